@@ -1,0 +1,75 @@
+use crate::message::{
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, ToolResult, ToolSpec,
+};
+
+/// The conversation of one run, and the digest over all of it.
+///
+/// The digest is a chain: each message is hashed once, when it is appended, so a request of turn n costs
+/// what turn n added and not what the n turns before it said.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    messages: Vec<Message>,
+    tools: Vec<ToolSpec>,
+    digest: Digest,
+    appended: Vec<MessageRef>,
+}
+
+impl Transcript {
+    /// The conversation at its start: the prompt.
+    #[must_use]
+    pub fn begin(manifest: &Manifest) -> Self {
+        let tools: Vec<ToolSpec> = manifest.tools.iter().map(|tool| tool.spec.clone()).collect();
+        let digest = Digest::of_json(&(&manifest.instructions, &manifest.model, &tools));
+        let mut transcript = Self { messages: Vec::new(), tools, digest, appended: Vec::new() };
+        transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
+        transcript
+    }
+
+    /// The request that asks for a reply to everything said so far.
+    pub fn ask(&mut self) -> ModelAsk {
+        ModelAsk {
+            messages: u32::try_from(self.messages.len()).unwrap_or(u32::MAX),
+            conversation: self.digest,
+            appended: std::mem::take(&mut self.appended),
+        }
+    }
+
+    /// Appends what the model replied.
+    pub fn push_reply(&mut self, turn: u32, reply: Reply) {
+        self.push(Message::Assistant(reply), MessageRef::At(Slot::model(turn)));
+    }
+
+    /// Appends the results of a turn's calls, in call order.
+    pub fn push_results(&mut self, turn: u32, results: impl IntoIterator<Item = ToolResult>) {
+        for (index, result) in (0..).zip(results) {
+            self.push(Message::Tool(result), MessageRef::At(Slot::tool(turn, index)));
+        }
+    }
+
+    /// Appends results that the host gives in its own name, for calls it did not make.
+    pub fn push_notes(&mut self, results: impl IntoIterator<Item = ToolResult>) {
+        for result in results {
+            let note = result.outcome.model_text();
+            self.push(Message::Tool(result), MessageRef::Note(note));
+        }
+    }
+
+    /// Every message, oldest first.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The tools the model is offered.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolSpec] {
+        &self.tools
+    }
+
+    fn push(&mut self, message: Message, at: MessageRef) {
+        let message_digest = Digest::of_json(&message);
+        self.digest = Hasher::default().part(self.digest.as_bytes()).part(message_digest.as_bytes()).finish();
+        self.messages.push(message);
+        self.appended.push(at);
+    }
+}

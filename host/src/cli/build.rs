@@ -1,0 +1,37 @@
+use std::path::PathBuf;
+
+use super::exit::Exit;
+use super::places::Places;
+use super::print;
+use super::screen::{Format, Screen};
+use crate::config::Config;
+use crate::message::Digest;
+use crate::toolbox::build;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An agent.toml, or the directory of one crate.
+    #[arg(value_name = "AGENT.TOML|CRATE", default_value = "agent.toml")]
+    path: PathBuf,
+}
+
+pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
+    let screen = Screen::new(Format::Text);
+    let crates = if args.path.is_dir() {
+        vec![args.path.canonicalize()?]
+    } else {
+        let config = Config::load(&args.path)?;
+        config.tools.into_iter().map(|tool| tool.source).filter(|source| source.is_dir()).collect()
+    };
+    let cache = places.cache()?;
+    for path in &crates {
+        let built = build(path, cache.directory(), &|line| screen.say(line))?;
+        let bytes = std::fs::read(&built.artifact)?;
+        let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
+        print(&format!("{}  {size}  sha256 {digest}", built.artifact.display()))?;
+    }
+    if crates.is_empty() {
+        screen.say("no tool of this agent is a crate: there is nothing to build");
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,73 @@
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::places::Places;
+use super::screen::{Format, Screen};
+use super::{AgentArg, print};
+use crate::config::{Config, Provider, ToolLimits};
+use crate::message::ToolEntry;
+use crate::model;
+use crate::sandbox::Sandbox;
+use crate::toolbox::Toolbox;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    agent: AgentArg,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    agent: &'a str,
+    tools: &'a [ToolEntry],
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let screen = Screen::new(Format::Text);
+    let config = Config::load(&args.agent.agent)?;
+    let say = |line: &str| screen.say(line);
+    // The seed is of no consequence where nothing is called.
+    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &places.cache()?, 0, &say).await?;
+    model::connect(&config.model)?;
+    if args.json {
+        let report = Report { agent: &config.agent.name, tools: toolbox.entries() };
+        print(&serde_json::to_string_pretty(&report)?)?;
+        return Ok(Exit::Ok);
+    }
+    print(&format!("{}: ok", config.path.display()))?;
+    print(&format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)))?;
+    for tool in &config.tools {
+        print(&format!("\n[tools.{}] from {}", tool.name, tool.source.display()))?;
+        for entry in toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
+            let summary = entry.spec.description.lines().next().unwrap_or_default();
+            print(&format!("  {}: {summary}", entry.spec.name))?;
+        }
+        if let Some(entry) = toolbox.entries().iter().find(|entry| entry.source == tool.name) {
+            print(&format!("  sha256 = \"{}\"", entry.component))?;
+        }
+        print("  granted: no files, no environment, no network, no secrets")?;
+        print(&format!("  limits per call: {}", limits(&tool.limits)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn describe(provider: &Provider) -> String {
+    match provider {
+        Provider::Scripted { script } => format!("scripted by {}", script.display()),
+        Provider::OpenAi { name, base_url, .. } => format!("{name} at {base_url}"),
+    }
+}
+
+fn limits(limits: &ToolLimits) -> String {
+    let ToolLimits { timeout_ms, memory_bytes_max, output_bytes_max, log_bytes_max } = limits;
+    let bytes = |n: &u64| indicatif::BinaryBytes(*n).to_string();
+    format!(
+        "{timeout_ms} ms, {} of memory, {} of output, {} of log",
+        bytes(memory_bytes_max),
+        bytes(output_bytes_max),
+        bytes(log_bytes_max)
+    )
+}

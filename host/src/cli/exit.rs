@@ -1,0 +1,98 @@
+use std::process::ExitCode;
+
+use crate::agent::RunError;
+use crate::config::ConfigError;
+use crate::journal::JournalError;
+use crate::message::Ending;
+use crate::model::ModelError;
+use crate::session::SessionError;
+use crate::toolbox::{BuildError, ToolboxError};
+
+/// How the command ended; the numbers are part of its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// It did what it was asked.
+    Ok = 0,
+    /// It failed.
+    Failure = 1,
+    /// The arguments or the configuration are wrong.
+    Usage = 2,
+    /// The model gave no reply.
+    Provider = 4,
+    /// A limit stopped the run.
+    Limit = 5,
+    /// The run is not the recorded one.
+    Divergence = 6,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The code for a run that ended by itself.
+    pub(super) fn of_ending(ending: &Ending) -> Self {
+        match ending {
+            Ending::Answer(_) => Self::Ok,
+            Ending::Refused(_) => Self::Failure,
+            Ending::Limit(_) => Self::Limit,
+        }
+    }
+
+    fn of_error(error: &anyhow::Error) -> Self {
+        if let Some(error) = error.downcast_ref::<RunError>() {
+            return match error {
+                RunError::Model { .. } => Self::Provider,
+                RunError::Session(error) => Self::of_session_error(error),
+            };
+        }
+        if let Some(error) = error.downcast_ref::<SessionError>() {
+            return Self::of_session_error(error);
+        }
+        if let Some(error) = error.downcast_ref::<JournalError>() {
+            return Self::of_journal_error(error);
+        }
+        match error.downcast_ref::<ModelError>() {
+            Some(ModelError::Setup(_)) => return Self::Usage,
+            Some(_) => return Self::Provider,
+            None => {}
+        }
+        let usage = error.is::<ConfigError>() || error.is::<ToolboxError>() || error.is::<BuildError>();
+        if usage { Self::Usage } else { Self::Failure }
+    }
+
+    fn of_session_error(error: &SessionError) -> Self {
+        match error {
+            SessionError::Diverged(_) => Self::Divergence,
+            SessionError::Journal(error) => Self::of_journal_error(error),
+            SessionError::Unfinished { .. } | SessionError::Order { .. } | SessionError::Taken { .. } => {
+                Self::Failure
+            }
+        }
+    }
+
+    fn of_journal_error(error: &JournalError) -> Self {
+        match error {
+            JournalError::UnknownRun { .. } | JournalError::AmbiguousRun { .. } => Self::Usage,
+            JournalError::Locked { .. }
+            | JournalError::Unwritable { .. }
+            | JournalError::Unreadable { .. }
+            | JournalError::Corrupt { .. }
+            | JournalError::Version { .. }
+            | JournalError::Stopped { .. } => Self::Failure,
+        }
+    }
+}
+
+/// Prints an error and says how to exit.
+pub(super) fn report(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref::<ConfigError>() {
+        Some(config) => eprintln!("{:?}", miette::Report::new(config.clone())),
+        None => eprintln!("error: {error:#}"),
+    }
+    Exit::of_error(error)
+}

@@ -1,0 +1,134 @@
+//! What `run` and `resume` share: from a configuration to a run that ended.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::places::Places;
+use super::screen::Screen;
+use crate::agent::Agent;
+use crate::config::{Config, ModelConfig, Provider};
+use crate::dispatch::Dispatcher;
+use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
+use crate::message::{Ending, Manifest, ModelIdentity};
+use crate::model::{self, Model};
+use crate::sandbox::Sandbox;
+use crate::session::{Mode, Session};
+use crate::toolbox::Toolbox;
+
+/// Everything a run needs that comes from agent.toml.
+pub(super) struct Prepared {
+    pub(super) manifest: Manifest,
+    model: Arc<dyn Model>,
+    toolbox: Arc<Toolbox>,
+    max_parallel_tools: u32,
+    wall_time: Option<Duration>,
+}
+
+/// Loads tools and model and writes down what the run is going to be.
+pub(super) async fn prepare(
+    config: &Config,
+    prompt: String,
+    seed: u64,
+    places: &Places,
+    screen: &Screen,
+) -> anyhow::Result<Prepared> {
+    let model = model::connect(&config.model)?;
+    let say = |line: &str| screen.say(line);
+    let toolbox = Toolbox::load(config, &Sandbox::new()?, &places.cache()?, seed, &say).await?;
+    Ok(Prepared {
+        manifest: manifest(config, &toolbox, prompt, seed),
+        model,
+        toolbox: Arc::new(toolbox),
+        max_parallel_tools: config.limits.max_parallel_tools,
+        wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
+    })
+}
+
+/// What the run is going to be, as it is recorded.
+pub(super) fn manifest(config: &Config, toolbox: &Toolbox, prompt: String, seed: u64) -> Manifest {
+    Manifest {
+        agent: config.agent.name.clone(),
+        config: config.path.to_string_lossy().into_owned(),
+        instructions: config.agent.instructions.clone(),
+        prompt,
+        model: identity(&config.model),
+        max_turns: config.limits.max_turns,
+        max_calls_per_turn: config.limits.max_calls_per_turn,
+        tools: toolbox.entries().to_vec(),
+        seed,
+    }
+}
+
+fn identity(config: &ModelConfig) -> ModelIdentity {
+    let (provider, name, base_url) = match &config.provider {
+        Provider::Scripted { script } => ("scripted", file_name(script), None),
+        Provider::OpenAi { name, base_url, .. } => ("openai", name.clone(), Some(base_url.clone())),
+    };
+    ModelIdentity {
+        provider: provider.to_owned(),
+        name,
+        base_url,
+        temperature: config.temperature,
+        max_tokens: config.max_tokens,
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Carries a run out, or the rest of one, and keeps its summary up to date. Ctrl-C cancels what is in
+/// flight and leaves the run resumable.
+pub(super) async fn carry_out(
+    run: OpenRun,
+    entries: Vec<Entry>,
+    prepared: Prepared,
+    screen: &Screen,
+) -> anyhow::Result<Exit> {
+    let Prepared { manifest, model, toolbox, max_parallel_tools, wall_time } = prepared;
+    let mut summary = RunSummary {
+        run: run.id,
+        agent: manifest.agent.clone(),
+        prompt: manifest.prompt.clone(),
+        started_ms: run.id.started_ms(),
+        state: RunState::Running,
+    };
+    run.write_summary(&summary)?;
+    let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
+    let session = Session::open(run.id, Mode::Live(store), entries, &manifest, screen.watch()).await?;
+    screen.run_started(run.id, &manifest);
+    let agent = Agent {
+        dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
+        manifest: Arc::new(manifest),
+        session: Arc::new(session),
+        model,
+    };
+    let ended = tokio::select! {
+        ended = agent.run(wall_time) => ended.map(Some),
+        _ = tokio::signal::ctrl_c() => Ok(None),
+    };
+    summary.state = match &ended {
+        Ok(Some(Ending::Answer(_))) => RunState::Answered,
+        Ok(Some(Ending::Refused(_))) => RunState::Refused,
+        Ok(Some(Ending::Limit(_))) => RunState::Limited,
+        Ok(None) | Err(_) => RunState::Interrupted,
+    };
+    let written = run.write_summary(&summary);
+    match ended {
+        Ok(Some(ending)) => {
+            written?;
+            screen.run_ended(run.id, &ending)
+        }
+        Ok(None) => {
+            screen.interrupted(run.id);
+            Ok(Exit::Interrupted)
+        }
+        // The run's own error matters more than that of its summary.
+        Err(error) => {
+            screen.failed(run.id);
+            Err(error.into())
+        }
+    }
+}

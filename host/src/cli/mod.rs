@@ -1,0 +1,126 @@
+//! The command `host`: one file per subcommand, each thin.
+//!
+//! Owns arguments, what is printed and exit codes. stdout carries results alone (the final answer, lists,
+//! JSON); everything said along the way goes to stderr.
+
+mod build;
+mod check;
+mod exit;
+mod init;
+mod launch;
+mod places;
+mod replay;
+mod resume;
+mod run;
+mod runs;
+mod screen;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use exit::Exit;
+use places::Places;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 4 model provider, 5 a limit stopped the run,
+6 divergence from what is recorded, 130 interrupted";
+
+/// Runs AI agents whose tools are isolated WebAssembly components, with a durable journal.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an agent.
+    Run(run::Args),
+    /// Go on with a run that was interrupted: recorded results are substituted, the rest is carried out.
+    Resume(resume::Args),
+    /// Go through a recorded run again, without calling a tool or asking a model, and verify every request.
+    Replay(replay::Args),
+    /// List runs, or show one.
+    Runs(runs::Args),
+    /// Validate agent.toml, load every component, and print the tools and what each is granted.
+    Check(check::Args),
+    /// Build the tool crates of an agent, or one crate, into components.
+    Build(build::Args),
+    /// Write a new agent with a tool crate that builds and runs at once.
+    Init(init::Args),
+    /// Print the JSON Schema of agent.toml.
+    Schema,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results and exit with 0; a wrong argument exits with 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = dispatch(cli);
+    ended.unwrap_or_else(|error| exit::report(&error)).into()
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let Cli { command, places } = cli;
+    match command {
+        Command::Run(args) => block_on(run::run(args, &places)),
+        Command::Resume(args) => block_on(resume::run(args, &places)),
+        Command::Replay(args) => block_on(replay::run(args, &places)),
+        Command::Check(args) => block_on(check::run(args, &places)),
+        Command::Runs(args) => runs::run(args, &places),
+        Command::Build(args) => build::run(&args, &places),
+        Command::Init(args) => init::run(&args),
+        Command::Schema => {
+            print(&serde_json::to_string_pretty(&crate::config::schema())?)?;
+            Ok(Exit::Ok)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end())?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(work);
+    // What is still going on, such as a name look-up, holds nothing that has to be kept.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Prints a result. A reader that went away (`host runs | head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// The agent to work on.
+#[derive(Debug, clap::Args)]
+struct AgentArg {
+    /// The agent's configuration.
+    #[arg(value_name = "AGENT.TOML", default_value = "agent.toml")]
+    agent: PathBuf,
+}

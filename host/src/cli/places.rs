@@ -1,0 +1,44 @@
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use etcetera::{BaseStrategy as _, choose_base_strategy};
+
+use crate::journal::RunsDir;
+use crate::toolbox::ComponentCache;
+
+/// Where runs and compiled components are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Places {
+    /// Where runs are kept [default: $XDG_STATE_HOME/host, which is ~/.local/state/host]
+    #[arg(long, global = true, value_name = "DIR", env = "HOST_STATE")]
+    state: Option<PathBuf>,
+    /// Where compiled components are kept [default: $XDG_CACHE_HOME/host, which is ~/.cache/host]
+    #[arg(long, global = true, value_name = "DIR", env = "HOST_CACHE")]
+    cache: Option<PathBuf>,
+}
+
+impl Places {
+    /// The directory of runs; nothing is made before a run begins.
+    pub(super) fn runs(&self) -> anyhow::Result<RunsDir> {
+        let state = match &self.state {
+            Some(path) => path.clone(),
+            None => {
+                let base = choose_base_strategy().context("no home directory; choose a directory with --state DIR")?;
+                base.state_dir().unwrap_or_else(|| base.data_dir()).join("host")
+            }
+        };
+        Ok(RunsDir::new(&std::path::absolute(state)?))
+    }
+
+    /// The cache, made if it does not exist.
+    pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
+        let path = match &self.cache {
+            Some(path) => path.clone(),
+            None => choose_base_strategy()
+                .context("no home directory; choose a directory with --cache DIR")?
+                .cache_dir()
+                .join("host"),
+        };
+        Ok(ComponentCache::open(&std::path::absolute(path)?)?)
+    }
+}

@@ -1,0 +1,32 @@
+use super::exit::Exit;
+use super::places::Places;
+use super::screen::{Format, Screen};
+use super::{AgentArg, launch};
+use crate::config::Config;
+use crate::message::RunId;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    agent: AgentArg,
+    /// What to ask, instead of the prompt in agent.toml.
+    prompt: Option<String>,
+    /// Print every event as a line of JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let screen = Screen::new(Format::of(args.json));
+    let config = Config::load(&args.agent.agent)?;
+    let Some(prompt) = args.prompt.or_else(|| config.agent.prompt.clone()) else {
+        anyhow::bail!(
+            "nothing to ask: give a prompt as an argument, or set `prompt` under [agent] in {}",
+            config.path.display()
+        );
+    };
+    let id = RunId::new();
+    let prepared = launch::prepare(&config, prompt, id.seed(), places, &screen).await?;
+    let run = places.runs()?.create(id)?;
+    launch::carry_out(run, Vec::new(), prepared, &screen).await
+}

@@ -1,0 +1,156 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::places::Places;
+use super::screen::{headline, milliseconds, result};
+use super::print;
+use crate::journal::{Finished, JournalStore as _, RunState, RunSummary, Started, Status, statuses};
+use crate::message::{Outcome, Request, RunId, Slot};
+use crate::session::SessionError;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List runs, oldest first (this is what `host runs` alone does).
+    List {
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one run: turns, calls, durations, outcomes.
+    Show {
+        /// The run: its id, the beginning of it, or `last`.
+        run: String,
+        /// Print everything that is recorded as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Print what the tools logged, too.
+        #[arg(long)]
+        log: bool,
+    },
+}
+
+pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    match args.command {
+        None => list(places, args.json),
+        Some(Command::List { json }) => list(places, json || args.json),
+        Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
+    }
+}
+
+fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
+    let runs = places.runs()?;
+    let summaries = runs.list()?;
+    if json {
+        print(&serde_json::to_string_pretty(&summaries)?)?;
+        return Ok(Exit::Ok);
+    }
+    if summaries.is_empty() {
+        eprintln!("no runs in {}", runs.path().display());
+    }
+    for RunSummary { run, agent, prompt, started_ms, state } in summaries {
+        let prompt = console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
+        print(&format!("{run}  {}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn state_word(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "running",
+        RunState::Interrupted => "interrupted",
+        RunState::Answered => "answered",
+        RunState::Refused => "refused",
+        RunState::Limited => "limited",
+    }
+}
+
+/// A moment in UTC, as RFC 3339 writes it, to the second.
+fn time(at_ms: u64) -> anyhow::Result<String> {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at_ms)).context("a time after the year 9999")?;
+    Ok(humantime::format_rfc3339_seconds(at).to_string())
+}
+
+/// Everything recorded at one slot.
+#[derive(Serialize)]
+struct SlotReport {
+    slot: Slot,
+    #[serde(flatten)]
+    started: Started,
+    finished: Option<Finished>,
+}
+
+fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
+    let runs = places.runs()?;
+    let id = runs.find(name)?;
+    let entries = runs.open(id)?.store.read(id)?;
+    let statuses = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let slots: BTreeMap<Slot, Status> = statuses.into_iter().collect();
+    let reports: Vec<SlotReport> = slots
+        .into_iter()
+        .filter_map(|(slot, status)| match status {
+            Status::Absent => None,
+            Status::Started(started) => Some(SlotReport { slot, started, finished: None }),
+            Status::Finished(started, finished) => Some(SlotReport { slot, started, finished: Some(finished) }),
+        })
+        .collect();
+    if json {
+        print(&serde_json::to_string_pretty(&reports)?)?;
+    } else {
+        print(&show_text(id, &reports, log)?)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<String> {
+    let mut lines = vec![format!("run {id}")];
+    for SlotReport { slot, started, finished } in reports {
+        if let Request::Run(manifest) = &started.request {
+            lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
+            lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
+            lines.push(format!("started  {}", time(started.at_ms)?));
+            lines.push(format!("prompt   {}", manifest.prompt));
+            lines.push(format!("ended    {}", ending(started, finished.as_ref())));
+            lines.push(String::new());
+            continue;
+        }
+        let attempt = if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
+        let (mark, time, result) = match finished {
+            None => ("?", "in doubt".to_owned(), "no result was recorded".to_owned()),
+            Some(finished) => {
+                let (good, result) = result(&finished.outcome);
+                (if good { "✓" } else { "✗" }, milliseconds(finished.usage.wall_us), result)
+            }
+        };
+        lines.push(format!("{mark} {time:>10}  {}{attempt}", headline(slot, &started.request)));
+        lines.push(format!("              → {result}"));
+        for line in finished.iter().flat_map(|finished| &finished.log).filter(|_| log) {
+            lines.push(format!("              {} | {}", line.from, line.text));
+        }
+    }
+    Ok(lines.join("\n"))
+}
+
+fn ending(started: &Started, finished: Option<&Finished>) -> String {
+    match finished {
+        None => "not yet: `host resume` goes on with it".to_owned(),
+        Some(Finished { at_ms, outcome: outcome @ Outcome::Run(_), .. }) => {
+            let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
+            format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
+        }
+        Some(Finished { outcome: Outcome::Model(_) | Outcome::Tool(_), .. }) => "with a result of another kind".to_owned(),
+    }
+}

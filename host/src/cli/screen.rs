@@ -1,0 +1,259 @@
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use console::{Style, Term};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::print;
+use crate::journal::Finished;
+use crate::message::{Arguments, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome};
+use crate::session::{Notice, Watch};
+
+/// Width of a line where there is no terminal to ask.
+const WIDTH_WITHOUT_TERMINAL: usize = 160;
+
+/// How often the elapsed time of running calls is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// What a command says while it works: lines on stderr for people, or events on stdout for programs.
+#[derive(Clone)]
+pub(super) struct Screen(Arc<Inner>);
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Lines for a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Format {
+    pub(super) fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+struct Inner {
+    format: Format,
+    live: MultiProgress,
+    term: Term,
+    running: Mutex<HashMap<Slot, ProgressBar>>,
+    substituted: AtomicU64,
+}
+
+/// One line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum JsonEvent<'a> {
+    RunStarted { run: RunId, manifest: &'a Manifest },
+    Started { slot: &'a Slot, attempt: u32, request: &'a Request },
+    Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
+    Interrupted { run: RunId },
+    RunEnded { run: RunId, ending: &'a Ending, exit_code: u8 },
+}
+
+impl Screen {
+    pub(super) fn new(format: Format) -> Self {
+        let term = Term::stderr();
+        let visible = format == Format::Text && term.is_term();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self(Arc::new(Inner {
+            format,
+            live: MultiProgress::with_draw_target(target),
+            term,
+            running: Mutex::default(),
+            substituted: AtomicU64::new(0),
+        }))
+    }
+
+    /// One line for the person, above whatever is drawn live.
+    pub(super) fn say(&self, line: &str) {
+        if self.0.live.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            // A terminal that went away is no reason to stop.
+            let _ = self.0.live.println(line);
+        }
+    }
+
+    /// What the session tells while the run goes on.
+    pub(super) fn watch(&self) -> Watch {
+        let screen = self.clone();
+        Box::new(move |notice| screen.notice(notice))
+    }
+
+    pub(super) fn run_started(&self, run: RunId, manifest: &Manifest) {
+        match self.0.format {
+            Format::Json => self.event(&JsonEvent::RunStarted { run, manifest }),
+            Format::Text => {
+                let tools = manifest.tools.len();
+                let Manifest { agent, model, .. } = manifest;
+                let line = format!("run {run}  agent {agent}  model {}/{}  {tools} tools", model.provider, model.name);
+                self.say(&Style::new().for_stderr().bold().apply_to(line).to_string());
+            }
+        }
+    }
+
+    /// Says how the run ended; a final answer goes to stdout alone.
+    pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
+        let exit = Exit::of_ending(ending);
+        match (self.0.format, ending) {
+            (Format::Json, _) => self.event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
+            (Format::Text, Ending::Answer(answer)) => print(answer)?,
+            (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {text}")),
+            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {text}")),
+        }
+        Ok(exit)
+    }
+
+    pub(super) fn interrupted(&self, run: RunId) {
+        self.clear();
+        match self.0.format {
+            Format::Json => self.event(&JsonEvent::Interrupted { run }),
+            Format::Text => self.say(&format!("interrupted; go on with: host resume {run}")),
+        }
+    }
+
+    /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
+    pub(super) fn failed(&self, run: RunId) {
+        self.clear();
+        if self.0.format == Format::Text {
+            self.say(&format!("the run broke off; when the cause is mended: host resume {run}"));
+        }
+    }
+
+    /// Says what a replay did not do.
+    pub(super) fn replayed(&self) {
+        if self.0.format == Format::Text {
+            let effects = self.0.substituted.load(Ordering::Relaxed);
+            self.say(&format!("replayed {effects} effects from the journal: 0 guest invocations, 0 model calls"));
+        }
+    }
+
+    fn clear(&self) {
+        for (_, bar) in self.running().drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn event(&self, event: &JsonEvent<'_>) {
+        // A reader that went away does not stop the run.
+        let _ = serde_json::to_string(event).map(|line| print(&line));
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        match (self.0.format, notice) {
+            (Format::Json, Notice::Started { slot, attempt, request }) => {
+                self.event(&JsonEvent::Started { slot, attempt: *attempt, request });
+            }
+            (Format::Json, Notice::Finished { slot, finished, substituted, .. }) => {
+                self.event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
+            }
+            (Format::Text, Notice::Started { slot, request, .. }) => self.show_running(slot, request),
+            (Format::Text, Notice::Finished { slot, request, finished, substituted }) => {
+                self.show_finished(slot, request, finished, *substituted);
+            }
+        }
+    }
+
+    /// Draws a live line with the elapsed time.
+    fn show_running(&self, slot: &Slot, request: &Request) {
+        if self.0.live.is_hidden() {
+            return;
+        }
+        let bar = self.0.live.add(ProgressBar::new_spinner());
+        // The template is a constant; the default style only looks plainer.
+        let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed:>5}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_message(headline(slot, request));
+        bar.enable_steady_tick(REDRAW);
+        self.running().insert(slot.clone(), bar);
+    }
+
+    fn show_finished(&self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
+        if let Some(bar) = self.running().remove(slot) {
+            bar.finish_and_clear();
+        }
+        self.0.substituted.fetch_add(u64::from(substituted), Ordering::Relaxed);
+        let (good, result) = result(&finished.outcome);
+        let mark = match (substituted, good) {
+            (true, _) => Style::new().for_stderr().cyan().apply_to("="),
+            (false, true) => Style::new().for_stderr().green().apply_to("✓"),
+            (false, false) => Style::new().for_stderr().red().apply_to("✗"),
+        };
+        let time = if substituted { "recorded".to_owned() } else { milliseconds(finished.usage.wall_us) };
+        let line = format!("  {mark} {} → {result}", headline(slot, request));
+        self.say(&format!("{}  {time}", console::truncate_str(&line, self.width().saturating_sub(12), "…")));
+        for line in finished.log.iter().filter(|_| !substituted) {
+            self.say(&format!("      {} | {}", line.from, line.text));
+        }
+    }
+
+    fn width(&self) -> usize {
+        if self.0.live.is_hidden() { WIDTH_WITHOUT_TERMINAL } else { usize::from(self.0.term.size().1) }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Slot, ProgressBar>> {
+        // Only live lines are in here; after a panic elsewhere they are as good as before.
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is asked for, in one line.
+pub(super) fn headline(slot: &Slot, request: &Request) -> String {
+    match request {
+        Request::Run(manifest) => format!("{slot} {}", manifest.agent),
+        Request::Model(ask) => format!("{slot} {} messages", ask.messages),
+        Request::Tool(ask) => {
+            let arguments = match &ask.arguments {
+                Arguments::Json(json) => json.as_str(),
+                Arguments::Malformed(text) => text,
+            };
+            format!("{slot} {} {}", ask.name, one_line(arguments))
+        }
+    }
+}
+
+/// What came of it, in one line, and whether that is good.
+pub(super) fn result(outcome: &Outcome) -> (bool, String) {
+    match outcome {
+        Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
+        Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
+        Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
+        Outcome::Model(reply) => (true, describe_reply(reply)),
+        Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
+        Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),
+    }
+}
+
+fn describe_reply(reply: &Reply) -> String {
+    let mut text = String::new();
+    if !reply.calls.is_empty() {
+        let names: Vec<&str> = reply.calls.iter().map(|call| call.name.as_str()).collect();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "calls {}", names.join(", "));
+    }
+    if !reply.text.is_empty() {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{separator}says {}", one_line(&reply.text));
+    }
+    if text.is_empty() { "says nothing".to_owned() } else { text }
+}
+
+/// Text without line breaks and without anything a terminal could take for a command.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+pub(super) fn milliseconds(us: u64) -> String {
+    // Durations of a run are far below 2^53 µs.
+    #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let ms = us as f64 / 1000.0;
+    format!("{ms:.1} ms")
+}

@@ -1,0 +1,48 @@
+use std::fmt::Write as _;
+
+use jsonschema::Validator;
+
+use crate::message::Json;
+
+/// The model is told of at most this many violations at once: the first ones matter, and a large input
+/// can have thousands.
+const VIOLATIONS_MAX: usize = 5;
+
+/// One violation is told in at most this many characters, because it quotes the offending value.
+const VIOLATION_CHARS_MAX: usize = 300;
+
+/// A schema that is not one.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("not a JSON Schema: {0}")]
+pub struct SchemaError(String);
+
+/// Compiles a schema. References that lead outside of it are refused.
+pub fn check_schema(schema: &Json) -> Result<Validator, SchemaError> {
+    jsonschema::validator_for(&schema.to_value()).map_err(|error| SchemaError(error.to_string()))
+}
+
+/// Checks an input against its tool's schema, and says which rule failed where.
+pub(super) fn check(schema: &Result<Validator, SchemaError>, input: &Json) -> Result<(), String> {
+    let schema = schema.as_ref().map_err(|error| format!("the tool's own input schema is {error}"))?;
+    let value = input.to_value();
+    if schema.is_valid(&value) {
+        return Ok(());
+    }
+    let mut message = "the input does not fit the tool's schema:".to_owned();
+    for violation in schema.iter_errors(&value).take(VIOLATIONS_MAX) {
+        let text: String = violation.to_string().chars().take(VIOLATION_CHARS_MAX).collect();
+        let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());
+        let at = if at.is_empty() { "the input" } else { at };
+        // Writing to a string cannot fail.
+        let _ = write!(message, "\n- at {at}: {text} (rule {rule})");
+    }
+    Err(message)
+}
+
+/// Why a text is not JSON, with the place.
+pub(super) fn why_not_json(text: &str) -> String {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => "the arguments are not a JSON object".to_owned(),
+        Err(error) => format!("the arguments are not JSON: {error}; send one JSON object"),
+    }
+}

@@ -1,0 +1,173 @@
+//! One turn's calls, in parallel: each checked, run and recorded on its own, results in call order.
+//!
+//! Owns the bound on calls at once and the checks before a call (is there such a tool, is the input JSON,
+//! does it fit the schema). Does not know how a tool runs: that is the [`ToolRunner`]. Invariant: n calls
+//! give n results, whatever any one of them comes to; dropping the future cancels all of them. It fails
+//! only where the session fails.
+
+mod input;
+
+pub use input::{SchemaError, check_schema};
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::message::{
+    Arguments, ErrorKind, Json, Manifest, Request, Slot, Target, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
+    ToolResult,
+};
+use crate::session::{Attempt, Done, Reach, Session, SessionError};
+
+/// Carries out calls of tools that exist, with inputs that fit.
+pub trait ToolRunner: Send + Sync {
+    /// Runs one attempt of one call. Dropping the future stops the tool.
+    fn call<'a>(
+        &'a self,
+        tool: &'a ToolEntry,
+        input: &'a Json,
+        attempt: &'a Attempt,
+    ) -> BoxFuture<'a, Done<ToolOutcome>>;
+
+    /// Whether a call of this tool can be noticed outside of this process.
+    fn reach(&self, tool: &ToolEntry) -> Reach;
+}
+
+/// The runner of a replay: there is nothing to run, because every result is recorded.
+#[derive(Debug)]
+pub struct NoRunner;
+
+impl ToolRunner for NoRunner {
+    fn call<'a>(
+        &'a self,
+        tool: &'a ToolEntry,
+        _input: &'a Json,
+        _attempt: &'a Attempt,
+    ) -> BoxFuture<'a, Done<ToolOutcome>> {
+        let message = format!("`{}` was called in a replay; please report this as a bug", tool.spec.name);
+        Box::pin(async { ToolOutcome::error(ErrorKind::Failed, message).into() })
+    }
+
+    fn reach(&self, _tool: &ToolEntry) -> Reach {
+        Reach::Outside
+    }
+}
+
+/// Runs the calls of one run's turns.
+pub struct Dispatcher {
+    tools: HashMap<String, Arc<Callable>>,
+    runner: Arc<dyn ToolRunner>,
+    permits: Arc<Semaphore>,
+    max_calls_per_turn: u32,
+}
+
+struct Callable {
+    entry: ToolEntry,
+    /// Compiled at the first call: a replay never needs it.
+    schema: OnceLock<Result<jsonschema::Validator, SchemaError>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher of the manifest's tools that runs at most `max_parallel` calls at once.
+    #[must_use]
+    pub fn new(manifest: &Manifest, runner: Arc<dyn ToolRunner>, max_parallel: u32) -> Self {
+        let callable = |entry: &ToolEntry| {
+            (entry.spec.name.clone(), Arc::new(Callable { entry: entry.clone(), schema: OnceLock::new() }))
+        };
+        Self {
+            tools: manifest.tools.iter().map(callable).collect(),
+            runner,
+            permits: Arc::new(Semaphore::new(max_parallel as usize)),
+            max_calls_per_turn: manifest.max_calls_per_turn,
+        }
+    }
+
+    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order.
+    pub async fn dispatch(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        turn: u32,
+        calls: Vec<ToolCall>,
+    ) -> Result<Vec<ToolResult>, SessionError> {
+        let mut results: Vec<Option<ToolResult>> = calls.iter().map(|_| None).collect();
+        let mut tasks = JoinSet::new();
+        for (index, call) in (0..).zip(calls) {
+            let (dispatcher, session) = (Arc::clone(self), Arc::clone(session));
+            tasks.spawn(async move { (index, dispatcher.one(&session, turn, index, call).await) });
+        }
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((index, result)) => {
+                    if let Some(place) = results.get_mut(index as usize) {
+                        *place = Some(result?);
+                    }
+                }
+                // A panic of the host's own code is passed on; the other calls end with the join set.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => {}
+            }
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    async fn one(
+        &self,
+        session: &Session,
+        turn: u32,
+        index: u32,
+        call: ToolCall,
+    ) -> Result<ToolResult, SessionError> {
+        let callable = self.tools.get(&call.name).cloned();
+        let target = callable.as_deref().map(|callable| Target {
+            component: callable.entry.component,
+            grants: callable.entry.grants,
+        });
+        let reach = callable.as_deref().map_or(Reach::Pure, |callable| self.runner.reach(&callable.entry));
+        let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
+        // The semaphore is never closed, and without a permit the call would only be less bounded.
+        let _permit = self.permits.acquire().await.ok();
+        let carry_out = async |attempt: &Attempt| {
+            Ok::<_, SessionError>(match self.admit(callable.as_deref(), index, &call) {
+                Ok((tool, input)) => self.runner.call(tool, input, attempt).await,
+                Err(refusal) => refusal.into(),
+            })
+        };
+        let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), reach, carry_out).await?;
+        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome })
+    }
+
+    /// What is called with what, or what to tell the model instead.
+    fn admit<'a>(
+        &self,
+        callable: Option<&'a Callable>,
+        index: u32,
+        call: &'a ToolCall,
+    ) -> Result<(&'a ToolEntry, &'a Json), ToolOutcome> {
+        if index >= self.max_calls_per_turn {
+            let message = format!(
+                "a turn may make {} calls, and this is call {}: make it in a later turn",
+                self.max_calls_per_turn,
+                index + 1
+            );
+            return Err(ToolOutcome::error(ErrorKind::TooManyCalls, message));
+        }
+        let Some(Callable { entry, schema }) = callable else {
+            let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            let message = format!("there is no tool `{}`; the tools are: {}", call.name, names.join(", "));
+            return Err(ToolOutcome::error(ErrorKind::UnknownTool, message));
+        };
+        let input = match &call.arguments {
+            Arguments::Json(json) => json,
+            Arguments::Malformed(text) => {
+                return Err(ToolOutcome::error(ErrorKind::InvalidInput, input::why_not_json(text)));
+            }
+        };
+        let schema = schema.get_or_init(|| check_schema(&entry.spec.input_schema));
+        input::check(schema, input).map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
+        Ok((entry, input))
+    }
+}

@@ -1,0 +1,65 @@
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Digest, LogLine, Outcome, Request, RunId, Slot, Usage};
+
+/// One event of one slot of one run: what a store keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The run.
+    pub run: RunId,
+    /// Where in the run.
+    pub slot: Slot,
+    /// What happened there.
+    pub event: Event,
+}
+
+/// What can happen at a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// An attempt began.
+    Started(Started),
+    /// An attempt ended, and with it the effect.
+    Finished(Finished),
+}
+
+/// An attempt began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// From 1.
+    pub attempt: u32,
+    /// Milliseconds since 1970-01-01T00:00:00Z, by the host's clock.
+    pub at_ms: u64,
+    /// [`Request::digest`] of the request.
+    pub digest: Digest,
+    /// What was asked for.
+    pub request: Request,
+}
+
+/// An attempt ended, and with it the effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// The attempt that ended.
+    pub attempt: u32,
+    /// Milliseconds since 1970-01-01T00:00:00Z, by the host's clock.
+    pub at_ms: u64,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What it consumed.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What a guest wrote for the person meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+}
+
+impl Event {
+    /// The event's place among the events of its slot: an attempt's start, then its end.
+    #[must_use]
+    pub fn ordinal(&self) -> u32 {
+        match self {
+            Self::Started(started) => started.attempt.saturating_mul(2),
+            Self::Finished(finished) => finished.attempt.saturating_mul(2).saturating_add(1),
+        }
+    }
+}

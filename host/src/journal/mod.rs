@@ -1,0 +1,154 @@
+//! What happened, durably: the events of every slot of every run.
+//!
+//! Owns the order of events within a slot ([`Status`]), their byte layout ([`format`]), the stores that
+//! keep them ([`SledStore`], [`MemoryStore`]) and the directory of runs ([`RunsDir`]). Knows nothing of
+//! models, tools or replay: [`crate::session`] decides what an event means.
+//!
+//! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
+//! a [`JournalError`]; after a failed write or sync nothing more is acknowledged.
+
+mod cursor;
+mod event;
+pub mod format;
+mod memory;
+mod runs;
+mod sled;
+
+pub use cursor::{Claim, Cursor, OrderError, Status, statuses};
+pub use event::{Entry, Event, Finished, Started};
+pub use memory::MemoryStore;
+pub use runs::{OpenRun, RunState, RunSummary, RunsDir};
+pub use sled::SledStore;
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use crate::message::RunId;
+
+/// Keeps events. One process writes a store at a time.
+pub trait JournalStore: Send + Sync {
+    /// Hands one event over. Events become durable in the order in which they were handed over: when the
+    /// returned [`Ack`] resolves, this event and every one before it are on disk.
+    fn append(&self, entry: &Entry, when: Durability) -> Ack;
+
+    /// Every event of a run, in key order: by slot, then by attempt.
+    fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError>;
+
+    /// The runs that have events, oldest first.
+    fn runs(&self) -> Result<Vec<RunId>, JournalError>;
+}
+
+/// When an event has to be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// As soon as possible: somebody waits for the [`Ack`].
+    Now,
+    /// Together with the next event that is needed at once. A crash may lose it, but never an event that
+    /// came after it without losing it too.
+    WithNext,
+}
+
+/// The promise that an event is durable.
+#[must_use = "an event is durable only once its acknowledgement resolved"]
+#[derive(Debug)]
+pub struct Ack(AckState);
+
+#[derive(Debug)]
+enum AckState {
+    Ready(Result<(), JournalError>),
+    Waiting(oneshot::Receiver<Result<(), JournalError>>),
+}
+
+impl Ack {
+    fn ready(result: Result<(), JournalError>) -> Self {
+        Self(AckState::Ready(result))
+    }
+
+    fn waiting(receiver: oneshot::Receiver<Result<(), JournalError>>) -> Self {
+        Self(AckState::Waiting(receiver))
+    }
+
+    /// Waits until the event is on disk.
+    pub async fn durable(self) -> Result<(), JournalError> {
+        match self.0 {
+            AckState::Ready(result) => result,
+            AckState::Waiting(receiver) => receiver.await.unwrap_or_else(|_| Err(JournalError::writer_gone())),
+        }
+    }
+}
+
+/// Why the journal could not do its work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process has the journal open.
+    #[error("{path} is in use by {holder}\n  wait until it ends, or end it; one process writes a journal at a time")]
+    Locked {
+        /// The journal's directory.
+        path: PathBuf,
+        /// Who holds it, as far as it can be told.
+        holder: String,
+    },
+    /// The directory cannot be created or written.
+    #[error("cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another with --state DIR")]
+    Unwritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The journal cannot be opened or read.
+    #[error("cannot read the journal in {path}: {reason}")]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Bytes in the journal are not what was written.
+    #[error("the journal is damaged at {place}: {reason}\n  nothing was substituted from it; restore it from a copy, or start the run anew")]
+    Corrupt {
+        /// The slot, or the key in hexadecimal where no slot can be read from it.
+        place: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A record of a version this host does not know.
+    #[error("the record at {place} has format version {version}; this host reads up to {}\n  use a newer host", format::VERSION)]
+    Version {
+        /// The slot, or the key in hexadecimal.
+        place: String,
+        /// The version it has.
+        version: u8,
+    },
+    /// A write or sync failed: from then on nothing is acknowledged.
+    #[error("the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then `host resume` the run")]
+    Stopped {
+        /// The first failure.
+        reason: String,
+    },
+    /// There is no such run.
+    #[error("no run `{name}` in {path}\n  `host runs` lists the runs; --state DIR looks elsewhere")]
+    UnknownRun {
+        /// What was asked for.
+        name: String,
+        /// The directory of runs.
+        path: PathBuf,
+    },
+    /// A prefix that several runs begin with.
+    #[error("`{name}` begins {count} runs in {path}\n  give more of the id; `host runs` lists them")]
+    AmbiguousRun {
+        /// What was asked for.
+        name: String,
+        /// How many runs it fits.
+        count: usize,
+        /// The directory of runs.
+        path: PathBuf,
+    },
+}
+
+impl JournalError {
+    fn writer_gone() -> Self {
+        Self::Stopped { reason: "its writer thread ended".to_owned() }
+    }
+}

@@ -1,0 +1,38 @@
+//! Runs AI agents whose tools are WebAssembly components.
+//!
+//! The agent loop is native. Every tool call runs in its own fresh component instance, the calls of one
+//! turn in parallel, and each model reply and tool result is durable in a journal before the loop goes on.
+//! Replay substitutes what is recorded and invokes nothing; a run that crashed resumes where it stopped.
+//!
+//! ```text
+//! agent.toml ─ config ─► agent ─► session.effect(slot, request, …) ─┬─► model
+//!                          ▲                 │                      └─► dispatch ─► sandbox ─► instance
+//!                          └─ results in ◄── journal (sled) ◄── Started / Finished
+//!                             slot order
+//! ```
+//!
+//! Modules, in the order in which one run meets them:
+//!
+//! - [`config`]: agent.toml, validated.
+//! - [`toolbox`]: where components come from: built, checked, compiled, cached.
+//! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
+//! - [`session`]: record or substitute; the only place that knows about replay.
+//! - [`model`]: who replies; one file per provider, and `scripted`.
+//! - [`dispatch`]: one turn's calls in parallel; results placed by call index.
+//! - [`sandbox`]: an instance per call, and everything that bounds it.
+//! - [`journal`]: what happened, durably.
+//! - [`message`]: the plain data all of them speak.
+//! - [`cli`]: the command `host`, one file per subcommand.
+//!
+//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`.
+
+pub mod agent;
+pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod journal;
+pub mod message;
+pub mod model;
+pub mod sandbox;
+pub mod session;
+pub mod toolbox;

@@ -1,0 +1,7 @@
+//! The command `host`; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    host::cli::main()
+}

@@ -1,0 +1,137 @@
+//! What is said between the model, the loop and the tools: plain data.
+//!
+//! Owns the vocabulary every other module speaks. Imports nothing of ours, does no I/O and cannot fail,
+//! except where text is parsed into one of its types.
+
+mod id;
+mod json;
+mod outcome;
+mod request;
+mod slot;
+
+pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
+pub use json::Json;
+pub use outcome::{ErrorKind, LogLine, ToolError, ToolOutcome, Usage};
+pub use request::{
+    Ending, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Target, ToolAsk, ToolEntry,
+};
+pub use slot::{Slot, SlotParseError, Step};
+
+use serde::{Deserialize, Serialize};
+
+/// One entry of the conversation that a model is asked to continue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// What the person, or the host in its own name, says to the model.
+    User(String),
+    /// What the model answered.
+    Assistant(Reply),
+    /// What one tool call came to. Every call of a reply gets exactly one, in call order.
+    Tool(ToolResult),
+}
+
+/// A model's answer to one request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Text for the person; may be empty when the reply only calls tools.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// Tool calls in the order in which the model made them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// Why the model stopped. Informative: the loop decides by the presence of calls.
+    pub stop: Stop,
+    /// Tokens this request was billed for, as the provider reports them.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// The provider's own form of the reply (reasoning items, signatures), echoed back as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Json>,
+}
+
+/// Why a model stopped talking.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// It had said all it wanted to say.
+    #[default]
+    End,
+    /// It waits for tool results.
+    ToolCalls,
+    /// It was cut off at the token limit: calls in such a reply may be incomplete.
+    MaxTokens,
+    /// It, or its provider's filter, refused to answer.
+    Refusal,
+    /// Anything else, in the provider's word.
+    Other(String),
+}
+
+/// Tokens of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Tokens of the request.
+    pub input: u64,
+    /// Tokens of the reply, reasoning included.
+    pub output: u64,
+}
+
+/// A tool call as the model asked for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The provider's id of the call, echoed back with the result. Not necessarily unique.
+    pub id: String,
+    /// The tool's name as the model wrote it; it need not exist.
+    pub name: String,
+    /// The input as the model wrote it; it need not be JSON.
+    pub arguments: Arguments,
+}
+
+/// The arguments of a tool call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arguments {
+    /// Well-formed JSON in canonical form, so that equal arguments are equal bytes.
+    Json(Json),
+    /// Text that is not JSON, kept so that the model can be told.
+    Malformed(String),
+}
+
+impl Arguments {
+    /// Reads the text a model wrote. No text at all means no arguments: `{}`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text.trim().is_empty() {
+            return Self::Json(Json::empty_object());
+        }
+        match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) => Self::Json(Json::canonical(&value)),
+            Err(_) => Self::Malformed(text.to_owned()),
+        }
+    }
+}
+
+/// A tool call's result on its way back to the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// The id of the call that this answers.
+    pub call_id: String,
+    /// The name the model called.
+    pub name: String,
+    /// What the call came to.
+    pub outcome: ToolOutcome,
+}
+
+/// A tool as a model is told about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// The name to call it by, prefix included.
+    pub name: String,
+    /// What it does, in the tool author's words.
+    pub description: String,
+    /// JSON Schema of the input.
+    pub input_schema: Json,
+    /// JSON Schema of the output, where the tool promises one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Json>,
+}

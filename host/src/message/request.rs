@@ -1,0 +1,162 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Arguments, Digest, Reply, Slot, ToolOutcome, ToolSpec};
+
+/// What is asked for at a slot. Its digest is what replay compares: everything that could change the
+/// answer belongs in here, and nothing that could not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// To carry out a whole run.
+    Run(Manifest),
+    /// To ask the model for a reply.
+    Model(ModelAsk),
+    /// To call a tool.
+    Tool(ToolAsk),
+}
+
+impl Request {
+    /// The digest that identifies the request.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Run(manifest) => Digest::of_json(&manifest.identity()),
+            Self::Model(ask) => Digest::of_json(ask),
+            Self::Tool(ask) => Digest::of_json(ask),
+        }
+    }
+}
+
+/// What a slot's request came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// How the run ended.
+    Run(Ending),
+    /// What the model replied.
+    Model(Reply),
+    /// What the tool call came to.
+    Tool(ToolOutcome),
+}
+
+/// Everything a run depends on besides its recorded results, so that a journal alone can be replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The agent's name.
+    pub agent: String,
+    /// The absolute path of the agent.toml that the run was started from; `host resume` reads it again.
+    pub config: String,
+    /// The system prompt.
+    pub instructions: String,
+    /// What the person asked.
+    pub prompt: String,
+    /// The model and its settings.
+    pub model: ModelIdentity,
+    /// The most turns the run may take.
+    pub max_turns: u32,
+    /// The most tool calls one turn may make.
+    pub max_calls_per_turn: u32,
+    /// The tools offered to the model, sorted by name.
+    pub tools: Vec<ToolEntry>,
+    /// Seeds the random numbers that guests see.
+    pub seed: u64,
+}
+
+impl Manifest {
+    /// What makes the run what it is: all but where its configuration lies.
+    #[must_use]
+    pub fn identity(&self) -> Self {
+        Self { config: String::new(), ..self.clone() }
+    }
+}
+
+/// Which model answers, without any secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// The provider, as in agent.toml.
+    pub provider: String,
+    /// The model's name at the provider; for a script, the file's name.
+    pub name: String,
+    /// The endpoint, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Sampling temperature, if set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Upper bound of a reply in tokens, if set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+}
+
+/// A tool as a run knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolEntry {
+    /// What the model is told.
+    #[serde(flatten)]
+    pub spec: ToolSpec,
+    /// The `[tools.NAME]` table it comes from.
+    pub source: String,
+    /// The name the component itself gives it, without the prefix.
+    pub export: String,
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// Digest of what the tool is granted, limits included.
+    pub grants: Digest,
+}
+
+/// A model request, without repeating the conversation: a digest over all of it, and references to the
+/// messages that came since the last request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelAsk {
+    /// How many messages the conversation has.
+    pub messages: u32,
+    /// Digest over the model's settings, the tools and every message in order.
+    pub conversation: Digest,
+    /// The messages since the request before, by where they are recorded.
+    pub appended: Vec<MessageRef>,
+}
+
+/// Where a message of the conversation is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageRef {
+    /// The prompt in the manifest.
+    Prompt,
+    /// The outcome at this slot.
+    At(Slot),
+    /// What the host said to the model in its own name, such as the result of a call it did not make.
+    Note(String),
+}
+
+/// A tool call as it is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolAsk {
+    /// The name the model called; it need not exist.
+    pub name: String,
+    /// The input as the model wrote it, in canonical form if it is JSON.
+    pub arguments: Arguments,
+    /// The component and grants that the name stands for, if there is such a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+}
+
+/// What exactly a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// Digest of the tool's grants and limits.
+    pub grants: Digest,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The model gave its final answer.
+    Answer(String),
+    /// The model, or its provider's filter, refused.
+    Refused(String),
+    /// A limit stopped the run; the text names it, its value and how to raise it.
+    Limit(String),
+}

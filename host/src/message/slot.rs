@@ -1,0 +1,152 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Where in a run an effect stands. The journal is keyed by it, so the order in which parallel calls end
+/// never matters.
+///
+/// A slot is a path: the run itself is the empty path, written `run`; `model(2)` is the model request of
+/// the third turn; `tool(2,0)` the first tool call of that turn; a call that a tool makes extends the slot
+/// of its parent, as in `tool(2,0)/call(1)`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(Vec<Step>);
+
+/// One step of a slot's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The model request of a turn.
+    Model {
+        /// From 0.
+        turn: u32,
+    },
+    /// A tool call of a turn.
+    Tool {
+        /// From 0.
+        turn: u32,
+        /// The call's place in the model's reply, from 0.
+        index: u32,
+    },
+    /// A call made by the tool whose slot this step extends.
+    Call {
+        /// The call's place among all calls its parent makes, from 0.
+        index: u32,
+    },
+}
+
+impl Slot {
+    /// The run itself.
+    pub const RUN: Self = Self(Vec::new());
+
+    /// The model request of a turn.
+    #[must_use]
+    pub fn model(turn: u32) -> Self {
+        Self(vec![Step::Model { turn }])
+    }
+
+    /// A tool call of a turn.
+    #[must_use]
+    pub fn tool(turn: u32, index: u32) -> Self {
+        Self(vec![Step::Tool { turn, index }])
+    }
+
+    /// The slot of a call that the tool at this slot makes.
+    #[must_use]
+    pub fn call(&self, index: u32) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step::Call { index });
+        Self(steps)
+    }
+
+    /// The path, outermost step first.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// A slot from its path.
+    #[must_use]
+    pub fn from_steps(steps: Vec<Step>) -> Self {
+        Self(steps)
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("run");
+        }
+        for (i, step) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("/")?;
+            }
+            match step {
+                Step::Model { turn } => write!(f, "model({turn})")?,
+                Step::Tool { turn, index } => write!(f, "tool({turn},{index})")?,
+                Step::Call { index } => write!(f, "call({index})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text that is not a slot.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)`")]
+pub struct SlotParseError(String);
+
+impl FromStr for Slot {
+    type Err = SlotParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "run" {
+            return Ok(Self::RUN);
+        }
+        let steps: Option<Vec<Step>> = text.split('/').map(parse_step).collect();
+        steps.map(Self).ok_or_else(|| SlotParseError(text.to_owned()))
+    }
+}
+
+fn parse_step(text: &str) -> Option<Step> {
+    let (noun, numbers) = text.strip_suffix(')')?.split_once('(')?;
+    let mut numbers = numbers.split(',').map(|n| n.parse::<u32>().ok());
+    let step = match noun {
+        "model" => Step::Model { turn: numbers.next()?? },
+        "tool" => Step::Tool { turn: numbers.next()??, index: numbers.next()?? },
+        "call" => Step::Call { index: numbers.next()?? },
+        _ => return None,
+    };
+    numbers.next().is_none().then_some(step)
+}
+
+impl Serialize for Slot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn text_form_round_trips() {
+        for slot in [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0)] {
+            assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_slot_is_refused() {
+        for text in ["", "model", "model()", "model(1,2)", "tool(1)", "tool(1,2,3)", "tool(-1,0)", "run/", "x(1)"] {
+            assert!(text.parse::<Slot>().is_err(), "{text}");
+        }
+    }
+}

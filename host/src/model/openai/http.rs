@@ -1,0 +1,254 @@
+//! One HTTP exchange with a provider: a request out, the body of a success back, or what went wrong.
+//!
+//! Owns the connection, the API key and the meaning of an HTTP failure; knows nothing of any wire format
+//! but where providers put the message of an error. Sends every request once: no retry, no redirect.
+
+use std::{
+    error::Error as _,
+    time::{Duration, SystemTime},
+};
+
+use reqwest::{
+    Client, Request, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::ModelError;
+
+/// To connect, TLS included: a server that takes longer is down or unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From connecting to the last byte. Without streaming a reasoning model is silent for minutes before it
+/// answers, so only a wait that nobody would sit through counts as a failure.
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+/// The longest answer that is read: far above what any model writes, far below what would hurt the host.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How much of an error's body is read in search of its message.
+const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
+/// The longest message of a provider that goes into an error: enough for the reason, not for a web page.
+const MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// Where providers put the message of an error, the most specific place first.
+const MESSAGE_POINTERS: [&str; 4] = ["/error/message", "/error", "/message", "/detail"];
+
+/// Where requests go, and the key they carry.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    client: Client,
+    base: Url,
+    key: Option<SecretString>,
+    authorization: Option<HeaderValue>,
+}
+
+impl Endpoint {
+    /// Checks the address and the key.
+    pub(super) fn new(base_url: &str, key: Option<SecretString>) -> Result<Self, ModelError> {
+        let base = Url::parse(base_url)
+            .map_err(|error| ModelError::Setup(format!("`base_url` in [model] is not a URL: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(setup("`base_url` in [model] must start with https:// or http://"));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(setup("`base_url` in [model] must not hold a password: use `api_key_env`"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(setup("`base_url` in [model] must end before any `?` or `#`"));
+        }
+        let key = key.filter(|key| !key.expose_secret().is_empty());
+        let authorization = key.as_ref().map(authorization).transpose()?;
+        let client = Client::builder()
+            .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            // A redirected POST arrives as a GET without a body: better to show where the server points.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))?;
+        Ok(Self { client, base, key, authorization })
+    }
+
+    /// The address below which the provider's paths lie.
+    pub(super) fn base_url(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// Sends a request and returns the body of a success.
+    pub(super) async fn post(&self, mut request: Request) -> Result<Vec<u8>, ModelError> {
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        let mut response = self.client.execute(request).await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let wait = retry_after_ms(response.headers(), SystemTime::now());
+            // A connection that breaks off here has still said what matters: the status.
+            let mut body = Vec::new();
+            let _ = read(&mut response, &mut body, ERROR_BODY_BYTES_MAX).await;
+            return Err(self.failure(status, wait, &body));
+        }
+        let mut body = Vec::new();
+        match read(&mut response, &mut body, BODY_BYTES_MAX).await {
+            Ok(Read::Whole) => Ok(body),
+            Ok(Read::Cut) => {
+                Err(self.malformed(&format!("it is longer than {} MiB", BODY_BYTES_MAX / 1024 / 1024)))
+            }
+            Err(error) => Err(self.unreachable(error)),
+        }
+    }
+
+    /// The error for a success whose body is not what was asked for. Some gateways report a failure this
+    /// way, with the HTTP status of the provider behind them as its code.
+    pub(super) fn unreadable(&self, body: &[u8], reason: &str) -> ModelError {
+        let Some(message) = reported(body) else {
+            let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+            return self.malformed(&format!("{reason}; it begins with `{start}`"));
+        };
+        let code = serde_json::from_slice(body).ok().and_then(|body: Value| {
+            let code = body.pointer("/error/code")?.as_u64()?;
+            StatusCode::from_u16(u16::try_from(code).ok()?).ok()
+        });
+        match code.filter(|code| code.is_client_error() || code.is_server_error()) {
+            Some(code) => self.failure(code, None, body),
+            None => self.malformed(&format!("it reports an error: {message}")),
+        }
+    }
+
+    fn failure(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
+        let text = reported(body).unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
+        let text =
+            if text.is_empty() { status.canonical_reason().unwrap_or("no reason given") } else { &text };
+        let (url, message, status) = (self.base.to_string(), self.excerpt(text), status.as_u16());
+        match status {
+            401 | 403 => ModelError::Unauthorized { url, status, message },
+            _ => ModelError::Status { url, status, message, retry_after_ms },
+        }
+    }
+
+    fn malformed(&self, reason: &str) -> ModelError {
+        ModelError::Malformed { url: self.base.to_string(), reason: self.excerpt(reason) }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> ModelError {
+        let reason = if error.is_timeout() && !error.is_connect() {
+            format!("no complete answer within {} s", TOTAL_TIMEOUT.as_secs())
+        } else {
+            reason(error)
+        };
+        ModelError::Unreachable { url: self.base.to_string(), reason: self.excerpt(&reason) }
+    }
+
+    /// Text from outside as it may be shown: on one line, short, and without the key, which some servers
+    /// repeat when they refuse it.
+    fn excerpt(&self, text: &str) -> String {
+        let mut text = match &self.key {
+            Some(key) => text.replace(key.expose_secret(), "[API key]"),
+            None => text.to_owned(),
+        };
+        if text.len() > MESSAGE_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+            text.push_str(" [...]");
+        }
+        text.replace(char::is_control, " ")
+    }
+}
+
+fn setup(message: &str) -> ModelError {
+    ModelError::Setup(message.to_owned())
+}
+
+fn authorization(key: &SecretString) -> Result<HeaderValue, ModelError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| {
+        setup(
+            "the API key holds a line break or another character that no HTTP header may hold: \
+               check the environment variable named by `api_key_env` in [model]",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// An error with all its causes: the outermost one only says that sending failed.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Whether a body was read to its end.
+enum Read {
+    Whole,
+    Cut,
+}
+
+async fn read(response: &mut Response, body: &mut Vec<u8>, bytes_max: usize) -> Result<Read, reqwest::Error> {
+    while let Some(chunk) = response.chunk().await? {
+        let room = bytes_max - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok(Read::Cut);
+        }
+    }
+    Ok(Read::Whole)
+}
+
+/// The message of a provider's error, if the body is one.
+fn reported(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    MESSAGE_POINTERS.iter().find_map(|at| body.pointer(at)?.as_str()).map(str::to_owned)
+}
+
+/// How long the provider asks to wait: `retry-after-ms` is the finer of its two headers, `retry-after` holds
+/// seconds or a date.
+fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str, unit_ms: f64| {
+        let ms = text(name)?.parse::<f64>().ok()? * unit_ms;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked; `as` saturates")]
+        (ms.is_finite() && ms >= 0.0).then_some(ms.ceil() as u64)
+    };
+    number("retry-after-ms", 1.0).or_else(|| number(RETRY_AFTER.as_str(), 1000.0)).or_else(|| {
+        let until = httpdate::parse_http_date(text(RETRY_AFTER.as_str())?).ok()?;
+        let wait = until.duration_since(now).unwrap_or_default();
+        u64::try_from(wait.as_millis()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn the_wait_is_read_from_either_header_in_any_form() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:30 GMT").unwrap();
+        let wait = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
+            retry_after_ms(&headers, now)
+        };
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("retry-after", "2")]), Some(2000));
+        assert_eq!(wait(&[("retry-after", "1.5")]), Some(1500));
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "250")]), Some(250));
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "soon")]), Some(2000));
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(7000));
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")]), Some(0));
+        for text in ["-1", "NaN", "inf", "later"] {
+            assert_eq!(wait(&[("retry-after", text)]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_has_no_key_and_no_control_characters() {
+        let endpoint = Endpoint::new("http://127.0.0.1:1/v1", Some("sk-1".into())).unwrap();
+        assert_eq!(endpoint.excerpt("bad key sk-1\u{1b}[2J"), "bad key [API key] [2J");
+        let long = endpoint.excerpt(&"é".repeat(MESSAGE_BYTES_MAX));
+        assert!(long.len() <= MESSAGE_BYTES_MAX + 6 && long.ends_with("é [...]"), "{long}");
+        assert!(!format!("{endpoint:?}").contains("sk-1"));
+    }
+}

@@ -1,0 +1,18 @@
+//! Where guests run: one engine, a prepared component per tool, a fresh instance per call.
+//!
+//! Owns everything that bounds a guest: memory, time, output, log, and what it can reach, which is nothing
+//! by default. Does not know where components come from ([`crate::toolbox`]) nor what a run is. Invariant:
+//! an instance serves one call and is gone when the call's future ends or is dropped; whatever a guest
+//! does, its neighbours do not notice. A guest's misbehaviour is a [`crate::message::ToolOutcome`], never an error of the
+//! host; admission fails with an [`AdmitError`].
+
+mod bindings;
+mod clock;
+mod engine;
+mod guest;
+mod limiter;
+mod log;
+mod state;
+
+pub use engine::{EngineError, INSTANCES_MAX, Sandbox};
+pub use guest::{AdmitError, CallContext, Guest, ToolDefinition};

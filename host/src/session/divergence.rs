@@ -1,0 +1,95 @@
+use std::fmt;
+
+use serde::Serialize;
+use similar::TextDiff;
+
+use crate::message::{Ending, Request, Slot};
+
+/// The run is not the one that is recorded.
+#[derive(Debug)]
+pub struct Divergence {
+    /// The first slot at which it is not.
+    pub slot: Slot,
+    /// In what.
+    pub kind: DivergenceKind,
+}
+
+/// In what a run differs from its recording.
+#[derive(Debug)]
+pub enum DivergenceKind {
+    /// Another request is recorded at the slot.
+    OtherRequest {
+        /// What is recorded.
+        recorded: Box<Request>,
+        /// What was asked for now.
+        attempted: Box<Request>,
+    },
+    /// The recorded result is of another kind than the request.
+    OtherOutcome,
+    /// The run ended, and these recorded slots were never asked for.
+    LeftOver(Vec<Slot>),
+    /// The run ended otherwise than recorded.
+    OtherEnding {
+        /// What is recorded.
+        recorded: Ending,
+        /// How it ended now.
+        attempted: Ending,
+    },
+}
+
+impl DivergenceKind {
+    pub(super) fn other_request(recorded: Box<Request>, attempted: Request) -> Self {
+        Self::OtherRequest { recorded, attempted: Box::new(attempted) }
+    }
+}
+
+impl Divergence {
+    /// The lines that differ, in unified form (`-` recorded, `+` attempted); empty where there is nothing
+    /// to compare.
+    #[must_use]
+    pub fn diff(&self) -> String {
+        match &self.kind {
+            DivergenceKind::OtherRequest { recorded, attempted } => match (&**recorded, &**attempted) {
+                (Request::Run(recorded), Request::Run(attempted)) => {
+                    diff(&recorded.identity(), &attempted.identity())
+                }
+                (recorded, attempted) => diff(recorded, attempted),
+            },
+            DivergenceKind::OtherEnding { recorded, attempted } => diff(recorded, attempted),
+            DivergenceKind::OtherOutcome | DivergenceKind::LeftOver(_) => String::new(),
+        }
+    }
+}
+
+fn diff<T: Serialize>(recorded: &T, attempted: &T) -> String {
+    let pretty = |value: &T| serde_json::to_string_pretty(value).unwrap_or_default();
+    let (recorded, attempted) = (pretty(recorded), pretty(attempted));
+    let diff = TextDiff::from_lines(&recorded, &attempted);
+    diff.unified_diff().context_radius(2).header("recorded", "attempted").missing_newline_hint(false).to_string()
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = &self.slot;
+        match &self.kind {
+            DivergenceKind::OtherRequest { .. } => {
+                writeln!(f, "diverged at {slot}: the run asks for something else than what is recorded")?;
+            }
+            DivergenceKind::OtherOutcome => {
+                writeln!(f, "diverged at {slot}: a result of another kind is recorded")?;
+            }
+            DivergenceKind::LeftOver(slots) => {
+                writeln!(f, "diverged at {slot}: the run ended, and {} recorded slots were not asked for:", slots.len())?;
+                for slot in slots {
+                    writeln!(f, "  {slot}")?;
+                }
+            }
+            DivergenceKind::OtherEnding { .. } => {
+                writeln!(f, "diverged at the end: the run ended otherwise than recorded")?;
+            }
+        }
+        f.write_str(&self.diff())
+    }
+}
+
+impl std::error::Error for Divergence {}

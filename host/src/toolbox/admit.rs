@@ -1,0 +1,95 @@
+use std::path::Path;
+
+use globset::{Glob, GlobMatcher};
+
+use super::ToolboxReason;
+use crate::config::ToolConfig;
+use crate::dispatch::check_schema;
+use crate::message::{Digest, Json, ToolEntry, ToolSpec};
+use crate::sandbox::ToolDefinition;
+
+/// The bounds that `wit/tool.wit` sets for what a component tells of itself.
+const TOOLS_MAX: usize = 128;
+const NAME_CHARS_MAX: usize = 64;
+const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+
+/// The tools of a component as the agent offers them: checked, filtered by `include`, with the prefix.
+pub(super) fn entries(
+    tool: &ToolConfig,
+    component: Digest,
+    listed: Vec<ToolDefinition>,
+    path: &Path,
+) -> Result<Vec<ToolEntry>, ToolboxReason> {
+    let refuse = |reason: String| ToolboxReason::Listing { path: path.to_owned(), reason };
+    if listed.is_empty() {
+        return Err(refuse("it lists no tools".to_owned()));
+    }
+    if listed.len() > TOOLS_MAX {
+        return Err(refuse(format!("it lists {} tools; at most {TOOLS_MAX} are allowed", listed.len())));
+    }
+    let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
+    let include = patterns(tool, &names)?;
+    let grants = Digest::of_json(&tool.limits);
+    let mut entries: Vec<ToolEntry> = Vec::new();
+    for definition in listed {
+        check_name(&definition.name, &tool.prefix).map_err(refuse)?;
+        if entries.iter().any(|other| other.export == definition.name) {
+            return Err(refuse(format!("it lists the tool `{}` twice", definition.name)));
+        }
+        if !include.is_empty() && !include.iter().any(|pattern| pattern.is_match(&definition.name)) {
+            continue;
+        }
+        let export = definition.name.clone();
+        let spec = spec(definition, &tool.prefix).map_err(refuse)?;
+        entries.push(ToolEntry { spec, source: tool.name.clone(), export, component, grants });
+    }
+    Ok(entries)
+}
+
+/// The patterns of `include`, each of which has to match something: one that does not is a mistake.
+fn patterns(tool: &ToolConfig, names: &[String]) -> Result<Vec<GlobMatcher>, ToolboxReason> {
+    let nothing = |pattern: &String| ToolboxReason::Include { pattern: pattern.clone(), names: names.to_vec() };
+    let compile = |pattern: &String| {
+        let matcher = Glob::new(pattern).map_err(|_| nothing(pattern))?.compile_matcher();
+        if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(pattern)) }
+    };
+    tool.include.iter().map(compile).collect()
+}
+
+fn check_name(name: &str, prefix: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(format!("it lists a tool named {name:?}; a name has only the characters A-Z a-z 0-9 _ -"));
+    }
+    let chars = prefix.len() + name.len();
+    if chars > NAME_CHARS_MAX {
+        return Err(format!("the tool name `{prefix}{name}` has {chars} characters; at most {NAME_CHARS_MAX} are allowed"));
+    }
+    Ok(())
+}
+
+fn spec(definition: ToolDefinition, prefix: &str) -> Result<ToolSpec, String> {
+    let ToolDefinition { name, description, input_schema, output_schema } = definition;
+    if description.len() > DESCRIPTION_BYTES_MAX {
+        let bytes = description.len();
+        return Err(format!("the description of `{name}` has {bytes} bytes; at most {DESCRIPTION_BYTES_MAX} are allowed"));
+    }
+    let input_schema = schema(&name, "input-schema", input_schema)?;
+    let is_object = input_schema.to_value().get("type").is_some_and(|kind| kind == "object");
+    if !is_object {
+        return Err(format!("the input-schema of `{name}` is not of type `object`"));
+    }
+    let output_schema = output_schema.map(|text| schema(&name, "output-schema", text)).transpose()?;
+    Ok(ToolSpec { name: format!("{prefix}{name}"), description, input_schema, output_schema })
+}
+
+fn schema(tool: &str, which: &str, text: String) -> Result<Json, String> {
+    if text.len() > SCHEMA_BYTES_MAX {
+        let bytes = text.len();
+        return Err(format!("the {which} of `{tool}` has {bytes} bytes; at most {SCHEMA_BYTES_MAX} are allowed"));
+    }
+    let json = Json::parse(text).map_err(|error| format!("the {which} of `{tool}` is not JSON: {error}"))?;
+    check_schema(&json).map_err(|error| format!("the {which} of `{tool}` is {error}"))?;
+    Ok(json)
+}

@@ -1,0 +1,238 @@
+//! Where components come from: files and crates, built, checked, compiled, cached.
+//!
+//! Owns the way from `source` in agent.toml to a [`Guest`] that can be called, and the list of tools that
+//! a run offers. Does not run calls itself: [`Toolbox`] hands them to the sandbox. Invariant: a tool that
+//! is offered was admitted: its component fits the world, its digest is the pinned one, its names and
+//! schemas are well-formed. It fails with a [`ToolboxError`] that names the `[tools.NAME]` table.
+
+mod admit;
+mod build;
+mod cache;
+
+pub use build::{BuildError, Built, build};
+pub use cache::{CacheError, ComponentCache};
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use futures::future::BoxFuture;
+
+use crate::config::{Config, ToolConfig};
+use crate::dispatch::ToolRunner;
+use crate::message::{Digest, ErrorKind, Json, ToolEntry, ToolOutcome};
+use crate::sandbox::{AdmitError, CallContext, Guest, Sandbox};
+use crate::session::{Attempt, Done, Reach};
+
+/// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
+pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// The tools of one agent, ready to be called.
+pub struct Toolbox {
+    guests: HashMap<String, Guest>,
+    entries: Vec<ToolEntry>,
+    seed: u64,
+}
+
+/// Why a tool is not available.
+#[derive(Debug, thiserror::Error)]
+#[error("[tools.{tool}]: {reason}")]
+pub struct ToolboxError {
+    /// The table in agent.toml.
+    pub tool: String,
+    /// What is wrong.
+    pub reason: ToolboxReason,
+}
+
+/// What is wrong with a tool.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolboxReason {
+    /// There is nothing at the path.
+    #[error("source {} does not exist\n  `source` is a .wasm file or a crate directory, relative to agent.toml", .0.display())]
+    Missing(PathBuf),
+    /// The file or directory cannot be read.
+    #[error("cannot read source {}: {reason}", path.display())]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file is too large.
+    #[error("{} has {bytes} bytes; a component may have at most {COMPONENT_BYTES_MAX}", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The file is a core module.
+    #[error("{} is a core module, not a component\n  build it for the target wasm32-wasip2", .0.display())]
+    CoreModule(PathBuf),
+    /// The file is not WebAssembly at all.
+    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`", .0.display())]
+    NotWasm(PathBuf),
+    /// The component is not the pinned one.
+    #[error("{} has sha256 {found}, but agent.toml pins {pinned}\n  if the change is wanted, write the new digest into `sha256`", path.display())]
+    OtherDigest {
+        /// Which file.
+        path: PathBuf,
+        /// What agent.toml says.
+        pinned: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// The crate does not build.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The component does not compile, or the cache fails.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The component does not fit the world.
+    #[error("{}: {error}", path.display())]
+    Admit {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: AdmitError,
+    },
+    /// What the component tells of itself is not well-formed.
+    #[error("{}: {reason}", path.display())]
+    Listing {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// `include` leaves nothing, or names nothing.
+    #[error("`include` matches no tool: `{pattern}`; the component has: {}", names.join(", "))]
+    Include {
+        /// The pattern.
+        pattern: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// Two tools with one name.
+    #[error("the tool `{name}` is already offered by [tools.{other}]\n  give one of them a `prefix`, or leave it out with `include`")]
+    Duplicate {
+        /// The name.
+        name: String,
+        /// Who has it.
+        other: String,
+    },
+}
+
+impl Toolbox {
+    /// Builds, compiles and admits every tool of an agent. `say` is told what takes time.
+    pub async fn load(
+        config: &Config,
+        sandbox: &Sandbox,
+        cache: &ComponentCache,
+        seed: u64,
+        say: &dyn Fn(&str),
+    ) -> Result<Self, ToolboxError> {
+        let mut toolbox = Self { guests: HashMap::new(), entries: Vec::new(), seed };
+        for tool in &config.tools {
+            let wrap = |reason| ToolboxError { tool: tool.name.clone(), reason };
+            let (guest, entries) = load_one(tool, sandbox, cache, say).await.map_err(wrap)?;
+            for entry in entries {
+                if let Some(other) = toolbox.entries.iter().find(|other| other.spec.name == entry.spec.name) {
+                    let reason = ToolboxReason::Duplicate {
+                        name: entry.spec.name.clone(),
+                        other: other.source.clone(),
+                    };
+                    return Err(wrap(reason));
+                }
+                toolbox.entries.push(entry);
+            }
+            toolbox.guests.insert(tool.name.clone(), guest);
+        }
+        toolbox.entries.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        Ok(toolbox)
+    }
+
+    /// The tools on offer, sorted by name.
+    #[must_use]
+    pub fn entries(&self) -> &[ToolEntry] {
+        &self.entries
+    }
+}
+
+async fn load_one(
+    tool: &ToolConfig,
+    sandbox: &Sandbox,
+    cache: &ComponentCache,
+    say: &dyn Fn(&str),
+) -> Result<(Guest, Vec<ToolEntry>), ToolboxReason> {
+    let path = locate(&tool.source, cache, say)?;
+    let bytes = read_component(&path)?;
+    let digest = Digest::of(&bytes);
+    if let Some(pinned) = tool.sha256
+        && pinned != digest
+    {
+        return Err(ToolboxReason::OtherDigest { path, pinned, found: digest });
+    }
+    let component = cache.load(sandbox.engine(), &bytes, digest, say)?;
+    let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
+    let guest = Guest::admit(sandbox, &component, tool.limits.clone()).map_err(admit)?;
+    let listed = guest.list_tools().await.map_err(admit)?;
+    let entries = admit::entries(tool, digest, listed, &path)?;
+    Ok((guest, entries))
+}
+
+/// The component file a source stands for; a crate is built first, if it changed.
+fn locate(source: &Path, cache: &ComponentCache, say: &dyn Fn(&str)) -> Result<PathBuf, ToolboxReason> {
+    match std::fs::metadata(source) {
+        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say)?.artifact),
+        Ok(_) => Ok(source.to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ToolboxReason::Missing(source.to_owned()))
+        }
+        Err(error) => Err(ToolboxReason::Unreadable { path: source.to_owned(), reason: error.to_string() }),
+    }
+}
+
+fn read_component(path: &Path) -> Result<Vec<u8>, ToolboxReason> {
+    let unreadable =
+        |error: std::io::Error| ToolboxReason::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > COMPONENT_BYTES_MAX {
+        return Err(ToolboxReason::TooLarge { path: path.to_owned(), bytes });
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    // The preamble is `\0asm`, a version, and the layer: 0 for a core module, 1 for a component.
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(ToolboxReason::CoreModule(path.to_owned())),
+        Some(_) | None => Err(ToolboxReason::NotWasm(path.to_owned())),
+    }
+}
+
+impl ToolRunner for Toolbox {
+    fn call<'a>(
+        &'a self,
+        tool: &'a ToolEntry,
+        input: &'a Json,
+        attempt: &'a Attempt,
+    ) -> BoxFuture<'a, Done<ToolOutcome>> {
+        Box::pin(async move {
+            let Some(guest) = self.guests.get(&tool.source) else {
+                let message = format!("[tools.{}] is not loaded; please report this as a bug", tool.source);
+                return ToolOutcome::error(ErrorKind::Failed, message).into();
+            };
+            let context = CallContext {
+                call_id: attempt.slot.to_string(),
+                idempotency_key: attempt.idempotency_key.to_string(),
+                attempt: attempt.number,
+                started_ms: attempt.at_ms,
+                deadline_ms: attempt.at_ms.saturating_add(guest.limits().timeout_ms),
+                seed: CallContext::seed(self.seed, &attempt.idempotency_key),
+            };
+            guest.call(&tool.export, input, context).await
+        })
+    }
+
+    fn reach(&self, _tool: &ToolEntry) -> Reach {
+        // Nothing can be granted yet, so nothing a guest does can be noticed outside.
+        Reach::Pure
+    }
+}
