@@ -1,4 +1,5 @@
 //! What `wit/tool.wit` means in Rust, generated at compile time.
+#![allow(missing_docs, reason = "the contract is documented in wit/tool.wit")]
 
 wasmtime::component::bindgen!({
     path: "../wit",

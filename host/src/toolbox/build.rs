@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::message::Digest;
 
 /// What guests are compiled for.
-pub const TARGET: &str = "wasm32-wasip2";
+const TARGET: &str = "wasm32-wasip2";
 
 /// A guest's stack. The linker's default of 1 MiB has to be zeroed or unmapped after every call; with this
 /// one a call costs about half.

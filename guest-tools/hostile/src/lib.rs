@@ -1,0 +1,191 @@
+//! Tools that misbehave, for the tests of the sandbox. None of them is of use to anybody else.
+
+#[tool_sdk::component]
+mod hostile {
+    use std::hint::black_box;
+    use std::io::Write as _;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::Value;
+    use tool_sdk::ToolError;
+
+    /// How much of something.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Bytes {
+        /// In bytes.
+        bytes: usize,
+    }
+
+    /// How many lines.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Lines {
+        /// How many.
+        lines: usize,
+    }
+
+    /// How often to fail.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Failures {
+        /// Attempts up to and with this one fail.
+        fail_attempts: u32,
+    }
+
+    /// How long to be busy.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Busy {
+        /// In milliseconds.
+        spin_ms: u64,
+    }
+
+    /// Anything.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Anything {
+        /// What comes back.
+        value: Value,
+    }
+
+    /// Loops for ever.
+    pub fn spin() -> Result<(), ToolError> {
+        loop {
+            black_box(());
+        }
+    }
+
+    /// Takes memory and writes to it until there is none left.
+    pub fn eat_memory() -> Result<(), ToolError> {
+        let mut hoard = Vec::new();
+        loop {
+            hoard.push(black_box(vec![1_u8; 1 << 20]));
+        }
+    }
+
+    /// Panics.
+    pub fn panic_now() -> Result<(), ToolError> {
+        panic!("this tool always panics");
+    }
+
+    /// Calls itself for ever.
+    pub fn recurse() -> Result<u64, ToolError> {
+        fn deeper(n: u64) -> u64 {
+            black_box([n; 16])[7] + black_box(deeper)(n + 1)
+        }
+        Ok(deeper(0))
+    }
+
+    /// Writes this much to stdout and as much to stderr.
+    pub fn flood_stdout(amount: Bytes) -> Result<(), ToolError> {
+        let line = [b'x'; 100];
+        for _ in 0..amount.bytes / line.len() {
+            std::io::stdout().write_all(&line)?;
+            std::io::stdout().write_all(b"\n")?;
+            std::io::stderr().write_all(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Logs this many lines.
+    pub fn flood_log(amount: Lines) -> Result<(), ToolError> {
+        for n in 0..amount.lines {
+            tool_sdk::log::info(&format!("line {n}"));
+        }
+        Ok(())
+    }
+
+    /// Returns a string of this many bytes.
+    pub fn big_output(amount: Bytes) -> Result<String, ToolError> {
+        Ok("x".repeat(amount.bytes))
+    }
+
+    /// Fails at first, as a busy service does.
+    pub fn flaky(failures: Failures) -> Result<u32, ToolError> {
+        let attempt = tool_sdk::context().attempt;
+        if attempt <= failures.fail_attempts {
+            return Err(ToolError::Transient(format!("attempt {attempt} fails")));
+        }
+        Ok(attempt)
+    }
+
+    /// Returns what it gets.
+    pub fn echo(anything: Anything) -> Result<Value, ToolError> {
+        Ok(anything.value)
+    }
+
+    /// Is busy for a while.
+    pub fn slow(busy: Busy) -> Result<(), ToolError> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(busy.spin_ms) {
+            black_box(());
+        }
+        Ok(())
+    }
+
+    /// What a call can see of the machine.
+    #[derive(Serialize, JsonSchema)]
+    pub struct Seen {
+        env: Vec<String>,
+        arguments: Vec<String>,
+        root: Result<Vec<String>, String>,
+        passwd: Result<String, String>,
+        tcp: Result<(), String>,
+        dns: Result<Vec<String>, String>,
+    }
+
+    /// Looks around: environment, arguments, files, network.
+    pub fn peek() -> Result<Seen, ToolError> {
+        use std::net::{TcpStream, ToSocketAddrs as _};
+        let text = |error: std::io::Error| error.to_string();
+        let names = |entries: std::fs::ReadDir| {
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+        };
+        Ok(Seen {
+            env: std::env::vars().map(|(key, value)| format!("{key}={value}")).collect(),
+            arguments: std::env::args().collect(),
+            root: std::fs::read_dir("/").map(names).map_err(text),
+            passwd: std::fs::read_to_string("/etc/passwd").map_err(text),
+            tcp: TcpStream::connect("127.0.0.1:1").map(drop).map_err(text),
+            dns: ("localhost", 80)
+                .to_socket_addrs()
+                .map(|found| found.map(|address| address.to_string()).collect())
+                .map_err(text),
+        })
+    }
+
+    /// The context of this call.
+    #[derive(Serialize, JsonSchema)]
+    pub struct Context {
+        call_id: String,
+        idempotency_key: String,
+        attempt: u32,
+        deadline_ms: u64,
+    }
+
+    /// Returns the context of this call.
+    pub fn context() -> Result<Context, ToolError> {
+        let tool_sdk::CallContext { call_id, idempotency_key, attempt, deadline_ms } = tool_sdk::context();
+        Ok(Context { call_id, idempotency_key, attempt, deadline_ms })
+    }
+
+    /// What the world looks like at this moment.
+    #[derive(Serialize, JsonSchema)]
+    pub struct Now {
+        now_ms: u64,
+        random: String,
+    }
+
+    /// Returns the time and random numbers.
+    pub fn now() -> Result<Now, ToolError> {
+        use std::hash::{BuildHasher as _, RandomState};
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Ok(Now { now_ms, random: format!("{:016x}", RandomState::new().hash_one(1)) })
+    }
+
+    /// Counts its calls in memory; 1 wherever every call has an instance of its own.
+    pub fn counter() -> Result<u32, ToolError> {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        Ok(CALLS.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}

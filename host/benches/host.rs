@@ -1,0 +1,343 @@
+//! What a call, a run and a replay cost: `cargo bench`.
+//!
+//! (a) one isolated call beside a bare wasmtime loop over the same guest and the same engine, on one thread
+//! and on two; (b) a durable run of 10 turns x 3 calls; (c) one turn of 1,000 calls; (d) replay; (e) 32 runs
+//! at once over one journal. Criterion measures, and a table at the end puts the medians of this very run
+//! beside each other. Every journal here is sled on disk, with every acknowledged record fdatasynced.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark may panic")]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use host::agent::Agent;
+use host::config::Config;
+use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
+use host::journal::{JournalStore, SledStore};
+use host::message::{Digest, Ending, Json, Manifest, ModelIdentity, RunId, Slot};
+use host::model::{Absent, Model, Script, Scripted};
+use host::sandbox::Sandbox;
+use host::session::{Attempt, Mode, Session};
+use host::toolbox::{ComponentCache, Toolbox, build};
+
+const INPUT: &str = r#"{"city":"San Francisco"}"#;
+
+/// Runs measured at once in (e).
+const CONCURRENT_RUNS: usize = 32;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args().sample_size(20);
+    let bench = Bench::new();
+    bench.isolated_call(&mut criterion);
+    bench.durable_run(&mut criterion);
+    bench.wide_turn(&mut criterion);
+    bench.replay(&mut criterion);
+    bench.concurrent_runs(&mut criterion);
+    criterion.final_summary();
+    summary();
+}
+
+/// The weather tool, loaded once, and a directory for journals.
+struct Bench {
+    runtime: Runtime,
+    sandbox: Sandbox,
+    toolbox: Arc<Toolbox>,
+    component: PathBuf,
+    directory: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        // Beside the build, because a temporary directory may be in memory, where a sync costs nothing.
+        let directory = tempfile::tempdir_in(root.join("target")).unwrap();
+        let cache = ComponentCache::open(&directory.path().join("cache")).unwrap();
+        let weather = root.join("guest-tools/weather");
+        let component = build(&weather, cache.directory(), &|line| eprintln!("{line}")).unwrap().artifact;
+        let toml = format!(
+            "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = {component:?}"
+        );
+        let config = Config::parse(&toml, &directory.path().join("agent.toml")).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let sandbox = Sandbox::new().unwrap();
+        let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 1, &|_| {})).unwrap();
+        Self { runtime, sandbox, toolbox: Arc::new(toolbox), component, directory }
+    }
+
+    fn isolated_call(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("a_isolated_call");
+        let bare = Bare::new(&self.sandbox, &self.component);
+        group.bench_function("bare", |b| b.iter_custom(|n| threads(1, n, || bare.caller())));
+        group.bench_function("host", |b| b.iter_custom(|n| threads(1, n, || self.caller())));
+        group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller())));
+        group.bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || self.caller())));
+        group.finish();
+    }
+
+    /// One call through the host's own path: context, limits, log, outcome.
+    fn caller(&self) -> impl AsyncFnMut() + Send + use<> {
+        let toolbox = Arc::clone(&self.toolbox);
+        let input = Json::parse(INPUT.to_owned()).unwrap();
+        let attempt =
+            Attempt { slot: Slot::tool(0, 0), number: 1, at_ms: 1, idempotency_key: Digest::of(b"key") };
+        async move || {
+            let done = toolbox.call(&toolbox.entries()[0], &input, &attempt).await;
+            assert!(black_box(done).value.is_output());
+        }
+    }
+
+    fn durable_run(&self, criterion: &mut Criterion) {
+        let (manifest, model) = (self.manifest(11, 128), scripted(10, 3));
+        criterion.bench_function("b_durable_run_10_turns_x_3_calls", |b| {
+            b.iter_custom(|n| self.timed(n, || self.run_in_own_journal(&manifest, &model)));
+        });
+    }
+
+    fn wide_turn(&self, criterion: &mut Criterion) {
+        let (manifest, model) = (self.manifest(2, 1000), scripted(1, 1000));
+        criterion.bench_function("c_turn_of_1000_calls", |b| {
+            b.iter_custom(|n| self.timed(n, || self.run_in_own_journal(&manifest, &model)));
+        });
+    }
+
+    fn timed(&self, n: u64, mut run: impl FnMut() -> Duration) -> Duration {
+        (0..n).map(|_| run()).sum()
+    }
+
+    /// A run as `host run` does it, with a journal of its own: made, written, closed.
+    fn run_in_own_journal(&self, manifest: &Arc<Manifest>, model: &Arc<dyn Model>) -> Duration {
+        let journal = tempfile::tempdir_in(self.directory.path()).unwrap();
+        let clock = Instant::now();
+        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(journal.path()).unwrap());
+        self.runtime.block_on(self.run(RunId::new(), &store, manifest, model));
+        drop(store);
+        clock.elapsed()
+    }
+
+    async fn run(
+        &self,
+        id: RunId,
+        store: &Arc<dyn JournalStore>,
+        manifest: &Arc<Manifest>,
+        model: &Arc<dyn Model>,
+    ) {
+        let mode = Mode::Live(Arc::clone(store));
+        let session = Session::open(id, mode, Vec::new(), manifest, Box::new(|_| {})).await.unwrap();
+        let toolbox = Arc::clone(&self.toolbox);
+        let agent = Agent {
+            manifest: Arc::clone(manifest),
+            session: Arc::new(session),
+            model: Arc::clone(model),
+            dispatcher: Arc::new(Dispatcher::new(manifest, toolbox, 16)),
+        };
+        let ending = agent.run(None).await.unwrap();
+        assert_eq!(ending, Ending::Answer("done".to_owned()));
+    }
+
+    fn replay(&self, criterion: &mut Criterion) {
+        let (manifest, model) = (self.manifest(101, 128), scripted(100, 10));
+        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(&self.directory.path().join("d")).unwrap());
+        let id = RunId::new();
+        self.runtime.block_on(self.run(id, &store, &manifest, &model));
+        let entries = store.read(id).unwrap().len();
+        let mut group = criterion.benchmark_group("d_replay");
+        group.throughput(Throughput::Elements(entries as u64));
+        group.bench_function(format!("{entries}_entries"), |b| {
+            b.iter(|| {
+                let entries = store.read(id).unwrap();
+                self.runtime.block_on(async {
+                    let watch = Box::new(|_: &_| {});
+                    let session = Session::open(id, Mode::Replay, entries, &manifest, watch).await.unwrap();
+                    let agent = Agent {
+                        manifest: Arc::clone(&manifest),
+                        session: Arc::new(session),
+                        model: Arc::new(Absent),
+                        dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128)),
+                    };
+                    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
+                });
+            });
+        });
+        group.finish();
+    }
+
+    fn concurrent_runs(&self, criterion: &mut Criterion) {
+        let (manifest, model) = (self.manifest(2, 128), scripted(1, 3));
+        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(&self.directory.path().join("e")).unwrap());
+        let mut group = criterion.benchmark_group("e_32_runs_at_once");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("run_of_1_turn_x_3_calls", |b| {
+            b.iter_custom(|n| {
+                let left = AtomicU64::new(n);
+                let worker = async || {
+                    while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+                        self.run(RunId::new(), &store, &manifest, &model).await;
+                    }
+                };
+                let clock = Instant::now();
+                self.runtime.block_on(futures::future::join_all((0..CONCURRENT_RUNS).map(|_| worker())));
+                clock.elapsed()
+            });
+        });
+        group.finish();
+    }
+
+    fn manifest(&self, max_turns: u32, max_calls_per_turn: u32) -> Arc<Manifest> {
+        Arc::new(Manifest {
+            agent: "bench".to_owned(),
+            config: "agent.toml".to_owned(),
+            instructions: String::new(),
+            prompt: "What is the weather like?".to_owned(),
+            model: ModelIdentity {
+                provider: "scripted".to_owned(),
+                name: "bench".to_owned(),
+                base_url: None,
+                temperature: None,
+                max_tokens: None,
+            },
+            max_turns,
+            max_calls_per_turn,
+            tools: self.toolbox.entries().to_vec(),
+            seed: 1,
+        })
+    }
+}
+
+/// A model that calls the tool so often in each of so many turns, and then is done.
+fn scripted(turns: usize, calls: usize) -> Arc<dyn Model> {
+    let call = "{ name = \"get_weather\", input = { city = \"San Francisco\" } }, ".repeat(calls);
+    let script = format!("[[reply]]\ncalls = [{call}]\n").repeat(turns) + "[[reply]]\ntext = \"done\"";
+    Arc::new(Scripted::new(Script::parse(&script, Path::new("bench")).unwrap()))
+}
+
+/// Makes n calls on so many threads, each with a runtime of its own, and takes the time from the moment
+/// they all start.
+fn threads<C: AsyncFnMut() + Send>(count: u64, n: u64, caller: impl Fn() -> C) -> Duration {
+    let barrier = std::sync::Barrier::new(usize::try_from(count).unwrap() + 1);
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            let (mut caller, barrier) = (caller(), &barrier);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(caller());
+                barrier.wait();
+                runtime.block_on(async {
+                    for _ in 0..n.div_ceil(count) {
+                        caller().await;
+                    }
+                });
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        let clock = Instant::now();
+        barrier.wait();
+        clock.elapsed()
+    })
+}
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "../wit", world: "tool", exports: { default: async } });
+}
+
+/// The least that wasmtime asks for: a store, a WASI context, an instance, a call.
+struct Bare {
+    sandbox: Sandbox,
+    pre: bindings::ToolPre<BareState>,
+}
+
+struct BareState {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    limits: StoreLimits,
+}
+
+impl WasiView for BareState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl bindings::host::tool::types::Host for BareState {}
+impl bindings::host::tool::context::Host for BareState {
+    fn current(&mut self) -> bindings::host::tool::context::CallContext {
+        unreachable!("the weather tool does not ask for its context")
+    }
+}
+impl bindings::host::tool::log::Host for BareState {
+    fn log(&mut self, _: bindings::host::tool::log::Level, _: String) {}
+}
+
+impl Bare {
+    fn new(sandbox: &Sandbox, component: &Path) -> Self {
+        let engine = sandbox.engine();
+        let component = Component::from_file(engine, component).unwrap();
+        let mut linker: Linker<BareState> = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+        bindings::Tool::add_to_linker::<_, HasSelf<BareState>>(&mut linker, |state| state).unwrap();
+        let pre = bindings::ToolPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
+        Self { sandbox: sandbox.clone(), pre }
+    }
+
+    fn caller(&self) -> impl AsyncFnMut() + Send + use<> {
+        let (engine, pre) = (self.sandbox.engine().clone(), self.pre.clone());
+        let (name, input) = ("get_weather".to_owned(), INPUT.to_owned());
+        async move || {
+            let limits = StoreLimitsBuilder::new().memory_size(64 << 20).build();
+            let state = BareState { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), limits };
+            let mut store = Store::new(&engine, state);
+            store.limiter(|state| &mut state.limits);
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
+            let tool = pre.instantiate_async(&mut store).await.unwrap();
+            let output = tool.host_tool_tools().call_call(&mut store, &name, &input).await.unwrap();
+            assert!(black_box(output).is_ok());
+        }
+    }
+}
+
+/// The medians of this run, beside each other.
+fn summary() {
+    let median = |name: &str| -> Option<f64> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("target/criterion").join(name);
+        let text = std::fs::read_to_string(root.join("new/estimates.json")).ok()?;
+        let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
+        estimates["median"]["point_estimate"].as_f64()
+    };
+    let replay = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/criterion/d_replay"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find_map(|name| Some((name.strip_suffix("_entries")?.parse::<f64>().ok()?, median(&format!("d_replay/{name}"))?)));
+    println!("\nmedians of this run");
+    if let (Some(bare), Some(host), Some(bare2), Some(host2)) = (
+        median("a_isolated_call/bare"),
+        median("a_isolated_call/host"),
+        median("a_isolated_call/bare_2_threads"),
+        median("a_isolated_call/host_2_threads"),
+    ) {
+        println!("(a) one isolated call: {:.1} us, {:.2} x bare wasmtime ({:.1} us)", host / 1e3, host / bare, bare / 1e3);
+        println!("    on 2 threads: {:.2} x as many calls (bare wasmtime: {:.2} x)", host / host2, bare / bare2);
+    }
+    if let Some(ns) = median("b_durable_run_10_turns_x_3_calls") {
+        println!("(b) durable run of 10 turns x 3 calls: {:.2} ms", ns / 1e6);
+    }
+    if let Some(ns) = median("c_turn_of_1000_calls") {
+        println!("(c) one turn of 1,000 calls: {:.1} ms", ns / 1e6);
+    }
+    if let Some((entries, ns)) = replay {
+        println!("(d) replay: {:.0} entries/s", entries / (ns / 1e9));
+    }
+    if let Some(ns) = median("e_32_runs_at_once/run_of_1_turn_x_3_calls") {
+        println!("(e) 32 runs of 1 turn x 3 calls at once over one journal: {:.0} runs/s", 1e9 / ns);
+    }
+}

@@ -1,0 +1,149 @@
+//! The command as its users meet it: run, replay, resume, runs, check, and what it says to bad input.
+
+use serde_json::Value;
+
+use crate::support::{Agent, root, tool_output};
+
+const ECHO_TWICE: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = 1 } }, { name = "echo", input = { value = { b = 2, a = 1 } } }]
+
+[[reply]]
+expect = ["echo: 1", "\"b\":2"]
+text = "both came back"
+"#;
+
+fn example(name: &str) -> (Agent, String) {
+    let toml = root().join("examples").join(name).join("agent.toml");
+    (Agent::scripted(""), toml.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn every_example_runs_offline_and_replays() {
+    for name in ["weather", "claims"] {
+        let (agent, toml) = example(name);
+        let ran = agent.host(&["run", &toml]);
+        ran.ok();
+        let replayed = agent.host(&["replay", "last"]);
+        replayed.ok().says("0 guest invocations, 0 model calls");
+        assert_eq!(replayed.stdout, ran.stdout, "{name}: the answer alone is on stdout, and the same");
+        assert!(!ran.stdout.trim().is_empty());
+    }
+}
+
+#[test]
+fn the_answer_is_alone_on_stdout() {
+    let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
+    let (ran, shown) = agent.run_and_show();
+    assert_eq!(ran.ok().stdout, "both came back\n");
+    assert_eq!(tool_output(&shown, "tool(0,0)"), 1);
+    assert_eq!(tool_output(&shown, "tool(0,1)")["b"], 2);
+    assert!(!ran.stderr.contains('\u{1b}'), "no colours and no live lines off a terminal");
+}
+
+#[test]
+fn json_is_one_event_a_line() {
+    let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
+    let ran = agent.host(&["run", "--json"]);
+    let events: Vec<Value> = ran.ok().stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds.first(), Some(&"run_started"));
+    assert_eq!(kinds.iter().filter(|kind| **kind == "finished").count(), 4, "two replies, two calls");
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"run_ended".into(), &0.into()));
+    assert_eq!(last["ending"]["answer"], "both came back");
+}
+
+#[test]
+fn runs_are_listed_and_shown() {
+    let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
+    agent.host(&["runs"]).ok().says("no runs in");
+    agent.host(&["run"]).ok();
+    let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    assert_eq!(listed[0]["state"], "answered");
+    let id = listed[0]["run"].as_str().unwrap();
+    let shown = agent.host(&["runs", "show", &id[..20].to_lowercase()]);
+    for text in ["tool(0,1) echo", "→ calls echo, echo", "answer: both came back"] {
+        assert!(shown.ok().stdout.contains(text), "{text:?} in:\n{}", shown.stdout);
+    }
+}
+
+#[test]
+fn a_prompt_on_the_command_line_wins() {
+    let script = "[[reply]]\nexpect = [\"what else?\"]\ntext = \"nothing\"";
+    let agent = Agent::scripted(script);
+    agent.host(&["run", "agent.toml", "what else?"]).ok();
+    agent.host(&["run"]).exits(4).says("expects \"what else?\"");
+}
+
+#[test]
+fn an_ended_run_is_not_resumed_but_told_again() {
+    let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
+    agent.host(&["run"]).ok();
+    let before = agent.show();
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "both came back\n");
+    assert_eq!(agent.show(), before, "nothing was recorded anew");
+}
+
+#[test]
+fn replay_against_another_configuration_names_the_difference() {
+    let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
+    agent.host(&["run"]).ok();
+    agent.host(&["replay", "last", "--config", "agent.toml"]).ok();
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\ninstructions = \"be brief\"")).unwrap();
+    let replayed = agent.host(&["replay", "last", "--config", "agent.toml"]);
+    replayed.exits(6).says("diverged at run").says("-    \"instructions\": \"\"").says("+    \"instructions\": \"be brief\"");
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn a_resume_with_a_changed_configuration_is_a_divergence() {
+    let script = format!("{ECHO_TWICE}\n[[reply]]\ntext = \"one too many\"");
+    let agent = Agent::scripted(&script).guest("hostile");
+    agent.host(&["run"]).exits(4).says("has 1 left over").says("host resume");
+    let agent = agent.table("[limits]\nmax_turns = 7");
+    agent.host(&["resume", "last"]).exits(6).says("diverged at run").says("+    \"max_turns\": 7");
+}
+
+#[test]
+fn check_lists_tools_and_grants() {
+    let agent = Agent::scripted("").guest("weather");
+    let checked = agent.host(&["check"]);
+    for text in ["agent.toml: ok", "get_weather:", "no files, no environment, no network", "64.00 MiB of memory", "sha256 = \""] {
+        assert!(checked.ok().stdout.contains(text), "{text:?} in:\n{}", checked.stdout);
+    }
+}
+
+#[test]
+fn a_second_start_compiles_nothing() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"hello\"").guest("weather");
+    let cache = agent.dir.path().join("own-cache");
+    let mut first = agent.command(&["run", "--cache", cache.to_str().unwrap()]);
+    let stderr = String::from_utf8(first.output().unwrap().stderr).unwrap();
+    assert!(stderr.contains("compiled "), "{stderr}");
+    let mut second = agent.command(&["run", "--cache", cache.to_str().unwrap()]);
+    let stderr = String::from_utf8(second.output().unwrap().stderr).unwrap();
+    assert!(!stderr.contains("compiled ") && !stderr.contains("building"), "{stderr}");
+}
+
+#[test]
+fn init_writes_an_agent_that_builds_and_runs() {
+    let agent = Agent::scripted("");
+    agent.host(&["init", "mine"]).ok();
+    let ran = agent.host(&["run", "mine/agent.toml"]);
+    ran.ok().says("greet");
+    assert!(!ran.stdout.trim().is_empty());
+    agent.host(&["init", "mine"]).exits(2).says("mine/agent.toml exists");
+}
+
+#[test]
+fn schema_and_completions_are_printed() {
+    let agent = Agent::scripted("");
+    let schema: Value = serde_json::from_str(&agent.host(&["schema"]).ok().stdout).unwrap();
+    assert!(schema["properties"]["tools"].is_object());
+    let kept = std::fs::read_to_string(root().join("examples/agent.schema.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept, schema, "examples/agent.schema.json is what `host schema` prints");
+    assert!(agent.host(&["completions", "bash"]).ok().stdout.contains("_host"));
+}

@@ -1,0 +1,186 @@
+//! A guest that misbehaves comes to an outcome of its own, and its neighbour does not notice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use host::config::Config;
+use host::dispatch::ToolRunner as _;
+use host::message::{Digest, Json, Slot, ToolOutcome};
+use host::sandbox::Sandbox;
+use host::session::Attempt;
+use host::toolbox::{ComponentCache, Toolbox};
+
+use crate::support::{Agent, cache, tool_error, tool_output};
+
+/// One turn with a hostile call and a neighbour, with these limits for both.
+fn beside_a_neighbour(call: &str, limits: &str) -> Vec<Value> {
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = \"before\" }} }}, {call}, \
+         {{ name = \"echo\", input = {{ value = \"after\" }} }}]\n\n[[reply]]\ntext = \"done\""
+    );
+    let agent = Agent::scripted(&script).guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}"));
+    let (ran, shown) = agent.run_and_show();
+    assert_eq!(ran.ok().stdout, "done\n");
+    assert_eq!(tool_output(&shown, "tool(0,0)"), "before");
+    assert_eq!(tool_output(&shown, "tool(0,2)"), "after");
+    shown
+}
+
+#[test]
+fn an_infinite_loop_meets_its_timeout() {
+    let shown = beside_a_neighbour("{ name = \"spin\" }", "timeout = \"200ms\"");
+    assert_eq!(tool_error(&shown, "tool(0,1)").0, "timeout");
+    assert!(tool_error(&shown, "tool(0,1)").1.contains("200 ms"));
+}
+
+#[test]
+fn a_memory_bomb_meets_its_limit() {
+    let shown = beside_a_neighbour("{ name = \"eat_memory\" }", "memory = \"8MiB\"");
+    let (kind, message) = tool_error(&shown, "tool(0,1)");
+    assert_eq!(kind, "memory", "{message}");
+    assert!(message.contains("8388608 bytes"), "{message}");
+}
+
+#[test]
+fn a_panic_is_a_trap_with_its_message() {
+    let shown = beside_a_neighbour("{ name = \"panic_now\" }", "timeout = \"5s\"");
+    let (kind, message) = tool_error(&shown, "tool(0,1)");
+    assert_eq!(kind, "trap");
+    assert!(message.contains("panicked at"), "{message}");
+}
+
+#[test]
+fn deep_recursion_is_a_trap() {
+    let shown = beside_a_neighbour("{ name = \"recurse\" }", "timeout = \"5s\"");
+    assert_eq!(tool_error(&shown, "tool(0,1)").0, "trap");
+}
+
+#[test]
+fn stdout_and_log_are_kept_up_to_their_bound() {
+    for call in ["{ name = \"flood_stdout\", input = { bytes = 5000000 } }", "{ name = \"flood_log\", input = { lines = 20000 } }"] {
+        let shown = beside_a_neighbour(call, "log = \"4KiB\"");
+        let log = shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap()["finished"]["log"].as_array().unwrap();
+        let bytes: usize = log.iter().map(|line| line["text"].as_str().unwrap().len()).sum();
+        assert!((1000..6000).contains(&bytes), "{bytes}");
+        assert!(log.last().unwrap()["text"].as_str().unwrap().contains("bytes were dropped"));
+    }
+}
+
+#[test]
+fn an_output_over_its_limit_is_refused() {
+    let shown = beside_a_neighbour("{ name = \"big_output\", input = { bytes = 100000 } }", "output = \"10kB\"");
+    let (kind, message) = tool_error(&shown, "tool(0,1)");
+    assert_eq!(kind, "invalid_output");
+    assert!(message.contains("limit is 10000"), "{message}");
+}
+
+#[test]
+fn nothing_of_the_machine_is_reachable() {
+    let shown = beside_a_neighbour("{ name = \"peek\" }", "timeout = \"5s\"");
+    let seen = tool_output(&shown, "tool(0,1)").to_string();
+    assert!(!seen.contains("root:"), "{seen}");
+    assert!(!seen.contains("PATH"), "{seen}");
+}
+
+#[test]
+fn every_call_has_an_instance_of_its_own() {
+    let call = "{ name = \"counter\" }";
+    let script = format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ncalls = [{call}]\n[[reply]]\ntext = \"ok\"");
+    let (ran, shown) = Agent::scripted(&script).guest("hostile").run_and_show();
+    ran.ok();
+    for slot in ["tool(0,0)", "tool(0,1)", "tool(1,0)"] {
+        assert_eq!(tool_output(&shown, slot), &Value::from(1), "{slot}");
+    }
+}
+
+#[test]
+fn a_call_knows_its_context() {
+    let script = "[[reply]]\ncalls = [{ name = \"context\" }, { name = \"context\" }]\n[[reply]]\ntext = \"ok\"";
+    let (ran, shown) = Agent::scripted(script).guest("hostile").run_and_show();
+    ran.ok();
+    let (first, second) = (tool_output(&shown, "tool(0,0)"), tool_output(&shown, "tool(0,1)"));
+    assert_eq!(first["call_id"], "tool(0,0)");
+    assert_eq!(second["call_id"], "tool(0,1)");
+    assert_eq!(first["attempt"], 1);
+    assert_eq!(first["idempotency_key"].as_str().unwrap().len(), 64);
+    assert_ne!(first["idempotency_key"], second["idempotency_key"]);
+    let started = shown.iter().find(|report| report["slot"] == "tool(0,0)").unwrap()["at_ms"].as_u64().unwrap();
+    assert_eq!(first["deadline_ms"].as_u64().unwrap(), started + 30_000);
+}
+
+/// The hostile tools, loaded in this process, to look at the sandbox itself.
+fn hostile(limits: &str) -> (Sandbox, Arc<Toolbox>) {
+    let agent = Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}"));
+    let config = Config::load(&agent.toml()).unwrap();
+    let sandbox = Sandbox::new().unwrap();
+    let cache = ComponentCache::open(&cache()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 7, &|_| {})).unwrap();
+    (sandbox, Arc::new(toolbox))
+}
+
+async fn call(toolbox: &Toolbox, name: &str, input: &str) -> ToolOutcome {
+    let entry = toolbox.entries().iter().find(|entry| entry.export == name).unwrap();
+    let attempt = Attempt {
+        slot: Slot::tool(0, 0),
+        number: 1,
+        at_ms: 1_700_000_000_000,
+        idempotency_key: Digest::of(b"key"),
+    };
+    toolbox.call(entry, &Json::parse(input.to_owned()).unwrap(), &attempt).await.value
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_call_is_gone_and_not_only_ignored() {
+    let (sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"1h\"")).await.unwrap();
+    assert_eq!(sandbox.live_instances(), 0);
+    let spinning = tokio::spawn({
+        let toolbox = Arc::clone(&toolbox);
+        async move { call(&toolbox, "spin", "{}").await }
+    });
+    while sandbox.live_instances() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    spinning.abort();
+    let aborted = Instant::now();
+    assert!(spinning.await.unwrap_err().is_cancelled());
+    assert_eq!(sandbox.live_instances(), 0, "the store is dropped with the call");
+    // Far more than one epoch tick (5 ms), far less than the call's hour.
+    assert!(aborted.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeout_drops_the_instance() {
+    let (sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"50ms\"")).await.unwrap();
+    let outcome = call(&toolbox, "spin", "{}").await;
+    assert!(outcome.model_text().contains("timed out"), "{}", outcome.model_text());
+    assert_eq!(sandbox.live_instances(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_the_pool_has_places_wait_their_turn() {
+    let (sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"30s\"")).await.unwrap();
+    let calls = (0..500).map(|n| {
+        let toolbox = Arc::clone(&toolbox);
+        tokio::spawn(async move { (n, call(&toolbox, "echo", &format!("{{\"value\":{n}}}")).await) })
+    });
+    for task in calls.collect::<Vec<_>>() {
+        let (n, outcome) = task.await.unwrap();
+        assert_eq!(outcome.model_text(), n.to_string());
+    }
+    assert_eq!(sandbox.live_instances(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_call_sees_the_same_random_numbers_and_the_same_start_of_time() {
+    let (_sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"30s\"")).await.unwrap();
+    let now = |outcome: ToolOutcome| serde_json::from_str::<Value>(&outcome.model_text()).unwrap();
+    let (first, second) = (now(call(&toolbox, "now", "{}").await), now(call(&toolbox, "now", "{}").await));
+    assert_eq!(first["random"], second["random"]);
+    for seen in [first, second] {
+        let ms = seen["now_ms"].as_u64().unwrap();
+        assert!((1_700_000_000_000..1_700_000_005_000).contains(&ms), "{ms}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The one builder behind the tests: an agent in a directory of its own, run by the real binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository, where the guest crates and examples are.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Compiled components are shared between tests, so that each guest is compiled once.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+/// A directory with an agent.toml, a script, and runs.
+pub struct Agent {
+    pub dir: TempDir,
+    tables: Vec<String>,
+}
+
+/// What the binary did.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Agent {
+    /// An agent that replies by a script.
+    pub fn scripted(script: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("script.toml"), script).unwrap();
+        let model = "[model]\nprovider = \"scripted\"\nscript = \"script.toml\"".to_owned();
+        Self { dir, tables: vec![model] }.prompt("go on")
+    }
+
+    /// An agent whose whole agent.toml is given.
+    pub fn raw(toml: &str) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), tables: vec![toml.to_owned()] }.write()
+    }
+
+    fn prompt(self, prompt: &str) -> Self {
+        self.table(&format!("[agent]\nprompt = {prompt:?}"))
+    }
+
+    /// One more table of agent.toml.
+    pub fn table(mut self, toml: &str) -> Self {
+        self.tables.push(toml.to_owned());
+        self.write()
+    }
+
+    /// A tool crate of this repository.
+    pub fn guest(self, name: &str) -> Self {
+        let source = root().join("guest-tools").join(name);
+        self.table(&format!("[tools.{name}]\nsource = {:?}", source.to_str().unwrap()))
+    }
+
+    fn write(self) -> Self {
+        let version = if self.tables[0].starts_with("version") { "" } else { "version = 1\n" };
+        std::fs::write(self.toml(), format!("{version}{}\n", self.tables.join("\n\n"))).unwrap();
+        self
+    }
+
+    pub fn toml(&self) -> PathBuf {
+        self.dir.path().join("agent.toml")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// The binary, set to this agent's directories.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("HOST_STATE", self.state())
+            .env("HOST_CACHE", cache())
+            .env_remove("FAILPOINTS")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn host(&self, args: &[&str]) -> Ran {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// Runs the agent and gives what it recorded, slot by slot.
+    pub fn run_and_show(&self) -> (Ran, Vec<Value>) {
+        let ran = self.host(&["run"]);
+        let shown = self.show();
+        (ran, shown)
+    }
+
+    /// What the last run recorded, slot by slot.
+    pub fn show(&self) -> Vec<Value> {
+        let shown = self.host(&["runs", "show", "last", "--json"]);
+        shown.ok();
+        serde_json::from_str(&shown.stdout).unwrap()
+    }
+}
+
+/// The result recorded at a slot.
+pub fn outcome<'a>(shown: &'a [Value], slot: &str) -> &'a Value {
+    let found = shown.iter().find(|report| report["slot"] == slot);
+    &found.unwrap_or_else(|| panic!("{slot} is recorded"))["finished"]["outcome"]
+}
+
+/// The error recorded at a slot: its kind and message.
+pub fn tool_error<'a>(shown: &'a [Value], slot: &str) -> (&'a str, &'a str) {
+    let error = &outcome(shown, slot)["tool"]["error"];
+    let text = |key: &str| error[key].as_str().unwrap_or_else(|| panic!("{slot} failed: {shown:#?}"));
+    (text("kind"), text("message"))
+}
+
+/// The output recorded at a slot.
+pub fn tool_output<'a>(shown: &'a [Value], slot: &str) -> &'a Value {
+    let output = &outcome(shown, slot)["tool"]["output"];
+    assert!(!output.is_null(), "{slot} gave an output: {:#}", outcome(shown, slot));
+    output
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// It exited with 0.
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        self.exits(0)
+    }
+
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// stderr says this.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "{text:?} is said in:\n{}", self.stderr);
+        self
+    }
+}
