@@ -15,7 +15,7 @@ text = "both came back"
 
 fn example(name: &str) -> (Agent, String) {
     let toml = root().join("examples").join(name).join("agent.toml");
-    (Agent::scripted(""), toml.to_str().unwrap().to_owned())
+    (Agent::scripted("reply = []"), toml.to_str().unwrap().to_owned())
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_resume_with_a_changed_configuration_is_a_divergence() {
 
 #[test]
 fn check_lists_tools_and_grants() {
-    let agent = Agent::scripted("").guest("weather");
+    let agent = Agent::scripted("[[reply]]\ntext = \"hello\"").guest("weather");
     let checked = agent.host(&["check"]);
     for text in ["agent.toml: ok", "get_weather:", "no files, no environment, no network", "64.00 MiB of memory", "sha256 = \""] {
         assert!(checked.ok().stdout.contains(text), "{text:?} in:\n{}", checked.stdout);

@@ -10,6 +10,7 @@
 mod agent;
 mod bad_input;
 mod cli;
+mod guests;
 mod journal;
 mod provider;
 mod sandbox;

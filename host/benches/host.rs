@@ -155,7 +155,7 @@ impl Bench {
             b.iter(|| {
                 let entries = store.read(id).unwrap();
                 self.runtime.block_on(async {
-                    let watch = Box::new(|_: &_| {});
+                    let watch: host::session::Watch = Box::new(|_| {});
                     let session = Session::open(id, Mode::Replay, entries, &manifest, watch).await.unwrap();
                     let agent = Agent {
                         manifest: Arc::clone(&manifest),

@@ -65,6 +65,8 @@ enum Command {
 /// Runs the command line and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _armed_until_the_end = fail::FailScenario::setup();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

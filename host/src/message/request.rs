@@ -92,7 +92,6 @@ pub struct ModelIdentity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolEntry {
     /// What the model is told.
-    #[serde(flatten)]
     pub spec: ToolSpec,
     /// The `[tools.NAME]` table it comes from.
     pub source: String,
