@@ -93,7 +93,7 @@ fn replay_against_another_configuration_names_the_difference() {
     let toml = std::fs::read_to_string(agent.toml()).unwrap();
     std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\ninstructions = \"be brief\"")).unwrap();
     let replayed = agent.host(&["replay", "last", "--config", "agent.toml"]);
-    replayed.exits(6).says("diverged at run").says("-    \"instructions\": \"\"").says("+    \"instructions\": \"be brief\"");
+    replayed.exits(6).says("diverged at run").says("-  \"instructions\": \"\"").says("+  \"instructions\": \"be brief\"");
     agent.host(&["replay", "last"]).ok();
 }
 
@@ -103,7 +103,7 @@ fn a_resume_with_a_changed_configuration_is_a_divergence() {
     let agent = Agent::scripted(&script).guest("hostile");
     agent.host(&["run"]).exits(4).says("has 1 left over").says("host resume");
     let agent = agent.table("[limits]\nmax_turns = 7");
-    agent.host(&["resume", "last"]).exits(6).says("diverged at run").says("+    \"max_turns\": 7");
+    agent.host(&["resume", "last"]).exits(6).says("diverged at run").says("+  \"max_turns\": 7");
 }
 
 #[test]

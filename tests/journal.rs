@@ -200,7 +200,7 @@ fn a_recorded_request_that_was_altered_is_a_divergence() {
     runtime.block_on(store.append(&altered, Durability::Now).durable()).unwrap();
     drop(store);
     let replayed = agent.host(&["replay", "last"]);
-    replayed.exits(6).says("diverged at tool(0,1)").says("-        \"value\": 20").says("+        \"value\": 2");
+    replayed.exits(6).says("diverged at tool(0,1)").says("-        \"value\": 20\n+        \"value\": 2\n");
     assert_eq!(tool_output(&agent.show(), "tool(0,1)"), 2);
 }
 

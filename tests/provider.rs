@@ -169,7 +169,7 @@ async fn reasoning_and_parallel_calls_come_back_byte_for_byte() {
     let reply = reply_to(&completion(message, "tool_calls")).await.unwrap();
     assert_eq!(reply.text, "");
     assert_eq!(reply.stop, Stop::ToolCalls);
-    assert_eq!(reply.calls, [call("call_b", "two", r#"{"a":100,"n":1.5}"#), call("call_a", "one", "{}")]);
+    assert_eq!(reply.calls, [call("call_b", "two", r#"{"a":100.0,"n":1.5}"#), call("call_a", "one", "{}")]);
 
     // As it would be after a crash: from the journal.
     let recorded = serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap();

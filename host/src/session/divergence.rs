@@ -62,7 +62,9 @@ impl Divergence {
 }
 
 fn diff<T: Serialize>(recorded: &T, attempted: &T) -> String {
-    let pretty = |value: &T| serde_json::to_string_pretty(value).unwrap_or_default();
+    // By way of a value, so that JSON which is kept as text is laid out, too.
+    let value = |value: &T| serde_json::to_value(value).unwrap_or_default();
+    let pretty = |it: &T| serde_json::to_string_pretty(&value(it)).unwrap_or_default();
     let (recorded, attempted) = (pretty(recorded), pretty(attempted));
     let diff = TextDiff::from_lines(&recorded, &attempted);
     diff.unified_diff().context_radius(2).header("recorded", "attempted").missing_newline_hint(false).to_string()
