@@ -118,53 +118,35 @@ impl Bench {
         let journal = tempfile::tempdir_in(self.directory.path()).unwrap();
         let clock = Instant::now();
         let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(journal.path()).unwrap());
-        self.runtime.block_on(self.run(RunId::new(), &store, manifest, model));
+        self.spawn_run(RunId::new(), &store, manifest, model);
         drop(store);
         clock.elapsed()
     }
 
-    async fn run(
+    /// A run as a task, which is how `host run` carries it out.
+    fn spawn_run(
         &self,
         id: RunId,
         store: &Arc<dyn JournalStore>,
         manifest: &Arc<Manifest>,
         model: &Arc<dyn Model>,
     ) {
-        let mode = Mode::Live(Arc::clone(store));
-        let session = Session::open(id, mode, Vec::new(), manifest, Box::new(|_| {})).await.unwrap();
-        let toolbox = Arc::clone(&self.toolbox);
-        let agent = Agent {
-            manifest: Arc::clone(manifest),
-            session: Arc::new(session),
-            model: Arc::clone(model),
-            dispatcher: Arc::new(Dispatcher::new(manifest, toolbox, 16)),
-        };
-        let ending = agent.run(None).await.unwrap();
-        assert_eq!(ending, Ending::Answer("done".to_owned()));
+        let run = run(id, Arc::clone(store), Arc::clone(manifest), Arc::clone(model), Arc::clone(&self.toolbox));
+        self.runtime.block_on(self.runtime.spawn(run)).unwrap();
     }
 
     fn replay(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(101, 128), scripted(100, 10));
         let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(&self.directory.path().join("d")).unwrap());
         let id = RunId::new();
-        self.runtime.block_on(self.run(id, &store, &manifest, &model));
+        self.spawn_run(id, &store, &manifest, &model);
         let entries = store.read(id).unwrap().len();
         let mut group = criterion.benchmark_group("d_replay");
         group.throughput(Throughput::Elements(entries as u64));
         group.bench_function(format!("{entries}_entries"), |b| {
             b.iter(|| {
-                let entries = store.read(id).unwrap();
-                self.runtime.block_on(async {
-                    let watch: host::session::Watch = Box::new(|_| {});
-                    let session = Session::open(id, Mode::Replay, entries, &manifest, watch).await.unwrap();
-                    let agent = Agent {
-                        manifest: Arc::clone(&manifest),
-                        session: Arc::new(session),
-                        model: Arc::new(Absent),
-                        dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128)),
-                    };
-                    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
-                });
+                let replay = replay(id, Arc::clone(&store), Arc::clone(&manifest));
+                self.runtime.block_on(self.runtime.spawn(replay)).unwrap();
             });
         });
         group.finish();
@@ -177,14 +159,24 @@ impl Bench {
         group.throughput(Throughput::Elements(1));
         group.bench_function("run_of_1_turn_x_3_calls", |b| {
             b.iter_custom(|n| {
-                let left = AtomicU64::new(n);
-                let worker = async || {
-                    while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-                        self.run(RunId::new(), &store, &manifest, &model).await;
-                    }
+                let left = Arc::new(AtomicU64::new(n));
+                let worker = || {
+                    let (left, store) = (Arc::clone(&left), Arc::clone(&store));
+                    let (manifest, model) = (Arc::clone(&manifest), Arc::clone(&model));
+                    let toolbox = Arc::clone(&self.toolbox);
+                    self.runtime.spawn(async move {
+                        let another = |n: u64| n.checked_sub(1);
+                        while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, another).is_ok() {
+                            let (store, toolbox) = (Arc::clone(&store), Arc::clone(&toolbox));
+                            run(RunId::new(), store, Arc::clone(&manifest), Arc::clone(&model), toolbox).await;
+                        }
+                    })
                 };
                 let clock = Instant::now();
-                self.runtime.block_on(futures::future::join_all((0..CONCURRENT_RUNS).map(|_| worker())));
+                let workers: Vec<_> = (0..CONCURRENT_RUNS).map(|_| worker()).collect();
+                for worker in workers {
+                    self.runtime.block_on(worker).unwrap();
+                }
                 clock.elapsed()
             });
         });
@@ -210,6 +202,28 @@ impl Bench {
             seed: 1,
         })
     }
+}
+
+async fn run(
+    id: RunId,
+    store: Arc<dyn JournalStore>,
+    manifest: Arc<Manifest>,
+    model: Arc<dyn Model>,
+    toolbox: Arc<Toolbox>,
+) {
+    let session = Session::open(id, Mode::Live(store), Vec::new(), &manifest, Box::new(|_| {})).await.unwrap();
+    let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
+    let agent = Agent { manifest, session: Arc::new(session), model, dispatcher };
+    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
+}
+
+/// From the records on disk to the answer.
+async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>) {
+    let entries = store.read(id).unwrap();
+    let session = Session::open(id, Mode::Replay, entries, &manifest, Box::new(|_| {})).await.unwrap();
+    let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
+    let agent = Agent { manifest, session: Arc::new(session), model: Arc::new(Absent), dispatcher };
+    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 
 /// A model that calls the tool so often in each of so many turns, and then is done.

@@ -123,12 +123,16 @@ mod claims {
                 return Err(ToolError::InvalidInput(message));
             }
             if !(self.amount > 0.0 && self.amount.is_finite()) {
-                return Err(ToolError::InvalidInput(format!("amount is {}; it has to be above 0", self.amount)));
+                return Err(ToolError::InvalidInput(format!(
+                    "amount is {}; it has to be above 0",
+                    self.amount
+                )));
             }
             let wanted = self.category.trim().to_lowercase();
             CATEGORIES.iter().find(|category| category.name == wanted).ok_or_else(|| {
                 let names: Vec<_> = CATEGORIES.iter().map(|category| category.name).collect();
-                let message = format!("category {:?} is not known; it is one of {}", self.category, names.join(", "));
+                let message =
+                    format!("category {:?} is not known; it is one of {}", self.category, names.join(", "));
                 ToolError::InvalidInput(message)
             })
         }
@@ -140,5 +144,42 @@ mod claims {
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         text.len() == 10 && (1..=days[month as usize - 1]).contains(&day)
+    }
+    #[cfg(test)]
+    mod tests {
+        #![allow(clippy::unwrap_used)]
+
+        use super::*;
+
+        fn claim(date: &str, amount: f64) -> Claim {
+            Claim {
+                date: date.to_owned(),
+                category: "orthopedic".to_owned(),
+                reason: "hospital bill for a broken leg".to_owned(),
+                amount,
+                place_of_service: "General Hospital".to_owned(),
+            }
+        }
+
+        #[test]
+        fn an_ordinary_claim_passes() {
+            assert!(check_eligibility(claim("2024-10-01", 3000.0)).unwrap().eligible);
+            assert!(compare_to_standard_rates(claim("2024-10-01", 3000.0)).unwrap().within_standard);
+            assert!(!check_fraud(claim("2024-10-01", 3000.0)).unwrap().suspicious);
+        }
+
+        #[test]
+        fn an_odd_claim_says_why() {
+            let fraud = check_fraud(claim("2025-10-01", 90_000.0)).unwrap();
+            assert!(fraud.suspicious && fraud.reasons.len() == 3, "{fraud:?}");
+            assert_eq!(check_eligibility(claim("2023-10-01", 90_000.0)).unwrap().reasons.len(), 2);
+        }
+
+        #[test]
+        fn what_is_no_claim_is_refused() {
+            for wrong in [claim("2024-02-30", 1.0), claim("1.10.2024", 1.0), claim("2024-10-01", 0.0)] {
+                assert!(matches!(check_eligibility(wrong), Err(ToolError::InvalidInput(_))));
+            }
+        }
     }
 }

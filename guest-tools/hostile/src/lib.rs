@@ -69,6 +69,7 @@ mod hostile {
 
     /// Calls itself for ever.
     pub fn recurse() -> Result<u64, ToolError> {
+        #[allow(unconditional_recursion, reason = "overrunning the stack is what this tool is for")]
         fn deeper(n: u64) -> u64 {
             black_box([n; 16])[7] + black_box(deeper)(n + 1)
         }
@@ -77,11 +78,14 @@ mod hostile {
 
     /// Writes this much to stdout and as much to stderr.
     pub fn flood_stdout(amount: Bytes) -> Result<(), ToolError> {
-        let line = [b'x'; 100];
-        for _ in 0..amount.bytes / line.len() {
-            std::io::stdout().write_all(&line)?;
-            std::io::stdout().write_all(b"\n")?;
-            std::io::stderr().write_all(&line)?;
+        let mut line = [b'x'; 100];
+        line[99] = b'\n';
+        let mut left = amount.bytes;
+        while left > 0 {
+            let piece = &line[..left.min(line.len())];
+            std::io::stdout().write_all(piece)?;
+            std::io::stderr().write_all(piece)?;
+            left -= piece.len();
         }
         Ok(())
     }
@@ -178,9 +182,10 @@ mod hostile {
     /// Returns the time and random numbers.
     pub fn now() -> Result<Now, ToolError> {
         use std::hash::{BuildHasher as _, RandomState};
+        let random = || RandomState::new().hash_one(1);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Ok(Now { now_ms, random: format!("{:016x}", RandomState::new().hash_one(1)) })
+        Ok(Now { now_ms, random: format!("{:016x}{:016x}", random(), random()) })
     }
 
     /// Counts its calls in memory; 1 wherever every call has an instance of its own.

@@ -6,8 +6,7 @@
 
 use crate::tool::{self, Tool};
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
-use syn::spanned::Spanned as _;
+use quote::{quote, quote_spanned};
 use syn::{Ident, Item, ItemMod, parse_quote};
 
 /// The most tools of one component that the contract allows.
@@ -128,29 +127,33 @@ fn implementation(module: &Ident, tools: &[Tool]) -> TokenStream {
 fn definition(module: &Ident, tool: &Tool) -> TokenStream {
     let Tool { name, description, conditions, .. } = tool;
     let function = function(module, tool);
-    quote!(#(#conditions)* ::tool_sdk::__private::define(#name, #description, #function))
+    let span = tool.function.span();
+    let define = quote_spanned!(span=> ::tool_sdk::__private::define(#name, #description, #function));
+    quote!(#(#conditions)* #define)
 }
 
 /// The `match` arm that runs one tool.
 fn arm(module: &Ident, tool: &Tool) -> TokenStream {
     let Tool { name, conditions, .. } = tool;
     let function = function(module, tool);
+    let run = quote_spanned!(tool.function.span()=> ::tool_sdk::__private::run(input, #function));
     quote! {
         #(#conditions)*
-        #name => ::core::option::Option::Some(::tool_sdk::__private::run(input, #function)),
+        #name => ::core::option::Option::Some(#run),
     }
 }
 
 /// The tool as a function of one argument.
 ///
-/// It is spanned so that an input or output that lacks a trait is reported at its type in the signature.
+/// All of it is spanned as the function's name, where the compiler then reports a type that lacks a trait.
 fn function(module: &Ident, tool: &Tool) -> TokenStream {
     let ident = &tool.function;
-    match &tool.input {
-        Some(input) => quote_spanned!(input.span()=> #module::#ident),
-        None => quote_spanned!(tool.output.to_token_stream().span()=>
-            |_: ::tool_sdk::__private::Nothing| #module::#ident()),
+    let mut module = module.clone();
+    module.set_span(ident.span().resolved_at(module.span()));
+    if tool.input.is_some() {
+        return quote_spanned!(ident.span()=> #module::#ident);
     }
+    quote_spanned!(ident.span()=> |_: ::tool_sdk::__private::Nothing| #module::#ident())
 }
 
 #[cfg(test)]
@@ -199,9 +202,26 @@ mod tests {
     #[test]
     fn what_is_not_a_module_with_tools_is_refused() {
         for (item, expected) in [
-            (quote!(fn weather() {}), "stands before a module"),
-            (quote!(mod weather;), "write the module in place"),
-            (quote!(mod weather { fn private() {} }), "offers no tool"),
+            (
+                quote!(
+                    fn weather() {}
+                ),
+                "stands before a module",
+            ),
+            (
+                quote!(
+                    mod weather;
+                ),
+                "write the module in place",
+            ),
+            (
+                quote!(
+                    mod weather {
+                        fn private() {}
+                    }
+                ),
+                "offers no tool",
+            ),
         ] {
             let message = component(TokenStream::new(), item).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");

@@ -1,7 +1,7 @@
 //! The attribute macro of `tool-sdk`, which re-exports and documents it as `tool_sdk::component`.
 //!
-//! [`docs`] turns doc comments into descriptions, [`tool`] reads one function and says what is wrong with
-//! it, and [`expand`] writes the component around the module. No code here runs in a component.
+//! `docs` turns doc comments into descriptions, `tool` reads one function and says what is wrong with
+//! it, and `expand` writes the component around the module. No code here runs in a component.
 //!
 //! It fails by a compile error at the function, argument or attribute that is at fault; all the errors of a
 //! module are reported at once.
@@ -18,5 +18,5 @@ pub fn component(
     arguments: proc_macro::TokenStream,
     module: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    expand::component(arguments.into(), module.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+    expand::component(arguments.into(), module.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

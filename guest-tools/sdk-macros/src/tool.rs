@@ -23,8 +23,6 @@ pub(crate) struct Tool {
     pub(crate) description: String,
     /// The type of the argument; a function without argument takes an empty object.
     pub(crate) input: Option<Type>,
-    /// The `Result` that the function returns.
-    pub(crate) output: Type,
     /// The `#[cfg]`s of the function, which also guard whatever is generated for it.
     pub(crate) conditions: Vec<Attribute>,
 }
@@ -47,11 +45,14 @@ impl Tool {
             return Err(error(&signature.generics, "a tool is not generic: its input has one JSON Schema"));
         }
         refuse(signature.variadic.as_ref(), "a tool takes at most one argument")?;
+        if matches!(signature.output, ReturnType::Default) {
+            let message = "a tool returns `Result<T, E>`, where `E` converts into `tool_sdk::ToolError`";
+            return Err(error(&signature.ident, message));
+        }
         Ok(Self {
             name: name(&signature.ident)?,
             description: description(function)?,
             input: input(function)?,
-            output: output(function)?,
             conditions: function.attrs.iter().filter(|a| a.path().is_ident("cfg")).cloned().collect(),
             function: signature.ident.clone(),
         })
@@ -75,7 +76,8 @@ fn name(ident: &Ident) -> syn::Result<String> {
         return Err(error(ident, "the name of a tool has only ASCII letters, digits and `_`"));
     }
     if name.len() > NAME_CHARS_MAX {
-        let message = format!("the name of a tool has at most {NAME_CHARS_MAX} characters, not {}", name.len());
+        let message =
+            format!("the name of a tool has at most {NAME_CHARS_MAX} characters, not {}", name.len());
         return Err(error(ident, message));
     }
     Ok(name)
@@ -120,17 +122,6 @@ fn input(function: &ItemFn) -> syn::Result<Option<Type>> {
     Ok(input)
 }
 
-/// The type that the function returns.
-fn output(function: &ItemFn) -> syn::Result<Type> {
-    match &function.sig.output {
-        ReturnType::Type(_, output) => Ok((**output).clone()),
-        ReturnType::Default => {
-            let message = "a tool returns `Result<T, E>`, where `E` converts into `tool_sdk::ToolError`";
-            Err(syn::Error::new(function.sig.ident.span(), message))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -158,27 +149,91 @@ mod tests {
 
     #[test]
     fn only_public_functions_are_tools() {
-        assert!(is_tool(&parse_quote!(pub fn a() {})));
-        assert!(!is_tool(&parse_quote!(fn a() {})));
-        assert!(!is_tool(&parse_quote!(pub(crate) fn a() {})));
+        assert!(is_tool(&parse_quote!(
+            pub fn a() {}
+        )));
+        assert!(!is_tool(&parse_quote!(
+            fn a() {}
+        )));
+        assert!(!is_tool(&parse_quote!(
+            pub(crate) fn a() {}
+        )));
     }
 
     #[test]
     fn a_missing_description_names_the_tool() {
-        let message = refusal(&parse_quote!(pub fn weather(q: Query) -> Result<(), String> { Ok(()) }));
+        let message = refusal(&parse_quote!(
+            pub fn weather(q: Query) -> Result<(), String> {
+                Ok(())
+            }
+        ));
         assert!(message.contains("tool `weather` has no description"), "{message}");
     }
 
     #[test]
     fn wrong_signatures_say_what_is_wrong() {
         let refused: [(ItemFn, &str); 7] = [
-            (parse_quote!(#[doc = "A."] pub async fn a() -> Result<(), String> { Ok(()) }), "not async"),
-            (parse_quote!(#[doc = "A."] pub unsafe fn a() -> Result<(), String> { Ok(()) }), "safe"),
-            (parse_quote!(#[doc = "A."] pub fn a<T>(t: T) -> Result<(), String> { Ok(()) }), "not generic"),
-            (parse_quote!(#[doc = "A."] pub fn a(&self) -> Result<(), String> { Ok(()) }), "without `self`"),
-            (parse_quote!(#[doc = "A."] pub fn a(x: &X) -> Result<(), String> { Ok(()) }), "by value"),
-            (parse_quote!(#[doc = "A."] pub fn a(x: X, y: Y) -> Result<(), String> { Ok(()) }), "one struct"),
-            (parse_quote!(#[doc = "A."] pub fn a(x: X) {}), "returns `Result<T, E>`"),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub async fn a() -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "not async",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub unsafe fn a() -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "safe",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub fn a<T>(t: T) -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "not generic",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub fn a(&self) -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "without `self`",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub fn a(x: &X) -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "by value",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub fn a(x: X, y: Y) -> Result<(), String> {
+                        Ok(())
+                    }
+                ),
+                "one struct",
+            ),
+            (
+                parse_quote!(
+                    #[doc = "A."]
+                    pub fn a(x: X) {}
+                ),
+                "returns `Result<T, E>`",
+            ),
         ];
         for (function, expected) in refused {
             let message = refusal(&function);

@@ -1,3 +1,8 @@
+//! Why a call gave no output: the SDK's own type for the contract's `tool-error`.
+//!
+//! What converts into it by `?` is taken for a lasting failure, as nothing is known of it. A tool that knows
+//! better says so with [`ToolError::invalid_input`] or [`ToolError::transient`].
+
 use std::fmt;
 
 /// Why a tool gives no output. The message is for the model: it says what to do differently.
@@ -9,6 +14,23 @@ pub enum ToolError {
     Transient(String),
     /// It failed, and trying again will not help.
     Failed(String),
+}
+
+impl ToolError {
+    /// The input is not what the tool takes.
+    pub fn invalid_input(message: impl Into<String>) -> Self {
+        Self::InvalidInput(message.into())
+    }
+
+    /// The reason may pass.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::Transient(message.into())
+    }
+
+    /// Trying again will not help.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
 }
 
 impl fmt::Display for ToolError {

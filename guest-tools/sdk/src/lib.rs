@@ -1,6 +1,6 @@
 //! Writes a tool component as an ordinary Rust function.
 //!
-//! ```ignore
+//! ```
 //! #[tool_sdk::component]
 //! mod weather {
 //!     use schemars::JsonSchema;
@@ -23,14 +23,20 @@
 //!     }
 //! }
 //! ```
+//!
+//! [`context`] tells a tool about the call it serves, [`log`] writes lines for the person who runs the agent,
+//! and [`call_all`] calls other tools. All three ask the host, so they work in a component only: in a native
+//! test they panic. A crate has one attributed module, as a component has one list of tools.
 
-mod error;
-pub mod log;
 #[doc(hidden)]
 pub mod __private;
+mod error;
+mod fan_out;
+pub mod log;
 
 pub use __private::bindings::host::tool::context::CallContext;
 pub use error::ToolError;
+pub use fan_out::{Call, call_all};
 /// Makes a component of a module: every `pub fn` in it is a tool.
 ///
 /// The function's name is the tool's name, its doc comment the description, its argument the input and the

@@ -82,10 +82,10 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
-        Command::Run(args) => block_on(run::run(args, &places)),
-        Command::Resume(args) => block_on(resume::run(args, &places)),
-        Command::Replay(args) => block_on(replay::run(args, &places)),
-        Command::Check(args) => block_on(check::run(args, &places)),
+        Command::Run(args) => block_on(async move { run::run(args, &places).await }),
+        Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
+        Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
+        Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => runs::run(args, &places),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),
@@ -102,9 +102,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+fn block_on(work: impl Future<Output = anyhow::Result<Exit>> + Send + 'static) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(work);
+    // As a task, the loop shares a thread with the calls it makes and is not woken from another one.
+    let ended = runtime.block_on(async { tokio::spawn(work).await? });
     // What is still going on, such as a name look-up, holds nothing that has to be kept.
     runtime.shutdown_background();
     ended

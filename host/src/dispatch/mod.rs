@@ -11,6 +11,7 @@ pub use input::{SchemaError, check_schema};
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -56,6 +57,12 @@ impl ToolRunner for NoRunner {
     }
 }
 
+fn place(results: &mut [Option<ToolResult>], index: u32, result: ToolResult) {
+    if let Some(place) = results.get_mut(index as usize) {
+        *place = Some(result);
+    }
+}
+
 /// Runs the calls of one run's turns.
 pub struct Dispatcher {
     tools: HashMap<String, Arc<Callable>>,
@@ -96,15 +103,17 @@ impl Dispatcher {
         let mut tasks = JoinSet::new();
         for (index, call) in (0..).zip(calls) {
             let (dispatcher, session) = (Arc::clone(self), Arc::clone(session));
-            tasks.spawn(async move { (index, dispatcher.one(&session, turn, index, call).await) });
+            let call = async move { (index, dispatcher.one(&session, turn, index, call).await) };
+            let mut call = Box::pin(call);
+            // A result that is recorded is there at once; only the others are worth a task.
+            match futures::poll!(&mut call) {
+                Poll::Ready((index, result)) => place(&mut results, index, result?),
+                Poll::Pending => drop(tasks.spawn(call)),
+            }
         }
         while let Some(joined) = tasks.join_next().await {
             match joined {
-                Ok((index, result)) => {
-                    if let Some(place) = results.get_mut(index as usize) {
-                        *place = Some(result?);
-                    }
-                }
+                Ok((index, result)) => place(&mut results, index, result?),
                 // A panic of the host's own code is passed on; the other calls end with the join set.
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => {}

@@ -13,6 +13,7 @@ pub mod format;
 mod memory;
 mod runs;
 mod sled;
+mod wal;
 
 pub use cursor::{Claim, Cursor, OrderError, Status, statuses};
 pub use event::{Entry, Event, Finished, Started};

@@ -1,23 +1,33 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::format::{self, KeyValue};
+use super::wal::Wal;
 use super::{Ack, Durability, Entry, JournalError, JournalStore};
 use crate::message::RunId;
 
 /// sled keeps this much in memory. Its default is 1 GB; a run's records are read once, front to back.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A journal on disk, in sled.
+/// How long a commit waits for company: less than the sync it may save takes.
+const LINGER: Duration = Duration::from_micros(100);
+
+/// The log is emptied into sled when it has grown to this, so that it is read back quickly.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A journal on disk: sled, behind a log that makes commits durable.
 ///
-/// All writes go through one thread. It takes whatever is queued, writes it as one batch, syncs once and
-/// then acknowledges every event of it: group commit across all runs of the process. sled's own `flush`
-/// ends in `sync_file_range`, which does not empty the disk's cache, so the thread also calls `fdatasync`
-/// on a descriptor of its own (sled issue 1452).
+/// All writes go through one thread. It takes whatever is queued, writes it to the log as one commit, calls
+/// `fdatasync` once, tells sled, and then acknowledges every event of it: group commit across all runs of
+/// the process. sled writes in its own time; when a journal is opened, what the log holds is put into sled
+/// again, flushed and synced, before the log is emptied. So nothing that was acknowledged depends on what
+/// sled itself had on disk (its `flush` ends in `sync_file_range`, which leaves the disk's cache and the
+/// file's metadata as they are: sled issue 1452).
 #[derive(Debug)]
 pub struct SledStore {
     db: sled::Db,
@@ -44,12 +54,15 @@ impl SledStore {
             .map_err(|error| open_error(path, &error))?;
         let unreadable =
             |error: std::io::Error| JournalError::Unreadable { path: path.to_owned(), reason: error.to_string() };
-        let file = File::options().write(true).open(path.join("db")).map_err(unreadable)?;
-        // The names of sled's files have to be on disk before anything in them is acknowledged.
-        File::open(path).and_then(|directory| directory.sync_all()).map_err(unreadable)?;
-
+        let (log, unsettled) = Wal::open(path.join("log"))?;
+        let mut writer = Writer { db: db.clone(), path: path.to_owned(), log, failed: None };
+        if unsettled.is_empty() {
+            // The names of all these files have to be on disk before anything in them is acknowledged.
+            File::open(path).and_then(|directory| directory.sync_all()).map_err(unreadable)?;
+        } else {
+            writer.settle(unsettled)?;
+        }
         let (queue, inbox) = channel();
-        let writer = Writer { db: db.clone(), file, failed: None };
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
@@ -107,9 +120,28 @@ impl Drop for SledStore {
     }
 }
 
+/// Waits a moment for the ends of effects that have just begun: the calls of one turn end within
+/// microseconds of each other, and then one sync serves them all.
+fn linger(inbox: &Receiver<Write>, waiting: &mut Vec<Write>) {
+    let deadline = Instant::now() + LINGER;
+    loop {
+        let begun = waiting.iter().filter(|write| write.when == Durability::WithNext).count();
+        if waiting.len() - begun >= begun {
+            return;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match inbox.recv_timeout(left) {
+            Ok(write) => waiting.push(write),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        }
+        waiting.extend(inbox.try_iter());
+    }
+}
+
 struct Writer {
     db: sled::Db,
-    file: File,
+    path: PathBuf,
+    log: Wal,
     failed: Option<JournalError>,
 }
 
@@ -120,6 +152,7 @@ impl Writer {
             waiting.push(write);
             waiting.extend(inbox.try_iter());
             if waiting.iter().any(|write| write.when == Durability::Now) {
+                linger(inbox, &mut waiting);
                 self.commit(&mut waiting);
             }
         }
@@ -128,7 +161,7 @@ impl Writer {
         }
     }
 
-    /// Writes what waits as one batch, syncs it and acknowledges it.
+    /// Writes what waits as one commit and acknowledges it.
     fn commit(&mut self, waiting: &mut Vec<Write>) {
         if self.failed.is_none() {
             self.failed = self.write_and_sync(waiting).err();
@@ -140,21 +173,41 @@ impl Writer {
         }
     }
 
-    fn write_and_sync(&self, waiting: &mut [Write]) -> Result<(), JournalError> {
-        let stopped = |reason: String| JournalError::Stopped { reason };
+    fn write_and_sync(&mut self, waiting: &mut [Write]) -> Result<(), JournalError> {
         crash_point("journal-before-write");
-        let mut batch = sled::Batch::default();
-        for (key, value) in waiting.iter_mut().flat_map(|write| write.pairs.drain(..)) {
-            batch.insert(key, value);
+        self.log.commit(waiting.iter().flat_map(|write| &write.pairs), || crash_point("journal-before-sync"))?;
+        crash_point("journal-before-index");
+        for write in waiting {
+            self.index(write.pairs.drain(..))?;
         }
-        self.db.apply_batch(batch).map_err(|error| stopped(error.to_string()))?;
-        crash_point("journal-before-flush");
-        self.db.flush().map_err(|error| stopped(error.to_string()))?;
-        crash_point("journal-before-sync");
-        self.file.sync_data().map_err(|error| stopped(error.to_string()))?;
+        if self.log.len() > LOG_BYTES_MAX {
+            self.settle([])?;
+        }
         crash_point("journal-before-ack");
         Ok(())
     }
+
+    fn index(&self, pairs: impl IntoIterator<Item = KeyValue>) -> Result<(), JournalError> {
+        for (key, value) in pairs {
+            self.db.insert(key, value).map_err(|error| stopped(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts pairs into sled, makes all of sled durable, and empties the log.
+    fn settle(&mut self, pairs: impl IntoIterator<Item = KeyValue>) -> Result<(), JournalError> {
+        self.index(pairs)?;
+        crash_point("journal-before-settle");
+        self.db.flush().map_err(|error| stopped(&error))?;
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        sync(&self.path.join("db")).and_then(|()| sync(&self.path)).map_err(|error| stopped(&error))?;
+        crash_point("journal-before-empty");
+        self.log.reset()
+    }
+}
+
+fn stopped(error: &dyn std::error::Error) -> JournalError {
+    JournalError::Stopped { reason: error.to_string() }
 }
 
 /// Where the tests kill the process: the `fail` crate compiles to nothing unless the feature

@@ -190,6 +190,8 @@ impl Session {
                 let at_ms = self.record_start(store, &slot, number, request.clone(), when).await?;
                 let idempotency_key = self.idempotency_key(&slot);
                 let attempt = Attempt { slot, number, at_ms, idempotency_key };
+                // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
+                tokio::task::yield_now().await;
                 self.attempt(store, attempt, &request, carry_out).await
             }
             (Claim::Attempt(_), Mode::Replay) => Err(SessionError::Unfinished { slot }.into()),

@@ -65,7 +65,7 @@ pub enum BuildError {
 
 /// Builds a crate into a component, unless the one built last is newer than everything it is made from.
 /// `notes` is a directory in which the host remembers where cargo put it.
-pub fn build(path: &Path, notes: &Path, say: &dyn Fn(&str)) -> Result<Built, BuildError> {
+pub fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Built, BuildError> {
     if !path.join("Cargo.toml").is_file() {
         return Err(BuildError::NotACrate(path.to_owned()));
     }
@@ -117,7 +117,7 @@ fn sources(dep_info: &str) -> Vec<PathBuf> {
 }
 
 /// Installs the target if it is missing.
-fn ensure_target(say: &dyn Fn(&str)) -> Result<(), BuildError> {
+fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
     let start = |program| move |error: std::io::Error| BuildError::Start { program, reason: error.to_string() };
     let found = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])

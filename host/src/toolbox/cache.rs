@@ -64,7 +64,7 @@ impl ComponentCache {
         engine: &Engine,
         bytes: &[u8],
         digest: Digest,
-        say: &dyn Fn(&str),
+        say: &(dyn Fn(&str) + Sync),
     ) -> Result<Component, CacheError> {
         let path = self.directory.join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
         if let Some(component) = read(engine, &path) {

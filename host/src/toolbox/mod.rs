@@ -128,7 +128,7 @@ impl Toolbox {
         sandbox: &Sandbox,
         cache: &ComponentCache,
         seed: u64,
-        say: &dyn Fn(&str),
+        say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
         let mut toolbox = Self { guests: HashMap::new(), entries: Vec::new(), seed };
         for tool in &config.tools {
@@ -161,7 +161,7 @@ async fn load_one(
     tool: &ToolConfig,
     sandbox: &Sandbox,
     cache: &ComponentCache,
-    say: &dyn Fn(&str),
+    say: &(dyn Fn(&str) + Sync),
 ) -> Result<(Guest, Vec<ToolEntry>), ToolboxReason> {
     let path = locate(&tool.source, cache, say)?;
     let bytes = read_component(&path)?;
@@ -180,7 +180,7 @@ async fn load_one(
 }
 
 /// The component file a source stands for; a crate is built first, if it changed.
-fn locate(source: &Path, cache: &ComponentCache, say: &dyn Fn(&str)) -> Result<PathBuf, ToolboxReason> {
+fn locate(source: &Path, cache: &ComponentCache, say: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, ToolboxReason> {
     match std::fs::metadata(source) {
         Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say)?.artifact),
         Ok(_) => Ok(source.to_owned()),
