@@ -10,6 +10,7 @@
 mod agent;
 mod bad_input;
 mod cli;
+mod config;
 mod guests;
 mod journal;
 mod provider;

@@ -1,135 +1,229 @@
+//! What is wrong with an agent.toml, and how it is shown.
+//!
+//! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided
+//! by `form` and `validate`. Its invariant is that any text can be shown: spans are cut to the text, and what
+//! could steer a terminal is replaced.
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+use super::bounds::{PROBLEMS_SHOWN_MAX, QUOTE_CHARS_MAX};
 
 /// What is wrong with an agent.toml: one or more problems, each with its place.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.summary())]
 pub struct ConfigError {
     path: PathBuf,
-    source_text: Option<NamedSource<String>>,
-    first: Problem,
-    others: Vec<ConfigError>,
+    /// The text that the spans are about; `None` if it could not be read.
+    text: Option<NamedSource<String>>,
+    /// In the order in which they stand in the file; never empty.
+    problems: Vec<Problem>,
 }
 
 /// One thing that is wrong, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// What to do.
     pub help: String,
-    /// The bytes of the file it is about; none if it is about the file as a whole.
+    /// The bytes of the file it is about; `None` if it is about the file as a whole.
     pub span: Option<Range<usize>>,
 }
 
+impl Problem {
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into(), span: Some(span) }
+    }
+}
+
 impl ConfigError {
-    pub(super) fn unreadable(path: &Path, reason: &str) -> Self {
-        let first = Problem {
-            message: format!("cannot read {}: {reason}", path.display()),
-            help: "give the path of an agent.toml; `host init DIR` writes a new one".to_owned(),
-            span: None,
-        };
-        Self { path: path.to_owned(), source_text: None, first, others: Vec::new() }
+    /// An error about a file whose text is not at hand.
+    pub(super) fn of_file(path: &Path, message: String, help: &str) -> Self {
+        let problem = Problem { message, help: help.to_owned(), span: None };
+        Self { path: path.to_owned(), text: None, problems: vec![problem] }
+    }
+
+    /// An error about places in a text. Beyond [`PROBLEMS_SHOWN_MAX`] problems, only their number is kept.
+    pub(super) fn of_text(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
+        if let Some(hidden) = problems.len().checked_sub(PROBLEMS_SHOWN_MAX).filter(|n| *n > 0) {
+            problems.truncate(PROBLEMS_SHOWN_MAX);
+            let help = "correct those above first".to_owned();
+            problems.push(Problem { message: format!("and {hidden} more problems"), help, span: None });
+        }
+        for span in problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
+            *span = within(text, span);
+        }
+        let text = NamedSource::new(path.to_string_lossy(), harmless(text)).with_language("TOML");
+        Self { path: path.to_owned(), text: Some(text), problems }
     }
 
     /// Everything that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        std::iter::once(&self.first).chain(self.others.iter().map(|other| &other.first))
+        self.problems.iter()
     }
 
-    /// The line and column a problem is at, both from 1.
-    fn place(&self) -> Option<(usize, usize)> {
-        let text = self.source_text.as_ref()?.inner();
-        let before = text.get(..self.first.span.as_ref()?.start)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    /// The only problem, if there is one alone: it is shown without a headline.
+    fn alone(&self) -> Option<&Problem> {
+        if let [problem] = self.problems.as_slice() { Some(problem) } else { None }
     }
 
     fn summary(&self) -> String {
-        match self.place() {
-            Some((line, column)) => format!("{}:{line}:{column}: {}", self.path.display(), self.first.message),
-            None => self.first.message.clone(),
+        let file = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let Some(problem) = self.alone() else { return format!("{file} has several problems") };
+        match (&self.text, &problem.span) {
+            (Some(text), Some(span)) => {
+                let (line, column) = place(text.inner(), span.start);
+                format!("{file}:{line}:{column}: {problem}")
+            }
+            (Some(_) | None, _) => problem.to_string(),
         }
     }
 }
 
 impl Diagnostic for ConfigError {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(&self.first.help))
+        self.alone()?.help()
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source_text.as_ref().map(|source| source as &dyn SourceCode)
+        self.text.as_ref().map(|text| text as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.first.span.clone()?;
-        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
+        self.alone()?.labels()
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.others.iter().map(|other| other as &dyn Diagnostic)))
+        if self.alone().is_some() {
+            return None;
+        }
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
     }
 }
 
-/// The file that errors are about.
-pub(super) struct Source<'a> {
-    text: &'a str,
-    path: &'a Path,
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(&self.help))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.span.clone()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
+    }
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str, path: &'a Path) -> Self {
-        Self { text, path }
-    }
+/// Line and column of a byte, both from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
 
-    /// An error for at least one problem; they are shown in the order in which they stand in the file.
-    pub(super) fn problems(&self, mut problems: Vec<Problem>) -> ConfigError {
-        problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
-        let named = NamedSource::new(self.path.to_string_lossy(), self.text.to_owned()).with_language("TOML");
-        let one = |first| ConfigError {
-            path: self.path.to_owned(),
-            source_text: Some(named.clone()),
-            first,
-            others: Vec::new(),
-        };
-        let mut errors = problems.into_iter().map(one);
-        let first = errors.next().unwrap_or_else(|| ConfigError::unreadable(self.path, "it is not valid"));
-        ConfigError { others: errors.collect(), ..first }
+/// The part of a span that is on its first line and in the text, between whole characters. What stands at
+/// the end of a file is shown at its last character, because past it there is no line to show.
+fn within(text: &str, span: &Range<usize>) -> Range<usize> {
+    let mut start = text.floor_char_boundary(span.start.min(text.len()));
+    if start == text.len() {
+        start = text.trim_end().char_indices().next_back().map_or(0, |(at, _)| at);
     }
+    let line_end = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
+    start..text.ceil_char_boundary(span.end.min(line_end)).max(start)
+}
 
-    pub(super) fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
-        let message = error.message().to_owned();
-        let help = unknown_key_help(&message).unwrap_or_else(|| {
-            "`host schema` prints the form of the file; editors check it by the `#:schema` line".to_owned()
+/// The text with its control characters replaced by others of the same length: a file from elsewhere must
+/// not be able to steer the terminal that shows its mistakes.
+fn harmless(text: &str) -> String {
+    let mut chars = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        shown.push(match c {
+            '\n' | '\t' => c,
+            // Alone, it would let the rest of a line overwrite its beginning.
+            '\r' if chars.peek() == Some(&'\n') => c,
+            c if c.is_ascii_control() => '?',
+            // Two bytes in UTF-8, as is every other control character.
+            c if c.is_control() => '·',
+            c => c,
         });
-        self.problems(vec![Problem { message, help, span: error.span() }])
     }
+    shown
 }
 
-/// Help for a key, or a variant, that serde does not know. serde puts both it and what was expected between
-/// backticks, in every version so far; a wording without them only gives less help.
-fn unknown_key_help(message: &str) -> Option<String> {
-    if !message.starts_with("unknown ") {
-        return None;
+/// Text from the file as a message quotes it: on one line, of bounded length, without control characters.
+pub(super) fn quote(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut quoted: String = chars.by_ref().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
+    if chars.next().is_some() {
+        quoted.push('…');
     }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let found = quoted.next()?;
-    let allowed: Vec<&str> = quoted.collect();
-    Some(suggest(found, &allowed))
+    quoted
 }
 
 /// Says which of the allowed names was probably meant, and which there are.
 pub(super) fn suggest(found: &str, allowed: &[&str]) -> String {
     /// Names less alike than this are not worth suggesting.
-    const LIKENESS_MIN: f64 = 0.7;
+    const LIKENESS_MIN: f64 = 0.75;
     let list = allowed.join(", ");
-    let likeness = |name: &&str| strsim::jaro_winkler(found, name);
+    // Nothing longer than a quotation is a typing error, and comparing takes time by length.
+    let short: String = found.chars().take(QUOTE_CHARS_MAX).flat_map(char::to_lowercase).collect();
+    let likeness = |name: &&str| strsim::jaro_winkler(&short, name);
     let best = allowed.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match best.filter(|name| likeness(name) >= LIKENESS_MIN) {
         Some(name) => format!("did you mean `{name}`? Allowed here: {list}"),
         None => format!("allowed here: {list}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions() {
+        let allowed = ["max_turns", "wall_time"];
+        assert_eq!(
+            suggest("max_turn", &allowed),
+            "did you mean `max_turns`? Allowed here: max_turns, wall_time"
+        );
+        assert!(suggest("Wall-Time", &allowed).starts_with("did you mean `wall_time`?"));
+        assert_eq!(suggest("colour", &allowed), "allowed here: max_turns, wall_time");
+        assert_eq!(suggest("x", &[]), "allowed here: ");
+    }
+
+    #[test]
+    fn spans_stay_on_their_line_and_in_the_text() {
+        assert_eq!(within("a = 1\nb", &(4..7)), 4..5);
+        assert_eq!(within("é", &(1..1)), 0..2);
+        assert_eq!(within("a =\n", &(4..4)), 2..3);
+        assert_eq!(within("", &(7..9)), 0..0);
+    }
+
+    #[test]
+    fn places_count_characters_from_one() {
+        assert_eq!(place("", 0), (1, 1));
+        assert_eq!(place("a\nüb", 4), (2, 2));
+        assert_eq!(place("a", 9), (1, 2));
+    }
+
+    #[test]
+    fn control_characters_are_replaced_by_as_many_bytes() {
+        let text = "a\x1b[31m\u{9b}b\rc\r\n";
+        assert_eq!(harmless(text), "a?[31m·b?c\r\n");
+        assert_eq!(harmless(text).len(), text.len());
+        assert_eq!(quote("a\x1b\nb"), "a\\u{1b}\\nb");
+        assert_eq!(quote(&"x".repeat(61)), format!("{}…", "x".repeat(60)));
+    }
+
+    #[test]
+    fn many_problems_are_counted_not_shown() {
+        let problems = vec![Problem::new(0..1, "wrong", "do right"); PROBLEMS_SHOWN_MAX + 5];
+        let error = ConfigError::of_text(Path::new("agent.toml"), "x", problems);
+        assert_eq!(error.problems().count(), PROBLEMS_SHOWN_MAX + 1);
+        assert_eq!(error.problems().last().map(|last| last.message.as_str()), Some("and 5 more problems"));
     }
 }

@@ -4,20 +4,25 @@
 //! `instructions_file`; whether a tool exists is the toolbox's to say. It fails with a [`ConfigError`] that
 //! shows the line and says what to do.
 
+mod bounds;
 mod error;
+mod file;
+mod form;
+mod provider;
 mod raw;
+mod units;
 mod validate;
 
 pub use error::{ConfigError, Problem};
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
+use toml::de::DeTable;
 
 use crate::message::Digest;
-
-/// A larger agent.toml is surely not one.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+use file::FileError;
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,10 +126,10 @@ pub struct ToolLimits {
 impl Default for ToolLimits {
     fn default() -> Self {
         Self {
-            timeout_ms: 30_000,
-            memory_bytes_max: 64 * 1024 * 1024,
-            output_bytes_max: 1024 * 1024,
-            log_bytes_max: 64 * 1024,
+            timeout_ms: bounds::TIMEOUT_MS,
+            memory_bytes_max: bounds::MEMORY_BYTES,
+            output_bytes_max: bounds::OUTPUT_BYTES,
+            log_bytes_max: bounds::LOG_BYTES,
         }
     }
 }
@@ -132,32 +137,213 @@ impl Default for ToolLimits {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |reason: String| ConfigError::unreadable(path, &reason);
-        let absolute = std::path::absolute(path).map_err(|error| unreadable(error.to_string()))?;
-        let metadata = std::fs::metadata(&absolute).map_err(|error| unreadable(error.to_string()))?;
-        if metadata.is_dir() {
-            return Err(unreadable("it is a directory; name the agent.toml in it".to_owned()));
-        }
-        if metadata.len() > FILE_BYTES_MAX {
-            return Err(unreadable(format!("it has more than {FILE_BYTES_MAX} bytes")));
-        }
-        let bytes = std::fs::read(&absolute).map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            unreadable(format!("it is not UTF-8 text: {}", error.utf8_error()))
-        })?;
-        Self::parse(&text, &absolute)
+        let text = file::read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
+        Self::parse(&text, path)
     }
 
-    /// Checks a text; `path` is what relative paths are relative to, and what errors name.
+    /// Checks a text. `path` is what errors name, and its directory what paths in the text are relative to.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let source = error::Source::new(text, path);
-        let raw = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
-        validate::config(raw, path).map_err(|problems| source.problems(problems))
+        if text.len() as u64 > bounds::FILE_BYTES_MAX {
+            return Err(unreadable(path, &FileError::TooLarge { bytes_max: bounds::FILE_BYTES_MAX }));
+        }
+        let path = &std::path::absolute(path).map_err(|error| unreadable(path, &FileError::Io(error)))?;
+        let fail = |problems| ConfigError::of_text(path, text, problems);
+        let table = DeTable::parse(text).map_err(|error| fail(vec![syntax(&error)]))?;
+        let problems = form::problems(table.get_ref(), &schema());
+        if !problems.is_empty() {
+            return Err(fail(problems));
+        }
+        let raw = raw::AgentToml::deserialize(toml::Deserializer::from(table));
+        let raw = raw.map_err(|error| fail(vec![syntax(&error)]))?;
+        validate::config(raw, path).map_err(fail)
     }
+}
+
+fn unreadable(path: &Path, error: &FileError) -> ConfigError {
+    let help = match error {
+        FileError::Missing => "give the path of an agent.toml, or let `host init DIR` write a new one",
+        FileError::Directory => "name the agent.toml in it",
+        FileError::TooLarge { .. } => {
+            "give the path of an agent.toml; text of any length goes into `instructions_file`"
+        }
+        FileError::Io(_) => "give the path of an agent.toml that can be read",
+        FileError::NotUtf8 { lossy, valid_bytes } => {
+            let help = "save the file as UTF-8";
+            let problem = Problem::new(*valid_bytes..*valid_bytes, error.to_string(), help);
+            return ConfigError::of_text(path, lossy, vec![problem]);
+        }
+    };
+    ConfigError::of_file(path, format!("cannot read {}: {error}", path.display()), help)
+}
+
+/// Text that is not TOML, in the parser's words.
+fn syntax(error: &toml::de::Error) -> Problem {
+    let help = "the file has to be TOML (https://toml.io); `host schema` prints the keys it can have";
+    let message = error.message().trim_end().replace('\n', "; ");
+    Problem { message, help: help.to_owned(), span: error.span() }
 }
 
 /// The JSON Schema of agent.toml, derived from the types that read it.
 #[must_use]
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(raw::AgentToml).to_value()
+pub fn schema() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12();
+    let settings = settings.with_transform(schemars::transform::RecursiveTransform(without_null));
+    settings.into_generator().into_root_schema_for::<raw::AgentToml>().to_value()
+}
+
+/// TOML has no null: what is optional is left out.
+fn without_null(schema: &mut schemars::Schema) {
+    let Some(Value::Array(kinds)) = schema.get_mut("type") else { return };
+    kinds.retain(|kind| kind != "null");
+    if let [kind] = kinds.as_slice() {
+        let kind = kind.clone();
+        schema.insert("type".to_owned(), kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+    use miette::{GraphicalReportHandler, GraphicalTheme};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every key there is, so that a change anywhere in it meets some check.
+    const WHOLE: &str = r#"
+version = 1
+
+[agent]
+name = "whole"
+instructions = """
+Tell, don't "guess": ü €
+"""
+prompt = 'go'
+
+[model]
+provider = "openai"
+name = "m"
+base_url = "http://localhost:11434/v1"
+api_key_env = "KEY"
+temperature = 0.5
+max_tokens = 1_000
+
+[limits]
+max_turns = 3
+max_parallel_tools = 0x10
+max_calls_per_turn = 128
+wall_time = "1h 30m"
+
+[tools.weather]
+source = "../weather"
+sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+include = ["get_*", "now"]
+prefix = "w_"
+limits = { timeout = "30s", memory = "64MiB", output = "1MiB", log = "64KiB" }
+"#;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/agents/whole/agent.toml"))
+    }
+
+    /// Parses, and shows what is wrong as a terminal would: neither may panic, and every problem is shown.
+    fn survives(text: &str) {
+        let Err(error) = parse(text) else { return };
+        let mut shown = String::new();
+        let terminal = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(80);
+        terminal.render_report(&mut shown, &error).unwrap();
+        let helps = shown.matches("  help: ").count();
+        assert_eq!(helps, error.problems().count(), "{text:?}\n{shown}");
+        assert!(!shown.contains("Failed to read contents"), "{text:?}\n{shown}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{text:?}\n{shown}");
+    }
+
+    #[test]
+    fn the_whole_file_is_read() {
+        let config = parse(WHOLE).unwrap();
+        let [tool] = config.tools.as_slice() else { panic!("{:?}", config.tools) };
+        assert_eq!(tool.source, Path::new("/agents/whole/../weather"));
+        assert_eq!(config.limits.max_parallel_tools, 16);
+        assert_eq!(config.limits.wall_time_ms, Some(5_400_000));
+        assert_eq!(tool.limits, ToolLimits::default());
+    }
+
+    #[test]
+    fn every_beginning_of_a_file_is_answered() {
+        for (at, _) in WHOLE.char_indices() {
+            survives(&WHOLE[..at]);
+        }
+    }
+
+    #[test]
+    fn every_line_left_out_or_doubled_is_answered() {
+        for left_out in WHOLE.lines() {
+            survives(&WHOLE.replacen(left_out, "", 1));
+            survives(&WHOLE.replacen(left_out, &format!("{left_out}\n{left_out}"), 1));
+        }
+    }
+
+    #[test]
+    fn every_value_of_another_type_is_answered() {
+        let others = ["0", "-1", "1.5", "nan", "inf", "1e400", "9223372036854775807", "99999999999999999999"];
+        let others =
+            [&others[..], &["true", "1979-05-27", "\"\"", "[]", "{}", "[[1]]", "\"\\u0000\""]].concat();
+        for line in WHOLE.lines().filter(|line| line.contains(" = ")) {
+            let (key, _) = line.split_once(" = ").unwrap();
+            for other in &others {
+                survives(&WHOLE.replacen(line, &format!("{key} = {other}"), 1));
+            }
+        }
+    }
+
+    #[test]
+    fn typed_reading_follows_the_form() {
+        // A file the form lets through and serde does not would get serde's words and no help of ours.
+        let schema = schema();
+        for line in WHOLE.lines().filter(|line| line.contains(" = ")) {
+            let (key, _) = line.split_once(" = ").unwrap();
+            for other in ["0", "-1", "1", "1.5", "9223372036854775807", "true", "\"\"", "[]", "{}", "[1]"] {
+                let text = WHOLE.replacen(line, &format!("{key} = {other}"), 1);
+                let Ok(table) = DeTable::parse(&text) else { continue };
+                let fits = form::problems(table.get_ref(), &schema).is_empty();
+                let read = raw::AgentToml::deserialize(toml::Deserializer::from(table));
+                assert!(!fits || read.is_ok(), "{key} = {other}: {:?}", read.err());
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        fn undescribed(schema: &Value, at: &str, found: &mut Vec<String>) {
+            let described = |it: &Value| it.get("description").is_some();
+            let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            found.extend(keys.filter(|(_, it)| !described(it)).map(|(key, _)| format!("{at}.{key}")));
+            let types = schema.get("$defs").and_then(Value::as_object).into_iter().flatten();
+            types.for_each(|(name, it)| undescribed(it, name, found));
+        }
+        let mut found = Vec::new();
+        undescribed(&schema(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_answered(text in "\\PC{0,80}|[\\[\\]a-z=\"'\\n\\r\t #.{},0-9\u{1b}\u{9b}é-]{0,120}") {
+            survives(&text);
+        }
+
+        #[test]
+        fn any_change_is_answered(
+            at in 0..WHOLE.len(),
+            length in 0..12_usize,
+            with in "[\\[\\]a-z=\"\n\r\t #.{},0-9\u{1b}\u{9b}\u{feff}é€𝄞-]{0,6}",
+        ) {
+            let start = WHOLE.floor_char_boundary(at);
+            let end = WHOLE.ceil_char_boundary((at + length).min(WHOLE.len()));
+            survives(&format!("{}{with}{}", &WHOLE[..start], &WHOLE[end..]));
+        }
+    }
 }

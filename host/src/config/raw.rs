@@ -1,4 +1,5 @@
-//! agent.toml as it is written. The comments here are the descriptions in its JSON Schema.
+//! agent.toml as it is written. The comments here are the descriptions in its JSON Schema, and the ranges and
+//! examples are what `form` checks and suggests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,20 +8,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::bounds::{MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT, VERSION};
+
 /// An agent for `host run`. Paths are relative to this file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "agent.toml")]
 pub(super) struct AgentToml {
     /// The version of this file's form: 1.
-    #[schemars(with = "u32")]
-    pub(super) version: Spanned<u32>,
+    #[schemars(range(min = VERSION, max = VERSION), example = VERSION)]
+    #[allow(dead_code, reason = "form compares it before the file is read into this type")]
+    pub(super) version: u32,
+    /// What the agent is told.
     #[serde(default)]
     pub(super) agent: Agent,
+    /// Who replies.
     pub(super) model: Model,
+    /// What bounds a run.
     #[serde(default)]
     pub(super) limits: Limits,
-    /// The components whose tools the model may call, by a name of your choice.
+    /// The components whose tools the model may call, by a name of your choice: up to 32 of the characters
+    /// A-Z a-z 0-9 _ -.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Tool>")]
     pub(super) tools: BTreeMap<Spanned<String>, Tool>,
@@ -31,11 +39,13 @@ pub(super) struct AgentToml {
 #[serde(deny_unknown_fields)]
 pub(super) struct Agent {
     /// The agent's name; by default that of its directory.
-    pub(super) name: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub(super) name: Option<Spanned<String>>,
     /// The system prompt.
-    pub(super) instructions: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub(super) instructions: Option<Spanned<String>>,
     /// A file that holds the system prompt, instead of `instructions`.
-    #[schemars(with = "Option<PathBuf>")]
+    #[schemars(with = "Option<PathBuf>", example = &"instructions.md")]
     pub(super) instructions_file: Option<Spanned<PathBuf>>,
     /// What to ask if the command line does not say.
     pub(super) prompt: Option<String>,
@@ -46,26 +56,27 @@ pub(super) struct Agent {
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
     /// Where the model is.
-    #[schemars(with = "ProviderName")]
+    #[schemars(with = "ProviderName", example = &"openai")]
     pub(super) provider: Spanned<ProviderName>,
     /// The file of replies, for the provider `scripted`.
-    #[schemars(with = "Option<PathBuf>")]
+    #[schemars(with = "Option<PathBuf>", example = &"script.toml")]
     pub(super) script: Option<Spanned<PathBuf>>,
     /// The model's name at the provider.
     #[schemars(with = "Option<String>")]
     pub(super) name: Option<Spanned<String>>,
-    /// The endpoint of an OpenAI-compatible provider, such as `http://localhost:11434/v1`.
-    #[schemars(with = "Option<String>")]
+    /// The endpoint of an OpenAI-compatible provider, such as `http://localhost:11434/v1`; by default
+    /// `https://api.openai.com/v1`.
+    #[schemars(with = "Option<String>", example = &"http://localhost:11434/v1")]
     pub(super) base_url: Option<Spanned<String>>,
-    /// The environment variable that holds the API key. By default `OPENAI_API_KEY` where `base_url` is
-    /// left out, and none where it is given.
-    #[schemars(with = "Option<String>")]
+    /// The environment variable that holds the API key. By default `OPENAI_API_KEY` at the default
+    /// `base_url`, and none at any other.
+    #[schemars(with = "Option<String>", example = &"OPENAI_API_KEY")]
     pub(super) api_key_env: Option<Spanned<String>>,
-    /// Sampling temperature, from 0 to 2.
-    #[schemars(with = "Option<f64>")]
+    /// Sampling temperature, from 0 to 2; by default the provider's.
+    #[schemars(with = "Option<f64>", range(min = 0, max = 2))]
     pub(super) temperature: Option<Spanned<f64>>,
-    /// Upper bound of a reply, in tokens.
-    #[schemars(with = "Option<u64>")]
+    /// Upper bound of a reply, in tokens; by default the provider's.
+    #[schemars(with = "Option<u64>", range(min = 1))]
     pub(super) max_tokens: Option<Spanned<u64>>,
 }
 
@@ -84,16 +95,16 @@ pub(super) enum ProviderName {
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     /// Model requests of a run; 25 by default.
-    #[schemars(with = "Option<u32>")]
-    pub(super) max_turns: Option<Spanned<u32>>,
+    #[schemars(range(min = 1, max = MAX_TURNS_LIMIT))]
+    pub(super) max_turns: Option<u32>,
     /// Tool calls running at once; 16 by default.
-    #[schemars(with = "Option<u32>")]
-    pub(super) max_parallel_tools: Option<Spanned<u32>>,
+    #[schemars(range(min = 1, max = MAX_PARALLEL_TOOLS_LIMIT))]
+    pub(super) max_parallel_tools: Option<u32>,
     /// Tool calls the model may make in one turn; 128 by default. It is told of those that exceed it.
-    #[schemars(with = "Option<u32>")]
-    pub(super) max_calls_per_turn: Option<Spanned<u32>>,
+    #[schemars(range(min = 1, max = MAX_CALLS_PER_TURN_LIMIT))]
+    pub(super) max_calls_per_turn: Option<u32>,
     /// How long a run may take, such as `"5m"`; unlimited by default.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", example = &"5m")]
     pub(super) wall_time: Option<Spanned<String>>,
 }
 
@@ -102,17 +113,20 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Tool {
     /// A .wasm component, or a crate directory that is built into one.
-    #[schemars(with = "PathBuf")]
+    #[schemars(with = "PathBuf", example = &"tools/greet")]
     pub(super) source: Spanned<PathBuf>,
-    /// The SHA-256 the component has to have, in hexadecimal.
+    /// The SHA-256 the component has to have: 64 hexadecimal digits.
     #[schemars(with = "Option<String>")]
     pub(super) sha256: Option<Spanned<String>>,
     /// The tools to offer, as globs over the component's tool names; all by default.
     #[serde(default)]
-    pub(super) include: Vec<String>,
-    /// Put before each tool's name, so that two components can have tools of one name.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Vec<String>", extend("examples" = [["get_*"]]))]
+    pub(super) include: Vec<Spanned<String>>,
+    /// Put before each tool's name, so that two components can have tools of one name: up to 32 of the
+    /// characters A-Z a-z 0-9 _ -.
+    #[schemars(with = "Option<String>", example = &"my_")]
     pub(super) prefix: Option<Spanned<String>>,
+    /// What bounds one call.
     #[serde(default)]
     pub(super) limits: ToolLimits,
 }
@@ -121,16 +135,16 @@ pub(super) struct Tool {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ToolLimits {
-    /// Wall-clock time, such as `"30s"` (the default).
-    #[schemars(with = "Option<String>")]
+    /// Wall-clock time, such as `"30s"` (the default); 24 hours at most.
+    #[schemars(with = "Option<String>", example = &"30s")]
     pub(super) timeout: Option<Spanned<String>>,
-    /// All memories and tables of an instance together, such as `"64MiB"` (the default).
-    #[schemars(with = "Option<String>")]
+    /// All memories and tables of an instance together, such as `"64MiB"` (the default); 4 GiB at most.
+    #[schemars(with = "Option<String>", example = &"64MiB")]
     pub(super) memory: Option<Spanned<String>>,
-    /// The output, such as `"1MiB"` (the default).
-    #[schemars(with = "Option<String>")]
+    /// The output, such as `"1MiB"` (the default); 256 MiB at most.
+    #[schemars(with = "Option<String>", example = &"1MiB")]
     pub(super) output: Option<Spanned<String>>,
-    /// Log lines, stdout and stderr together, such as `"64KiB"` (the default).
-    #[schemars(with = "Option<String>")]
+    /// Log lines, stdout and stderr together, such as `"64KiB"` (the default); 256 MiB at most.
+    #[schemars(with = "Option<String>", example = &"64KiB")]
     pub(super) log: Option<Spanned<String>>,
 }
