@@ -26,13 +26,19 @@ text = "seen"
     ran.ok();
     let (kind, message) = tool_error(&shown, "tool(0,0)");
     assert_eq!(kind, "unknown_tool");
-    assert!(message.contains("there is no tool `ecko`; the tools are: ") && message.contains("echo"), "{message}");
+    assert!(
+        message.contains("there is no tool `ecko`; the tools are: ") && message.contains("echo"),
+        "{message}"
+    );
     let (kind, message) = tool_error(&shown, "tool(0,1)");
     assert_eq!(kind, "invalid_input");
     assert!(message.contains("not JSON: EOF while parsing") && message.contains("column 11"), "{message}");
     let (kind, message) = tool_error(&shown, "tool(0,2)");
     assert_eq!(kind, "invalid_input");
-    assert!(message.contains("at /spin_ms: \"long\" is not of type \"integer\" (rule /properties/spin_ms/type)"), "{message}");
+    assert!(
+        message.contains("at /spin_ms: \"long\" is not of type \"integer\" (rule /properties/spin_ms/type)"),
+        "{message}"
+    );
     assert_eq!(tool_error(&shown, "tool(0,3)").0, "transient");
     assert_eq!(tool_output(&shown, "tool(0,4)"), "fine");
 }
@@ -54,7 +60,11 @@ text = "ok"
     let ran = agent.host(&["run"]);
     ran.ok();
     let finished = |name: &str| ran.stderr.find(name).unwrap();
-    assert!(finished("tool(0,1) echo") < finished("tool(0,0) slow"), "the quick one ended first:\n{}", ran.stderr);
+    assert!(
+        finished("tool(0,1) echo") < finished("tool(0,0) slow"),
+        "the quick one ended first:\n{}",
+        ran.stderr
+    );
     // The conversation is in call order all the same: a replay, where nothing is slow, asks for the same.
     agent.host(&["replay", "last"]).ok();
 }
@@ -132,7 +142,12 @@ fn a_call_in_flight_ends_with_ctrl_c_and_the_run_resumes() {
     let script = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }, { name = \"slow\", input = { spin_ms = 3000 } }]\n[[reply]]\ntext = \"ok\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["check"]).ok();
-    let child = agent.command(&["run"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let child = agent
+        .command(&["run"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1000));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -21,7 +21,12 @@ fn a_malformed_agent_toml_shows_the_line() {
 #[test]
 fn an_unknown_key_shows_the_line_and_what_was_meant() {
     let agent = Agent::scripted(HELLO).table("[limits]\nmax_turn = 3");
-    agent.host(&["run"]).exits(2).says("unknown field `max_turn`").says("did you mean `max_turns`?").says("max_turn = 3");
+    agent
+        .host(&["run"])
+        .exits(2)
+        .says("unknown field `max_turn`")
+        .says("did you mean `max_turns`?")
+        .says("max_turn = 3");
 }
 
 #[test]
@@ -64,9 +69,10 @@ fn a_component_that_is_cut_short() {
 #[test]
 fn a_digest_that_is_not_the_pinned_one() {
     let pinned = "0".repeat(64);
-    let agent = Agent::scripted(HELLO)
-        .guest("weather")
-        .table(&format!("[tools.pinned]\nsource = {:?}\nsha256 = {pinned:?}", root().join("guest-tools/claims")));
+    let agent = Agent::scripted(HELLO).guest("weather").table(&format!(
+        "[tools.pinned]\nsource = {:?}\nsha256 = {pinned:?}",
+        root().join("guest-tools/claims")
+    ));
     agent.host(&["run"]).exits(2).says("[tools.pinned]").says(&format!("agent.toml pins {pinned}"));
 }
 
@@ -74,7 +80,11 @@ fn a_digest_that_is_not_the_pinned_one() {
 fn two_tools_of_one_name() {
     let source = root().join("guest-tools/weather");
     let agent = Agent::scripted(HELLO).guest("weather").table(&format!("[tools.zwei]\nsource = {source:?}"));
-    agent.host(&["run"]).exits(2).says("[tools.zwei]").says("`get_weather` is already offered by [tools.weather]");
+    agent
+        .host(&["run"])
+        .exits(2)
+        .says("[tools.zwei]")
+        .says("`get_weather` is already offered by [tools.weather]");
     let agent = Agent::scripted(HELLO)
         .guest("weather")
         .table(&format!("[tools.zwei]\nsource = {source:?}\nprefix = \"zwei_\""));
@@ -84,7 +94,8 @@ fn two_tools_of_one_name() {
 #[test]
 fn an_include_that_matches_nothing() {
     let source = root().join("guest-tools/weather");
-    let agent = Agent::scripted(HELLO).table(&format!("[tools.w]\nsource = {source:?}\ninclude = [\"get_*\", \"set_*\"]"));
+    let agent = Agent::scripted(HELLO)
+        .table(&format!("[tools.w]\nsource = {source:?}\ninclude = [\"get_*\", \"set_*\"]"));
     agent.host(&["run"]).exits(2).says("`include` matches no tool: `set_*`").says("get_weather");
 }
 
@@ -96,14 +107,21 @@ fn a_crate_that_does_not_build_shows_the_compiler_error() {
     let manifest = "[package]\nname = \"broken\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
     fs::write(dir.join("Cargo.toml"), manifest).unwrap();
     fs::write(dir.join("src/lib.rs"), "fn f() -> u32 { \"text\" }").unwrap();
-    agent.host(&["run"]).exits(2).says("[tools.broken]").says("does not build").says("E0308").says("src/lib.rs:1");
+    agent
+        .host(&["run"])
+        .exits(2)
+        .says("[tools.broken]")
+        .says("does not build")
+        .says("E0308")
+        .says("src/lib.rs:1");
     fs::remove_file(dir.join("Cargo.toml")).unwrap();
     agent.host(&["run"]).exits(2).says("has no Cargo.toml");
 }
 
 #[test]
 fn a_script_that_is_exhausted_or_missing() {
-    let agent = Agent::scripted("[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }]").guest("hostile");
+    let agent =
+        Agent::scripted("[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }]").guest("hostile");
     agent.host(&["run"]).exits(4).says("is exhausted: it has 1 replies").says("host resume");
     fs::remove_file(agent.dir.path().join("script.toml")).unwrap();
     agent.host(&["run"]).exits(4).says("cannot read the script");
@@ -135,18 +153,26 @@ fn a_cache_that_others_may_write() {
     let open = agent.dir.path().join("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-    agent.host(&["run", "--cache", open.to_str().unwrap()]).exits(1).says("others may use it").says("chmod 700");
+    agent
+        .host(&["run", "--cache", open.to_str().unwrap()])
+        .exits(1)
+        .says("others may use it")
+        .says("chmod 700");
     assert!(cache().parent().is_some());
 }
 
 #[test]
 fn a_provider_key_that_is_not_set() {
-    let agent = Agent::raw("version = 1\n[agent]\nprompt = \"go\"\n[model]\nprovider = \"openai\"\nname = \"m\"\napi_key_env = \"NO_SUCH_KEY\"");
+    let agent = Agent::raw(
+        "version = 1\n[agent]\nprompt = \"go\"\n[model]\nprovider = \"openai\"\nname = \"m\"\napi_key_env = \"NO_SUCH_KEY\"",
+    );
     agent.host(&["run"]).exits(2).says("NO_SUCH_KEY is not set").says("api_key_env");
 }
 
 #[test]
 fn a_provider_that_is_unreachable() {
-    let agent = Agent::raw("version = 1\n[agent]\nprompt = \"go\"\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"http://127.0.0.1:1/v1\"");
+    let agent = Agent::raw(
+        "version = 1\n[agent]\nprompt = \"go\"\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"http://127.0.0.1:1/v1\"",
+    );
     agent.host(&["run"]).exits(4).says("cannot reach http://127.0.0.1:1/v1").says("host resume");
 }

@@ -45,7 +45,8 @@ fn the_answer_is_alone_on_stdout() {
 fn json_is_one_event_a_line() {
     let agent = Agent::scripted(ECHO_TWICE).guest("hostile");
     let ran = agent.host(&["run", "--json"]);
-    let events: Vec<Value> = ran.ok().stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Value> =
+        ran.ok().stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(kinds.first(), Some(&"run_started"));
     assert_eq!(kinds.iter().filter(|kind| **kind == "finished").count(), 4, "two replies, two calls");
@@ -93,7 +94,11 @@ fn replay_against_another_configuration_names_the_difference() {
     let toml = std::fs::read_to_string(agent.toml()).unwrap();
     std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\ninstructions = \"be brief\"")).unwrap();
     let replayed = agent.host(&["replay", "last", "--config", "agent.toml"]);
-    replayed.exits(6).says("diverged at run").says("-  \"instructions\": \"\"").says("+  \"instructions\": \"be brief\"");
+    replayed
+        .exits(6)
+        .says("diverged at run")
+        .says("-  \"instructions\": \"\"")
+        .says("+  \"instructions\": \"be brief\"");
     agent.host(&["replay", "last"]).ok();
 }
 
@@ -110,7 +115,13 @@ fn a_resume_with_a_changed_configuration_is_a_divergence() {
 fn check_lists_tools_and_grants() {
     let agent = Agent::scripted("[[reply]]\ntext = \"hello\"").guest("weather");
     let checked = agent.host(&["check"]);
-    for text in ["agent.toml: ok", "get_weather:", "no files, no environment, no network", "64.00 MiB of memory", "sha256 = \""] {
+    for text in [
+        "agent.toml: ok",
+        "get_weather:",
+        "no files, no environment, no network",
+        "64.00 MiB of memory",
+        "sha256 = \"",
+    ] {
         assert!(checked.ok().stdout.contains(text), "{text:?} in:\n{}", checked.stdout);
     }
 }

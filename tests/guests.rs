@@ -14,6 +14,8 @@ fn the_guest_tools_pass_their_own_tests() {
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr));
     assert!(tested.status.success(), "{stdout}\n{stderr}");
-    let passed = stdout.lines().filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u32>().ok());
+    let passed = stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u32>().ok());
     assert!(passed.sum::<u32>() >= 10, "{stdout}");
 }

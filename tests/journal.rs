@@ -65,7 +65,8 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
 
 #[test]
 fn a_kill_at_every_write_loses_nothing_and_repeats_nothing() {
-    for point in ["journal-before-write", "journal-before-sync", "journal-before-index", "journal-before-ack"] {
+    for point in ["journal-before-write", "journal-before-sync", "journal-before-index", "journal-before-ack"]
+    {
         let kills = (0..100).take_while(|nth| kill_and_resume(point, *nth)).count();
         // Begin, 3 replies, the end, and the two turns' calls, which share commits as they fall.
         assert!((7..=9).contains(&kills), "{point}: killed at {kills} commits");
@@ -103,7 +104,8 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
 
 #[test]
 fn one_process_has_a_run_at_a_time() {
-    let script = "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 4000 } }]\n[[reply]]\ntext = \"ok\"";
+    let script =
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 4000 } }]\n[[reply]]\ntext = \"ok\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["check"]).ok();
     let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -126,7 +128,11 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
     let outcome = Outcome::Tool(ToolOutcome::Output(Json::parse(output.to_owned()).unwrap()));
     let finished = Finished { attempt: 1, at_ms: 2, outcome, usage: Usage::default(), log: Vec::new() };
     vec![
-        Entry { run, slot: slot.clone(), event: Event::Started(Started { attempt: 1, at_ms: 1, digest, request }) },
+        Entry {
+            run,
+            slot: slot.clone(),
+            event: Event::Started(Started { attempt: 1, at_ms: 1, digest, request }),
+        },
         Entry { run, slot, event: Event::Finished(finished) },
     ]
 }
@@ -190,7 +196,8 @@ fn a_recorded_request_that_was_altered_is_a_divergence() {
     let id: RunId = run.file_name().to_str().unwrap().parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = SledStore::open(&run.path().join("journal")).unwrap();
-    let mut altered = store.read(id).unwrap().into_iter().find(|entry| entry.slot == Slot::tool(0, 1)).unwrap();
+    let mut altered =
+        store.read(id).unwrap().into_iter().find(|entry| entry.slot == Slot::tool(0, 1)).unwrap();
     if let Event::Started(started) = &mut altered.event
         && let Request::Tool(ask) = &mut started.request
     {

@@ -59,9 +59,14 @@ fn deep_recursion_is_a_trap() {
 
 #[test]
 fn stdout_and_log_are_kept_up_to_their_bound() {
-    for call in ["{ name = \"flood_stdout\", input = { bytes = 5000000 } }", "{ name = \"flood_log\", input = { lines = 20000 } }"] {
+    for call in [
+        "{ name = \"flood_stdout\", input = { bytes = 5000000 } }",
+        "{ name = \"flood_log\", input = { lines = 20000 } }",
+    ] {
         let shown = beside_a_neighbour(call, "log = \"4KiB\"");
-        let log = shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap()["finished"]["log"].as_array().unwrap();
+        let log = shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap()["finished"]["log"]
+            .as_array()
+            .unwrap();
         let bytes: usize = log.iter().map(|line| line["text"].as_str().unwrap().len()).sum();
         assert!((500..6000).contains(&bytes), "{bytes}");
         assert!(log.last().unwrap()["text"].as_str().unwrap().contains("bytes were dropped"));
@@ -70,7 +75,8 @@ fn stdout_and_log_are_kept_up_to_their_bound() {
 
 #[test]
 fn an_output_over_its_limit_is_refused() {
-    let shown = beside_a_neighbour("{ name = \"big_output\", input = { bytes = 100000 } }", "output = \"10kB\"");
+    let shown =
+        beside_a_neighbour("{ name = \"big_output\", input = { bytes = 100000 } }", "output = \"10kB\"");
     let (kind, message) = tool_error(&shown, "tool(0,1)");
     assert_eq!(kind, "invalid_output");
     assert!(message.contains("limit is 10000"), "{message}");
@@ -87,7 +93,8 @@ fn nothing_of_the_machine_is_reachable() {
 #[test]
 fn every_call_has_an_instance_of_its_own() {
     let call = "{ name = \"counter\" }";
-    let script = format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ncalls = [{call}]\n[[reply]]\ntext = \"ok\"");
+    let script =
+        format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ncalls = [{call}]\n[[reply]]\ntext = \"ok\"");
     let (ran, shown) = Agent::scripted(&script).guest("hostile").run_and_show();
     ran.ok();
     for slot in ["tool(0,0)", "tool(0,1)", "tool(1,0)"] {
@@ -97,7 +104,8 @@ fn every_call_has_an_instance_of_its_own() {
 
 #[test]
 fn a_call_knows_its_context() {
-    let script = "[[reply]]\ncalls = [{ name = \"context\" }, { name = \"context\" }]\n[[reply]]\ntext = \"ok\"";
+    let script =
+        "[[reply]]\ncalls = [{ name = \"context\" }, { name = \"context\" }]\n[[reply]]\ntext = \"ok\"";
     let (ran, shown) = Agent::scripted(script).guest("hostile").run_and_show();
     ran.ok();
     let (first, second) = (tool_output(&shown, "tool(0,0)"), tool_output(&shown, "tool(0,1)"));
@@ -106,7 +114,8 @@ fn a_call_knows_its_context() {
     assert_eq!(first["attempt"], 1);
     assert_eq!(first["idempotency_key"].as_str().unwrap().len(), 64);
     assert_ne!(first["idempotency_key"], second["idempotency_key"]);
-    let started = shown.iter().find(|report| report["slot"] == "tool(0,0)").unwrap()["at_ms"].as_u64().unwrap();
+    let started =
+        shown.iter().find(|report| report["slot"] == "tool(0,0)").unwrap()["at_ms"].as_u64().unwrap();
     assert_eq!(first["deadline_ms"].as_u64().unwrap(), started + 30_000);
 }
 

@@ -131,13 +131,15 @@ impl Bench {
         manifest: &Arc<Manifest>,
         model: &Arc<dyn Model>,
     ) {
-        let run = run(id, Arc::clone(store), Arc::clone(manifest), Arc::clone(model), Arc::clone(&self.toolbox));
+        let run =
+            run(id, Arc::clone(store), Arc::clone(manifest), Arc::clone(model), Arc::clone(&self.toolbox));
         self.runtime.block_on(self.runtime.spawn(run)).unwrap();
     }
 
     fn replay(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(101, 128), scripted(100, 10));
-        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(&self.directory.path().join("d")).unwrap());
+        let store: Arc<dyn JournalStore> =
+            Arc::new(SledStore::open(&self.directory.path().join("d")).unwrap());
         let id = RunId::new();
         self.spawn_run(id, &store, &manifest, &model);
         let entries = store.read(id).unwrap().len();
@@ -154,7 +156,8 @@ impl Bench {
 
     fn concurrent_runs(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(2, 128), scripted(1, 3));
-        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(&self.directory.path().join("e")).unwrap());
+        let store: Arc<dyn JournalStore> =
+            Arc::new(SledStore::open(&self.directory.path().join("e")).unwrap());
         let mut group = criterion.benchmark_group("e_32_runs_at_once");
         group.throughput(Throughput::Elements(1));
         group.bench_function("run_of_1_turn_x_3_calls", |b| {
@@ -168,7 +171,8 @@ impl Bench {
                         let another = |n: u64| n.checked_sub(1);
                         while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, another).is_ok() {
                             let (store, toolbox) = (Arc::clone(&store), Arc::clone(&toolbox));
-                            run(RunId::new(), store, Arc::clone(&manifest), Arc::clone(&model), toolbox).await;
+                            run(RunId::new(), store, Arc::clone(&manifest), Arc::clone(&model), toolbox)
+                                .await;
                         }
                     })
                 };
@@ -211,7 +215,8 @@ async fn run(
     model: Arc<dyn Model>,
     toolbox: Arc<Toolbox>,
 ) {
-    let session = Session::open(id, Mode::Live(store), Vec::new(), &manifest, Box::new(|_| {})).await.unwrap();
+    let session =
+        Session::open(id, Mode::Live(store), Vec::new(), &manifest, Box::new(|_| {})).await.unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
     let agent = Agent { manifest, session: Arc::new(session), model, dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
@@ -327,11 +332,15 @@ fn summary() {
         let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
         estimates["median"]["point_estimate"].as_f64()
     };
-    let replay = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/criterion/d_replay"))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find_map(|name| Some((name.strip_suffix("_entries")?.parse::<f64>().ok()?, median(&format!("d_replay/{name}"))?)));
+    let replay = std::fs::read_dir(
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/criterion/d_replay"),
+    )
+    .into_iter()
+    .flatten()
+    .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+    .find_map(|name| {
+        Some((name.strip_suffix("_entries")?.parse::<f64>().ok()?, median(&format!("d_replay/{name}"))?))
+    });
     println!("\nmedians of this run");
     if let (Some(bare), Some(host), Some(bare2), Some(host2)) = (
         median("a_isolated_call/bare"),
@@ -339,8 +348,17 @@ fn summary() {
         median("a_isolated_call/bare_2_threads"),
         median("a_isolated_call/host_2_threads"),
     ) {
-        println!("(a) one isolated call: {:.1} us, {:.2} x bare wasmtime ({:.1} us)", host / 1e3, host / bare, bare / 1e3);
-        println!("    on 2 threads: {:.2} x as many calls (bare wasmtime: {:.2} x)", host / host2, bare / bare2);
+        println!(
+            "(a) one isolated call: {:.1} us, {:.2} x bare wasmtime ({:.1} us)",
+            host / 1e3,
+            host / bare,
+            bare / 1e3
+        );
+        println!(
+            "    on 2 threads: {:.2} x as many calls (bare wasmtime: {:.2} x)",
+            host / host2,
+            bare / bare2
+        );
     }
     if let Some(ns) = median("b_durable_run_10_turns_x_3_calls") {
         println!("(b) durable run of 10 turns x 3 calls: {:.2} ms", ns / 1e6);

@@ -23,7 +23,8 @@ impl Places {
         let state = match &self.state {
             Some(path) => path.clone(),
             None => {
-                let base = choose_base_strategy().context("no home directory; choose a directory with --state DIR")?;
+                let base = choose_base_strategy()
+                    .context("no home directory; choose a directory with --state DIR")?;
                 base.state_dir().unwrap_or_else(|| base.data_dir()).join("host")
             }
         };

@@ -28,8 +28,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         path: runs.path().to_owned(),
     })?;
     let config = Config::load(Path::new(&recorded.config))?;
-    let prepared =
-        launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
+    let prepared = launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
     launch::carry_out(run, entries, prepared, &screen).await
 }
 

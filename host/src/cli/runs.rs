@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::places::Places;
-use super::screen::{headline, milliseconds, result};
 use super::print;
+use super::screen::{headline, milliseconds, result};
 use crate::journal::{Finished, JournalStore as _, RunState, RunSummary, Started, Status, statuses};
 use crate::message::{Outcome, Request, RunId, Slot};
 use crate::session::SessionError;
@@ -104,7 +104,9 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
         .filter_map(|(slot, status)| match status {
             Status::Absent => None,
             Status::Started(started) => Some(SlotReport { slot, started, finished: None }),
-            Status::Finished(started, finished) => Some(SlotReport { slot, started, finished: Some(finished) }),
+            Status::Finished(started, finished) => {
+                Some(SlotReport { slot, started, finished: Some(finished) })
+            }
         })
         .collect();
     if json {
@@ -127,7 +129,8 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
             lines.push(String::new());
             continue;
         }
-        let attempt = if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
+        let attempt =
+            if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
         let (mark, time, result) = match finished {
             None => ("?", "in doubt".to_owned(), "no result was recorded".to_owned()),
             Some(finished) => {
@@ -151,6 +154,8 @@ fn ending(started: &Started, finished: Option<&Finished>) -> String {
             let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
             format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
         }
-        Some(Finished { outcome: Outcome::Model(_) | Outcome::Tool(_), .. }) => "with a result of another kind".to_owned(),
+        Some(Finished { outcome: Outcome::Model(_) | Outcome::Tool(_), .. }) => {
+            "with a result of another kind".to_owned()
+        }
     }
 }

@@ -94,7 +94,10 @@ impl Screen {
             Format::Text => {
                 let tools = manifest.tools.len();
                 let Manifest { agent, model, .. } = manifest;
-                let line = format!("run {run}  agent {agent}  model {}/{}  {tools} tools", model.provider, model.name);
+                let line = format!(
+                    "run {run}  agent {agent}  model {}/{}  {tools} tools",
+                    model.provider, model.name
+                );
                 self.say(&Style::new().for_stderr().bold().apply_to(line).to_string());
             }
         }
@@ -132,7 +135,9 @@ impl Screen {
     pub(super) fn replayed(&self) {
         if self.0.format == Format::Text {
             let effects = self.0.substituted.load(Ordering::Relaxed);
-            self.say(&format!("replayed {effects} effects from the journal: 0 guest invocations, 0 model calls"));
+            self.say(&format!(
+                "replayed {effects} effects from the journal: 0 guest invocations, 0 model calls"
+            ));
         }
     }
 

@@ -130,10 +130,9 @@ impl Dispatcher {
         call: ToolCall,
     ) -> Result<ToolResult, SessionError> {
         let callable = self.tools.get(&call.name).cloned();
-        let target = callable.as_deref().map(|callable| Target {
-            component: callable.entry.component,
-            grants: callable.entry.grants,
-        });
+        let target = callable
+            .as_deref()
+            .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
         let reach = callable.as_deref().map_or(Reach::Pure, |callable| self.runner.reach(&callable.entry));
         let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
         // The semaphore is never closed, and without a permit the call would only be less bounded.

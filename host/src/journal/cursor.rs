@@ -66,7 +66,9 @@ fn begin(expected: u32, started: Started) -> Result<Status, OrderError> {
 
 /// Where every recorded slot of a run stands, given its events in any order of slots but in order within
 /// each.
-pub fn statuses(entries: impl IntoIterator<Item = Entry>) -> Result<HashMap<Slot, Status>, (Slot, OrderError)> {
+pub fn statuses(
+    entries: impl IntoIterator<Item = Entry>,
+) -> Result<HashMap<Slot, Status>, (Slot, OrderError)> {
     let mut slots: HashMap<Slot, Status> = HashMap::new();
     for Entry { slot, event, .. } in entries {
         let before = slots.remove(&slot).unwrap_or_default();

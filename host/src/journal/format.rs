@@ -81,7 +81,8 @@ pub fn decode(
 }
 
 fn parse_event(key: &[u8], stem: &[u8], payload: &[u8]) -> Result<Entry, JournalError> {
-    let (run, slot, ordinal) = parse_key(stem).ok_or_else(|| corrupt(key, "the key is not one of a journal"))?;
+    let (run, slot, ordinal) =
+        parse_key(stem).ok_or_else(|| corrupt(key, "the key is not one of a journal"))?;
     let event: Event = serde_json::from_slice(payload)
         .map_err(|error| corrupt(key, &format!("the record is not an event: {error}")))?;
     if event.ordinal() != ordinal {

@@ -74,7 +74,9 @@ impl Ack {
     pub async fn durable(self) -> Result<(), JournalError> {
         match self.0 {
             AckState::Ready(result) => result,
-            AckState::Waiting(receiver) => receiver.await.unwrap_or_else(|_| Err(JournalError::writer_gone())),
+            AckState::Waiting(receiver) => {
+                receiver.await.unwrap_or_else(|_| Err(JournalError::writer_gone()))
+            }
         }
     }
 }
@@ -83,7 +85,9 @@ impl Ack {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process has the journal open.
-    #[error("{path} is in use by {holder}\n  wait until it ends, or end it; one process writes a journal at a time")]
+    #[error(
+        "{path} is in use by {holder}\n  wait until it ends, or end it; one process writes a journal at a time"
+    )]
     Locked {
         /// The journal's directory.
         path: PathBuf,
@@ -91,7 +95,9 @@ pub enum JournalError {
         holder: String,
     },
     /// The directory cannot be created or written.
-    #[error("cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another with --state DIR")]
+    #[error(
+        "cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another with --state DIR"
+    )]
     Unwritable {
         /// The directory.
         path: PathBuf,
@@ -107,7 +113,9 @@ pub enum JournalError {
         reason: String,
     },
     /// Bytes in the journal are not what was written.
-    #[error("the journal is damaged at {place}: {reason}\n  nothing was substituted from it; restore it from a copy, or start the run anew")]
+    #[error(
+        "the journal is damaged at {place}: {reason}\n  nothing was substituted from it; restore it from a copy, or start the run anew"
+    )]
     Corrupt {
         /// The slot, or the key in hexadecimal where no slot can be read from it.
         place: String,
@@ -115,7 +123,10 @@ pub enum JournalError {
         reason: String,
     },
     /// A record of a version this host does not know.
-    #[error("the record at {place} has format version {version}; this host reads up to {}\n  use a newer host", format::VERSION)]
+    #[error(
+        "the record at {place} has format version {version}; this host reads up to {}\n  use a newer host",
+        format::VERSION
+    )]
     Version {
         /// The slot, or the key in hexadecimal.
         place: String,
@@ -123,7 +134,9 @@ pub enum JournalError {
         version: u8,
     },
     /// A write or sync failed: from then on nothing is acknowledged.
-    #[error("the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then `host resume` the run")]
+    #[error(
+        "the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then `host resume` the run"
+    )]
     Stopped {
         /// The first failure.
         reason: String,

@@ -130,10 +130,11 @@ impl RunsDir {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(JournalError::Unreadable { path, reason: error.to_string() }),
         };
-        let mut summary: RunSummary = serde_json::from_str(&text).map_err(|error| JournalError::Unreadable {
-            path: path.join(SUMMARY),
-            reason: format!("{error}; delete the file and `host resume` the run to write it anew"),
-        })?;
+        let mut summary: RunSummary =
+            serde_json::from_str(&text).map_err(|error| JournalError::Unreadable {
+                path: path.join(SUMMARY),
+                reason: format!("{error}; delete the file and `host resume` the run to write it anew"),
+            })?;
         if summary.state == RunState::Running && !is_held(&path) {
             summary.state = RunState::Interrupted;
         }
@@ -141,8 +142,10 @@ impl RunsDir {
     }
 
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
-        let unreadable =
-            |error: std::io::Error| JournalError::Unreadable { path: self.path.clone(), reason: error.to_string() };
+        let unreadable = |error: std::io::Error| JournalError::Unreadable {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        };
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -187,7 +190,8 @@ const LOCK_RETRY_MS: u64 = 10;
 
 /// Whether a process has the run open.
 fn is_held(path: &Path) -> bool {
-    File::open(path.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(path.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn take_lock(path: &Path) -> Result<File, JournalError> {
@@ -211,7 +215,8 @@ fn take_lock(path: &Path) -> Result<File, JournalError> {
             let mut holder = String::new();
             // The id is a courtesy; without it the message is still true.
             let _ = lock.read_to_string(&mut holder);
-            let holder = if holder.is_empty() { "another process".to_owned() } else { format!("process {holder}") };
+            let holder =
+                if holder.is_empty() { "another process".to_owned() } else { format!("process {holder}") };
             Err(JournalError::Locked { path: path.to_owned(), holder })
         }
         Err(TryLockError::Error(error)) => Err(unwritable_error(path, &error)),

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a commit waits for company: less than the sync it may save takes.
 const LINGER: Duration = Duration::from_micros(100);
+
+/// How long the writer stays awake after a commit.
+const AWAKE: Duration = Duration::from_micros(100);
 
 /// The log is emptied into sled when it has grown to this, so that it is read back quickly.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -52,8 +55,10 @@ impl SledStore {
             .flush_every_ms(None)
             .open()
             .map_err(|error| open_error(path, &error))?;
-        let unreadable =
-            |error: std::io::Error| JournalError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+        let unreadable = |error: std::io::Error| JournalError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
         let (log, unsettled) = Wal::open(path.join("log"))?;
         let mut writer = Writer { db: db.clone(), path: path.to_owned(), log, failed: None };
         if unsettled.is_empty() {
@@ -120,6 +125,12 @@ impl Drop for SledStore {
     }
 }
 
+/// The next write; none when the store is closed. Waking a thread takes as long as a third of a sync, so
+/// the one that has just committed stays awake a little for what follows.
+fn next(inbox: &Receiver<Write>) -> Option<Write> {
+    poll_until(inbox, Instant::now() + AWAKE).or_else(|| inbox.recv().ok())
+}
+
 /// Waits a moment for the ends of effects that have just begun: the calls of one turn end within
 /// microseconds of each other, and then one sync serves them all.
 fn linger(inbox: &Receiver<Write>, waiting: &mut Vec<Write>) {
@@ -129,12 +140,21 @@ fn linger(inbox: &Receiver<Write>, waiting: &mut Vec<Write>) {
         if waiting.len() - begun >= begun {
             return;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        match inbox.recv_timeout(left) {
-            Ok(write) => waiting.push(write),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        match poll_until(inbox, deadline) {
+            Some(write) => waiting.push(write),
+            None => return,
         }
         waiting.extend(inbox.try_iter());
+    }
+}
+
+fn poll_until(inbox: &Receiver<Write>, deadline: Instant) -> Option<Write> {
+    loop {
+        match inbox.try_recv() {
+            Ok(write) => return Some(write),
+            Err(TryRecvError::Empty) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+        }
     }
 }
 
@@ -148,7 +168,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, inbox: &Receiver<Write>) {
         let mut waiting = Vec::new();
-        while let Ok(write) = inbox.recv() {
+        while let Some(write) = next(inbox) {
             waiting.push(write);
             waiting.extend(inbox.try_iter());
             if waiting.iter().any(|write| write.when == Durability::Now) {
@@ -175,7 +195,8 @@ impl Writer {
 
     fn write_and_sync(&mut self, waiting: &mut [Write]) -> Result<(), JournalError> {
         crash_point("journal-before-write");
-        self.log.commit(waiting.iter().flat_map(|write| &write.pairs), || crash_point("journal-before-sync"))?;
+        self.log
+            .commit(waiting.iter().flat_map(|write| &write.pairs), || crash_point("journal-before-sync"))?;
         crash_point("journal-before-index");
         for write in waiting {
             self.index(write.pairs.drain(..))?;

@@ -39,8 +39,10 @@ impl Wal {
     /// Opens the log, making it if there is none, and gives the pairs of every commit in it. Where there are
     /// any, they have to be put elsewhere and the log [reset](Wal::reset) before it takes another commit.
     pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<KeyValue>), JournalError> {
-        let unreadable =
-            |error: std::io::Error| JournalError::Unreadable { path: path.clone(), reason: error.to_string() };
+        let unreadable = |error: std::io::Error| JournalError::Unreadable {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(unreadable)?;
         let mut bytes = Vec::new();
@@ -106,7 +108,6 @@ impl Wal {
         self.sequence += 1;
         Ok(())
     }
-
 }
 
 fn frame<'a>(sequence: u64, pairs: impl Iterator<Item = &'a KeyValue>) -> Result<Vec<u8>, JournalError> {
@@ -134,7 +135,8 @@ fn frames(bytes: &[u8], path: &Path) -> Result<Vec<KeyValue>, JournalError> {
     let mut at = MAGIC.len();
     let mut sequence = 1;
     while let Some(payload) = frame_at(bytes, at, sequence) {
-        split(payload, &mut pairs).ok_or_else(|| damaged(path, at, "a commit does not hold whole records"))?;
+        split(payload, &mut pairs)
+            .ok_or_else(|| damaged(path, at, "a commit does not hold whole records"))?;
         at += HEADER_BYTES + payload.len();
         sequence += 1;
     }

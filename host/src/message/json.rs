@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn equal_values_have_equal_text() {
         let canonical = |text: &str| Json::canonical(&serde_json::from_str(text).unwrap());
-        assert_eq!(canonical(r#"{ "b": [1, {"d":2,"c":3}], "a": 1.5 }"#).as_str(), r#"{"a":1.5,"b":[1,{"c":3,"d":2}]}"#);
+        assert_eq!(
+            canonical(r#"{ "b": [1, {"d":2,"c":3}], "a": 1.5 }"#).as_str(),
+            r#"{"a":1.5,"b":[1,{"c":3,"d":2}]}"#
+        );
     }
 
     #[test]

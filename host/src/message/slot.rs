@@ -91,7 +91,9 @@ impl fmt::Display for Slot {
 
 /// Text that is not a slot.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)`")]
+#[error(
+    "`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)`"
+)]
 pub struct SlotParseError(String);
 
 impl FromStr for Slot {
@@ -145,7 +147,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_slot_is_refused() {
-        for text in ["", "model", "model()", "model(1,2)", "tool(1)", "tool(1,2,3)", "tool(-1,0)", "run/", "x(1)"] {
+        for text in
+            ["", "model", "model()", "model(1,2)", "tool(1)", "tool(1,2,3)", "tool(-1,0)", "run/", "x(1)"]
+        {
             assert!(text.parse::<Slot>().is_err(), "{text}");
         }
     }

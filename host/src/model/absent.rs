@@ -11,7 +11,9 @@ impl Model for Absent {
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
         let turn = request.turn;
         Box::pin(async move {
-            Err(ModelError::Setup(format!("a replay asked the model in turn {turn}; please report this as a bug")))
+            Err(ModelError::Setup(format!(
+                "a replay asked the model in turn {turn}; please report this as a bug"
+            )))
         })
     }
 

@@ -81,7 +81,9 @@ pub struct ModelRequest<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No connection, or one that broke.
-    #[error("cannot reach {url}: {reason}\n  check `base_url` in [model], the network, and that the server is running")]
+    #[error(
+        "cannot reach {url}: {reason}\n  check `base_url` in [model], the network, and that the server is running"
+    )]
     Unreachable {
         /// The endpoint, without query.
         url: String,
@@ -89,7 +91,9 @@ pub enum ModelError {
         reason: String,
     },
     /// The provider refused the key.
-    #[error("{url} refused the API key (HTTP {status}): {message}\n  check the environment variable named by `api_key_env` in [model]")]
+    #[error(
+        "{url} refused the API key (HTTP {status}): {message}\n  check the environment variable named by `api_key_env` in [model]"
+    )]
     Unauthorized {
         /// The endpoint, without query.
         url: String,
@@ -111,7 +115,9 @@ pub enum ModelError {
         retry_after_ms: Option<u64>,
     },
     /// The provider's answer cannot be read.
-    #[error("{url} answered with something that is not a chat completion: {reason}\n  is `base_url` in [model] an OpenAI-compatible endpoint?")]
+    #[error(
+        "{url} answered with something that is not a chat completion: {reason}\n  is `base_url` in [model] an OpenAI-compatible endpoint?"
+    )]
     Malformed {
         /// The endpoint, without query.
         url: String,

@@ -146,7 +146,12 @@ impl Scripted {
             .ok_or_else(|| ScriptError::Exhausted { path: path.clone(), replies: replies.len() })?;
         let said = said_since_reply(request.messages);
         if let Some(expected) = scripted.expect.iter().find(|text| !said.contains(text.as_str())) {
-            return Err(ScriptError::Unexpected { path: path.clone(), turn, expected: expected.clone(), said });
+            return Err(ScriptError::Unexpected {
+                path: path.clone(),
+                turn,
+                expected: expected.clone(),
+                said,
+            });
         }
         Ok(scripted.to_reply(turn))
     }
@@ -180,7 +185,8 @@ impl ScriptedReply {
 
 /// What the model has not yet answered, as text.
 fn said_since_reply(messages: &[Message]) -> String {
-    let since = messages.iter().rposition(|message| matches!(message, Message::Assistant(_))).map_or(0, |i| i + 1);
+    let since =
+        messages.iter().rposition(|message| matches!(message, Message::Assistant(_))).map_or(0, |i| i + 1);
     messages[since..].iter().fold(String::new(), |mut said, message| {
         // Writing to a string cannot fail.
         let _ = match message {

@@ -61,7 +61,9 @@ pub use super::bindings::exports::host::tool::tools::ToolDefinition;
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
     /// It is a component of another world, or of this one in another version.
-    #[error("it does not fit the world `host:tool/tool@0.1.0`: {0}\n  build it against wit/tool.wit (`host init` makes a tool that does)")]
+    #[error(
+        "it does not fit the world `host:tool/tool@0.1.0`: {0}\n  build it against wit/tool.wit (`host init` makes a tool that does)"
+    )]
     World(String),
     /// It could not list its tools.
     #[error("listing its tools failed: {0}")]
@@ -178,7 +180,8 @@ impl Guest {
     }
 
     fn timed_out(&self) -> ToolOutcome {
-        let message = format!("no result within {} ms (limits.timeout); the call was stopped", self.limits.timeout_ms);
+        let message =
+            format!("no result within {} ms (limits.timeout); the call was stopped", self.limits.timeout_ms);
         ToolOutcome::error(ErrorKind::Timeout, message)
     }
 
@@ -205,13 +208,18 @@ impl CallContext {
     /// The seed of one call's random numbers, from the run's seed and the call's key.
     #[must_use]
     pub fn seed(run_seed: u64, key: &Digest) -> [u8; 32] {
-        *crate::message::Hasher::default().part(&run_seed.to_be_bytes()).part(key.as_bytes()).finish().as_bytes()
+        *crate::message::Hasher::default()
+            .part(&run_seed.to_be_bytes())
+            .part(key.as_bytes())
+            .finish()
+            .as_bytes()
     }
 }
 
 /// A Rust guest that panics says why on stderr before it traps.
 fn last_words(log: &[LogLine]) -> Option<String> {
-    let words: Vec<&str> = log.iter().filter(|line| line.from == "stderr").map(|line| line.text.as_str()).collect();
+    let words: Vec<&str> =
+        log.iter().filter(|line| line.from == "stderr").map(|line| line.text.as_str()).collect();
     (!words.is_empty()).then(|| words[words.len().saturating_sub(3)..].join(" "))
 }
 

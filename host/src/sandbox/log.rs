@@ -76,7 +76,9 @@ impl CallLog {
         let mut lines = std::mem::take(&mut buffer.lines);
         if buffer.bytes_dropped > 0 {
             let (dropped, max) = (buffer.bytes_dropped, buffer.bytes_max);
-            let text = format!("{dropped} more bytes were dropped: the log of a call is limited to {max} bytes (limits.log)");
+            let text = format!(
+                "{dropped} more bytes were dropped: the log of a call is limited to {max} bytes (limits.log)"
+            );
             lines.push(LogLine { from: "host".to_owned(), text });
         }
         lines

@@ -67,7 +67,11 @@ fn diff<T: Serialize>(recorded: &T, attempted: &T) -> String {
     let pretty = |it: &T| serde_json::to_string_pretty(&value(it)).unwrap_or_default();
     let (recorded, attempted) = (pretty(recorded), pretty(attempted));
     let diff = TextDiff::from_lines(&recorded, &attempted);
-    diff.unified_diff().context_radius(2).header("recorded", "attempted").missing_newline_hint(false).to_string()
+    diff.unified_diff()
+        .context_radius(2)
+        .header("recorded", "attempted")
+        .missing_newline_hint(false)
+        .to_string()
 }
 
 impl fmt::Display for Divergence {
@@ -81,7 +85,11 @@ impl fmt::Display for Divergence {
                 writeln!(f, "diverged at {slot}: a result of another kind is recorded")?;
             }
             DivergenceKind::LeftOver(slots) => {
-                writeln!(f, "diverged at {slot}: the run ended, and {} recorded slots were not asked for:", slots.len())?;
+                writeln!(
+                    f,
+                    "diverged at {slot}: the run ended, and {} recorded slots were not asked for:",
+                    slots.len()
+                )?;
                 for slot in slots {
                     writeln!(f, "  {slot}")?;
                 }

@@ -106,7 +106,9 @@ pub enum SessionError {
     #[error(transparent)]
     Diverged(Box<Divergence>),
     /// Replay came to a request whose result was never recorded.
-    #[error("the recording ends at {slot}: its result was never recorded\n  `host resume` carries the run on from there")]
+    #[error(
+        "the recording ends at {slot}: its result was never recorded\n  `host resume` carries the run on from there"
+    )]
     Unfinished {
         /// Where.
         slot: Slot,
@@ -137,7 +139,8 @@ impl Session {
         manifest: &Manifest,
         watch: Watch,
     ) -> Result<Self, SessionError> {
-        let mut cursor = Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+        let mut cursor =
+            Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let request = Request::Run(manifest.clone());
         let root = match cursor.claim(&Slot::RUN, request.digest()) {
             Claim::Attempt(number) => Root::Attempt(number),

@@ -49,7 +49,8 @@ pub(super) fn entries(
 
 /// The patterns of `include`, each of which has to match something: one that does not is a mistake.
 fn patterns(tool: &ToolConfig, names: &[String]) -> Result<Vec<GlobMatcher>, ToolboxReason> {
-    let nothing = |pattern: &String| ToolboxReason::Include { pattern: pattern.clone(), names: names.to_vec() };
+    let nothing =
+        |pattern: &String| ToolboxReason::Include { pattern: pattern.clone(), names: names.to_vec() };
     let compile = |pattern: &String| {
         let matcher = Glob::new(pattern).map_err(|_| nothing(pattern))?.compile_matcher();
         if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(pattern)) }
@@ -60,11 +61,15 @@ fn patterns(tool: &ToolConfig, names: &[String]) -> Result<Vec<GlobMatcher>, Too
 fn check_name(name: &str, prefix: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(plain) {
-        return Err(format!("it lists a tool named {name:?}; a name has only the characters A-Z a-z 0-9 _ -"));
+        return Err(format!(
+            "it lists a tool named {name:?}; a name has only the characters A-Z a-z 0-9 _ -"
+        ));
     }
     let chars = prefix.len() + name.len();
     if chars > NAME_CHARS_MAX {
-        return Err(format!("the tool name `{prefix}{name}` has {chars} characters; at most {NAME_CHARS_MAX} are allowed"));
+        return Err(format!(
+            "the tool name `{prefix}{name}` has {chars} characters; at most {NAME_CHARS_MAX} are allowed"
+        ));
     }
     Ok(())
 }
@@ -73,7 +78,9 @@ fn spec(definition: ToolDefinition, prefix: &str) -> Result<ToolSpec, String> {
     let ToolDefinition { name, description, input_schema, output_schema } = definition;
     if description.len() > DESCRIPTION_BYTES_MAX {
         let bytes = description.len();
-        return Err(format!("the description of `{name}` has {bytes} bytes; at most {DESCRIPTION_BYTES_MAX} are allowed"));
+        return Err(format!(
+            "the description of `{name}` has {bytes} bytes; at most {DESCRIPTION_BYTES_MAX} are allowed"
+        ));
     }
     let input_schema = schema(&name, "input-schema", input_schema)?;
     let is_object = input_schema.to_value().get("type").is_some_and(|kind| kind == "object");
@@ -87,7 +94,9 @@ fn spec(definition: ToolDefinition, prefix: &str) -> Result<ToolSpec, String> {
 fn schema(tool: &str, which: &str, text: String) -> Result<Json, String> {
     if text.len() > SCHEMA_BYTES_MAX {
         let bytes = text.len();
-        return Err(format!("the {which} of `{tool}` has {bytes} bytes; at most {SCHEMA_BYTES_MAX} are allowed"));
+        return Err(format!(
+            "the {which} of `{tool}` has {bytes} bytes; at most {SCHEMA_BYTES_MAX} are allowed"
+        ));
     }
     let json = Json::parse(text).map_err(|error| format!("the {which} of `{tool}` is not JSON: {error}"))?;
     check_schema(&json).map_err(|error| format!("the {which} of `{tool}` is {error}"))?;

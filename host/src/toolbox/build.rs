@@ -118,7 +118,8 @@ fn sources(dep_info: &str) -> Vec<PathBuf> {
 
 /// Installs the target if it is missing.
 fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
-    let start = |program| move |error: std::io::Error| BuildError::Start { program, reason: error.to_string() };
+    let start =
+        |program| move |error: std::io::Error| BuildError::Start { program, reason: error.to_string() };
     let found = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .output()
@@ -128,8 +129,7 @@ fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
         return Ok(());
     }
     say(&format!("installing the target {TARGET} (rustup target add {TARGET}) …"));
-    let added =
-        Command::new("rustup").args(["target", "add", TARGET]).output().map_err(start("rustup"))?;
+    let added = Command::new("rustup").args(["target", "add", TARGET]).output().map_err(start("rustup"))?;
     if added.status.success() {
         return Ok(());
     }
@@ -168,10 +168,13 @@ fn cargo_build(path: &Path) -> Result<PathBuf, BuildError> {
     });
     let manifest = path.join("Cargo.toml").canonicalize().unwrap_or_default();
     let mut artifact = None;
-    for line in cargo.stdout.take().into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok) {
+    for line in
+        cargo.stdout.take().into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok)
+    {
         let Ok(message) = serde_json::from_str::<CargoMessage>(&line) else { continue };
         let ours = message.reason == "compiler-artifact" && message.manifest_path.as_ref() == Some(&manifest);
-        let wasm = message.filenames.into_iter().find(|name| name.extension().is_some_and(|kind| kind == "wasm"));
+        let wasm =
+            message.filenames.into_iter().find(|name| name.extension().is_some_and(|kind| kind == "wasm"));
         artifact = wasm.filter(|_| ours).or(artifact);
     }
     let status = cargo.wait().map_err(start)?;

@@ -74,9 +74,15 @@ impl ComponentCache {
         let compile = |error: wasmtime::Error| CacheError::Compile(format!("{error:#}"));
         let component = Component::from_binary(engine, bytes).map_err(compile)?;
         let compiled = component.serialize().map_err(compile)?;
-        self.write(&path, &compiled)
-            .map_err(|error| CacheError::Unusable { path: self.directory.clone(), reason: error.to_string() })?;
-        say(&format!("compiled {} in {} ms (kept for the next start)", digest.short(), clock.elapsed().as_millis()));
+        self.write(&path, &compiled).map_err(|error| CacheError::Unusable {
+            path: self.directory.clone(),
+            reason: error.to_string(),
+        })?;
+        say(&format!(
+            "compiled {} in {} ms (kept for the next start)",
+            digest.short(),
+            clock.elapsed().as_millis()
+        ));
         Ok(component)
     }
 
@@ -93,7 +99,10 @@ impl ComponentCache {
 /// What else than the component decides on its compiled form.
 fn compatibility(engine: &Engine) -> u64 {
     use std::hash::{Hash as _, Hasher as _};
-    #[allow(deprecated, reason = "the keyless SipHash is stable from one start to the next, which is all it is for")]
+    #[allow(
+        deprecated,
+        reason = "the keyless SipHash is stable from one start to the next, which is all it is for"
+    )]
     let mut hasher = std::hash::SipHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()

@@ -112,7 +112,9 @@ pub enum ToolboxReason {
         names: Vec<String>,
     },
     /// Two tools with one name.
-    #[error("the tool `{name}` is already offered by [tools.{other}]\n  give one of them a `prefix`, or leave it out with `include`")]
+    #[error(
+        "the tool `{name}` is already offered by [tools.{other}]\n  give one of them a `prefix`, or leave it out with `include`"
+    )]
     Duplicate {
         /// The name.
         name: String,
@@ -180,7 +182,11 @@ async fn load_one(
 }
 
 /// The component file a source stands for; a crate is built first, if it changed.
-fn locate(source: &Path, cache: &ComponentCache, say: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, ToolboxReason> {
+fn locate(
+    source: &Path,
+    cache: &ComponentCache,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<PathBuf, ToolboxReason> {
     match std::fs::metadata(source) {
         Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say)?.artifact),
         Ok(_) => Ok(source.to_owned()),
@@ -192,8 +198,10 @@ fn locate(source: &Path, cache: &ComponentCache, say: &(dyn Fn(&str) + Sync)) ->
 }
 
 fn read_component(path: &Path) -> Result<Vec<u8>, ToolboxReason> {
-    let unreadable =
-        |error: std::io::Error| ToolboxReason::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    let unreadable = |error: std::io::Error| ToolboxReason::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > COMPONENT_BYTES_MAX {
         return Err(ToolboxReason::TooLarge { path: path.to_owned(), bytes });

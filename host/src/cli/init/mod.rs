@@ -35,7 +35,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let agent = root.join("agent.toml");
     let tools = root.join("tools");
     if let Some(path) = [&agent, &tools].into_iter().find(|path| path.exists()) {
-        eprintln!("error: {} exists; nothing was written\n  choose another directory: host init DIR", path.display());
+        eprintln!(
+            "error: {} exists; nothing was written\n  choose another directory: host init DIR",
+            path.display()
+        );
         return Ok(Exit::Usage);
     }
     for (path, text) in FILES {
@@ -53,9 +56,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 /// The workspace of the first-party tools, with the new tool in it instead of them.
 fn workspace() -> String {
     let members = |line: &str| line.starts_with("members = ");
-    let lines = WORKSPACE.lines().map(|line| {
-        if members(line) { "members = [\"greet\", \"sdk\", \"sdk-macros\"]" } else { line }
-    });
+    let lines = WORKSPACE
+        .lines()
+        .map(|line| if members(line) { "members = [\"greet\", \"sdk\", \"sdk-macros\"]" } else { line });
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
