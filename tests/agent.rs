@@ -119,6 +119,9 @@ fn too_much_time_is_a_limit_and_replays() {
     let agent = Agent::scripted(script).guest("hostile").table("[limits]\nwall_time = \"300ms\"");
     agent.host(&["run"]).exits(5).says("wall_time");
     agent.host(&["replay", "last"]).exits(5).says("wall_time");
+    let before = agent.show();
+    agent.host(&["resume", "last"]).exits(5).says("wall_time");
+    assert_eq!(agent.show(), before, "a run that ended is not carried on");
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn a_call_in_flight_ends_with_ctrl_c_and_the_run_resumes() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1000));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran: crate::support::Ran = child.wait_with_output().unwrap().into();

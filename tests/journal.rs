@@ -145,7 +145,7 @@ async fn round_trip(store: &dyn JournalStore, output: &str) {
     }
     assert_eq!(store.read(one).unwrap(), first);
     assert_eq!(store.read(other).unwrap(), second);
-    let mut runs = vec![one, other];
+    let mut runs = [one, other];
     runs.sort();
     let stored = store.runs().unwrap();
     assert!(runs.iter().all(|run| stored.contains(run)));

@@ -64,7 +64,8 @@ impl Bench {
         let weather = root.join("guest-tools/weather");
         let component = build(&weather, cache.directory(), &|line| eprintln!("{line}")).unwrap().artifact;
         let toml = format!(
-            "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = {component:?}"
+            "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
+            component.display()
         );
         let config = Config::parse(&toml, &directory.path().join("agent.toml")).unwrap();
         let runtime = Runtime::new().unwrap();
@@ -98,19 +99,15 @@ impl Bench {
     fn durable_run(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(11, 128), scripted(10, 3));
         criterion.bench_function("b_durable_run_10_turns_x_3_calls", |b| {
-            b.iter_custom(|n| self.timed(n, || self.run_in_own_journal(&manifest, &model)));
+            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model)).sum());
         });
     }
 
     fn wide_turn(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(2, 1000), scripted(1, 1000));
         criterion.bench_function("c_turn_of_1000_calls", |b| {
-            b.iter_custom(|n| self.timed(n, || self.run_in_own_journal(&manifest, &model)));
+            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model)).sum());
         });
-    }
-
-    fn timed(&self, n: u64, mut run: impl FnMut() -> Duration) -> Duration {
-        (0..n).map(|_| run()).sum()
     }
 
     /// A run as `host run` does it, with a journal of its own: made, written, closed.

@@ -50,13 +50,11 @@ impl Agent {
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ending, RunError> {
         let Some(wall_time) = wall_time else { return self.turns().await };
-        match tokio::time::timeout(wall_time, self.turns()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
-                Ok(self.session.stop(Ending::Limit(limit)).await?)
-            }
+        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns()).await {
+            return ended;
         }
+        let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
+        Ok(self.session.stop(Ending::Limit(limit)).await?)
     }
 
     async fn turns(&self) -> Result<Ending, RunError> {

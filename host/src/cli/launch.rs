@@ -99,6 +99,11 @@ pub(super) async fn carry_out(
     let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
     let session = Session::open(run.id, Mode::Live(store), entries, &manifest, screen.watch()).await?;
     screen.run_started(run.id, &manifest);
+    if let Some(ending) = session.recorded_ending() {
+        summary.state = state_of(ending);
+        run.write_summary(&summary)?;
+        return screen.run_ended(run.id, ending);
+    }
     let agent = Agent {
         dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
         manifest: Arc::new(manifest),
@@ -110,9 +115,7 @@ pub(super) async fn carry_out(
         _ = tokio::signal::ctrl_c() => Ok(None),
     };
     summary.state = match &ended {
-        Ok(Some(Ending::Answer(_))) => RunState::Answered,
-        Ok(Some(Ending::Refused(_))) => RunState::Refused,
-        Ok(Some(Ending::Limit(_))) => RunState::Limited,
+        Ok(Some(ending)) => state_of(ending),
         Ok(None) | Err(_) => RunState::Interrupted,
     };
     let written = run.write_summary(&summary);
@@ -130,5 +133,13 @@ pub(super) async fn carry_out(
             screen.failed(run.id);
             Err(error.into())
         }
+    }
+}
+
+fn state_of(ending: &Ending) -> RunState {
+    match ending {
+        Ending::Answer(_) => RunState::Answered,
+        Ending::Refused(_) => RunState::Refused,
+        Ending::Limit(_) => RunState::Limited,
     }
 }

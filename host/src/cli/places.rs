@@ -9,10 +9,10 @@ use crate::toolbox::ComponentCache;
 /// Where runs and compiled components are kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Places {
-    /// Where runs are kept [default: $XDG_STATE_HOME/host, which is ~/.local/state/host]
+    /// Where runs are kept [default: `$XDG_STATE_HOME/host`, which is `~/.local/state/host`]
     #[arg(long, global = true, value_name = "DIR", env = "HOST_STATE")]
     state: Option<PathBuf>,
-    /// Where compiled components are kept [default: $XDG_CACHE_HOME/host, which is ~/.cache/host]
+    /// Where compiled components are kept [default: `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
     #[arg(long, global = true, value_name = "DIR", env = "HOST_CACHE")]
     cache: Option<PathBuf>,
 }
@@ -20,13 +20,12 @@ pub(super) struct Places {
 impl Places {
     /// The directory of runs; nothing is made before a run begins.
     pub(super) fn runs(&self) -> anyhow::Result<RunsDir> {
-        let state = match &self.state {
-            Some(path) => path.clone(),
-            None => {
-                let base = choose_base_strategy()
-                    .context("no home directory; choose a directory with --state DIR")?;
-                base.state_dir().unwrap_or_else(|| base.data_dir()).join("host")
-            }
+        let state = if let Some(path) = &self.state {
+            path.clone()
+        } else {
+            let base =
+                choose_base_strategy().context("no home directory; choose a directory with --state DIR")?;
+            base.state_dir().unwrap_or_else(|| base.data_dir()).join("host")
         };
         Ok(RunsDir::new(&std::path::absolute(state)?))
     }

@@ -49,12 +49,14 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         session: Arc::new(session),
         model: Arc::new(Absent),
     };
-    let ending = match (agent.run(None).await, recorded_ending) {
-        (Ok(ending), _) => ending,
+    let ended = match (agent.run(None).await, recorded_ending) {
         // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.
-        (Err(RunError::Session(SessionError::Unfinished { .. })), Some(ending @ Ending::Limit(_))) => ending,
-        (Err(error), _) => return Err(error.into()),
+        (Err(RunError::Session(SessionError::Unfinished { .. })), Some(ending @ Ending::Limit(_))) => {
+            Ok(ending)
+        }
+        (ended, _) => ended,
     };
+    let ending = ended?;
     screen.replayed();
     screen.run_ended(id, &ending)
 }

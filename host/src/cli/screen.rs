@@ -90,7 +90,7 @@ impl Screen {
 
     pub(super) fn run_started(&self, run: RunId, manifest: &Manifest) {
         match self.0.format {
-            Format::Json => self.event(&JsonEvent::RunStarted { run, manifest }),
+            Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
             Format::Text => {
                 let tools = manifest.tools.len();
                 let Manifest { agent, model, .. } = manifest;
@@ -107,7 +107,7 @@ impl Screen {
     pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
         let exit = Exit::of_ending(ending);
         match (self.0.format, ending) {
-            (Format::Json, _) => self.event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
+            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
             (Format::Text, Ending::Answer(answer)) => print(answer)?,
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {text}")),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {text}")),
@@ -118,7 +118,7 @@ impl Screen {
     pub(super) fn interrupted(&self, run: RunId) {
         self.clear();
         match self.0.format {
-            Format::Json => self.event(&JsonEvent::Interrupted { run }),
+            Format::Json => event(&JsonEvent::Interrupted { run }),
             Format::Text => self.say(&format!("interrupted; go on with: host resume {run}")),
         }
     }
@@ -147,18 +147,13 @@ impl Screen {
         }
     }
 
-    fn event(&self, event: &JsonEvent<'_>) {
-        // A reader that went away does not stop the run.
-        let _ = serde_json::to_string(event).map(|line| print(&line));
-    }
-
     fn notice(&self, notice: &Notice<'_>) {
         match (self.0.format, notice) {
             (Format::Json, Notice::Started { slot, attempt, request }) => {
-                self.event(&JsonEvent::Started { slot, attempt: *attempt, request });
+                event(&JsonEvent::Started { slot, attempt: *attempt, request });
             }
             (Format::Json, Notice::Finished { slot, finished, substituted, .. }) => {
-                self.event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
+                event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
             }
             (Format::Text, Notice::Started { slot, request, .. }) => self.show_running(slot, request),
             (Format::Text, Notice::Finished { slot, request, finished, substituted }) => {
@@ -208,6 +203,11 @@ impl Screen {
         // Only live lines are in here; after a panic elsewhere they are as good as before.
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn event(event: &JsonEvent<'_>) {
+    // A reader that went away does not stop the run.
+    let _ = serde_json::to_string(event).map(|line| print(&line));
 }
 
 /// What is asked for, in one line.

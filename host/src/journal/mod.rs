@@ -1,6 +1,6 @@
 //! What happened, durably: the events of every slot of every run.
 //!
-//! Owns the order of events within a slot ([`Status`]), their byte layout ([`format`]), the stores that
+//! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
 //! keep them ([`SledStore`], [`MemoryStore`]) and the directory of runs ([`RunsDir`]). Knows nothing of
 //! models, tools or replay: [`crate::session`] decides what an event means.
 //!

@@ -59,7 +59,7 @@ impl SledStore {
             path: path.to_owned(),
             reason: error.to_string(),
         };
-        let (log, unsettled) = Wal::open(path.join("log"))?;
+        let (log, unsettled) = Wal::open(&path.join("log"))?;
         let mut writer = Writer { db: db.clone(), path: path.to_owned(), log, failed: None };
         if unsettled.is_empty() {
             // The names of all these files have to be on disk before anything in them is acknowledged.

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::JournalError;
 use super::format::KeyValue;
@@ -38,22 +38,22 @@ pub(super) struct Wal {
 impl Wal {
     /// Opens the log, making it if there is none, and gives the pairs of every commit in it. Where there are
     /// any, they have to be put elsewhere and the log [reset](Wal::reset) before it takes another commit.
-    pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<KeyValue>), JournalError> {
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<KeyValue>), JournalError> {
         let unreadable = |error: std::io::Error| JournalError::Unreadable {
-            path: path.clone(),
+            path: path.to_owned(),
             reason: error.to_string(),
         };
-        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = options.map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(unreadable)?;
         let pairs = if bytes.starts_with(MAGIC) {
-            frames(&bytes, &path)?
+            frames(&bytes, path)?
         } else if bytes.iter().all(|byte| *byte == 0) {
             // Its making was cut short, before anything was acknowledged.
             Vec::new()
         } else {
-            return Err(damaged(&path, 0, "it does not begin as a journal's log does"));
+            return Err(damaged(path, 0, "it does not begin as a journal's log does"));
         };
         let mut wal = Self { file, end: 0, grown: 0, sequence: 0 };
         if bytes.is_empty() {
@@ -186,6 +186,8 @@ fn damaged(path: &Path, at: usize, reason: &str) -> JournalError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use std::path::PathBuf;
+
     use super::*;
 
     fn pair(n: u8, size: usize) -> KeyValue {
@@ -195,7 +197,7 @@ mod tests {
     fn written(commits: &[Vec<KeyValue>]) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("wal");
-        let (mut wal, before) = Wal::open(path.clone()).unwrap();
+        let (mut wal, before) = Wal::open(&path).unwrap();
         assert!(before.is_empty());
         for commit in commits {
             wal.commit(commit.iter(), || ()).unwrap();
@@ -207,10 +209,10 @@ mod tests {
     fn commits_come_back_in_order_and_beyond_the_space_made() {
         let commits = [vec![pair(1, 10), pair(2, 0)], vec![pair(3, 100_000)], vec![pair(4, 10)]];
         let (_directory, path) = written(&commits);
-        assert_eq!(Wal::open(path.clone()).unwrap().1, commits.concat());
-        let (mut wal, _) = Wal::open(path.clone()).unwrap();
+        assert_eq!(Wal::open(&path).unwrap().1, commits.concat());
+        let (mut wal, _) = Wal::open(&path).unwrap();
         wal.reset().unwrap();
-        assert!(Wal::open(path).unwrap().1.is_empty());
+        assert!(Wal::open(&path).unwrap().1.is_empty());
     }
 
     #[test]
@@ -224,7 +226,7 @@ mod tests {
             let mut torn = whole.clone();
             torn[cut..].fill(0);
             std::fs::write(&path, &torn).unwrap();
-            let read = Wal::open(path.clone()).unwrap().1;
+            let read = Wal::open(&path).unwrap().1;
             // The record ends in bytes other than zero, so every cut damages it.
             assert_eq!(read, commits[0], "torn at {cut}");
         }
@@ -238,7 +240,7 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             std::fs::write(&path, &flipped).unwrap();
-            let error = Wal::open(path.clone()).unwrap_err();
+            let error = Wal::open(&path).unwrap_err();
             assert!(matches!(error, JournalError::Corrupt { .. }), "flipped at {at}: {error}");
         }
     }

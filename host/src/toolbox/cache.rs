@@ -45,9 +45,9 @@ impl ComponentCache {
         if metadata.uid() != rustix::process::geteuid().as_raw() {
             return Err(unusable(format!("it belongs to user {}", metadata.uid())));
         }
-        if metadata.permissions().mode() & 0o077 != 0 {
-            let mode = metadata.permissions().mode() & 0o777;
-            return Err(unusable(format!("others may use it (mode {mode:o}); `chmod 700` it")));
+        let permissions = metadata.permissions().mode() & 0o777;
+        if permissions & 0o077 != 0 {
+            return Err(unusable(format!("others may use it (mode {permissions:o}); `chmod 700` it")));
         }
         Ok(Self { directory: directory.to_owned() })
     }
