@@ -146,6 +146,14 @@ fn init_writes_an_agent_that_builds_and_runs() {
     ran.ok().says("greet");
     assert!(!ran.stdout.trim().is_empty());
     agent.host(&["init", "mine"]).exits(2).says("mine/agent.toml exists");
+
+    // A source that changed is built again, and only then.
+    let again = agent.host(&["build", "mine/agent.toml"]);
+    assert!(!again.ok().stderr.contains("building"), "{}", again.stderr);
+    let source = agent.dir.path().join("mine/tools/greet/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replace("Hello, {name}!", "Good day, {name}!")).unwrap();
+    agent.host(&["run", "mine/agent.toml"]).exits(4).says("building greet").says("Good day, Ada!");
 }
 
 #[test]

@@ -82,6 +82,15 @@ impl Bench {
         group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller())));
         group.bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || self.caller())));
         group.finish();
+        let (bytes, cache) = (std::fs::read(&self.component).unwrap(), self.cache());
+        let digest = Digest::of(&bytes);
+        criterion.bench_function("load_from_cache", |b| {
+            b.iter(|| cache.load(self.sandbox.engine(), &bytes, digest, &|_| {}).unwrap());
+        });
+    }
+
+    fn cache(&self) -> ComponentCache {
+        ComponentCache::open(&self.directory.path().join("cache")).unwrap()
     }
 
     /// One call through the host's own path: context, limits, log, outcome.
@@ -356,6 +365,9 @@ fn summary() {
             host / host2,
             bare / bare2
         );
+    }
+    if let Some(ns) = median("load_from_cache") {
+        println!("    loading the compiled component from the cache: {:.2} ms", ns / 1e6);
     }
     if let Some(ns) = median("b_durable_run_10_turns_x_3_calls") {
         println!("(b) durable run of 10 turns x 3 calls: {:.2} ms", ns / 1e6);

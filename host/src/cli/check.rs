@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::places::Places;
-use super::screen::{Format, Screen};
+use super::screen::{Format, Screen, one_line};
 use super::{AgentArg, print};
 use crate::config::{Config, Provider, ToolLimits};
 use crate::message::ToolEntry;
@@ -42,7 +42,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     for tool in &config.tools {
         print(&format!("\n[tools.{}] from {}", tool.name, tool.source.display()))?;
         for entry in toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
-            let summary = entry.spec.description.lines().next().unwrap_or_default();
+            let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
             print(&format!("  {}: {summary}", entry.spec.name))?;
         }
         if let Some(entry) = toolbox.entries().iter().find(|entry| entry.source == tool.name) {

@@ -77,7 +77,9 @@ impl Exit {
 
     fn of_journal_error(error: &JournalError) -> Self {
         match error {
-            JournalError::UnknownRun { .. } | JournalError::AmbiguousRun { .. } => Self::Usage,
+            JournalError::UnknownRun { .. }
+            | JournalError::NotBegun { .. }
+            | JournalError::AmbiguousRun { .. } => Self::Usage,
             JournalError::Locked { .. }
             | JournalError::Unwritable { .. }
             | JournalError::Unreadable { .. }

@@ -32,9 +32,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = runs.find(&args.run)?;
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;
-    let Some(recorded) = recorded_manifest(&entries).cloned() else {
-        anyhow::bail!("run {id} has nothing to replay: it was interrupted before it began");
-    };
+    let recorded = recorded_manifest(id, &entries)?.clone();
     let manifest = match &args.config {
         None => recorded,
         Some(path) => other_manifest(path, recorded, places, &screen).await?,

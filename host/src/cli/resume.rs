@@ -5,8 +5,8 @@ use super::launch;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use crate::config::Config;
-use crate::journal::{Event, JournalError, JournalStore as _};
-use crate::message::{Manifest, Request, Slot};
+use crate::journal::{Entry, Event, JournalError, JournalStore as _};
+use crate::message::{Manifest, Request, RunId, Slot};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,22 +23,20 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = runs.find(&args.run)?;
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;
-    let recorded = recorded_manifest(&entries).ok_or_else(|| JournalError::UnknownRun {
-        name: format!("{id}` (it was interrupted before it began; start it anew with `host run"),
-        path: runs.path().to_owned(),
-    })?;
+    let recorded = recorded_manifest(id, &entries)?;
     let config = Config::load(Path::new(&recorded.config))?;
     let prepared = launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
     launch::carry_out(run, entries, prepared, &screen).await
 }
 
 /// What the run was begun with.
-pub(super) fn recorded_manifest(entries: &[crate::journal::Entry]) -> Option<&Manifest> {
-    entries.iter().find_map(|entry| match &entry.event {
+pub(super) fn recorded_manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
+    let begun = entries.iter().find_map(|entry| match &entry.event {
         Event::Started(started) if entry.slot == Slot::RUN => match &started.request {
             Request::Run(manifest) => Some(manifest),
             Request::Model(_) | Request::Tool(_) => None,
         },
         Event::Started(_) | Event::Finished(_) => None,
-    })
+    });
+    begun.ok_or(JournalError::NotBegun { run })
 }

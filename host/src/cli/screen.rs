@@ -92,12 +92,13 @@ impl Screen {
         match self.0.format {
             Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
             Format::Text => {
-                let tools = manifest.tools.len();
+                let tools = match manifest.tools.len() {
+                    1 => "1 tool".to_owned(),
+                    count => format!("{count} tools"),
+                };
                 let Manifest { agent, model, .. } = manifest;
-                let line = format!(
-                    "run {run}  agent {agent}  model {}/{}  {tools} tools",
-                    model.provider, model.name
-                );
+                let line =
+                    format!("run {run}  agent {agent}  model {}/{}  {tools}", model.provider, model.name);
                 self.say(&Style::new().for_stderr().bold().apply_to(line).to_string());
             }
         }
@@ -252,7 +253,7 @@ fn describe_reply(reply: &Reply) -> String {
 }
 
 /// Text without line breaks and without anything a terminal could take for a command.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -149,6 +149,14 @@ pub enum JournalError {
         /// The directory of runs.
         path: PathBuf,
     },
+    /// The process died before the run's manifest was on disk.
+    #[error(
+        "run {run} was interrupted before it began: nothing of it is recorded\n  start it anew with `host run`"
+    )]
+    NotBegun {
+        /// The run.
+        run: RunId,
+    },
     /// A prefix that several runs begin with.
     #[error("`{name}` begins {count} runs in {path}\n  give more of the id; `host runs` lists them")]
     AmbiguousRun {

@@ -81,7 +81,9 @@ impl RunsDir {
     /// Makes the directory of a new run and opens its journal.
     pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
         let path = self.run_path(id);
-        let made = fs::create_dir_all(&path).and_then(|()| sync_directory(&self.path));
+        let made = fs::create_dir_all(&path)
+            .and_then(|()| sync_directory(&self.path))
+            .and_then(|()| self.path.parent().map_or(Ok(()), sync_directory));
         made.map_err(|error| unwritable_error(&path, &error))?;
         self.open(id)
     }
@@ -94,6 +96,8 @@ impl RunsDir {
         }
         let lock = take_lock(&path)?;
         let store = Arc::new(SledStore::open(&path.join(JOURNAL))?);
+        // The journal's own name has to be on disk as well as what is in it.
+        sync_directory(&path).map_err(|error| unwritable_error(&path, &error))?;
         Ok(OpenRun { id, store, path, _lock: lock })
     }
 

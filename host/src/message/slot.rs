@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -11,8 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(Vec<Step>);
 
-/// One step of a slot's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One step of a slot's path. Steps sort as they follow each other in a run: by turn, and within a turn the
+/// model request before the calls it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The model request of a turn.
     Model {
@@ -31,6 +33,28 @@ pub enum Step {
         /// The call's place among all calls its parent makes, from 0.
         index: u32,
     },
+}
+
+impl Step {
+    fn order(self) -> (u32, u8, u32) {
+        match self {
+            Self::Model { turn } => (turn, 0, 0),
+            Self::Tool { turn, index } => (turn, 1, index),
+            Self::Call { index } => (index, 2, 0),
+        }
+    }
+}
+
+impl Ord for Step {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Step {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Slot {
@@ -143,6 +167,14 @@ mod tests {
         for slot in [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0)] {
             assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
         }
+    }
+
+    #[test]
+    fn slots_sort_as_a_run_goes() {
+        let run = ["run", "model(0)", "tool(0,0)", "tool(0,0)/call(1)", "tool(0,1)", "model(1)", "tool(1,0)"];
+        let mut slots: Vec<Slot> = run.iter().rev().map(|slot| slot.parse().unwrap()).collect();
+        slots.sort();
+        assert_eq!(slots.iter().map(Slot::to_string).collect::<Vec<_>>(), run);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::Tool;
-use super::state::State;
+use super::state::{LiveGuard, State};
 
 /// The most instances alive at once in a process. A call is CPU-bound, so more than a few per core only
 /// cost cache; those that wait on the outside world cost a memory slot each.
@@ -96,17 +96,7 @@ impl Sandbox {
 
     /// Counts an instance for as long as the guard lives.
     pub(super) fn count_instance(&self) -> LiveGuard {
-        self.0.live.fetch_add(1, Ordering::SeqCst);
-        LiveGuard(Arc::clone(&self.0.live))
-    }
-}
-
-/// Stands for one live instance; part of its store's data, so it goes when the store goes.
-pub(super) struct LiveGuard(Arc<AtomicUsize>);
-
-impl Drop for LiveGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        LiveGuard::count(&self.0.live)
     }
 }
 

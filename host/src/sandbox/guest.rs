@@ -12,9 +12,9 @@ use super::clock::CallClock;
 use super::engine::Sandbox;
 use super::limiter::{MemoryGauge, Refused};
 use super::log::{CallLog, Stream};
-use super::state::State;
+use super::state::{CallContext, State};
 use crate::config::ToolLimits;
-use crate::message::{Digest, ErrorKind, Json, LogLine, ToolOutcome, Usage};
+use crate::message::{ErrorKind, Json, LogLine, ToolOutcome, Usage};
 use crate::session::Done;
 
 /// A guest's error message is cut to this, as `wit/tool.wit` says.
@@ -35,23 +35,6 @@ pub struct Guest {
     sandbox: Sandbox,
     pre: ToolPre<State>,
     limits: ToolLimits,
-}
-
-/// The call an instance is made for, as the guest sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallContext {
-    /// Names the call within its run.
-    pub call_id: String,
-    /// The same for every attempt of the call.
-    pub idempotency_key: String,
-    /// From 1.
-    pub attempt: u32,
-    /// When the guest's wall clock starts, in milliseconds since 1970-01-01T00:00:00Z.
-    pub started_ms: u64,
-    /// When the instance is dropped, on the same clock.
-    pub deadline_ms: u64,
-    /// What the guest's random numbers are made from.
-    pub seed: [u8; 32],
 }
 
 /// What a component tells of one of its tools, unchecked.
@@ -201,18 +184,6 @@ impl Guest {
             None => format!("the tool broke off: {cause}"),
         };
         ToolOutcome::error(ErrorKind::Trap, cut(message))
-    }
-}
-
-impl CallContext {
-    /// The seed of one call's random numbers, from the run's seed and the call's key.
-    #[must_use]
-    pub fn seed(run_seed: u64, key: &Digest) -> [u8; 32] {
-        *crate::message::Hasher::default()
-            .part(&run_seed.to_be_bytes())
-            .part(key.as_bytes())
-            .finish()
-            .as_bytes()
     }
 }
 

@@ -15,4 +15,5 @@ mod log;
 mod state;
 
 pub use engine::{EngineError, INSTANCES_MAX, Sandbox};
-pub use guest::{AdmitError, CallContext, Guest, ToolDefinition};
+pub use guest::{AdmitError, Guest, ToolDefinition};
+pub use state::CallContext;

@@ -1,13 +1,15 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::host::tool::context::{self, CallContext as WitContext};
 use super::bindings::host::tool::log::{self, Level};
 use super::bindings::host::tool::types;
-use super::engine::LiveGuard;
-use super::guest::CallContext;
 use super::limiter::MemoryGauge;
 use super::log::CallLog;
+use crate::message::{Digest, Hasher};
 
 /// What the host keeps for one instance.
 pub(super) struct State {
@@ -52,5 +54,46 @@ impl log::Host for State {
             Level::Error => "error",
         };
         self.log.line(from, &message);
+    }
+}
+
+/// The call an instance is made for, as the guest sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallContext {
+    /// Names the call within its run.
+    pub call_id: String,
+    /// The same for every attempt of the call.
+    pub idempotency_key: String,
+    /// From 1.
+    pub attempt: u32,
+    /// When the guest's wall clock starts, in milliseconds since 1970-01-01T00:00:00Z.
+    pub started_ms: u64,
+    /// When the instance is dropped, on the same clock.
+    pub deadline_ms: u64,
+    /// What the guest's random numbers are made from.
+    pub seed: [u8; 32],
+}
+
+impl CallContext {
+    /// The seed of one call's random numbers, from the run's seed and the call's key.
+    #[must_use]
+    pub fn seed(run_seed: u64, key: &Digest) -> [u8; 32] {
+        *Hasher::default().part(&run_seed.to_be_bytes()).part(key.as_bytes()).finish().as_bytes()
+    }
+}
+
+/// Stands for one live instance; part of its store's data, so it goes when the store goes.
+pub(super) struct LiveGuard(Arc<AtomicUsize>);
+
+impl LiveGuard {
+    pub(super) fn count(live: &Arc<AtomicUsize>) -> Self {
+        live.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(live))
+    }
+}
+
+impl Drop for LiveGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
