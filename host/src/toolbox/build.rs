@@ -80,8 +80,20 @@ pub fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<B
     let artifact = cargo_build(path)?;
     say(&format!("built {name} in {:.1} s", clock.elapsed().as_secs_f64()));
     // Without the note the next start asks cargo again, which costs time and nothing else.
-    let _ = write_note(&note, &artifact, began);
+    let _ = write_note(&note, &artifact, as_of(path, began));
     Ok(Built { artifact, freshness: Freshness::Rebuilt })
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// The moment whose sources a build that began then has seen. A lock file that cargo wrote meanwhile is part
+/// of what was built.
+fn as_of(path: &Path, began: SystemTime) -> SystemTime {
+    path.ancestors()
+        .filter_map(|directory| modified(&directory.join("Cargo.lock")))
+        .fold(began, SystemTime::max)
 }
 
 /// Remembers where cargo put a component, and as of when: the file's own time of change.
@@ -94,7 +106,6 @@ fn write_note(note: &Path, artifact: &Path, began: SystemTime) -> std::io::Resul
 /// The component built last, if nothing it is made from changed since: neither a file that cargo recorded
 /// for it nor a manifest.
 fn fresh_artifact(note: &Path, path: &Path) -> Option<PathBuf> {
-    let modified = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let built = modified(note)?;
     let artifact = PathBuf::from(std::fs::read_to_string(note).ok()?);
     let dep_info = std::fs::read_to_string(artifact.with_extension("d")).ok()?;
