@@ -38,12 +38,22 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
     let bench = Bench::new();
     bench.isolated_call(&mut criterion);
+    let pairs = bench.pairs();
     bench.durable_run(&mut criterion);
     bench.wide_turn(&mut criterion);
     bench.replay(&mut criterion);
     bench.concurrent_runs(&mut criterion);
     criterion.final_summary();
-    summary();
+    summary(&pairs);
+}
+
+/// How much slower a call through the host is than the bare one, in rounds that alternate between the two:
+/// a machine whose speed drifts drifts for both.
+struct Pairs {
+    /// The ratios on one thread, sorted.
+    ratios: Vec<f64>,
+    /// How many times as many calls two threads make, sorted.
+    scaling: Vec<f64>,
 }
 
 /// The weather tool, loaded once, and a directory for journals.
@@ -87,6 +97,23 @@ impl Bench {
         criterion.bench_function("load_from_cache", |b| {
             b.iter(|| cache.load(self.sandbox.engine(), &bytes, digest, &|_| {}).unwrap());
         });
+    }
+
+    fn pairs(&self) -> Pairs {
+        const ROUNDS: usize = 21;
+        const CALLS: u64 = 4_000;
+        let bare = Bare::new(&self.sandbox, &self.component);
+        let (mut ratios, mut scaling) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let of_bare = threads(1, CALLS, || bare.caller());
+            let of_host = threads(1, CALLS, || self.caller());
+            let of_two = threads(2, CALLS, || self.caller());
+            ratios.push(of_host.as_secs_f64() / of_bare.as_secs_f64());
+            scaling.push(of_host.as_secs_f64() / of_two.as_secs_f64());
+        }
+        ratios.sort_by(f64::total_cmp);
+        scaling.sort_by(f64::total_cmp);
+        Pairs { ratios, scaling }
     }
 
     fn cache(&self) -> ComponentCache {
@@ -331,7 +358,7 @@ impl Bare {
 }
 
 /// The medians of this run, beside each other.
-fn summary() {
+fn summary(pairs: &Pairs) {
     let median = |name: &str| -> Option<f64> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("target/criterion").join(name);
         let text = std::fs::read_to_string(root.join("new/estimates.json")).ok()?;
@@ -366,6 +393,12 @@ fn summary() {
             bare / bare2
         );
     }
+    let middle = |sorted: &[f64]| sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    println!(
+        "    round by round: {:.2} x bare wasmtime, {:.2} x as many calls on 2 threads",
+        middle(&pairs.ratios),
+        middle(&pairs.scaling)
+    );
     if let Some(ns) = median("load_from_cache") {
         println!("    loading the compiled component from the cache: {:.2} ms", ns / 1e6);
     }
