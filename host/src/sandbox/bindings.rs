@@ -4,5 +4,6 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "tool",
+    imports: { "host:tool/context.current": trappable },
     exports: { default: async },
 });

@@ -31,16 +31,18 @@ impl WasiView for State {
 impl types::Host for State {}
 
 impl context::Host for State {
-    fn current(&mut self) -> WitContext {
-        // Outside a call there is no context; the contract says that asking for it traps, and a component
-        // that is being listed gets one that fits no call instead, which is as useless to it.
-        let call = self.call.clone().unwrap_or_default();
-        WitContext {
+    fn current(&mut self) -> wasmtime::Result<WitContext> {
+        let Some(call) = self.call.clone() else {
+            return Err(wasmtime::Error::msg(
+                "there is no call whose context could be asked for in list-tools",
+            ));
+        };
+        Ok(WitContext {
             call_id: call.call_id,
             idempotency_key: call.idempotency_key,
             attempt: call.attempt,
             deadline_ms: call.deadline_ms,
-        }
+        })
     }
 }
 
@@ -58,7 +60,7 @@ impl log::Host for State {
 }
 
 /// The call an instance is made for, as the guest sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallContext {
     /// Names the call within its run.
     pub call_id: String,
