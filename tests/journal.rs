@@ -188,14 +188,19 @@ async fn many_writers_are_all_acknowledged_and_all_there_after_reopening() {
     }
 }
 
+/// The journal of an agent's only run.
+fn only_run(agent: &Agent) -> (RunId, SledStore) {
+    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap();
+    let id = run.file_name().to_str().unwrap().parse().unwrap();
+    (id, SledStore::open(&run.path().join("journal")).unwrap())
+}
+
 #[test]
 fn a_recorded_request_that_was_altered_is_a_divergence() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     agent.host(&["run"]).ok();
-    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap();
-    let id: RunId = run.file_name().to_str().unwrap().parse().unwrap();
+    let (id, store) = only_run(&agent);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = SledStore::open(&run.path().join("journal")).unwrap();
     let mut altered =
         store.read(id).unwrap().into_iter().find(|entry| entry.slot == Slot::tool(0, 1)).unwrap();
     if let Event::Started(started) = &mut altered.event
@@ -215,9 +220,7 @@ fn a_recorded_request_that_was_altered_is_a_divergence() {
 fn a_slot_nobody_asks_for_is_a_divergence() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     agent.host(&["run"]).ok();
-    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap();
-    let id: RunId = run.file_name().to_str().unwrap().parse().unwrap();
-    let store = SledStore::open(&run.path().join("journal")).unwrap();
+    let (id, store) = only_run(&agent);
     let mut extra = entries(id, "1");
     for entry in &mut extra {
         entry.slot = Slot::tool(7, 0);

@@ -6,6 +6,8 @@
 //! beside each other. Every journal here is sled on disk, with every acknowledged record fdatasynced.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark may panic")]
 
+mod bare;
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +17,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use bare::Bare;
 use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
@@ -87,9 +87,9 @@ impl Bench {
     fn isolated_call(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("a_isolated_call");
         let bare = Bare::new(&self.sandbox, &self.component);
-        group.bench_function("bare", |b| b.iter_custom(|n| threads(1, n, || bare.caller())));
+        group.bench_function("bare", |b| b.iter_custom(|n| threads(1, n, || bare.caller(INPUT))));
         group.bench_function("host", |b| b.iter_custom(|n| threads(1, n, || self.caller())));
-        group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller())));
+        group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller(INPUT))));
         group.bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || self.caller())));
         group.finish();
         let (bytes, cache) = (std::fs::read(&self.component).unwrap(), self.cache());
@@ -105,7 +105,7 @@ impl Bench {
         let bare = Bare::new(&self.sandbox, &self.component);
         let (mut ratios, mut scaling) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let of_bare = threads(1, CALLS, || bare.caller());
+            let of_bare = threads(1, CALLS, || bare.caller(INPUT));
             let of_host = threads(1, CALLS, || self.caller());
             let of_two = threads(2, CALLS, || self.caller());
             ratios.push(of_host.as_secs_f64() / of_bare.as_secs_f64());
@@ -295,66 +295,6 @@ fn threads<C: AsyncFnMut() + Send>(count: u64, n: u64, caller: impl Fn() -> C) -
         barrier.wait();
         clock.elapsed()
     })
-}
-
-mod bindings {
-    wasmtime::component::bindgen!({ path: "../wit", world: "tool", exports: { default: async } });
-}
-
-/// The least that wasmtime asks for: a store, a WASI context, an instance, a call.
-struct Bare {
-    sandbox: Sandbox,
-    pre: bindings::ToolPre<BareState>,
-}
-
-struct BareState {
-    wasi: WasiCtx,
-    table: ResourceTable,
-    limits: StoreLimits,
-}
-
-impl WasiView for BareState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl bindings::host::tool::types::Host for BareState {}
-impl bindings::host::tool::context::Host for BareState {
-    fn current(&mut self) -> bindings::host::tool::context::CallContext {
-        unreachable!("the weather tool does not ask for its context")
-    }
-}
-impl bindings::host::tool::log::Host for BareState {
-    fn log(&mut self, _: bindings::host::tool::log::Level, _: String) {}
-}
-
-impl Bare {
-    fn new(sandbox: &Sandbox, component: &Path) -> Self {
-        let engine = sandbox.engine();
-        let component = Component::from_file(engine, component).unwrap();
-        let mut linker: Linker<BareState> = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
-        bindings::Tool::add_to_linker::<_, HasSelf<BareState>>(&mut linker, |state| state).unwrap();
-        let pre = bindings::ToolPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
-        Self { sandbox: sandbox.clone(), pre }
-    }
-
-    fn caller(&self) -> impl AsyncFnMut() + Send + use<> {
-        let (engine, pre) = (self.sandbox.engine().clone(), self.pre.clone());
-        let (name, input) = ("get_weather".to_owned(), INPUT.to_owned());
-        async move || {
-            let limits = StoreLimitsBuilder::new().memory_size(64 << 20).build();
-            let state = BareState { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), limits };
-            let mut store = Store::new(&engine, state);
-            store.limiter(|state| &mut state.limits);
-            store.set_epoch_deadline(1);
-            store.epoch_deadline_async_yield_and_update(1);
-            let tool = pre.instantiate_async(&mut store).await.unwrap();
-            let output = tool.host_tool_tools().call_call(&mut store, &name, &input).await.unwrap();
-            assert!(black_box(output).is_ok());
-        }
-    }
 }
 
 /// The medians of this run, beside each other.

@@ -142,7 +142,8 @@ impl Session {
         let mut cursor =
             Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let request = Request::Run(manifest.clone());
-        let root = match cursor.claim(&Slot::RUN, request.digest()) {
+        let digest = request.digest();
+        let root = match cursor.claim(&Slot::RUN, digest) {
             Claim::Attempt(number) => Root::Attempt(number),
             Claim::Substitute(finished) => match Ending::from_outcome(finished.outcome) {
                 Some(ending) => Root::Ended(ending),
@@ -155,7 +156,8 @@ impl Session {
         };
         let session = Self { run, mode, cursor: Mutex::new(cursor), watch, root };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
-            session.record_start(store, &Slot::RUN, *number, request, Durability::Now).await?;
+            let started = Started { attempt: *number, at_ms: now_ms(), digest, request };
+            session.record_start(store, &Slot::RUN, started, Durability::Now).await?;
         }
         Ok(session)
     }
@@ -173,7 +175,8 @@ impl Session {
         T: Recorded,
         E: From<SessionError>,
     {
-        let claim = self.cursor().claim(&slot, request.digest());
+        let digest = request.digest();
+        let claim = self.cursor().claim(&slot, digest);
         match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
                 (self.watch)(&Notice::Finished {
@@ -190,7 +193,9 @@ impl Session {
                     Reach::Pure => Durability::WithNext,
                     Reach::Outside => Durability::Now,
                 };
-                let at_ms = self.record_start(store, &slot, number, request.clone(), when).await?;
+                let at_ms = now_ms();
+                let started = Started { attempt: number, at_ms, digest, request: request.clone() };
+                self.record_start(store, &slot, started, when).await?;
                 let idempotency_key = self.idempotency_key(&slot);
                 let attempt = Attempt { slot, number, at_ms, idempotency_key };
                 // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
@@ -283,17 +288,14 @@ impl Session {
         &self,
         store: &Arc<dyn JournalStore>,
         slot: &Slot,
-        attempt: u32,
-        request: Request,
+        started: Started,
         when: Durability,
-    ) -> Result<u64, SessionError> {
-        let at_ms = now_ms();
-        let started = Started { attempt, at_ms, digest: request.digest(), request };
+    ) -> Result<(), SessionError> {
         let ack = store.append(&self.entry(slot, Event::Started(started)), when);
         if when == Durability::Now {
             ack.durable().await?;
         }
-        Ok(at_ms)
+        Ok(())
     }
 
     async fn record_end(
