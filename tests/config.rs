@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use host::config::{Config, ConfigError, Provider, ToolLimits};
+use host::config::{Config, ConfigError, Provider};
+use host::grants::ToolLimits;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 const MODEL: &str = "[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n";
@@ -109,7 +110,10 @@ fn unknown_fields_at_every_depth() {
     let deep = "[tools.a]\nsource = \"a\"\n[tools.a.limits]\ncolour = 1";
     says(
         with(deep),
-        &["8:1: unknown field `colour` in [tools.a.limits]", "allowed here: timeout, memory, output, log"],
+        &[
+            "8:1: unknown field `colour` in [tools.a.limits]",
+            "allowed here: timeout, cpu, memory, fuel, output, shown, log,",
+        ],
     );
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use host::journal::{Durability, Entry, Event, Finished, JournalStore, MemoryStore, SledStore, Started};
-use host::message::{Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Usage};
+use host::message::{Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage};
 
 use crate::support::{Agent, Ran, tool_output};
 
@@ -126,7 +126,8 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
     });
     let (slot, digest) = (Slot::tool(0, 0), request.digest());
     let outcome = Outcome::Tool(ToolOutcome::Output(Json::parse(output.to_owned()).unwrap()));
-    let finished = Finished { attempt: 1, at_ms: 2, outcome, usage: Usage::default(), log: Vec::new() };
+    let finished =
+        Finished { attempt: 1, at_ms: 2, outcome, usage: Usage::default(), trace: Trace::default() };
     vec![
         Entry {
             run,

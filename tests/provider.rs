@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use host::message::{Arguments, ErrorKind, Json, Message, Reply, Stop, Tokens, ToolCall, ToolOutcome};
-use host::message::{ToolResult, ToolSpec};
+use host::message::{SHOWN_BYTES_MAX, ToolResult, ToolSpec};
 use host::model::{Model as _, ModelError, ModelRequest, OpenAi};
 use serde_json::{Value, json};
 use tokio::{
@@ -61,8 +61,12 @@ async fn sent_back(reply: Reply) -> String {
 }
 
 fn result(id: &str, name: &str, output: &str) -> Message {
-    let outcome = ToolOutcome::Output(Json::parse(output.to_owned()).unwrap());
-    Message::Tool(ToolResult { call_id: id.to_owned(), name: name.to_owned(), outcome })
+    tool_result(id, name, ToolOutcome::Output(Json::parse(output.to_owned()).unwrap()))
+}
+
+fn tool_result(id: &str, name: &str, outcome: ToolOutcome) -> Message {
+    let (call_id, name) = (id.to_owned(), name.to_owned());
+    Message::Tool(ToolResult { call_id, name, outcome, shown_bytes_max: SHOWN_BYTES_MAX })
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
@@ -95,7 +99,7 @@ async fn a_request_is_exactly_what_was_asked_for() {
         Message::User("find x and y".into()),
         Message::Assistant(said),
         result("a", "web__search", r#"{"hits":[]}"#),
-        Message::Tool(ToolResult { call_id: "b".into(), name: "web__search".into(), outcome: failed }),
+        tool_result("b", "web__search", failed),
         Message::User("go on".into()),
     ];
     let request = ModelRequest {

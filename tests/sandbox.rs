@@ -64,9 +64,10 @@ fn stdout_and_log_are_kept_up_to_their_bound() {
         "{ name = \"flood_log\", input = { lines = 20000 } }",
     ] {
         let shown = beside_a_neighbour(call, "log = \"4KiB\"");
-        let log = shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap()["finished"]["log"]
-            .as_array()
-            .unwrap();
+        let log =
+            shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap()["finished"]["trace"]["log"]
+                .as_array()
+                .unwrap();
         let bytes: usize = log.iter().map(|line| line["text"].as_str().unwrap().len()).sum();
         assert!((500..6000).contains(&bytes), "{bytes}");
         assert!(log.last().unwrap()["text"].as_str().unwrap().contains("bytes were dropped"));
@@ -78,8 +79,8 @@ fn an_output_over_its_limit_is_refused() {
     let shown =
         beside_a_neighbour("{ name = \"big_output\", input = { bytes = 100000 } }", "output = \"10kB\"");
     let (kind, message) = tool_error(&shown, "tool(0,1)");
-    assert_eq!(kind, "invalid_output");
-    assert!(message.contains("limit is 10000"), "{message}");
+    assert_eq!(kind, "output_size");
+    assert!(message.contains("10000 bytes (limits.output)"), "{message}");
 }
 
 #[test]
@@ -164,7 +165,7 @@ async fn a_cancelled_call_is_gone_and_not_only_ignored() {
 async fn a_timeout_drops_the_instance() {
     let (sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"50ms\"")).await.unwrap();
     let outcome = call(&toolbox, "spin", "{}").await;
-    assert!(outcome.model_text().contains("timed out"), "{}", outcome.model_text());
+    assert!(outcome.text().contains("timed out"), "{}", outcome.text());
     assert_eq!(sandbox.live_instances(), 0);
 }
 
@@ -177,7 +178,7 @@ async fn more_calls_than_the_pool_has_places_wait_their_turn() {
     });
     for task in calls.collect::<Vec<_>>() {
         let (n, outcome) = task.await.unwrap();
-        assert_eq!(outcome.model_text(), n.to_string());
+        assert_eq!(outcome.text(), n.to_string());
     }
     assert_eq!(sandbox.live_instances(), 0);
 }
@@ -185,7 +186,7 @@ async fn more_calls_than_the_pool_has_places_wait_their_turn() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_call_sees_the_same_random_numbers_and_the_same_start_of_time() {
     let (_sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"30s\"")).await.unwrap();
-    let now = |outcome: ToolOutcome| serde_json::from_str::<Value>(&outcome.model_text()).unwrap();
+    let now = |outcome: ToolOutcome| serde_json::from_str::<Value>(&outcome.text()).unwrap();
     let (first, second) = (now(call(&toolbox, "now", "{}").await), now(call(&toolbox, "now", "{}").await));
     assert_eq!(first["random"], second["random"]);
     for seen in [first, second] {

@@ -14,6 +14,7 @@
 //! Modules, in the order in which one run meets them:
 //!
 //! - [`config`]: agent.toml, validated.
+//! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
 //! - [`session`]: record or substitute; the only place that knows about replay.
@@ -30,6 +31,7 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod grants;
 pub mod journal;
 pub mod message;
 pub mod model;

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
-use crate::message::{Ending, ErrorKind, Manifest, Reply, Request, Slot, Stop, ToolOutcome, ToolResult};
+use crate::message::{
+    Ending, ErrorKind, Manifest, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolOutcome, ToolResult,
+};
 use crate::model::{Model, ModelError, ModelRequest};
 use crate::session::{Done, Reach, Session, SessionError};
 
@@ -72,6 +74,7 @@ impl Agent {
                     call_id: call.id.clone(),
                     name: call.name.clone(),
                     outcome: ToolOutcome::error(ErrorKind::NotCalled, CUT_OFF),
+                    shown_bytes_max: SHOWN_BYTES_MAX,
                 }));
             } else {
                 let results = self.dispatcher.dispatch(&self.session, turn, calls).await?;

@@ -49,7 +49,7 @@ impl Transcript {
     /// Appends results that the host gives in its own name, for calls it did not make.
     pub fn push_notes(&mut self, results: impl IntoIterator<Item = ToolResult>) {
         for result in results {
-            let note = result.outcome.model_text();
+            let note = result.model_text();
             self.push(Message::Tool(result), MessageRef::Note(note));
         }
     }

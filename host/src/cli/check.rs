@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen, one_line};
 use super::{AgentArg, print};
-use crate::config::{Config, Provider, ToolLimits};
+use crate::config::{Config, Provider};
 use crate::message::ToolEntry;
 use crate::model;
 use crate::sandbox::Sandbox;
@@ -48,8 +48,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         if let Some(entry) = toolbox.entries().iter().find(|entry| entry.source == tool.name) {
             print(&format!("  sha256 = \"{}\"", entry.component))?;
         }
-        print("  granted: no files, no environment, no network, no secrets")?;
-        print(&format!("  limits per call: {}", limits(&tool.limits)))?;
+        for line in tool.grants.in_words() {
+            print(&format!("  {line}"))?;
+        }
+        print(&format!("  limits per call: {}", tool.limits.in_words()))?;
     }
     Ok(Exit::Ok)
 }
@@ -59,15 +61,4 @@ fn describe(provider: &Provider) -> String {
         Provider::Scripted { script } => format!("scripted by {}", script.display()),
         Provider::OpenAi { name, base_url, .. } => format!("{name} at {base_url}"),
     }
-}
-
-fn limits(limits: &ToolLimits) -> String {
-    let ToolLimits { timeout_ms, memory_bytes_max, output_bytes_max, log_bytes_max } = limits;
-    let bytes = |n: &u64| indicatif::BinaryBytes(*n).to_string();
-    format!(
-        "{timeout_ms} ms, {} of memory, {} of output, {} of log",
-        bytes(memory_bytes_max),
-        bytes(output_bytes_max),
-        bytes(log_bytes_max)
-    )
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::places::Places;
 use super::print;
-use super::screen::{headline, milliseconds, result};
+use super::screen::{denial, headline, milliseconds, one_line, result};
 use crate::journal::{Finished, JournalStore as _, RunState, RunSummary, Started, Status, statuses};
-use crate::message::{Outcome, Request, RunId, Slot};
+use crate::message::{HttpRecord, Outcome, Request, RunId, Slot, Usage};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -140,11 +140,46 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
         };
         lines.push(format!("{mark} {time:>10}  {}{attempt}", headline(slot, &started.request)));
         lines.push(format!("              → {result}"));
-        for line in finished.iter().flat_map(|finished| &finished.log).filter(|_| log) {
+        let Some(Finished { usage, trace, .. }) = finished else { continue };
+        lines.extend(consumed(usage).map(|consumed| format!("              {consumed}")));
+        lines.extend(trace.http.iter().map(|it| format!("              {}", request(it))));
+        lines.extend(trace.denials.iter().flat_map(denial).map(|line| format!("              {line}")));
+        for line in trace.log.iter().filter(|_| log) {
             lines.push(format!("              {} | {}", line.from, line.text));
         }
     }
     Ok(lines.join("\n"))
+}
+
+/// What a call consumed; nothing is said of what a model request did.
+fn consumed(usage: &Usage) -> Option<String> {
+    let Usage { wall_us: _, cpu_us, memory_bytes, fuel, in_bytes, out_bytes } = usage;
+    let bytes = |n: &u64| indicatif::BinaryBytes(*n);
+    let fuel = if *fuel > 0 { format!(", fuel {fuel}") } else { String::new() };
+    (*memory_bytes > 0).then(|| {
+        format!(
+            "cpu {}, memory {}, in {}, out {}{fuel}",
+            milliseconds(*cpu_us),
+            bytes(memory_bytes),
+            bytes(in_bytes),
+            bytes(out_bytes)
+        )
+    })
+}
+
+/// One request, in one line.
+fn request(record: &HttpRecord) -> String {
+    let HttpRecord { method, url, address, status, error, sent_bytes, received_bytes, ms } = record;
+    let to = address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
+    let came = match (status, error) {
+        (Some(status), None) => status.to_string(),
+        (Some(status), Some(error)) => format!("{status}, then {error}"),
+        (None, Some(error)) => error.clone(),
+        (None, None) => "no response".to_owned(),
+    };
+    one_line(&format!(
+        "{method} {url}{to} → {came}  sent {sent_bytes} B, received {received_bytes} B, {ms} ms"
+    ))
 }
 
 fn ending(started: &Started, finished: Option<&Finished>) -> String {

@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::print;
 use crate::journal::Finished;
-use crate::message::{Arguments, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome};
+use crate::message::{
+    Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
+};
 use crate::session::{Notice, Watch};
 
 /// Width of a line where there is no terminal to ask.
@@ -109,8 +111,8 @@ impl Screen {
         let exit = Exit::of_ending(ending);
         match (self.0.format, ending) {
             (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
-            (Format::Text, Ending::Answer(answer)) => print(answer)?,
-            (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {text}")),
+            (Format::Text, Ending::Answer(answer)) => print(&clean(answer))?,
+            (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {text}")),
         }
         Ok(exit)
@@ -191,8 +193,11 @@ impl Screen {
         let time = if substituted { "recorded".to_owned() } else { milliseconds(finished.usage.wall_us) };
         let line = format!("  {mark} {} → {result}", headline(slot, request));
         self.say(&format!("{}  {time}", console::truncate_str(&line, self.width().saturating_sub(12), "…")));
-        for line in finished.log.iter().filter(|_| !substituted) {
+        for line in finished.trace.log.iter().filter(|_| !substituted) {
             self.say(&format!("      {} | {}", line.from, line.text));
+        }
+        for line in finished.trace.denials.iter().filter(|_| !substituted).flat_map(denial) {
+            self.say(&format!("      {line}"));
         }
     }
 
@@ -209,6 +214,17 @@ impl Screen {
 fn event(event: &JsonEvent<'_>) {
     // A reader that went away does not stop the run.
     let _ = serde_json::to_string(event).map(|line| print(&line));
+}
+
+/// What was denied, and below it what would grant it.
+pub(super) fn denial(denial: &Denial) -> Vec<String> {
+    let Denial { what, grant } = denial;
+    let denied = Style::new().for_stderr().yellow().apply_to("denied");
+    if grant.is_empty() {
+        return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
+    }
+    let first = format!("{denied} | {}; to grant it, add to agent.toml:", one_line(what));
+    std::iter::once(first).chain(grant.lines().map(|line| format!("           {}", one_line(line)))).collect()
 }
 
 /// What is asked for, in one line.
@@ -254,7 +270,7 @@ fn describe_reply(reply: &Reply) -> String {
 
 /// Text without line breaks and without anything a terminal could take for a command.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
 pub(super) fn milliseconds(us: u64) -> String {

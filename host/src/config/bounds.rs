@@ -28,18 +28,10 @@ pub(super) const MAX_CALLS_PER_TURN_LIMIT: u32 = 10_000;
 /// A run that takes longer than this is not waited for.
 pub(super) const WALL_TIME_LIMIT: Duration = Duration::from_hours(30 * 24);
 
-/// Longer than a person waits for one answer.
-pub(super) const TIMEOUT_MS: u64 = 30_000;
 /// A call that takes longer than a day is not a call.
 pub(super) const TIMEOUT_LIMIT: Duration = Duration::from_hours(24);
-/// Rust guests need 2 MiB; interpreters need tens of them.
-pub(super) const MEMORY_BYTES: u64 = 64 << 20;
 /// What a 32-bit memory can hold.
 pub(super) const MEMORY_BYTES_LIMIT: u64 = 4 << 30;
-/// About as much as a model can read.
-pub(super) const OUTPUT_BYTES: u64 = 1 << 20;
-/// About a thousand lines.
-pub(super) const LOG_BYTES: u64 = 64 << 10;
 /// Outputs and logs are kept in the host's memory while they are recorded.
 pub(super) const RECORDED_BYTES_LIMIT: u64 = 256 << 20;
 
@@ -48,3 +40,15 @@ pub(super) const RECORDED_BYTES_LIMIT: u64 = 256 << 20;
 pub(super) const NAME_CHARS_MAX: usize = 32;
 /// The agent's name heads lists of runs, one line each.
 pub(super) const AGENT_NAME_CHARS_MAX: usize = 64;
+/// A name of a secret is a name of an environment variable, too.
+pub(super) const SECRET_NAME_CHARS_MAX: usize = 64;
+/// What TOML can write.
+pub(super) const FUEL_LIMIT: u64 = i64::MAX as u64;
+/// Each request is recorded, and the record of a call is kept in memory while it runs.
+pub(super) const HTTP_REQUESTS_LIMIT: u32 = 10_000;
+/// A process of the system may have about as many, and there may be many calls at once.
+pub(super) const OPEN_FILES_LIMIT: u32 = 1_000;
+/// Bodies go through in pieces; one that carries secrets is kept in memory as a whole.
+pub(super) const HTTP_BODY_BYTES_LIMIT: u64 = 1 << 30;
+/// A tool that wants more makes noise.
+pub(super) const RANDOM_BYTES_LIMIT: u64 = 1 << 30;

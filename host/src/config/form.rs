@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
                 let number = (number.as_str().to_owned(), number.as_str().parse().ok());
                 self.range(place, key, number, span, schema);
             }
-            (_, None) => {}
+            (_, None) | (DeValue::Boolean(_), Some(Kind::Boolean)) => {}
             (found, Some(kind)) => {
                 let message = format!(
                     "`{}`{} is {}, but has to be {}",
@@ -183,6 +183,7 @@ enum Kind {
     Text,
     Integer,
     Number,
+    Boolean,
 }
 
 impl Kind {
@@ -193,6 +194,7 @@ impl Kind {
             Some("string") => Some(Self::Text),
             Some("integer") => Some(Self::Integer),
             Some("number") => Some(Self::Number),
+            Some("boolean") => Some(Self::Boolean),
             Some(_) => None,
             None => (!words(schema).is_empty()).then_some(Self::Text),
         }
@@ -205,6 +207,7 @@ impl Kind {
             Self::Text => "text",
             Self::Integer => "a whole number",
             Self::Number => "a number",
+            Self::Boolean => "true or false",
         }
     }
 
@@ -215,6 +218,7 @@ impl Kind {
             Self::Text => "it between quotes, as in `\"…\"`",
             Self::Integer => "it without quotes or a decimal point, as in `5`",
             Self::Number => "it without quotes, as in `0.5`",
+            Self::Boolean => "it without quotes, as in `true`",
         }
     }
 }

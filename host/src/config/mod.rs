@@ -8,19 +8,23 @@ mod bounds;
 mod error;
 mod file;
 mod form;
+mod permissions;
 mod provider;
 mod raw;
+mod tool;
 mod units;
 mod validate;
 
 pub use error::{ConfigError, Problem};
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize as _, Serialize};
+use serde::Deserialize as _;
 use serde_json::Value;
 use toml::de::DeTable;
 
+use crate::grants::{Grants, SecretSource, ToolLimits};
 use crate::message::Digest;
 use file::FileError;
 
@@ -37,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// The components whose tools are offered, sorted by name.
     pub tools: Vec<ToolConfig>,
+    /// Where the secrets are that tools may send.
+    pub secrets: BTreeMap<String, SecretSource>,
 }
 
 /// What the agent is told.
@@ -106,32 +112,10 @@ pub struct ToolConfig {
     pub include: Vec<String>,
     /// Put before each tool's name.
     pub prefix: String,
+    /// What it may reach.
+    pub grants: Grants,
     /// What bounds each call.
     pub limits: ToolLimits,
-}
-
-/// What bounds one call of a tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ToolLimits {
-    /// Wall-clock time, in milliseconds.
-    pub timeout_ms: u64,
-    /// All memories and tables of the instance together.
-    pub memory_bytes_max: u64,
-    /// The output, as JSON text.
-    pub output_bytes_max: u64,
-    /// Log lines, stdout and stderr together.
-    pub log_bytes_max: u64,
-}
-
-impl Default for ToolLimits {
-    fn default() -> Self {
-        Self {
-            timeout_ms: bounds::TIMEOUT_MS,
-            memory_bytes_max: bounds::MEMORY_BYTES,
-            output_bytes_max: bounds::OUTPUT_BYTES,
-            log_bytes_max: bounds::LOG_BYTES,
-        }
-    }
 }
 
 impl Config {
@@ -240,7 +224,13 @@ source = "../weather"
 sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 include = ["get_*", "now"]
 prefix = "w_"
-limits = { timeout = "30s", memory = "64MiB", output = "1MiB", log = "64KiB" }
+permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", network = [
+  { host = "https://api.github.com/repos", methods = ["GET", "POST"], secrets = ["TOKEN"], allow_private = false },
+] }
+limits = { timeout = "30s", cpu = "10s", memory = "64MiB", output = "1MiB", shown = "64KiB", log = "64KiB", http_body = "10MiB", http_requests = 100, open_files = 64, random_bytes = "1MiB" }
+
+[secrets.TOKEN]
+env = "GITHUB_TOKEN"
 "#;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {

@@ -97,7 +97,7 @@ fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
 }
 
 /// The portable form of a variable's name. Keys, pasted here by mistake, mostly have other characters.
-fn can_be_variable(name: &str) -> bool {
+pub(super) fn can_be_variable(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
 }

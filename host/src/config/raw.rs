@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::bounds::{MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT, VERSION};
+use super::bounds::{
+    FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT,
+    OPEN_FILES_LIMIT, VERSION,
+};
 
 /// An agent for `host run`. Paths are relative to this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,6 +35,11 @@ pub(super) struct AgentToml {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Tool>")]
     pub(super) tools: BTreeMap<Spanned<String>, Tool>,
+    /// Values that tools may send to hosts and never see, by a name of your choice: up to 64 of the
+    /// characters A-Z a-z 0-9 _.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Secret>")]
+    pub(super) secrets: BTreeMap<Spanned<String>, Secret>,
 }
 
 /// What the agent is told.
@@ -126,9 +134,99 @@ pub(super) struct Tool {
     /// characters A-Z a-z 0-9 _ -.
     #[schemars(with = "Option<String>", example = &"my_")]
     pub(super) prefix: Option<Spanned<String>>,
+    /// What the component may reach; nothing by default.
+    #[serde(default)]
+    pub(super) permissions: Permissions,
     /// What bounds one call.
     #[serde(default)]
     pub(super) limits: ToolLimits,
+}
+
+/// What a component may reach. Everything that is not listed is denied.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Permissions {
+    /// Directories it may use.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"host": "./work", "guest": "/data", "access": "ro"}]]))]
+    pub(super) dirs: Vec<Dir>,
+    /// Environment variables it may see.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["LANG"]]))]
+    pub(super) env: Vec<Spanned<String>>,
+    /// Where it may send requests.
+    #[serde(default)]
+    pub(super) network: Vec<Network>,
+    /// Where its random numbers come from; `"seeded"` by default.
+    pub(super) random: Option<Random>,
+}
+
+/// A directory of this machine and what a component may do with it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dir {
+    /// The directory.
+    #[schemars(with = "PathBuf", example = &"./work")]
+    pub(super) host: Spanned<PathBuf>,
+    /// What the component calls it: an absolute path, such as `/data`.
+    #[schemars(with = "String", example = &"/data")]
+    pub(super) guest: Spanned<String>,
+    /// What it may do there.
+    #[schemars(example = &"ro")]
+    pub(super) access: Access,
+}
+
+/// What may be done with a directory.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    /// Reading and listing.
+    Ro,
+    /// Everything, down to deleting what is in it.
+    Rw,
+}
+
+/// A site a component may send requests to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    /// The site, such as `https://api.github.com`: a scheme and a host, or `*.` and a domain for any host
+    /// one label below it; then, if wanted, a port and a path, with everything below that path.
+    #[schemars(with = "String", example = &"https://api.github.com")]
+    pub(super) host: Spanned<String>,
+    /// The methods it may use.
+    #[schemars(with = "Vec<String>", extend("examples" = [["GET"]]))]
+    pub(super) methods: Spanned<Vec<Spanned<String>>>,
+    /// The secrets it may send there, by their names in `[secrets]`. It finds a placeholder for each in the
+    /// environment variable of that name.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) secrets: Vec<Spanned<String>>,
+    /// Whether the host may be on this machine or in a private network; false by default.
+    #[serde(default)]
+    pub(super) allow_private: bool,
+}
+
+/// Where random numbers come from.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Random {
+    /// From the run's recorded seed: the same again when a call is carried out again.
+    Seeded,
+    /// From the operating system.
+    Os,
+}
+
+/// Where the value of a secret is. It is never written into this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secret {
+    /// The environment variable that holds it.
+    #[schemars(with = "Option<String>", example = &"GITHUB_TOKEN")]
+    pub(super) env: Option<Spanned<String>>,
+    /// The file that holds it.
+    #[schemars(with = "Option<PathBuf>", example = &"/run/secrets/github")]
+    pub(super) file: Option<Spanned<PathBuf>>,
 }
 
 /// What bounds one call of a tool.
@@ -138,13 +236,35 @@ pub(super) struct ToolLimits {
     /// Wall-clock time, such as `"30s"` (the default); 24 hours at most.
     #[schemars(with = "Option<String>", example = &"30s")]
     pub(super) timeout: Option<Spanned<String>>,
+    /// Time on a processor, such as `"10s"` (the default); 24 hours at most.
+    #[schemars(with = "Option<String>", example = &"10s")]
+    pub(super) cpu: Option<Spanned<String>>,
     /// All memories and tables of an instance together, such as `"64MiB"` (the default); 4 GiB at most.
     #[schemars(with = "Option<String>", example = &"64MiB")]
     pub(super) memory: Option<Spanned<String>>,
+    /// WebAssembly instructions, roughly; not counted by default, because counting costs time.
+    #[schemars(range(min = 1, max = FUEL_LIMIT))]
+    pub(super) fuel: Option<u64>,
     /// The output, such as `"1MiB"` (the default); 256 MiB at most.
     #[schemars(with = "Option<String>", example = &"1MiB")]
     pub(super) output: Option<Spanned<String>>,
+    /// How much of an output the model is shown, such as `"64KiB"` (the default): of a longer one its
+    /// beginning and its end. The journal has all of it.
+    #[schemars(with = "Option<String>", example = &"64KiB")]
+    pub(super) shown: Option<Spanned<String>>,
     /// Log lines, stdout and stderr together, such as `"64KiB"` (the default); 256 MiB at most.
     #[schemars(with = "Option<String>", example = &"64KiB")]
     pub(super) log: Option<Spanned<String>>,
+    /// The body of a request or of a response, such as `"10MiB"` (the default); 1 GiB at most.
+    #[schemars(with = "Option<String>", example = &"10MiB")]
+    pub(super) http_body: Option<Spanned<String>>,
+    /// Requests; 100 by default.
+    #[schemars(range(min = 1, max = HTTP_REQUESTS_LIMIT))]
+    pub(super) http_requests: Option<u32>,
+    /// Files and directories open at once; 64 by default.
+    #[schemars(range(min = 1, max = OPEN_FILES_LIMIT))]
+    pub(super) open_files: Option<u32>,
+    /// Random bytes, such as `"1MiB"` (the default); 1 GiB at most.
+    #[schemars(with = "Option<String>", example = &"1MiB")]
+    pub(super) random_bytes: Option<Spanned<String>>,
 }

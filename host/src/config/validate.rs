@@ -4,21 +4,20 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use globset::Glob;
 use toml::Spanned;
 
 use super::bounds::{
     AGENT_NAME_CHARS_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_TURNS,
-    MEMORY_BYTES_LIMIT, NAME_CHARS_MAX, RECORDED_BYTES_LIMIT, TIMEOUT_LIMIT, WALL_TIME_LIMIT,
+    WALL_TIME_LIMIT,
 };
 use super::error::{Problem, quote};
-use super::{AgentConfig, Config, Limits, ToolConfig, ToolLimits, file, raw, units};
-use crate::message::Digest;
+use super::permissions::Kept;
+use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
 pub(super) struct Check<'a> {
-    directory: &'a Path,
+    pub(super) directory: &'a Path,
     problems: Vec<Problem>,
 }
 
@@ -29,12 +28,22 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let agent = check.agent(raw.agent);
     let model = check.model(raw.model);
     let limits = check.limits(&raw.limits);
-    let tools = raw.tools.into_iter().map(|(name, tool)| check.tool(&name, tool)).collect();
+    let secrets = check.secrets(raw.secrets);
+    let kept = Kept { secrets: &secrets, key: model.as_ref().and_then(key_variable) };
+    let tools = raw.tools.into_iter().map(|(name, tool)| check.tool(&name, tool, &kept)).collect();
     match model {
         Some(model) if check.problems.is_empty() => {
-            Ok(Config { path: path.to_owned(), agent, model, limits, tools })
+            Ok(Config { path: path.to_owned(), agent, model, limits, tools, secrets })
         }
         Some(_) | None => Err(check.problems),
+    }
+}
+
+/// The variable that holds the model's key.
+fn key_variable(model: &ModelConfig) -> Option<&str> {
+    match &model.provider {
+        Provider::OpenAi { api_key_env, .. } => api_key_env.as_deref(),
+        Provider::Scripted { .. } => None,
     }
 }
 
@@ -115,69 +124,13 @@ impl Check<'_> {
         }
     }
 
-    fn tool(&mut self, name: &Spanned<String>, raw: raw::Tool) -> ToolConfig {
-        let raw::Tool { source, sha256, include, prefix, limits } = raw;
-        if name.get_ref().is_empty() || !plain(name.get_ref()) {
-            let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
-            self.problem(
-                name.span(),
-                message,
-                format!("use 1 to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
-            );
-        }
-        if let Some(prefix) = prefix.as_ref().filter(|prefix| !plain(prefix.get_ref())) {
-            let message = format!("a prefix cannot be \"{}\"", quote(prefix.get_ref()));
-            self.problem(
-                prefix.span(),
-                message,
-                format!("use up to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
-            );
-        }
-        let sha256 = sha256.and_then(|raw| self.digest(&raw));
-        for pattern in &include {
-            if let Err(error) = Glob::new(pattern.get_ref()) {
-                let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
-                self.problem(pattern.span(), message, "write a tool's name, with `*` for any part of it");
-            }
-        }
-        ToolConfig {
-            name: name.get_ref().clone(),
-            source: self.path("source", &source).unwrap_or_default(),
-            sha256,
-            include: include.into_iter().map(Spanned::into_inner).collect(),
-            prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
-            limits: self.tool_limits(&limits),
-        }
-    }
-
-    fn digest(&mut self, raw: &Spanned<String>) -> Option<Digest> {
-        let digest = raw.get_ref().parse().ok();
-        if digest.is_none() {
-            let message = format!("sha256 = \"{}\" is not a SHA-256 digest", quote(raw.get_ref()));
-            self.problem(raw.span(), message, "write 64 hexadecimal digits; `host check` prints them");
-        }
-        digest
-    }
-
-    fn tool_limits(&mut self, raw: &raw::ToolLimits) -> ToolLimits {
-        let raw::ToolLimits { timeout, memory, output, log } = raw;
-        let mut limits = ToolLimits::default();
-        if let Some(raw) = timeout {
-            limits.timeout_ms = self.duration_ms("timeout", raw, "30s", TIMEOUT_LIMIT);
-        }
-        if let Some(raw) = memory {
-            limits.memory_bytes_max = self.bytes("memory", raw, "64MiB", MEMORY_BYTES_LIMIT);
-        }
-        if let Some(raw) = output {
-            limits.output_bytes_max = self.bytes("output", raw, "1MiB", RECORDED_BYTES_LIMIT);
-        }
-        if let Some(raw) = log {
-            limits.log_bytes_max = self.bytes("log", raw, "64KiB", RECORDED_BYTES_LIMIT);
-        }
-        limits
-    }
-
-    fn duration_ms(&mut self, key: &str, raw: &Spanned<String>, example: &str, max: Duration) -> u64 {
+    pub(super) fn duration_ms(
+        &mut self,
+        key: &str,
+        raw: &Spanned<String>,
+        example: &str,
+        max: Duration,
+    ) -> u64 {
         units::duration_ms(raw.get_ref(), max).unwrap_or_else(|error| {
             let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
             self.problem(raw.span(), message, units::duration_help(example, max));
@@ -185,16 +138,11 @@ impl Check<'_> {
         })
     }
 
-    fn bytes(&mut self, key: &str, raw: &Spanned<String>, example: &str, max: u64) -> u64 {
+    pub(super) fn bytes(&mut self, key: &str, raw: &Spanned<String>, example: &str, max: u64) -> u64 {
         units::bytes(raw.get_ref(), max).unwrap_or_else(|error| {
             let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
             self.problem(raw.span(), message, units::bytes_help(example, max));
             0
         })
     }
-}
-
-/// Whether a text can be part of a tool's name.
-fn plain(text: &str) -> bool {
-    text.len() <= NAME_CHARS_MAX && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }

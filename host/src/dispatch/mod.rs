@@ -5,12 +5,12 @@
 //! give n results, whatever any one of them comes to; dropping the future cancels all of them. It fails
 //! only where the session fails.
 
-mod input;
+mod schema;
 
-pub use input::{SchemaError, check_schema};
+pub use schema::{SchemaError, check_schema};
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures::future::BoxFuture;
@@ -18,9 +18,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::message::{
-    Arguments, ErrorKind, Json, Manifest, Request, Slot, Target, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
-    ToolResult,
+    Arguments, ErrorKind, Json, Manifest, Request, SHOWN_BYTES_MAX, Slot, Target, ToolAsk, ToolCall,
+    ToolEntry, ToolOutcome, ToolResult,
 };
+use schema::Schema;
+
 use crate::session::{Attempt, Done, Reach, Session, SessionError};
 
 /// Carries out calls of tools that exist, with inputs that fit.
@@ -73,17 +75,33 @@ pub struct Dispatcher {
 
 struct Callable {
     entry: ToolEntry,
-    /// Compiled at the first call: a replay never needs it.
-    schema: OnceLock<Result<jsonschema::Validator, SchemaError>>,
+    input: Schema,
+    output: Option<Schema>,
+}
+
+impl Callable {
+    fn new(entry: &ToolEntry) -> Self {
+        let output = entry.spec.output_schema.as_ref().map(Schema::new);
+        Self { entry: entry.clone(), input: Schema::new(&entry.spec.input_schema), output }
+    }
+
+    /// Holds an output to what its tool promises.
+    fn hold(&self, outcome: ToolOutcome) -> ToolOutcome {
+        match (&self.output, &outcome) {
+            (Some(schema), ToolOutcome::Output(json)) => match schema.check("output", json) {
+                Ok(()) => outcome,
+                Err(why) => ToolOutcome::error(ErrorKind::InvalidOutput, why),
+            },
+            (Some(_) | None, _) => outcome,
+        }
+    }
 }
 
 impl Dispatcher {
     /// A dispatcher of the manifest's tools that runs at most `max_parallel` calls at once.
     #[must_use]
     pub fn new(manifest: &Manifest, runner: Arc<dyn ToolRunner>, max_parallel: u32) -> Self {
-        let callable = |entry: &ToolEntry| {
-            (entry.spec.name.clone(), Arc::new(Callable { entry: entry.clone(), schema: OnceLock::new() }))
-        };
+        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Arc::new(Callable::new(entry)));
         Self {
             tools: manifest.tools.iter().map(callable).collect(),
             runner,
@@ -139,12 +157,16 @@ impl Dispatcher {
         let _permit = self.permits.acquire().await.ok();
         let carry_out = async |attempt: &Attempt| {
             Ok::<_, SessionError>(match self.admit(callable.as_deref(), index, &call) {
-                Ok((tool, input)) => self.runner.call(tool, input, attempt).await,
+                Ok((tool, input)) => {
+                    let done = self.runner.call(&tool.entry, input, attempt).await;
+                    Done { value: tool.hold(done.value), ..done }
+                }
                 Err(refusal) => refusal.into(),
             })
         };
         let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), reach, carry_out).await?;
-        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome })
+        let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
+        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max })
     }
 
     /// What is called with what, or what to tell the model instead.
@@ -153,7 +175,7 @@ impl Dispatcher {
         callable: Option<&'a Callable>,
         index: u32,
         call: &'a ToolCall,
-    ) -> Result<(&'a ToolEntry, &'a Json), ToolOutcome> {
+    ) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
         if index >= self.max_calls_per_turn {
             let message = format!(
                 "a turn may make {} calls, and this is call {}: make it in a later turn",
@@ -162,7 +184,7 @@ impl Dispatcher {
             );
             return Err(ToolOutcome::error(ErrorKind::TooManyCalls, message));
         }
-        let Some(Callable { entry, schema }) = callable else {
+        let Some(callable) = callable else {
             let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
             names.sort_unstable();
             let message = format!("there is no tool `{}`; the tools are: {}", call.name, names.join(", "));
@@ -171,11 +193,13 @@ impl Dispatcher {
         let input = match &call.arguments {
             Arguments::Json(json) => json,
             Arguments::Malformed(text) => {
-                return Err(ToolOutcome::error(ErrorKind::InvalidInput, input::why_not_json(text)));
+                return Err(ToolOutcome::error(ErrorKind::InvalidInput, schema::why_not_json(text)));
             }
         };
-        let schema = schema.get_or_init(|| check_schema(&entry.spec.input_schema));
-        input::check(schema, input).map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
-        Ok((entry, input))
+        callable
+            .input
+            .check("input", input)
+            .map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
+        Ok((callable, input))
     }
 }

@@ -4,6 +4,7 @@ use super::event::{Entry, Event, Finished, Started};
 use crate::message::{Digest, Request, Slot};
 
 /// Where a slot stands. The one state machine for live runs, recovery and replay.
+#[allow(clippy::large_enum_variant, reason = "nearly every status of a journal is of the largest kind")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Status {
     /// Nothing happened yet.

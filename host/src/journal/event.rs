@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Digest, LogLine, Outcome, Request, RunId, Slot, Usage};
+use crate::message::{Digest, Outcome, Request, RunId, Slot, Trace, Usage};
 
 /// One event of one slot of one run: what a store keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,9 +48,9 @@ pub struct Finished {
     /// What it consumed.
     #[serde(default)]
     pub usage: Usage,
-    /// What a guest wrote for the person meanwhile.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub log: Vec<LogLine>,
+    /// What was noted for the person meanwhile.
+    #[serde(default, skip_serializing_if = "Trace::is_empty")]
+    pub trace: Trace,
 }
 
 impl Event {

@@ -8,14 +8,18 @@ mod json;
 mod outcome;
 mod request;
 mod slot;
+mod text;
+mod trace;
 
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
-pub use outcome::{ErrorKind, LogLine, ToolError, ToolOutcome, Usage};
+pub use outcome::{ErrorKind, ToolError, ToolOutcome};
 pub use request::{
     Ending, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Target, ToolAsk, ToolEntry,
 };
 pub use slot::{Slot, SlotParseError, Step};
+pub use text::{clean, shorten};
+pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +124,30 @@ pub struct ToolResult {
     pub name: String,
     /// What the call came to.
     pub outcome: ToolOutcome,
+    /// How much of it the model is shown, in bytes.
+    #[serde(default = "default_shown", skip_serializing_if = "is_default_shown")]
+    pub shown_bytes_max: u64,
+}
+
+/// How much of an outcome a model is shown if nothing else is said: about 16,000 tokens, of which a few fit
+/// every model's context.
+pub const SHOWN_BYTES_MAX: u64 = 64 << 10;
+
+impl ToolResult {
+    /// What the model reads.
+    #[must_use]
+    pub fn model_text(&self) -> String {
+        self.outcome.model_text(self.shown_bytes_max)
+    }
+}
+
+fn default_shown() -> u64 {
+    SHOWN_BYTES_MAX
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_default_shown(bytes: &u64) -> bool {
+    *bytes == SHOWN_BYTES_MAX
 }
 
 /// A tool as a model is told about it.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Json;
+use super::{Json, clean, shorten};
 
 /// What a tool call came to. A failure is data: the model reads it and goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +43,31 @@ pub enum ErrorKind {
     Trap,
     /// The call ran past its time limit and its instance was dropped.
     Timeout,
-    /// The guest wanted more memory than its limit and its instance was dropped.
+    /// The call used more processor time than its limit.
+    Cpu,
+    /// The call ran more instructions than its limit.
+    Fuel,
+    /// The guest wanted more memory than its limit.
     Memory,
-    /// The output is not JSON or larger than its limit.
+    /// The guest's calls were nested too deeply.
+    Stack,
+    /// The guest held more handles than a call may.
+    Handles,
+    /// The guest passed more data in one host call than a call may.
+    HostCall,
+    /// The call had more files open than its limit.
+    OpenFiles,
+    /// The call made more requests than its limit.
+    HttpRequests,
+    /// A request or response of the call had a larger body than its limit.
+    HttpBody,
+    /// The call wanted more random bytes than its limit.
+    RandomBytes,
+    /// The guest called something that it is not granted and that has no way to say so.
+    Denied,
+    /// The output is larger than its limit.
+    OutputSize,
+    /// The output is not JSON, or not what the tool's output schema promises.
     InvalidOutput,
 }
 
@@ -62,7 +84,18 @@ impl ErrorKind {
             Self::Failed => "failed",
             Self::Trap => "trapped",
             Self::Timeout => "timed out",
+            Self::Cpu => "out of processor time",
+            Self::Fuel => "out of fuel",
             Self::Memory => "out of memory",
+            Self::Stack => "out of stack",
+            Self::Handles => "too many handles",
+            Self::HostCall => "too much data",
+            Self::OpenFiles => "too many open files",
+            Self::HttpRequests => "too many requests",
+            Self::HttpBody => "too large a body",
+            Self::RandomBytes => "too many random bytes",
+            Self::Denied => "denied",
+            Self::OutputSize => "too large an output",
             Self::InvalidOutput => "invalid output",
         }
     }
@@ -74,13 +107,21 @@ impl ToolOutcome {
         Self::Error(ToolError { kind, message: message.into() })
     }
 
-    /// The text the model reads: the output as JSON, or the failure and its reason.
+    /// The outcome as text: the output as JSON, or the failure and its reason.
     #[must_use]
-    pub fn model_text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Self::Output(json) => json.as_str().to_owned(),
             Self::Error(error) => format!("error ({}): {}", error.kind.as_str(), error.message),
         }
+    }
+
+    /// What the model reads of it: without hidden characters, and no longer than `bytes_max` but for a remark
+    /// on what was left out.
+    #[must_use]
+    pub fn model_text(&self, bytes_max: u64) -> String {
+        let text = self.text();
+        shorten(&clean(&text), bytes_max).into_owned()
     }
 
     /// Whether the call gave an output.
@@ -94,28 +135,4 @@ impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.as_str(), self.message)
     }
-}
-
-/// What one attempt of a call consumed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Wall-clock time from the start of the attempt to its end, in microseconds.
-    pub wall_us: u64,
-    /// The most memory (linear memories and tables together) the guest held, in bytes.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub memory_bytes: u64,
-}
-
-/// One line a guest wrote for the person: through the log import, or to stdout or stderr.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// `trace`, `debug`, `info`, `warn`, `error`, `stdout` or `stderr`; `host` for a remark of the host's.
-    pub from: String,
-    /// The line, without control characters.
-    pub text: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }

@@ -101,6 +101,9 @@ pub struct ToolEntry {
     pub component: Digest,
     /// Digest of what the tool is granted, limits included.
     pub grants: Digest,
+    /// How much of an outcome the model is shown, in bytes.
+    #[serde(default = "super::default_shown", skip_serializing_if = "super::is_default_shown")]
+    pub shown_bytes_max: u64,
 }
 
 /// A model request, without repeating the conversation: a digest over all of it, and references to the

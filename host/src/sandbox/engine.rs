@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::bindings::Tool;
+use super::link;
 use super::state::{LiveGuard, State};
 
 /// The most instances alive at once in a process. A call is CPU-bound, so more than a few per core only
@@ -60,9 +60,7 @@ impl Sandbox {
     pub fn new() -> Result<Self, EngineError> {
         let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
         let engine = Engine::new(&config()).map_err(fail)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(fail)?;
-        Tool::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(fail)?;
+        let linker = link::linker(&engine).map_err(fail)?;
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("epoch".to_owned())

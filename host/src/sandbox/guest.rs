@@ -1,40 +1,39 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::SeedableRng as _;
 use wasmtime::component::{Component, ResourceTable};
-use wasmtime::{Store, Trap};
-use wasmtime_wasi::WasiCtx;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::bindings::exports::host::tool::tools::ToolError as WitError;
 use super::bindings::{Tool, ToolPre};
 use super::clock::CallClock;
+use super::cpu::CpuMeter;
+use super::egress::Egress;
 use super::engine::Sandbox;
-use super::limiter::{MemoryGauge, Refused};
+use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
-use super::state::{CallContext, State};
-use crate::config::ToolLimits;
-use crate::message::{ErrorKind, Json, LogLine, ToolOutcome, Usage};
+use super::random::CallRandom;
+use super::record::CallRecord;
+use super::state::{CallContext, Policy, State};
+use super::{link, verdict};
+use crate::grants::{Access, Limit, Placeholders};
+use crate::message::{Json, ToolOutcome, Trace, Usage};
 use crate::session::Done;
-
-/// A guest's error message is cut to this, as `wit/tool.wit` says.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// What crosses the boundary in one host call besides the output: names, log lines, paths.
 const HOSTCALL_BYTES: u64 = 1024 * 1024;
 
-/// Handles one call may hold at once.
-const HANDLES_MAX: usize = 1024;
-
-/// Random bytes of one request.
-const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+/// Handles one call may hold at once: files, streams, requests, and what waits for them.
+pub(super) const HANDLES_MAX: usize = 1024;
 
 /// A component that was admitted, prepared for instances.
 #[derive(Clone)]
 pub struct Guest {
     sandbox: Sandbox,
     pre: ToolPre<State>,
-    limits: ToolLimits,
+    policy: Arc<Policy>,
 }
 
 /// What a component tells of one of its tools, unchecked.
@@ -54,55 +53,80 @@ pub enum AdmitError {
 }
 
 impl Guest {
-    /// Admits a component, with limits for each of its calls.
-    pub fn admit(sandbox: &Sandbox, component: &Component, limits: ToolLimits) -> Result<Self, AdmitError> {
+    /// Admits a component, with what its calls may do.
+    pub fn admit(sandbox: &Sandbox, component: &Component, policy: Arc<Policy>) -> Result<Self, AdmitError> {
         let world = |error: wasmtime::Error| AdmitError::World(format!("{error:#}"));
-        let pre = sandbox.linker().instantiate_pre(component).map_err(world)?;
-        let pre = ToolPre::new(pre).map_err(world)?;
-        Ok(Self { sandbox: sandbox.clone(), pre, limits })
+        let linker = link::linker_for(sandbox.linker(), component).map_err(world)?;
+        let pre = ToolPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
+        Ok(Self { sandbox: sandbox.clone(), pre, policy })
     }
 
-    /// What bounds each call.
+    /// What its calls may do.
     #[must_use]
-    pub fn limits(&self) -> &ToolLimits {
-        &self.limits
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
-    /// Asks the component for its tools, in an instance of its own.
+    /// Asks the component for its tools, in an instance of its own that is granted nothing.
     pub async fn list_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
         let _permit = self.sandbox.permit().await;
-        let mut store = self.store(None);
-        let listing = async {
+        let Policy { tool, limits, .. } = &*self.policy;
+        let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
+        let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
+        let (mut store, cpu) =
+            self.store(&Arc::new(bare), None).map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
+        let listing = cpu.count(async {
             let tool = self.pre.instantiate_async(&mut store).await?;
             tool.host_tool_tools().call_list_tools(&mut store).await
-        };
-        let timeout = Duration::from_millis(self.limits.timeout_ms);
-        let ended = tokio::time::timeout(timeout, listing).await;
-        let listed = match ended {
-            Ok(Ok(tools)) => return Ok(tools),
-            Ok(Err(error)) => self.failure(&store, &store.data().log.finish(), &error),
-            Err(_) => self.timed_out(),
-        };
-        Err(AdmitError::Listing(listed.model_text()))
+        });
+        match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), listing).await {
+            Ok(Ok(tools)) => Ok(tools),
+            Ok(Err(error)) => Err(failed(verdict::broke_off(&store, &store.data().log.finish(), &error))),
+            Err(_) => Err(failed(verdict::limited(Limit::Timeout, limits))),
+        }
     }
 
     /// Runs one call in an instance of its own. Dropping the future drops the instance.
     pub async fn call(&self, export: &str, input: &Json, call: CallContext) -> Done<ToolOutcome> {
         let _permit = self.sandbox.permit().await;
+        let Policy { limits, masker, .. } = &*self.policy;
         let clock = Instant::now();
-        let mut store = self.store(Some(call));
-        let timeout = Duration::from_millis(self.limits.timeout_ms);
-        let ended = tokio::time::timeout(timeout, self.invoke(&mut store, export, input)).await;
-        let log = store.data().log.finish();
-        let outcome = match ended {
-            Ok(Ok(Ok(output))) => self.output(output),
-            Ok(Ok(Err(error))) => said(error),
-            Ok(Err(error)) => self.failure(&store, &log, &error),
-            Err(_) => self.timed_out(),
+        let (mut store, cpu) = match self.store(&self.policy, Some(call)) {
+            Ok(made) => made,
+            Err(error) => {
+                let message = format!("a granted directory cannot be opened: {error:#}");
+                return ToolOutcome::error(crate::message::ErrorKind::Failed, message).into();
+            }
         };
-        let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let usage = Usage { wall_us, memory_bytes: store.data().memory.peak() };
-        Done { value: outcome, usage, log }
+        let timeout = Duration::from_millis(limits.timeout_ms);
+        let ended = tokio::time::timeout(timeout, cpu.count(self.invoke(&mut store, export, input))).await;
+        let mut log = store.data().log.finish();
+        let record = store.data().record.clone();
+        let outcome = match ended {
+            Ok(Ok(Ok(output))) => verdict::output(output, limits),
+            Ok(Ok(Err(error))) => verdict::said(error),
+            Ok(Err(error)) => verdict::broke_off(&store, &log, &error),
+            Err(_) => verdict::limited(Limit::Timeout, limits),
+        };
+        // A guest that was told of a limit and then failed, failed because of it.
+        let outcome = match (record.exceeded(), outcome) {
+            (Some(limit), ToolOutcome::Error(_)) => verdict::limited(limit, limits),
+            (Some(_) | None, outcome) => outcome,
+        };
+        let outcome = masked(outcome, masker);
+        for line in log.iter_mut().filter(|_| !masker.is_idle()) {
+            line.text = masker.text(&line.text).into_owned();
+        }
+        let (http, denials) = record.finish(masker);
+        let usage = Usage {
+            wall_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
+            cpu_us: cpu.spent_ns() / 1000,
+            memory_bytes: store.data().memory.peak(),
+            fuel: limits.fuel.map_or(0, |fuel| fuel.saturating_sub(store.get_fuel().unwrap_or(fuel))),
+            in_bytes: input.as_str().len() as u64 + http.iter().map(|it| it.received_bytes).sum::<u64>(),
+            out_bytes: output_bytes(&outcome) + http.iter().map(|it| it.sent_bytes).sum::<u64>(),
+        };
+        Done { value: outcome, usage, trace: Trace { log, http, denials } }
     }
 
     async fn invoke(
@@ -115,99 +139,102 @@ impl Guest {
         tool.host_tool_tools().call_call(store, export, &input.as_str().to_owned()).await
     }
 
-    /// A fresh store with nothing granted: no files, no environment, no arguments, no network.
-    fn store(&self, call: Option<CallContext>) -> Store<State> {
-        let log = CallLog::new(self.limits.log_bytes_max);
-        let mut wasi = WasiCtx::builder();
-        wasi.allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES_MAX)
-            .stdout(log.stream(Stream::Stdout))
-            .stderr(log.stream(Stream::Stderr));
+    /// A fresh store with exactly what the policy grants, and the meter of its processor time.
+    fn store(
+        &self,
+        policy: &Arc<Policy>,
+        call: Option<CallContext>,
+    ) -> wasmtime::Result<(Store<State>, CpuMeter)> {
+        let limits = &policy.limits;
+        let log = CallLog::new(limits.log_bytes_max);
         let (seed, started_ms) = call.as_ref().map_or(([0; 32], 0), |call| (call.seed, call.started_ms));
-        let random = || ChaCha12Rng::from_seed(seed);
-        wasi.secure_random(random()).insecure_random(random());
-        wasi.insecure_random_seed(seed[..16].iter().fold(0, |n, byte| n << 8 | u128::from(*byte)));
-        wasi.wall_clock(CallClock::starting_at(started_ms));
+        let placeholders = Placeholders::new(&seed, &policy.grants.secrets());
+        let record = CallRecord::default();
         let state = State {
-            wasi: wasi.build(),
-            table: ResourceTable::new(),
-            memory: MemoryGauge::new(self.limits.memory_bytes_max),
+            wasi: wasi(policy, &placeholders, &log, started_ms)?,
+            http: WasiHttpCtx::new(),
+            table: table(),
+            memory: MemoryGauge::new(limits.memory_bytes_max),
+            random: CallRandom::new(policy.grants.random, seed, limits.random_bytes_max),
+            egress: Egress::new(Arc::clone(policy), record.clone(), placeholders),
+            open_files: std::collections::HashSet::new(),
+            record: record.clone(),
             log,
             call,
+            policy: Arc::clone(policy),
             _live: self.sandbox.count_instance(),
         };
         let mut store = Store::new(self.sandbox.engine(), state);
         store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        let hostcall_bytes = self.limits.output_bytes_max.saturating_add(HOSTCALL_BYTES);
+        let hostcall_bytes = limits.output_bytes_max.saturating_add(HOSTCALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(HANDLES_MAX);
-        store
-    }
-
-    fn output(&self, output: String) -> ToolOutcome {
-        let (bytes, max) = (output.len() as u64, self.limits.output_bytes_max);
-        if bytes > max {
-            let message = format!("the output has {bytes} bytes; the tool's limit is {max} (limits.output)");
-            return ToolOutcome::error(ErrorKind::InvalidOutput, message);
-        }
-        match Json::parse(output) {
-            Ok(json) => ToolOutcome::Output(json),
-            Err(error) => {
-                ToolOutcome::error(ErrorKind::InvalidOutput, format!("the output is not JSON: {error}"))
+        let cpu = CpuMeter::default();
+        let (meter, cpu_ns_max) = (cpu.clone(), limits.cpu_ms.saturating_mul(1_000_000));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if meter.running_ns() > cpu_ns_max {
+                return Err(record.exceed(Limit::Cpu).into());
             }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        Ok((store, cpu))
+    }
+}
+
+/// The handles of one call.
+fn table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES_MAX);
+    table
+}
+
+/// What the call sees of the machine: the granted directories and variables, placeholders for the granted
+/// secrets, no arguments, no network.
+fn wasi(
+    policy: &Policy,
+    placeholders: &Placeholders,
+    log: &CallLog,
+    started_ms: u64,
+) -> wasmtime::Result<WasiCtx> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .stdout(log.stream(Stream::Stdout))
+        .stderr(log.stream(Stream::Stderr))
+        .wall_clock(CallClock::starting_at(started_ms));
+    for dir in &policy.grants.dirs {
+        let access = match dir.access {
+            Access::Ro => FsPerms::ReadOnly,
+            Access::Rw => FsPerms::ReadWrite,
+        };
+        wasi.preopened_dir(&dir.path, &dir.guest, access)?;
+    }
+    for name in &policy.grants.env {
+        if let Ok(value) = std::env::var(name) {
+            wasi.env(name, value);
         }
     }
-
-    fn timed_out(&self) -> ToolOutcome {
-        let message =
-            format!("no result within {} ms (limits.timeout); the call was stopped", self.limits.timeout_ms);
-        ToolOutcome::error(ErrorKind::Timeout, message)
+    for (name, placeholder) in placeholders.iter() {
+        wasi.env(name, placeholder);
     }
+    Ok(wasi.build())
+}
 
-    /// What a guest that broke off came to.
-    fn failure(&self, store: &Store<State>, log: &[LogLine], error: &wasmtime::Error) -> ToolOutcome {
-        if store.data().memory.refused() == Refused::Yes {
-            let max = self.limits.memory_bytes_max;
-            let message = format!("the call wanted more than {max} bytes of memory (limits.memory)");
-            return ToolOutcome::error(ErrorKind::Memory, message);
+fn masked(outcome: ToolOutcome, masker: &crate::grants::Masker) -> ToolOutcome {
+    match outcome {
+        ToolOutcome::Output(json) => ToolOutcome::Output(masker.json(json)),
+        ToolOutcome::Error(mut error) => {
+            error.message = masker.text(&error.message).into_owned();
+            ToolOutcome::Error(error)
         }
-        let cause = match error.downcast_ref::<Trap>() {
-            Some(trap) => trap.to_string(),
-            None => format!("{:#}", error.root_cause()),
-        };
-        let message = match last_words(log) {
-            Some(words) => format!("the tool broke off: {cause}; the last it wrote was: {words}"),
-            None => format!("the tool broke off: {cause}"),
-        };
-        ToolOutcome::error(ErrorKind::Trap, cut(message))
     }
 }
 
-/// A Rust guest that panics says why on stderr before it traps.
-fn last_words(log: &[LogLine]) -> Option<String> {
-    let words: Vec<&str> =
-        log.iter().filter(|line| line.from == "stderr").map(|line| line.text.as_str()).collect();
-    (!words.is_empty()).then(|| words[words.len().saturating_sub(3)..].join(" "))
-}
-
-/// What a guest itself says of its failure.
-fn said(error: WitError) -> ToolOutcome {
-    let (kind, message) = match error {
-        WitError::InvalidInput(message) => (ErrorKind::InvalidInput, message),
-        WitError::Transient(message) => (ErrorKind::Transient, message),
-        WitError::Failed(message) => (ErrorKind::Failed, message),
-    };
-    ToolOutcome::error(kind, cut(message))
-}
-
-fn cut(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES_MAX {
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
-        message.push_str(" [cut]");
+fn output_bytes(outcome: &ToolOutcome) -> u64 {
+    match outcome {
+        ToolOutcome::Output(json) => json.as_str().len() as u64,
+        ToolOutcome::Error(error) => error.message.len() as u64,
     }
-    message
 }

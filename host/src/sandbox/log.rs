@@ -7,7 +7,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::message::LogLine;
+use crate::message::{LogLine, clean};
 
 /// A guest is allowed to write this much at once; more comes in several writes.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -139,7 +139,8 @@ impl Buffer {
 /// Text without anything a terminal could take for a command.
 fn printable(bytes: &[u8]) -> String {
     let plain = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
-    String::from_utf8_lossy(bytes).chars().map(plain).collect()
+    let text: String = String::from_utf8_lossy(bytes).chars().map(plain).collect();
+    clean(&text).into_owned()
 }
 
 /// stdout or stderr of a guest.

@@ -8,12 +8,20 @@
 
 mod bindings;
 mod clock;
+mod cpu;
+mod egress;
 mod engine;
+mod files;
 mod guest;
 mod limiter;
+mod link;
 mod log;
+mod random;
+mod record;
+mod sockets;
 mod state;
+mod verdict;
 
 pub use engine::{EngineError, INSTANCES_MAX, Sandbox};
 pub use guest::{AdmitError, Guest, ToolDefinition};
-pub use state::CallContext;
+pub use state::{CallContext, Policy};

@@ -1,21 +1,49 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::host::tool::context::{self, CallContext as WitContext};
 use super::bindings::host::tool::log::{self, Level};
 use super::bindings::host::tool::types;
+use super::egress::Egress;
 use super::limiter::MemoryGauge;
 use super::log::CallLog;
+use super::random::CallRandom;
+use super::record::CallRecord;
+use crate::grants::{Grants, Masker, Secrets, ToolLimits};
 use crate::message::{Digest, Hasher};
+
+/// What the calls of one tool may do, and how much.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// The NAME of `[tools.NAME]`, for those who read about a denial.
+    pub tool: String,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What bounds each call.
+    pub limits: ToolLimits,
+    /// The agent's secrets; the grants say which of them the tool may send, and where.
+    pub secrets: Arc<Secrets>,
+    /// Masks all of the agent's secrets.
+    pub masker: Masker,
+}
 
 /// What the host keeps for one instance.
 pub(super) struct State {
     pub(super) wasi: WasiCtx,
+    pub(super) http: WasiHttpCtx,
     pub(super) table: ResourceTable,
+    pub(super) policy: Arc<Policy>,
     pub(super) memory: MemoryGauge,
+    pub(super) random: CallRandom,
+    pub(super) egress: Egress,
+    /// The files that are open, by their handles.
+    pub(super) open_files: HashSet<u32>,
+    pub(super) record: CallRecord,
     pub(super) log: CallLog,
     /// None while the component lists its tools.
     pub(super) call: Option<CallContext>,
@@ -25,6 +53,12 @@ pub(super) struct State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::journal::{
     Claim, Cursor, Durability, Entry, Event, Finished, JournalError, JournalStore, OrderError, Started,
 };
-use crate::message::{Digest, Ending, Hasher, Manifest, Request, RunId, Slot, Usage};
+use crate::message::{Digest, Ending, Hasher, Manifest, Request, RunId, Slot, Trace, Usage};
 
 /// A run being carried out, resumed or replayed.
 pub struct Session {
@@ -224,11 +224,11 @@ impl Session {
         let Attempt { number, .. } = attempt;
         (self.watch)(&Notice::Started { slot: &attempt.slot, attempt: number, request });
         let clock = Instant::now();
-        let Done { value, usage, log } = carry_out(&attempt).await?;
+        let Done { value, usage, trace } = carry_out(&attempt).await?;
         let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let usage = Usage { wall_us, ..usage };
         let finished =
-            Finished { attempt: number, at_ms: now_ms(), outcome: value.into_outcome(), usage, log };
+            Finished { attempt: number, at_ms: now_ms(), outcome: value.into_outcome(), usage, trace };
         let slot = attempt.slot;
         let finished = self.record_end(store, &slot, finished).await?;
         (self.watch)(&Notice::Finished { slot: &slot, request, finished: &finished, substituted: false });
@@ -261,7 +261,7 @@ impl Session {
                     at_ms: now_ms(),
                     outcome,
                     usage: Usage::default(),
-                    log: Vec::new(),
+                    trace: Trace::default(),
                 };
                 self.record_end(store, &Slot::RUN, finished).await?;
                 Ok(ending)

@@ -1,4 +1,4 @@
-use crate::message::{Ending, LogLine, Outcome, Reply, ToolOutcome, Usage};
+use crate::message::{Ending, Outcome, Reply, ToolOutcome, Trace, Usage};
 
 /// What carrying out an effect gave.
 #[derive(Debug)]
@@ -7,13 +7,13 @@ pub struct Done<T> {
     pub value: T,
     /// What it consumed; the session fills in the wall time.
     pub usage: Usage,
-    /// What was written for the person meanwhile.
-    pub log: Vec<LogLine>,
+    /// What was noted for the person meanwhile.
+    pub trace: Trace,
 }
 
 impl<T> From<T> for Done<T> {
     fn from(value: T) -> Self {
-        Self { value, usage: Usage::default(), log: Vec::new() }
+        Self { value, usage: Usage::default(), trace: Trace::default() }
     }
 }
 

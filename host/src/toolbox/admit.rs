@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use globset::{Glob, GlobMatcher};
+use serde_json::Value;
 
 use super::ToolboxReason;
 use crate::config::ToolConfig;
 use crate::dispatch::check_schema;
-use crate::message::{Digest, Json, ToolEntry, ToolSpec};
+use crate::message::{Digest, Json, ToolEntry, ToolSpec, clean};
 use crate::sandbox::ToolDefinition;
 
 /// The bounds that `wit/tool.wit` sets for what a component tells of itself.
@@ -30,7 +31,8 @@ pub(super) fn entries(
     }
     let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
     let include = patterns(tool, &names)?;
-    let grants = Digest::of_json(&tool.limits);
+    let shown_bytes_max = tool.limits.shown_bytes_max;
+    let grants = Digest::of_json(&(&tool.grants, &tool.limits));
     let mut entries: Vec<ToolEntry> = Vec::new();
     for definition in listed {
         check_name(&definition.name, &tool.prefix).map_err(refuse)?;
@@ -42,7 +44,14 @@ pub(super) fn entries(
         }
         let export = definition.name.clone();
         let spec = spec(definition, &tool.prefix).map_err(refuse)?;
-        entries.push(ToolEntry { spec, source: tool.name.clone(), export, component, grants });
+        entries.push(ToolEntry {
+            spec,
+            source: tool.name.clone(),
+            export,
+            component,
+            grants,
+            shown_bytes_max,
+        });
     }
     Ok(entries)
 }
@@ -88,6 +97,7 @@ fn spec(definition: ToolDefinition, prefix: &str) -> Result<ToolSpec, String> {
         return Err(format!("the input-schema of `{name}` is not of type `object`"));
     }
     let output_schema = output_schema.map(|text| schema(&name, "output-schema", text)).transpose()?;
+    let description = clean(&description).into_owned();
     Ok(ToolSpec { name: format!("{prefix}{name}"), description, input_schema, output_schema })
 }
 
@@ -100,5 +110,23 @@ fn schema(tool: &str, which: &str, text: String) -> Result<Json, String> {
     }
     let json = Json::parse(text).map_err(|error| format!("the {which} of `{tool}` is not JSON: {error}"))?;
     check_schema(&json).map_err(|error| format!("the {which} of `{tool}` is {error}"))?;
-    Ok(json)
+    Ok(without_hidden(json))
+}
+
+/// A schema whose texts, which the model reads like a description, have no hidden characters.
+fn without_hidden(schema: Json) -> Json {
+    let value = schema.to_value();
+    let cleaned = cleaned(value.clone());
+    if cleaned == value { schema } else { Json::canonical(&cleaned) }
+}
+
+fn cleaned(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(cleaned).collect(),
+        Value::Object(entries) => {
+            entries.into_iter().map(|(key, value)| (clean(&key).into_owned(), cleaned(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
 }

@@ -14,13 +14,15 @@ pub use cache::{CacheError, ComponentCache};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::ToolRunner;
+use crate::grants::{Effects, SecretError, Secrets};
 use crate::message::{Digest, ErrorKind, Json, ToolEntry, ToolOutcome};
-use crate::sandbox::{AdmitError, CallContext, Guest, Sandbox};
+use crate::sandbox::{AdmitError, CallContext, Guest, Policy, Sandbox};
 use crate::session::{Attempt, Done, Reach};
 
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
@@ -33,14 +35,20 @@ pub struct Toolbox {
     seed: u64,
 }
 
-/// Why a tool is not available.
+/// Why the tools of an agent are not available.
 #[derive(Debug, thiserror::Error)]
-#[error("[tools.{tool}]: {reason}")]
-pub struct ToolboxError {
-    /// The table in agent.toml.
-    pub tool: String,
-    /// What is wrong.
-    pub reason: ToolboxReason,
+pub enum ToolboxError {
+    /// Because of one tool.
+    #[error("[tools.{tool}]: {reason}")]
+    Tool {
+        /// The table in agent.toml.
+        tool: String,
+        /// What is wrong.
+        reason: Box<ToolboxReason>,
+    },
+    /// Because of a secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// What is wrong with a tool.
@@ -132,10 +140,11 @@ impl Toolbox {
         seed: u64,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
+        let secrets = Arc::new(Secrets::load(&config.secrets)?);
         let mut toolbox = Self { guests: HashMap::new(), entries: Vec::new(), seed };
         for tool in &config.tools {
-            let wrap = |reason| ToolboxError { tool: tool.name.clone(), reason };
-            let (guest, entries) = load_one(tool, sandbox, cache, say).await.map_err(wrap)?;
+            let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
+            let (guest, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
             for entry in entries {
                 if let Some(other) = toolbox.entries.iter().find(|other| other.spec.name == entry.spec.name) {
                     let reason = ToolboxReason::Duplicate {
@@ -163,6 +172,7 @@ async fn load_one(
     tool: &ToolConfig,
     sandbox: &Sandbox,
     cache: &ComponentCache,
+    secrets: &Arc<Secrets>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(Guest, Vec<ToolEntry>), ToolboxReason> {
     let path = locate(&tool.source, cache, say)?;
@@ -175,7 +185,14 @@ async fn load_one(
     }
     let component = cache.load(sandbox.engine(), &bytes, digest, say)?;
     let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
-    let guest = Guest::admit(sandbox, &component, tool.limits.clone()).map_err(admit)?;
+    let policy = Policy {
+        tool: tool.name.clone(),
+        grants: tool.grants.clone(),
+        limits: tool.limits.clone(),
+        secrets: Arc::clone(secrets),
+        masker: secrets.masker(),
+    };
+    let guest = Guest::admit(sandbox, &component, Arc::new(policy)).map_err(admit)?;
     let listed = guest.list_tools().await.map_err(admit)?;
     let entries = admit::entries(tool, digest, listed, &path)?;
     Ok((guest, entries))
@@ -232,15 +249,19 @@ impl ToolRunner for Toolbox {
                 idempotency_key: attempt.idempotency_key.to_string(),
                 attempt: attempt.number,
                 started_ms: attempt.at_ms,
-                deadline_ms: attempt.at_ms.saturating_add(guest.limits().timeout_ms),
+                deadline_ms: attempt.at_ms.saturating_add(guest.policy().limits.timeout_ms),
                 seed: CallContext::seed(self.seed, &attempt.idempotency_key),
             };
             guest.call(&tool.export, input, context).await
         })
     }
 
-    fn reach(&self, _tool: &ToolEntry) -> Reach {
-        // Nothing can be granted yet, so nothing a guest does can be noticed outside.
-        Reach::Pure
+    fn reach(&self, tool: &ToolEntry) -> Reach {
+        let effects = self.guests.get(&tool.source).map(|guest| guest.policy().grants.effects());
+        match effects {
+            // What is only looked at can be looked at again.
+            Some(Effects::Pure | Effects::Reading) => Reach::Pure,
+            Some(Effects::Writing) | None => Reach::Outside,
+        }
     }
 }

@@ -77,7 +77,7 @@ fn history(messages: &[Message]) -> Result<(Vec<WireMessage>, Echoes<'_>), Empty
             Message::Tool(result) => {
                 // Results come in call order, so the place tells the call even if its id does not.
                 let id = open.next().unwrap_or_else(|| CallId::from_wire(&*result.call_id));
-                WireMessage::tool_result(id, tool_name(&result.name)?, result.outcome.model_text())
+                WireMessage::tool_result(id, tool_name(&result.name)?, result.model_text())
             }
         });
     }

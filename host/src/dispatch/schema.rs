@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use jsonschema::Validator;
 
@@ -21,18 +22,37 @@ pub fn check_schema(schema: &Json) -> Result<Validator, SchemaError> {
     jsonschema::validator_for(&schema.to_value()).map_err(|error| SchemaError(error.to_string()))
 }
 
-/// Checks an input against its tool's schema, and says which rule failed where.
-pub(super) fn check(schema: &Result<Validator, SchemaError>, input: &Json) -> Result<(), String> {
-    let schema = schema.as_ref().map_err(|error| format!("the tool's own input schema is {error}"))?;
-    let value = input.to_value();
+/// A schema that is compiled when it is first needed: a replay never needs it.
+#[derive(Debug)]
+pub(super) struct Schema {
+    json: Json,
+    compiled: OnceLock<Result<Validator, SchemaError>>,
+}
+
+impl Schema {
+    pub(super) fn new(json: &Json) -> Self {
+        Self { json: json.clone(), compiled: OnceLock::new() }
+    }
+
+    /// Checks a value, the tool's `input` or `output`, and says which rule failed where.
+    pub(super) fn check(&self, what: &str, value: &Json) -> Result<(), String> {
+        let compiled = self.compiled.get_or_init(|| check_schema(&self.json));
+        let compiled =
+            compiled.as_ref().map_err(|error| format!("the tool's own {what} schema is {error}"))?;
+        check(compiled, what, value)
+    }
+}
+
+fn check(schema: &Validator, what: &str, json: &Json) -> Result<(), String> {
+    let value = json.to_value();
     if schema.is_valid(&value) {
         return Ok(());
     }
-    let mut message = "the input does not fit the tool's schema:".to_owned();
+    let mut message = format!("the {what} does not fit the tool's schema:");
     for violation in schema.iter_errors(&value).take(VIOLATIONS_MAX) {
         let text: String = violation.to_string().chars().take(VIOLATION_CHARS_MAX).collect();
         let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());
-        let at = if at.is_empty() { "the input" } else { at };
+        let at = if at.is_empty() { format!("the {what}") } else { at.to_owned() };
         // Writing to a string cannot fail.
         let _ = write!(message, "\n- at {at}: {text} (rule {rule})");
     }

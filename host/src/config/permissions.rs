@@ -1,0 +1,224 @@
+//! The `[tools.NAME.permissions]` and `[secrets.NAME]` tables: what is granted, and whether that makes sense.
+//!
+//! A grant that would never allow anything, or that would give away what another table keeps, is a mistake.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use toml::Spanned;
+
+use super::bounds::SECRET_NAME_CHARS_MAX;
+use super::error::{quote, suggest};
+use super::provider::can_be_variable;
+use super::raw;
+use super::validate::Check;
+use crate::grants::{
+    Access, AddressClass, DirGrant, Grants, HostPattern, NetworkGrant, RandomSource, SecretSource, Site,
+    classify,
+};
+
+/// The methods of HTTP. CONNECT and TRACE are for proxies.
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// What no tool may get at.
+pub(super) struct Kept<'a> {
+    /// The agent's secrets.
+    pub(super) secrets: &'a BTreeMap<String, SecretSource>,
+    /// The variable with the model's key.
+    pub(super) key: Option<&'a str>,
+}
+
+impl Check<'_> {
+    pub(super) fn secrets(
+        &mut self,
+        raw: BTreeMap<Spanned<String>, raw::Secret>,
+    ) -> BTreeMap<String, SecretSource> {
+        raw.into_iter()
+            .filter_map(|(name, secret)| {
+                let source = self.secret(&name, secret)?;
+                Some((name.into_inner(), source))
+            })
+            .collect()
+    }
+
+    fn secret(&mut self, name: &Spanned<String>, raw: raw::Secret) -> Option<SecretSource> {
+        if !can_be_variable(name.get_ref()) || name.get_ref().len() > SECRET_NAME_CHARS_MAX {
+            let message = format!("a secret cannot be named \"{}\"", quote(name.get_ref()));
+            let help =
+                format!("use 1 to {SECRET_NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _, no digit first");
+            self.problem(name.span(), message, help);
+        }
+        match (raw.env, raw.file) {
+            (Some(env), None) => {
+                if !can_be_variable(env.get_ref()) {
+                    // The message does not repeat the value: it may be the secret itself.
+                    let help = "write the variable's name, as in \"GITHUB_TOKEN\", not the secret";
+                    self.problem(env.span(), "env is not the name of an environment variable", help);
+                }
+                Some(SecretSource::Env(env.into_inner()))
+            }
+            (None, Some(file)) => Some(SecretSource::File(self.path("file", &file)?)),
+            (Some(_), Some(file)) => {
+                self.problem(file.span(), "both `env` and `file` are given", "keep one of them");
+                None
+            }
+            (None, None) => {
+                let help = "add `env = \"…\"`, the variable that holds it, or `file = \"…\"`";
+                self.problem(
+                    name.span(),
+                    format!("[secrets.{}] does not say where it is", name.get_ref()),
+                    help,
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn grants(&mut self, raw: raw::Permissions, kept: &Kept<'_>) -> Grants {
+        let raw::Permissions { dirs, env, network, random } = raw;
+        let mut granted: Vec<DirGrant> = Vec::new();
+        for dir in dirs {
+            let guest = dir.guest.clone();
+            let Some(dir) = self.dir(dir, kept) else { continue };
+            if granted.iter().any(|other| other.guest == dir.guest) {
+                let message = format!("two directories are called \"{}\"", quote(&dir.guest));
+                self.problem(guest.span(), message, "give one of them another `guest` name");
+            }
+            granted.push(dir);
+        }
+        Grants {
+            dirs: granted,
+            env: env.into_iter().map(|name| self.variable(name, kept)).collect(),
+            network: network.into_iter().filter_map(|site| self.network(site, kept)).collect(),
+            random: match random {
+                None | Some(raw::Random::Seeded) => RandomSource::Seeded,
+                Some(raw::Random::Os) => RandomSource::Os,
+            },
+        }
+    }
+
+    fn dir(&mut self, raw: raw::Dir, kept: &Kept<'_>) -> Option<DirGrant> {
+        let raw::Dir { host, guest, access } = raw;
+        let path = self.path("host", &host)?;
+        let written = host.get_ref().to_string_lossy().into_owned();
+        match path.canonicalize() {
+            Ok(real) if !real.is_dir() => {
+                let message = format!("\"{}\" is not a directory", quote(&written));
+                self.problem(host.span(), message, "grant the directory that it is in");
+            }
+            Ok(real) => self.holds_no_secret(&host, &real, kept),
+            Err(error) => {
+                let message = format!("the directory \"{}\" cannot be granted: {error}", quote(&written));
+                self.problem(host.span(), message, format!("it is looked for at {}", path.display()));
+            }
+        }
+        let name = guest.get_ref();
+        let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
+        let absolute = name.starts_with('/') && Path::new(name).components().all(plain);
+        if !absolute || name.contains(char::is_control) || name.split('/').any(|part| part == ".") {
+            let message = format!("guest = \"{}\" is not an absolute path without `.` and `..`", quote(name));
+            self.problem(guest.span(), message, "write what the tool shall call it, as in \"/data\"");
+        }
+        let access = match access {
+            raw::Access::Ro => Access::Ro,
+            raw::Access::Rw => Access::Rw,
+        };
+        Some(DirGrant { written, path, guest: guest.into_inner(), access })
+    }
+
+    fn holds_no_secret(&mut self, host: &Spanned<std::path::PathBuf>, real: &Path, kept: &Kept<'_>) {
+        for (name, source) in kept.secrets {
+            let SecretSource::File(file) = source else { continue };
+            if file.canonicalize().is_ok_and(|file| file.starts_with(real)) {
+                let message = format!("the file of [secrets.{name}] is in this directory");
+                let help = "a tool would read the secret itself; keep the file elsewhere, or grant another directory";
+                self.problem(host.span(), message, help);
+            }
+        }
+    }
+
+    fn variable(&mut self, name: Spanned<String>, kept: &Kept<'_>) -> String {
+        let text = name.get_ref();
+        let secret = kept.secrets.iter().find(|(secret, source)| {
+            *secret == text || matches!(source, SecretSource::Env(variable) if variable == text)
+        });
+        if !can_be_variable(text) {
+            let help = "write the variable's name, as in \"LANG\"";
+            self.problem(
+                name.span(),
+                "env has an entry that is not the name of an environment variable",
+                help,
+            );
+        } else if kept.key == Some(text) {
+            let message = format!("{text} is the key of the model");
+            self.problem(name.span(), message, "no tool may see it; take it out of the list");
+        } else if let Some((secret, _)) = secret {
+            let message = format!("{text} is what [secrets.{secret}] keeps");
+            let help =
+                "no tool may see it; grant it to a host with `secrets = [\"…\"]` in [[…permissions.network]]";
+            self.problem(name.span(), message, help);
+        }
+        name.into_inner()
+    }
+
+    fn network(&mut self, raw: raw::Network, kept: &Kept<'_>) -> Option<NetworkGrant> {
+        let raw::Network { host, methods, secrets, allow_private } = raw;
+        if methods.get_ref().is_empty() {
+            self.problem(
+                methods.span(),
+                "methods is empty, so nothing is granted",
+                "add one, as in [\"GET\"]",
+            );
+        }
+        for method in methods.get_ref() {
+            if !METHODS.contains(&method.get_ref().as_str()) {
+                let message = format!("\"{}\" is not a method that can be granted", quote(method.get_ref()));
+                self.problem(method.span(), message, suggest(&method.get_ref().to_uppercase(), METHODS));
+            }
+        }
+        for secret in secrets.iter().filter(|secret| !kept.secrets.contains_key(secret.get_ref())) {
+            let known: Vec<&str> = kept.secrets.keys().map(String::as_str).collect();
+            let message = format!("there is no [secrets.{}]", quote(secret.get_ref()));
+            let help = if known.is_empty() {
+                "add the table, with `env = \"…\"` or `file = \"…\"`".to_owned()
+            } else {
+                suggest(secret.get_ref(), &known)
+            };
+            self.problem(secret.span(), message, help);
+        }
+        let site: Site = match host.get_ref().parse() {
+            Ok(site) => site,
+            Err(error) => {
+                let help = "write a scheme and a host, as in \"https://api.github.com\" or \"https://*.example.com/v1\"";
+                self.problem(host.span(), format!("host = \"{}\" {error}", quote(host.get_ref())), help);
+                return None;
+            }
+        };
+        if let Some(kind) = private(&site).filter(|_| !allow_private) {
+            let message =
+                format!("{} is a {kind} address, which is never reached without `allow_private`", site.host);
+            self.problem(host.span(), message, "add `allow_private = true` if that is meant");
+        }
+        let names = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
+        Some(NetworkGrant {
+            site,
+            methods: names(methods.into_inner()),
+            secrets: names(secrets),
+            allow_private,
+        })
+    }
+}
+
+/// The kind of special address that a site's name stands for, as far as that shows without asking.
+fn private(site: &Site) -> Option<&'static str> {
+    match &site.host {
+        HostPattern::Address(address) => match classify(*address) {
+            AddressClass::Public => None,
+            AddressClass::Special(kind) => Some(kind),
+        },
+        // RFC 6761: names that always mean this machine.
+        HostPattern::Name(name) | HostPattern::Below(name) => {
+            (name == "localhost" || name.ends_with(".localhost")).then_some("loopback")
+        }
+    }
+}

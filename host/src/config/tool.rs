@@ -1,0 +1,116 @@
+//! The `[tools.NAME]` table: which component, which of its tools, within which limits.
+
+use globset::Glob;
+use toml::Spanned;
+
+use super::bounds::{
+    HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT, RECORDED_BYTES_LIMIT,
+    TIMEOUT_LIMIT,
+};
+use super::error::quote;
+use super::permissions::Kept;
+use super::validate::Check;
+use super::{ToolConfig, ToolLimits, raw};
+use crate::message::Digest;
+
+impl Check<'_> {
+    pub(super) fn tool(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> ToolConfig {
+        let raw::Tool { source, sha256, include, prefix, permissions, limits } = raw;
+        if name.get_ref().is_empty() || !plain(name.get_ref()) {
+            let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
+            self.problem(
+                name.span(),
+                message,
+                format!("use 1 to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
+            );
+        }
+        if let Some(prefix) = prefix.as_ref().filter(|prefix| !plain(prefix.get_ref())) {
+            let message = format!("a prefix cannot be \"{}\"", quote(prefix.get_ref()));
+            self.problem(
+                prefix.span(),
+                message,
+                format!("use up to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
+            );
+        }
+        let sha256 = sha256.and_then(|raw| self.digest(&raw));
+        for pattern in &include {
+            if let Err(error) = Glob::new(pattern.get_ref()) {
+                let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
+                self.problem(pattern.span(), message, "write a tool's name, with `*` for any part of it");
+            }
+        }
+        ToolConfig {
+            name: name.get_ref().clone(),
+            source: self.path("source", &source).unwrap_or_default(),
+            sha256,
+            include: include.into_iter().map(Spanned::into_inner).collect(),
+            prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
+            grants: self.grants(permissions, kept),
+            limits: self.tool_limits(&limits),
+        }
+    }
+
+    fn digest(&mut self, raw: &Spanned<String>) -> Option<Digest> {
+        let digest = raw.get_ref().parse().ok();
+        if digest.is_none() {
+            let message = format!("sha256 = \"{}\" is not a SHA-256 digest", quote(raw.get_ref()));
+            self.problem(raw.span(), message, "write 64 hexadecimal digits; `host check` prints them");
+        }
+        digest
+    }
+
+    fn tool_limits(&mut self, raw: &raw::ToolLimits) -> ToolLimits {
+        let raw::ToolLimits {
+            timeout,
+            cpu,
+            memory,
+            fuel,
+            output,
+            shown,
+            log,
+            http_body,
+            http_requests,
+            open_files,
+            random_bytes,
+        } = raw;
+        let default = ToolLimits::default();
+        let mut time = |key, raw: &Option<Spanned<String>>, example, default| {
+            raw.as_ref().map_or(default, |raw| self.duration_ms(key, raw, example, TIMEOUT_LIMIT))
+        };
+        let timeout_ms = time("timeout", timeout, "30s", default.timeout_ms);
+        let cpu_ms = time("cpu", cpu, "10s", default.cpu_ms);
+        let mut size = |key, raw: &Option<Spanned<String>>, example, max, default| {
+            raw.as_ref().map_or(default, |raw| self.bytes(key, raw, example, max))
+        };
+        ToolLimits {
+            timeout_ms,
+            cpu_ms,
+            memory_bytes_max: size("memory", memory, "64MiB", MEMORY_BYTES_LIMIT, default.memory_bytes_max),
+            fuel: fuel.or(default.fuel),
+            output_bytes_max: size("output", output, "1MiB", RECORDED_BYTES_LIMIT, default.output_bytes_max),
+            shown_bytes_max: size("shown", shown, "64KiB", RECORDED_BYTES_LIMIT, default.shown_bytes_max),
+            log_bytes_max: size("log", log, "64KiB", RECORDED_BYTES_LIMIT, default.log_bytes_max),
+            http_body_bytes_max: size(
+                "http_body",
+                http_body,
+                "10MiB",
+                HTTP_BODY_BYTES_LIMIT,
+                default.http_body_bytes_max,
+            ),
+            http_requests_max: http_requests.unwrap_or(default.http_requests_max),
+            open_files_max: open_files.unwrap_or(default.open_files_max),
+            random_bytes_max: size(
+                "random_bytes",
+                random_bytes,
+                "1MiB",
+                RANDOM_BYTES_LIMIT,
+                default.random_bytes_max,
+            ),
+        }
+    }
+}
+
+/// Whether a text can be part of a tool's name.
+fn plain(text: &str) -> bool {
+    text.len() <= NAME_CHARS_MAX && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}

@@ -1,0 +1,121 @@
+//! What a tool may reach and how much of it: plain data and the pure rules over it.
+//!
+//! Owns the meaning of `[tools.NAME.permissions]`, `[tools.NAME.limits]` and `[secrets.NAME]`: which request
+//! fits which grant, which addresses are public, where a secret's placeholder is swapped and its value masked.
+//! Does not do anything: [`crate::sandbox`] enforces it, [`crate::config`] reads it. Invariant: what is not
+//! granted is denied, and a grant cannot be widened by anything a guest or a model says.
+
+mod address;
+mod limits;
+mod mask;
+mod network;
+mod secret;
+mod site;
+mod words;
+
+pub use address::{AddressClass, classify};
+pub use limits::{Limit, ToolLimits};
+pub use mask::{MaskStream, Masker};
+pub use network::{Allowed, NetworkGrant, Origin, Refusal, Wanted, allow};
+pub use secret::{Placeholders, Secret, SecretError, SecretSource, Secrets, Within};
+pub use site::{HostPattern, Scheme, Site, SiteError};
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// What a tool may reach beyond its input. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Grants {
+    /// Directories, by the name the guest knows them by.
+    pub dirs: Vec<DirGrant>,
+    /// Environment variables of the host that the guest sees.
+    pub env: Vec<String>,
+    /// Where requests may go.
+    pub network: Vec<NetworkGrant>,
+    /// Where random numbers come from.
+    pub random: RandomSource,
+}
+
+/// A directory of the host that a guest sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DirGrant {
+    /// As agent.toml has it; this, and not where the agent lies, is what a run is compared by.
+    #[serde(rename = "host")]
+    pub written: String,
+    /// The directory, absolute.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// What the guest calls it, absolute.
+    pub guest: String,
+    /// What may be done in it.
+    pub access: Access,
+}
+
+/// What may be done in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Reading, listing.
+    Ro,
+    /// Everything, down to deleting what is in it.
+    Rw,
+}
+
+impl Access {
+    /// As agent.toml has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+        }
+    }
+}
+
+/// Where a guest's random numbers come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RandomSource {
+    /// From the run's recorded seed and the call's slot: the same again when the call is carried out again.
+    #[default]
+    Seeded,
+    /// From the operating system.
+    Os,
+}
+
+/// What a call with these grants can do to the world outside of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    /// Nothing: it computes from its input.
+    Pure,
+    /// It sees what is outside, and changes nothing.
+    Reading,
+    /// It may change something.
+    Writing,
+}
+
+impl Grants {
+    /// What a call with these grants can do to the world outside of it.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        // Any request is noticed where it goes, whatever its method.
+        if !self.network.is_empty() || self.dirs.iter().any(|dir| dir.access == Access::Rw) {
+            Effects::Writing
+        } else if self.dirs.is_empty() {
+            Effects::Pure
+        } else {
+            Effects::Reading
+        }
+    }
+
+    /// The names of the secrets that some grant lets the tool use, each once.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.network.iter().flat_map(|grant| &grant.secrets).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

@@ -1,0 +1,57 @@
+use std::borrow::Cow;
+
+/// Text from a tool or a model as it may be shown to a terminal or told to a model: without control
+/// characters other than line breaks and tabs, and without the invisible ones that reorder or hide text.
+#[must_use]
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains(is_hidden) { Cow::Owned(text.replace(is_hidden, "")) } else { Cow::Borrowed(text) }
+}
+
+/// Whether a character shows nothing itself and changes how other text is shown or read.
+fn is_hidden(c: char) -> bool {
+    // Marks, embeddings, overrides and isolates that change the direction of text (Unicode TR9).
+    let reorders =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
+    // Zero-width space, word joiner and their like, byte order mark, annotations; and tag characters, which
+    // spell ASCII that nobody sees and a model reads.
+    let invisible = matches!(
+        c,
+        '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    reorders || invisible || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// The beginning and the end of a text that is longer than `bytes_max`, and between them how much is missing.
+#[must_use]
+pub fn shorten(text: &str, bytes_max: u64) -> Cow<'_, str> {
+    let max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    // A result says most where it begins; what went wrong stands at the end.
+    let head = text.floor_char_boundary(max / 3 * 2);
+    let tail = text.ceil_char_boundary(text.len() - max / 3).max(head);
+    let (start, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    Cow::Owned(format!("{start}\n[… {} bytes left out …]\n{end}", tail - head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_or_reorders_is_left_out() {
+        let text = "a\u{1b}[31mb\u{202e}c\u{2066}d\u{e0041}e\u{9b}f\r\ng\th";
+        assert_eq!(clean(text), "a[31mbcdef\ng\th");
+        assert!(matches!(clean("ü € 👩\u{200d}🚀"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        let text: String = ('a'..='z').collect();
+        assert_eq!(shorten(&text, 26), text);
+        assert_eq!(shorten(&text, 9), "abcdef\n[… 17 bytes left out …]\nxyz");
+        assert!(shorten("ääääääää", 5).starts_with('ä'));
+        assert!(shorten("ä", 0).contains("2 bytes left out"));
+    }
+}

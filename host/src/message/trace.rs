@@ -1,0 +1,96 @@
+use serde::{Deserialize, Serialize};
+
+/// What one attempt of a call consumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Wall-clock time from the start of the attempt to its end, in microseconds.
+    pub wall_us: u64,
+    /// Time on a processor, in microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cpu_us: u64,
+    /// The most memory (linear memories and tables together) the guest held, in bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memory_bytes: u64,
+    /// Instructions run, roughly, where they were counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fuel: u64,
+    /// Bytes that went into the guest: its input and the bodies of responses.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub in_bytes: u64,
+    /// Bytes that came out of the guest: its output and the bodies of requests.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub out_bytes: u64,
+}
+
+/// What was noted during one attempt, for the person: the model never sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trace {
+    /// What the guest wrote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+    /// The requests it made, or wanted to make.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRecord>,
+    /// What it wanted and was not granted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Denial>,
+}
+
+impl Trace {
+    /// Whether nothing was noted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { log, http, denials } = self;
+        log.is_empty() && http.is_empty() && denials.is_empty()
+    }
+}
+
+/// One line a guest wrote for the person: through the log import, or to stdout or stderr.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace`, `debug`, `info`, `warn`, `error`, `stdout` or `stderr`; `host` for a remark of the host's.
+    pub from: String,
+    /// The line, without control characters.
+    pub text: String,
+}
+
+/// One request of a guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRecord {
+    /// The method.
+    pub method: String,
+    /// The URL as the guest has it: with placeholders, without secrets.
+    pub url: String,
+    /// The address that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The status, if there was a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why there was none, or why its body broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Bytes of the request's body.
+    pub sent_bytes: u64,
+    /// Bytes of the response's body that arrived.
+    pub received_bytes: u64,
+    /// From the request to the end of the body, or to when the guest let go of it, in milliseconds.
+    pub ms: u64,
+}
+
+/// Something a guest wanted and was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// What, and why not.
+    pub what: String,
+    /// The lines of agent.toml that would grant it; empty if nothing can.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub grant: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}

@@ -1,0 +1,55 @@
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// The time one call has spent on a processor: that of the thread, while it worked on the call. Waiting for
+/// the network, for a file or for a turn costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CpuMeter(Arc<Clock>);
+
+#[derive(Debug, Default)]
+struct Clock {
+    /// Nanoseconds of the stretches that ended.
+    spent_ns: AtomicU64,
+    /// The thread's clock when the present stretch began.
+    since_ns: AtomicU64,
+}
+
+impl CpuMeter {
+    /// Nanoseconds until now. To be asked by the thread that works on the call.
+    pub(super) fn running_ns(&self) -> u64 {
+        let stretch = thread_ns().saturating_sub(self.0.since_ns.load(Ordering::Relaxed));
+        self.spent_ns().saturating_add(stretch)
+    }
+
+    /// Nanoseconds, when the call has ended.
+    pub(super) fn spent_ns(&self) -> u64 {
+        self.0.spent_ns.load(Ordering::Relaxed)
+    }
+
+    /// Carries a future out and counts the time it takes.
+    pub(super) async fn count<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| self.poll(future.as_mut(), context)).await
+    }
+
+    fn poll<F: Future>(&self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let start = thread_ns();
+        self.0.since_ns.store(start, Ordering::Relaxed);
+        let polled = future.poll(context);
+        self.0.spent_ns.fetch_add(thread_ns().saturating_sub(start), Ordering::Relaxed);
+        polled
+    }
+}
+
+fn thread_ns() -> u64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither is ever negative.
+    u64::try_from(tv_sec)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::try_from(tv_nsec).unwrap_or(0))
+}

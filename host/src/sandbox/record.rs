@@ -1,0 +1,117 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::grants::{Limit, Masker};
+use crate::message::{Denial, HttpRecord};
+
+/// Denials of one call that are kept; a tool that asks in a loop says nothing new.
+const DENIALS_MAX: usize = 16;
+
+/// A longer URL is cut in its record.
+const URL_BYTES_MAX: usize = 2 * 1024;
+
+/// What the host notes of one call while it runs: requests, denials, the first limit that was hit, and how
+/// much data passed. Shared between the instance and the tasks that work for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CallRecord(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    exceeded: Option<Limit>,
+    http: Vec<HttpRecord>,
+    denials: Vec<Denial>,
+    denials_left_out: u64,
+}
+
+/// A limit that a call ran into, as the error that stops it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the call ran into limits.{}", .0.key())]
+pub(super) struct LimitHit(pub(super) Limit);
+
+impl CallRecord {
+    /// Notes that the call ran into a limit. The first one is what the call is told of, if it fails.
+    pub(super) fn exceed(&self, limit: Limit) -> LimitHit {
+        let first = *self.notes().exceeded.get_or_insert(limit);
+        LimitHit(first)
+    }
+
+    pub(super) fn exceeded(&self) -> Option<Limit> {
+        self.notes().exceeded
+    }
+
+    /// Notes what was wanted and not granted; the same thing once.
+    pub(super) fn deny(&self, denial: Denial) {
+        let mut notes = self.notes();
+        if notes.denials.contains(&denial) {
+            return;
+        }
+        if notes.denials.len() < DENIALS_MAX {
+            notes.denials.push(denial);
+        } else {
+            notes.denials_left_out += 1;
+        }
+    }
+
+    /// Notes a request that begins; none if it would be one more than `requests_max`.
+    pub(super) fn request(&self, method: &str, url: &str, requests_max: u32) -> Option<RequestRecord> {
+        let mut notes = self.notes();
+        if notes.http.len() >= requests_max as usize {
+            return None;
+        }
+        let url = url.get(..url.floor_char_boundary(URL_BYTES_MAX)).unwrap_or_default().to_owned();
+        notes.http.push(HttpRecord { method: method.to_owned(), url, ..HttpRecord::default() });
+        let index = notes.http.len() - 1;
+        drop(notes);
+        Some(RequestRecord { call: self.clone(), index, since: Instant::now() })
+    }
+
+    /// What was noted, without any secret in it.
+    pub(super) fn finish(&self, masker: &Masker) -> (Vec<HttpRecord>, Vec<Denial>) {
+        let mut notes = self.notes();
+        let (mut http, mut denials) = (std::mem::take(&mut notes.http), std::mem::take(&mut notes.denials));
+        if notes.denials_left_out > 0 {
+            let what = format!("{} more that are left out here", notes.denials_left_out);
+            denials.push(Denial { what, grant: String::new() });
+        }
+        if !masker.is_idle() {
+            for record in &mut http {
+                record.url = masker.text(&record.url).into_owned();
+                record.method = masker.text(&record.method).into_owned();
+            }
+            for denial in &mut denials {
+                denial.what = masker.text(&denial.what).into_owned();
+                denial.grant = masker.text(&denial.grant).into_owned();
+            }
+        }
+        (http, denials)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Every change leaves the notes whole, so a panic elsewhere leaves nothing to distrust.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The record of one request, kept up to date until it is dropped.
+#[derive(Debug)]
+pub(super) struct RequestRecord {
+    call: CallRecord,
+    index: usize,
+    since: Instant,
+}
+
+impl RequestRecord {
+    /// Changes the record; nothing happens when the call has ended meanwhile.
+    pub(super) fn update(&self, change: impl FnOnce(&mut HttpRecord)) {
+        if let Some(record) = self.call.notes().http.get_mut(self.index) {
+            change(record);
+        }
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.update(|record| record.ms = ms);
+    }
+}

@@ -1,0 +1,116 @@
+//! From how an instance ended to the outcome that the model reads: each limit has its own.
+
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Store, Trap};
+
+use super::bindings::exports::host::tool::tools::ToolError as WitError;
+use super::guest::HANDLES_MAX;
+use super::limiter::Refused;
+use super::link::UnknownImport;
+use super::record::LimitHit;
+use super::state::State;
+use crate::grants::{Limit, ToolLimits};
+use crate::message::{ErrorKind, Json, LogLine, ToolOutcome};
+
+/// A guest's error message is cut to this, as `wit/tool.wit` says.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// The outcome of a call that ran into a limit.
+pub(super) fn limited(limit: Limit, limits: &ToolLimits) -> ToolOutcome {
+    let kind = match limit {
+        Limit::Timeout => ErrorKind::Timeout,
+        Limit::Cpu => ErrorKind::Cpu,
+        Limit::Memory => ErrorKind::Memory,
+        Limit::Fuel => ErrorKind::Fuel,
+        Limit::Output => ErrorKind::OutputSize,
+        Limit::HttpBody => ErrorKind::HttpBody,
+        Limit::HttpRequests => ErrorKind::HttpRequests,
+        Limit::OpenFiles => ErrorKind::OpenFiles,
+        Limit::Random => ErrorKind::RandomBytes,
+    };
+    ToolOutcome::error(kind, limit.message(limits))
+}
+
+/// An output within its limit that is JSON.
+pub(super) fn output(output: String, limits: &ToolLimits) -> ToolOutcome {
+    if output.len() as u64 > limits.output_bytes_max {
+        return limited(Limit::Output, limits);
+    }
+    match Json::parse(output) {
+        Ok(json) => ToolOutcome::Output(json),
+        Err(error) => {
+            ToolOutcome::error(ErrorKind::InvalidOutput, format!("the output is not JSON: {error}"))
+        }
+    }
+}
+
+/// What a guest itself says of its failure.
+pub(super) fn said(error: WitError) -> ToolOutcome {
+    let (kind, message) = match error {
+        WitError::InvalidInput(message) => (ErrorKind::InvalidInput, message),
+        WitError::Transient(message) => (ErrorKind::Transient, message),
+        WitError::Failed(message) => (ErrorKind::Failed, message),
+    };
+    ToolOutcome::error(kind, cut(message))
+}
+
+/// What a guest that broke off came to.
+pub(super) fn broke_off(store: &Store<State>, log: &[LogLine], error: &wasmtime::Error) -> ToolOutcome {
+    let state = store.data();
+    let limits = &state.policy.limits;
+    if let Some(LimitHit(limit)) = error.downcast_ref().copied() {
+        return limited(limit, limits);
+    }
+    if state.memory.refused() == Refused::Yes {
+        return limited(Limit::Memory, limits);
+    }
+    if let Some(UnknownImport(import)) = error.downcast_ref() {
+        let message = format!(
+            "the tool called `{import}`, which this host does not have; nothing in agent.toml can grant it"
+        );
+        return ToolOutcome::error(ErrorKind::Denied, message);
+    }
+    let cause = error.root_cause().to_string();
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return limited(Limit::Fuel, limits),
+        Some(Trap::StackOverflow) => {
+            let message =
+                "the tool's calls were nested deeper than its stack of 512 KiB holds; the call was stopped";
+            return ToolOutcome::error(ErrorKind::Stack, message);
+        }
+        Some(_) | None => {}
+    }
+    let table_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    // wasmtime says these two in words only; the attacks test them.
+    if table_full || cause.contains("handle limit exceeded") {
+        let message = format!("the call held more than {HANDLES_MAX} handles at once; the call was stopped");
+        return ToolOutcome::error(ErrorKind::Handles, message);
+    }
+    if cause.contains("fuel allocated for hostcalls has been exhausted") {
+        let message = format!(
+            "the tool passed more data at once than limits.output ({} bytes) and what goes along with it; the call was stopped",
+            limits.output_bytes_max
+        );
+        return ToolOutcome::error(ErrorKind::HostCall, message);
+    }
+    let message = match last_words(log) {
+        Some(words) => format!("the tool broke off: {cause}; the last it wrote was: {words}"),
+        None => format!("the tool broke off: {cause}"),
+    };
+    ToolOutcome::error(ErrorKind::Trap, cut(message))
+}
+
+/// A Rust guest that panics says why on stderr before it traps.
+fn last_words(log: &[LogLine]) -> Option<String> {
+    let words: Vec<&str> =
+        log.iter().filter(|line| line.from == "stderr").map(|line| line.text.as_str()).collect();
+    (!words.is_empty()).then(|| words[words.len().saturating_sub(3)..].join(" "))
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push_str(" [cut]");
+    }
+    message
+}
