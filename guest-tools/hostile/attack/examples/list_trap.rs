@@ -1,0 +1,3 @@
+//! Breaks off while it is asked for its tools.
+
+attack::attack!(list: panic!("on purpose"), call: |_: &str| Ok(String::new()));

@@ -1,0 +1,5 @@
+//! Never comes to an end.
+
+attack::attack!(|_| loop {
+    std::hint::black_box(());
+});

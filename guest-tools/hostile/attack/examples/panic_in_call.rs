@@ -1,0 +1,3 @@
+//! Breaks off.
+
+attack::attack!(|_| panic!("on purpose"));
