@@ -10,9 +10,9 @@ use host::dispatch::ToolRunner as _;
 use host::message::{Digest, Json, Slot, ToolOutcome};
 use host::sandbox::Sandbox;
 use host::session::Attempt;
-use host::toolbox::{ComponentCache, Toolbox};
+use host::toolbox::Toolbox;
 
-use crate::support::{Agent, cache, tool_error, tool_output};
+use crate::support::{Agent, component_cache, tool_error, tool_output};
 
 /// One turn with a hostile call and a neighbour, with these limits for both.
 fn beside_a_neighbour(call: &str, limits: &str) -> Vec<Value> {
@@ -125,7 +125,7 @@ fn hostile(limits: &str) -> (Sandbox, Arc<Toolbox>) {
     let agent = Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}"));
     let config = Config::load(&agent.toml()).unwrap();
     let sandbox = Sandbox::new().unwrap();
-    let cache = ComponentCache::open(&cache()).unwrap();
+    let cache = component_cache();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 7, &|_| {})).unwrap();
     (sandbox, Arc::new(toolbox))

@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use host::toolbox::{Compiler, ComponentCache};
+
 /// The repository, where the guest crates and examples are.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -14,6 +16,11 @@ pub fn root() -> PathBuf {
 /// Compiled components are shared between tests, so that each guest is compiled once.
 pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+/// The same, for tests that load tools in this process.
+pub fn component_cache() -> ComponentCache {
+    ComponentCache::open(&cache(), Compiler::new(Path::new(env!("CARGO_BIN_EXE_host")))).unwrap()
 }
 
 /// A directory with an agent.toml, a script, and runs.

@@ -8,7 +8,7 @@ use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use host::sandbox::Sandbox;
+use host::sandbox::{Metering, Sandbox};
 
 mod bindings {
     wasmtime::component::bindgen!({ path: "../wit", world: "tool", exports: { default: async } });
@@ -44,7 +44,7 @@ impl bindings::host::tool::log::Host for BareState {
 
 impl Bare {
     pub fn new(sandbox: &Sandbox, component: &Path) -> Self {
-        let engine = sandbox.engine();
+        let engine = sandbox.engine(Metering::Time).unwrap();
         let component = Component::from_file(engine, component).unwrap();
         let mut linker: Linker<BareState> = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
@@ -54,7 +54,7 @@ impl Bare {
     }
 
     pub fn caller(&self, input: &str) -> impl AsyncFnMut() + Send + use<> {
-        let (engine, pre) = (self.sandbox.engine().clone(), self.pre.clone());
+        let (engine, pre) = (self.sandbox.engine(Metering::Time).unwrap().clone(), self.pre.clone());
         let (name, input) = ("get_weather".to_owned(), input.to_owned());
         async move || {
             let limits = StoreLimitsBuilder::new().memory_size(64 << 20).build();

@@ -25,9 +25,9 @@ use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
 use host::message::{Digest, Ending, Json, Manifest, ModelIdentity, RunId, Slot};
 use host::model::{Absent, Model, Script, Scripted};
-use host::sandbox::Sandbox;
+use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Mode, Session};
-use host::toolbox::{ComponentCache, Toolbox, build};
+use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
 
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
 
@@ -57,6 +57,11 @@ struct Pairs {
 }
 
 /// The weather tool, loaded once, and a directory for journals.
+fn cache(directory: &TempDir) -> ComponentCache {
+    let compiler = Compiler::new(Path::new(env!("CARGO_BIN_EXE_host")));
+    ComponentCache::open(&directory.path().join("cache"), compiler).unwrap()
+}
+
 struct Bench {
     runtime: Runtime,
     sandbox: Sandbox,
@@ -70,7 +75,7 @@ impl Bench {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         // Beside the build, because a temporary directory may be in memory, where a sync costs nothing.
         let directory = tempfile::tempdir_in(root.join("target")).unwrap();
-        let cache = ComponentCache::open(&directory.path().join("cache")).unwrap();
+        let cache = cache(&directory);
         let weather = root.join("guest-tools/weather");
         let component = build(&weather, cache.directory(), &|line| eprintln!("{line}")).unwrap().artifact;
         let toml = format!(
@@ -92,10 +97,14 @@ impl Bench {
         group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller(INPUT))));
         group.bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || self.caller())));
         group.finish();
-        let (bytes, cache) = (std::fs::read(&self.component).unwrap(), self.cache());
+        let (bytes, cache) = (std::fs::read(&self.component).unwrap(), cache(&self.directory));
         let digest = Digest::of(&bytes);
         criterion.bench_function("load_from_cache", |b| {
-            b.iter(|| cache.load(self.sandbox.engine(), &bytes, digest, &|_| {}).unwrap());
+            let engine = self.sandbox.engine(Metering::Time).unwrap();
+            b.iter(|| {
+                let load = cache.load(engine, Metering::Time, &bytes, digest, &|_| {});
+                self.runtime.block_on(load).unwrap()
+            });
         });
     }
 
@@ -114,10 +123,6 @@ impl Bench {
         ratios.sort_by(f64::total_cmp);
         scaling.sort_by(f64::total_cmp);
         Pairs { ratios, scaling }
-    }
-
-    fn cache(&self) -> ComponentCache {
-        ComponentCache::open(&self.directory.path().join("cache")).unwrap()
     }
 
     /// One call through the host's own path: context, limits, log, outcome.

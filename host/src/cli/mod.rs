@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::sandbox::Metering;
+use crate::toolbox::{COMPILE_SUBCOMMAND, serve_compiler};
 use exit::Exit;
 use places::Places;
 
@@ -55,6 +57,12 @@ enum Command {
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
     Schema,
+    /// Compile a component from stdin to stdout, under limits; the host runs this itself.
+    #[command(hide = true, name = COMPILE_SUBCOMMAND)]
+    CompileComponent {
+        /// What the code counts: time or fuel.
+        metering: String,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -89,6 +97,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Runs(args) => runs::run(args, &places),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),
+        Command::CompileComponent { metering } => {
+            let fuel = metering == Metering::Fuel.as_str();
+            std::process::exit(serve_compiler(if fuel { Metering::Fuel } else { Metering::Time }).into())
+        }
         Command::Schema => {
             print(&serde_json::to_string_pretty(&crate::config::schema())?)?;
             Ok(Exit::Ok)

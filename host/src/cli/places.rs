@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
 use crate::journal::RunsDir;
-use crate::toolbox::ComponentCache;
+use crate::toolbox::{Compiler, ComponentCache};
 
 /// Where runs and compiled components are kept.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,7 @@ impl Places {
                 .cache_dir()
                 .join("host"),
         };
-        Ok(ComponentCache::open(&std::path::absolute(path)?)?)
+        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
+        Ok(ComponentCache::open(&std::path::absolute(path)?, compiler)?)
     }
 }

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -8,6 +8,7 @@ use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAl
 
 use super::link;
 use super::state::{LiveGuard, State};
+use crate::grants::ToolLimits;
 
 /// The most instances alive at once in a process. A call is CPU-bound, so more than a few per core only
 /// cost cache; those that wait on the outside world cost a memory slot each.
@@ -39,35 +40,77 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 /// cancelled.
 pub(super) const EPOCH_TICK: Duration = Duration::from_millis(5);
 
-/// The engine, what guests may import, and the bound on instances.
+/// What counts while a guest runs. Code is compiled for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metering {
+    /// Time: the epoch that passes.
+    Time,
+    /// Time, and every instruction.
+    Fuel,
+}
+
+impl Metering {
+    /// What these limits need.
+    #[must_use]
+    pub fn of(limits: &ToolLimits) -> Self {
+        if limits.fuel.is_some() { Self::Fuel } else { Self::Time }
+    }
+
+    /// The word for it on a command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Fuel => "fuel",
+        }
+    }
+}
+
+/// The engines, what guests may import, and the bound on instances.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
-    linker: Linker<State>,
+    timed: Runtime,
+    /// Made when the first tool asks for it: it reserves address space of its own.
+    fueled: OnceLock<Result<Runtime, EngineError>>,
     permits: Semaphore,
     live: Arc<AtomicUsize>,
 }
 
+/// An engine and what its guests may import.
+pub(super) struct Runtime {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+}
+
 /// The engine cannot be set up on this machine.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot set up the WebAssembly engine: {0}\n  it reserves address space; check `ulimit -v`")]
 pub struct EngineError(String);
 
-impl Sandbox {
-    /// Sets the engine up. One a process is enough.
-    pub fn new() -> Result<Self, EngineError> {
+impl Runtime {
+    fn new(metering: Metering) -> Result<Self, EngineError> {
         let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
-        let engine = Engine::new(&config()).map_err(fail)?;
+        let mut config = compile_config(metering);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        let engine = Engine::new(&config).map_err(fail)?;
         let linker = link::linker(&engine).map_err(fail)?;
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("epoch".to_owned())
             .spawn(move || tick(&weak))
             .map_err(|error| EngineError(error.to_string()))?;
+        Ok(Self { engine, linker })
+    }
+}
+
+impl Sandbox {
+    /// Sets the engine up. One a process is enough.
+    pub fn new() -> Result<Self, EngineError> {
+        let timed = Runtime::new(Metering::Time)?;
         let permits = Semaphore::new(INSTANCES_MAX as usize);
-        Ok(Self(Arc::new(Inner { engine, linker, permits, live: Arc::default() })))
+        Ok(Self(Arc::new(Inner { timed, fueled: OnceLock::new(), permits, live: Arc::default() })))
     }
 
     /// How many instances exist at this moment.
@@ -76,14 +119,19 @@ impl Sandbox {
         self.0.live.load(Ordering::SeqCst)
     }
 
-    /// The engine components are compiled for.
-    #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.0.engine
+    /// The engine that components are compiled for.
+    pub fn engine(&self, metering: Metering) -> Result<&Engine, EngineError> {
+        Ok(&self.runtime(metering)?.engine)
     }
 
-    pub(super) fn linker(&self) -> &Linker<State> {
-        &self.0.linker
+    pub(super) fn runtime(&self, metering: Metering) -> Result<&Runtime, EngineError> {
+        match metering {
+            Metering::Time => Ok(&self.0.timed),
+            Metering::Fuel => {
+                let made = self.0.fueled.get_or_init(|| Runtime::new(Metering::Fuel));
+                made.as_ref().map_err(Clone::clone)
+            }
+        }
     }
 
     /// Waits for a free slot of the pool, which itself would answer with an error when it is full.
@@ -107,7 +155,13 @@ fn tick(engine: &EngineWeak) {
     }
 }
 
-fn config() -> Config {
+/// Makes an engine that compiles what [`Sandbox`] runs, and cannot run it itself: it reserves no address
+/// space for instances, of which a compiler under limits has little.
+pub fn compiler(metering: Metering) -> Result<Engine, EngineError> {
+    Engine::new(&compile_config(metering)).map_err(|error| EngineError(format!("{error:#}")))
+}
+
+fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
         .total_core_instances(CORE_INSTANCES_TOTAL)
@@ -124,13 +178,40 @@ fn config() -> Config {
         .max_unused_warm_slots(INSTANCES_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
+    pool
+}
+
+/// What decides on the compiled code.
+fn compile_config(metering: Metering) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_reservation(MEMORY_RESERVATION_BYTES)
         .epoch_interruption(true)
+        .consume_fuel(metering == Metering::Fuel)
         // The same input gives the same output, bit by bit, on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
     config
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::*;
+
+    #[test]
+    fn what_the_compiler_makes_the_sandbox_takes() {
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        let sandbox = Sandbox::new().unwrap();
+        for metering in [Metering::Time, Metering::Fuel] {
+            assert_eq!(hash(&compiler(metering).unwrap()), hash(sandbox.engine(metering).unwrap()));
+        }
+        assert_ne!(hash(&compiler(Metering::Time).unwrap()), hash(&compiler(Metering::Fuel).unwrap()));
+    }
 }

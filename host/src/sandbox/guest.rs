@@ -11,7 +11,7 @@ use super::bindings::{Tool, ToolPre};
 use super::clock::CallClock;
 use super::cpu::CpuMeter;
 use super::egress::Egress;
-use super::engine::Sandbox;
+use super::engine::{EngineError, Metering, Sandbox};
 use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
 use super::random::CallRandom;
@@ -47,6 +47,9 @@ pub enum AdmitError {
         "it does not fit the world `host:tool/tool@0.1.0`: {0}\n  build it against wit/tool.wit (`host init` makes a tool that does)"
     )]
     World(String),
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// It could not list its tools.
     #[error("listing its tools failed: {0}")]
     Listing(String),
@@ -56,7 +59,8 @@ impl Guest {
     /// Admits a component, with what its calls may do.
     pub fn admit(sandbox: &Sandbox, component: &Component, policy: Arc<Policy>) -> Result<Self, AdmitError> {
         let world = |error: wasmtime::Error| AdmitError::World(format!("{error:#}"));
-        let linker = link::linker_for(sandbox.linker(), component).map_err(world)?;
+        let linker = link::linker_for(&sandbox.runtime(Metering::of(&policy.limits))?.linker, component)
+            .map_err(world)?;
         let pre = ToolPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
         Ok(Self { sandbox: sandbox.clone(), pre, policy })
     }
@@ -164,7 +168,10 @@ impl Guest {
             policy: Arc::clone(policy),
             _live: self.sandbox.count_instance(),
         };
-        let mut store = Store::new(self.sandbox.engine(), state);
+        let mut store = Store::new(self.pre.engine(), state);
+        if let Some(fuel) = policy.limits.fuel {
+            store.set_fuel(fuel)?;
+        }
         store.limiter(|state| &mut state.memory);
         let hostcall_bytes = limits.output_bytes_max.saturating_add(HOSTCALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));

@@ -22,6 +22,6 @@ mod sockets;
 mod state;
 mod verdict;
 
-pub use engine::{EngineError, INSTANCES_MAX, Sandbox};
+pub use engine::{EngineError, INSTANCES_MAX, Metering, Sandbox, compiler};
 pub use guest::{AdmitError, Guest, ToolDefinition};
 pub use state::{CallContext, Policy};

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,16 +7,22 @@ use std::time::Instant;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compile::{CompileError, Compiler};
+use super::seal::{Sealer, open_own};
 use crate::message::Digest;
+use crate::sandbox::Metering;
 
 /// Compiled components on disk, so that only the first start of a tool compiles it.
 ///
 /// The key is the component's SHA-256 and the engine's compatibility hash: another wasmtime, another
 /// setting or another processor is another file. Compiled code is trusted code, so the directory has mode
-/// 0700, and a directory or file that somebody else could have written is not read.
+/// 0700, and a file is only used if this user owns it and its seal shows that this host wrote it, for this
+/// very component and engine.
 #[derive(Clone, Debug)]
 pub struct ComponentCache {
     directory: PathBuf,
+    sealer: Sealer,
+    compiler: Compiler,
 }
 
 /// Why a component could not be compiled, or its compiled form not kept.
@@ -30,14 +36,14 @@ pub enum CacheError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The component is not valid.
-    #[error("the component does not compile: {0}")]
-    Compile(String),
+    /// There is no compiled component.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
 }
 
 impl ComponentCache {
     /// The cache in a directory, which is made with mode 0700 if it does not exist.
-    pub fn open(directory: &Path) -> Result<Self, CacheError> {
+    pub fn open(directory: &Path, compiler: Compiler) -> Result<Self, CacheError> {
         let unusable = |reason: String| CacheError::Unusable { path: directory.to_owned(), reason };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| unusable(error.to_string()))?;
@@ -49,7 +55,8 @@ impl ComponentCache {
         if permissions & 0o077 != 0 {
             return Err(unusable(format!("others may use it (mode {permissions:o}); `chmod 700` it")));
         }
-        Ok(Self { directory: directory.to_owned() })
+        let sealer = Sealer::open(directory).map_err(unusable)?;
+        Ok(Self { directory: directory.to_owned(), sealer, compiler })
     }
 
     /// Where the cache is.
@@ -59,31 +66,46 @@ impl ComponentCache {
     }
 
     /// The compiled form of a component: from the cache, or compiled now and kept.
-    pub fn load(
+    pub async fn load(
         &self,
         engine: &Engine,
+        metering: Metering,
         bytes: &[u8],
         digest: Digest,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Component, CacheError> {
-        let path = self.directory.join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
-        if let Some(component) = read(engine, &path) {
-            return Ok(component);
+        let hash = compatibility(engine);
+        let path = self.directory.join(format!("{digest}-{hash:016x}.cwasm"));
+        match self.read(&path, engine, digest, hash) {
+            Kept::Sealed(component) => return Ok(*component),
+            Kept::Foreign => say(&format!("{} was not written by this host; it is replaced", path.display())),
+            Kept::Nothing => {}
         }
         let clock = Instant::now();
-        let compile = |error: wasmtime::Error| CacheError::Compile(format!("{error:#}"));
-        let component = Component::from_binary(engine, bytes).map_err(compile)?;
-        let compiled = component.serialize().map_err(compile)?;
-        self.write(&path, &compiled).map_err(|error| CacheError::Unusable {
+        let code = self.compiler.compile(bytes, metering).await?;
+        let invalid =
+            || CompileError::Invalid("the compiler gave code that this engine does not take".to_owned());
+        let component = load(engine, &code).ok_or_else(invalid)?;
+        let sealed = self.sealer.seal(digest, hash, &code);
+        self.write(&path, &sealed).map_err(|error| CacheError::Unusable {
             path: self.directory.clone(),
             reason: error.to_string(),
         })?;
-        say(&format!(
-            "compiled {} in {} ms (kept for the next start)",
-            digest.short(),
-            clock.elapsed().as_millis()
-        ));
+        let ms = clock.elapsed().as_millis();
+        say(&format!("compiled {} in {ms} ms (kept for the next start)", digest.short()));
         Ok(component)
+    }
+
+    /// Reads a file once, so that what is checked is what is used.
+    fn read(&self, path: &Path, engine: &Engine, digest: Digest, hash: u64) -> Kept {
+        let mut file = Vec::new();
+        match open_own(path).and_then(|mut opened| opened.read_to_end(&mut file)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Kept::Nothing,
+            Err(_) => return Kept::Foreign,
+            Ok(_) => {}
+        }
+        let component = self.sealer.open_sealed(digest, hash, &file).and_then(|code| load(engine, code));
+        component.map_or(Kept::Foreign, |component| Kept::Sealed(Box::new(component)))
     }
 
     /// Writes a file whole or not at all, readable by its owner alone.
@@ -108,18 +130,18 @@ fn compatibility(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-/// Reads a compiled component, if there is one that this user wrote and this engine takes.
+/// What is at the place of a compiled component.
+enum Kept {
+    Nothing,
+    Foreign,
+    Sealed(Box<Component>),
+}
+
+/// Makes a component of compiled code, if this engine takes it.
 #[allow(unsafe_code, reason = "compiled code can only be loaded on trust")]
-fn read(engine: &Engine, path: &Path) -> Option<Component> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    let ours = metadata.is_file()
-        && metadata.uid() == rustix::process::geteuid().as_raw()
-        && metadata.permissions().mode() & 0o022 == 0;
-    if !ours {
-        return None;
-    }
-    // SAFETY: the file was written by `ComponentCache::write` from `Component::serialize`: it lies in a
-    // directory of mode 0700 that belongs to this user, and is itself a regular file of this user that
-    // nobody else may write. wasmtime checks version and settings in its header.
-    unsafe { Component::deserialize_file(engine, path) }.ok()
+fn load(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: the code comes from `Engine::precompile_component`: either straight from the compiler, which is
+    // this host's own program, or from a file with this host's seal over exactly these bytes. wasmtime checks
+    // version and settings in its header.
+    unsafe { Component::deserialize(engine, code) }.ok()
 }

@@ -8,11 +8,16 @@
 mod admit;
 mod build;
 mod cache;
+mod compile;
+mod seal;
 
 pub use build::{BuildError, Built, build};
 pub use cache::{CacheError, ComponentCache};
+pub use compile::{CompileError, Compiler, SUBCOMMAND as COMPILE_SUBCOMMAND, serve as serve_compiler};
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +27,7 @@ use crate::config::{Config, ToolConfig};
 use crate::dispatch::ToolRunner;
 use crate::grants::{Effects, SecretError, Secrets};
 use crate::message::{Digest, ErrorKind, Json, ToolEntry, ToolOutcome};
-use crate::sandbox::{AdmitError, CallContext, Guest, Policy, Sandbox};
+use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
 use crate::session::{Attempt, Done, Reach};
 
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
@@ -66,7 +71,7 @@ pub enum ToolboxReason {
         reason: String,
     },
     /// The file is too large.
-    #[error("{} has {bytes} bytes; a component may have at most {COMPONENT_BYTES_MAX}", path.display())]
+    #[error("{} is too large ({bytes} bytes); a component may have at most {COMPONENT_BYTES_MAX}", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,
@@ -95,6 +100,9 @@ pub enum ToolboxReason {
     /// The component does not compile, or the cache fails.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// There is no engine for its limits.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The component does not fit the world.
     #[error("{}: {error}", path.display())]
     Admit {
@@ -183,7 +191,9 @@ async fn load_one(
     {
         return Err(ToolboxReason::OtherDigest { path, pinned, found: digest });
     }
-    let component = cache.load(sandbox.engine(), &bytes, digest, say)?;
+    let metering = Metering::of(&tool.limits);
+    let engine = sandbox.engine(metering)?;
+    let component = cache.load(engine, metering, &bytes, digest, say).await?;
     let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
     let policy = Policy {
         tool: tool.name.clone(),
@@ -219,11 +229,16 @@ fn read_component(path: &Path) -> Result<Vec<u8>, ToolboxReason> {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > COMPONENT_BYTES_MAX {
-        return Err(ToolboxReason::TooLarge { path: path.to_owned(), bytes });
+    let mut file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::new();
+    // What the system says beforehand of a device or a growing file means nothing.
+    if size <= COMPONENT_BYTES_MAX {
+        (&mut file).take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    if size.max(bytes.len() as u64) > COMPONENT_BYTES_MAX {
+        return Err(ToolboxReason::TooLarge { path: path.to_owned(), bytes: size });
+    }
     // The preamble is `\0asm`, a version, and the layer: 0 for a core module, 1 for a component.
     match bytes.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes),
