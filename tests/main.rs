@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod attacks;
 mod bad_input;
 mod cli;
 mod config;

@@ -29,8 +29,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
     let say = |line: &str| screen.say(line);
+    let cache = places.cache()?;
+    Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
     // The seed is of no consequence where nothing is called.
-    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &places.cache()?, 0, &say).await?;
+    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, 0, &say).await?;
     model::connect(&config.model)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: toolbox.entries() };

@@ -36,7 +36,9 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<Prepared> {
     let model = model::connect(&config.model)?;
     let say = |line: &str| screen.say(line);
-    let toolbox = Toolbox::load(config, &Sandbox::new()?, &places.cache()?, seed, &say).await?;
+    let cache = places.cache()?;
+    Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
+    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, seed, &say).await?;
     Ok(Prepared {
         manifest: manifest(config, &toolbox, prompt, seed),
         model,

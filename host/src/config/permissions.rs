@@ -3,7 +3,7 @@
 //! A grant that would never allow anything, or that would give away what another table keeps, is a mistake.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use toml::Spanned;
 
@@ -26,6 +26,8 @@ pub(super) struct Kept<'a> {
     pub(super) secrets: &'a BTreeMap<String, SecretSource>,
     /// The variable with the model's key.
     pub(super) key: Option<&'a str>,
+    /// The files that decide what tools may do: agent.toml, and where the tools come from.
+    pub(super) deciding: &'a [PathBuf],
 }
 
 impl Check<'_> {
@@ -106,7 +108,7 @@ impl Check<'_> {
                 let message = format!("\"{}\" is not a directory", quote(&written));
                 self.problem(host.span(), message, "grant the directory that it is in");
             }
-            Ok(real) => self.holds_no_secret(&host, &real, kept),
+            Ok(real) => self.holds_nothing_kept(&host, &real, access, kept),
             Err(error) => {
                 let message = format!("the directory \"{}\" cannot be granted: {error}", quote(&written));
                 self.problem(host.span(), message, format!("it is looked for at {}", path.display()));
@@ -126,7 +128,20 @@ impl Check<'_> {
         Some(DirGrant { written, path, guest: guest.into_inner(), access })
     }
 
-    fn holds_no_secret(&mut self, host: &Spanned<std::path::PathBuf>, real: &Path, kept: &Kept<'_>) {
+    fn holds_nothing_kept(
+        &mut self,
+        host: &Spanned<PathBuf>,
+        real: &Path,
+        access: raw::Access,
+        kept: &Kept<'_>,
+    ) {
+        let deciding =
+            kept.deciding.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(real)));
+        if let (raw::Access::Rw, Some(file)) = (access, deciding) {
+            let message = format!("{} is in this directory", file.display());
+            let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `ro`";
+            self.problem(host.span(), message, help);
+        }
         for (name, source) in kept.secrets {
             let SecretSource::File(file) = source else { continue };
             if file.canonicalize().is_ok_and(|file| file.starts_with(real)) {

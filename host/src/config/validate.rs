@@ -29,7 +29,9 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let model = check.model(raw.model);
     let limits = check.limits(&raw.limits);
     let secrets = check.secrets(raw.secrets);
-    let kept = Kept { secrets: &secrets, key: model.as_ref().and_then(key_variable) };
+    let sources = raw.tools.values().map(|tool| directory.join(tool.source.get_ref()));
+    let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
+    let kept = Kept { secrets: &secrets, key: model.as_ref().and_then(key_variable), deciding: &deciding };
     let tools = raw.tools.into_iter().map(|(name, tool)| check.tool(&name, tool, &kept)).collect();
     match model {
         Some(model) if check.problems.is_empty() => {

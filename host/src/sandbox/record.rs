@@ -19,6 +19,8 @@ pub(super) struct CallRecord(Arc<Mutex<Notes>>);
 struct Notes {
     exceeded: Option<Limit>,
     http: Vec<HttpRecord>,
+    /// When each request began, until it ended.
+    begun: Vec<Option<Instant>>,
     denials: Vec<Denial>,
     denials_left_out: u64,
 }
@@ -60,14 +62,18 @@ impl CallRecord {
         }
         let url = url.get(..url.floor_char_boundary(URL_BYTES_MAX)).unwrap_or_default().to_owned();
         notes.http.push(HttpRecord { method: method.to_owned(), url, ..HttpRecord::default() });
+        notes.begun.push(Some(Instant::now()));
         let index = notes.http.len() - 1;
         drop(notes);
-        Some(RequestRecord { call: self.clone(), index, since: Instant::now() })
+        Some(RequestRecord { call: self.clone(), index })
     }
 
     /// What was noted, without any secret in it.
     pub(super) fn finish(&self, masker: &Masker) -> (Vec<HttpRecord>, Vec<Denial>) {
         let mut notes = self.notes();
+        for index in 0..notes.http.len() {
+            notes.end(index);
+        }
         let (mut http, mut denials) = (std::mem::take(&mut notes.http), std::mem::take(&mut notes.denials));
         if notes.denials_left_out > 0 {
             let what = format!("{} more that are left out here", notes.denials_left_out);
@@ -92,12 +98,21 @@ impl CallRecord {
     }
 }
 
+impl Notes {
+    /// Notes how long a request took, unless that is known.
+    fn end(&mut self, index: usize) {
+        let begun = self.begun.get_mut(index).and_then(Option::take);
+        if let (Some(begun), Some(record)) = (begun, self.http.get_mut(index)) {
+            record.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        }
+    }
+}
+
 /// The record of one request, kept up to date until it is dropped.
 #[derive(Debug)]
 pub(super) struct RequestRecord {
     call: CallRecord,
     index: usize,
-    since: Instant,
 }
 
 impl RequestRecord {
@@ -111,7 +126,6 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.update(|record| record.ms = ms);
+        self.call.notes().end(self.index);
     }
 }

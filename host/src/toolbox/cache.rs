@@ -83,9 +83,7 @@ impl ComponentCache {
         }
         let clock = Instant::now();
         let code = self.compiler.compile(bytes, metering).await?;
-        let invalid =
-            || CompileError::Invalid("the compiler gave code that this engine does not take".to_owned());
-        let component = load(engine, &code).ok_or_else(invalid)?;
+        let component = load(engine, &code).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
         let sealed = self.sealer.seal(digest, hash, &code);
         self.write(&path, &sealed).map_err(|error| CacheError::Unusable {
             path: self.directory.clone(),
@@ -104,7 +102,7 @@ impl ComponentCache {
             Err(_) => return Kept::Foreign,
             Ok(_) => {}
         }
-        let component = self.sealer.open_sealed(digest, hash, &file).and_then(|code| load(engine, code));
+        let component = self.sealer.open_sealed(digest, hash, &file).and_then(|code| load(engine, code).ok());
         component.map_or(Kept::Foreign, |component| Kept::Sealed(Box::new(component)))
     }
 
@@ -139,9 +137,9 @@ enum Kept {
 
 /// Makes a component of compiled code, if this engine takes it.
 #[allow(unsafe_code, reason = "compiled code can only be loaded on trust")]
-fn load(engine: &Engine, code: &[u8]) -> Option<Component> {
+fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the code comes from `Engine::precompile_component`: either straight from the compiler, which is
     // this host's own program, or from a file with this host's seal over exactly these bytes. wasmtime checks
     // version and settings in its header.
-    unsafe { Component::deserialize(engine, code) }.ok()
+    unsafe { Component::deserialize(engine, code) }
 }

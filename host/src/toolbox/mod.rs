@@ -100,6 +100,14 @@ pub enum ToolboxReason {
     /// The component does not compile, or the cache fails.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// It is granted a directory with the host's own files.
+    #[error("dirs grants {}, where the host keeps {}\n  grant another directory; `--state` and `--cache` choose where the host keeps its own", dir.display(), own.display())]
+    OwnFiles {
+        /// The granted directory.
+        dir: PathBuf,
+        /// The host's own.
+        own: PathBuf,
+    },
     /// There is no engine for its limits.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -167,6 +175,22 @@ impl Toolbox {
         }
         toolbox.entries.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(toolbox)
+    }
+
+    /// Checks that no tool is granted a directory where the host keeps its own files: whoever can change a
+    /// journal or a compiled component can change what the host does.
+    pub fn keep_apart(config: &Config, own: &[&Path]) -> Result<(), ToolboxError> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let own: Vec<PathBuf> = own.iter().map(|path| real(path)).collect();
+        for tool in &config.tools {
+            for dir in tool.grants.dirs.iter().map(|dir| real(&dir.path)) {
+                if let Some(own) = own.iter().find(|own| own.starts_with(&dir) || dir.starts_with(own)) {
+                    let reason = Box::new(ToolboxReason::OwnFiles { dir, own: own.clone() });
+                    return Err(ToolboxError::Tool { tool: tool.name.clone(), reason });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The tools on offer, sorted by name.

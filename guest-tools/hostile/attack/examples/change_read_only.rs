@@ -22,5 +22,9 @@ attack::attack!(|_| {
         ("times", dir.set_times_at(none, "file.txt", NewTimestamp::Now, NewTimestamp::Now).is_ok()),
     ];
     let done: Vec<&str> = done.iter().filter(|(_, done)| *done).map(|(what, _)| *what).collect();
-    if done.is_empty() { Err("denied: every change".to_owned()) } else { Ok(attack::breach(&done.join(", "))) }
+    if done.is_empty() {
+        Err("denied: every change".to_owned())
+    } else {
+        Ok(attack::breach(&done.join(", ")))
+    }
 });

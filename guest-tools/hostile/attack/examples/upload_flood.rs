@@ -9,6 +9,7 @@ attack::attack!(|input| {
     let _ = request.set_method(&Method::Post);
     let _ = request.set_scheme(Some(&Scheme::Http));
     let _ = request.set_authority(Some(authority));
+    let _ = request.set_path_with_query(Some(attack::text(input, "path")));
     let body = request.body().map_err(|()| "no body")?;
     let _answer = outgoing_handler::handle(request, None).map_err(|error| format!("denied: {error:?}"))?;
     let stream = body.write().map_err(|()| "no stream")?;

@@ -29,7 +29,9 @@ pub fn send(input: &Value) -> Result<Answer, String> {
     let headers = Fields::new();
     for (name, value) in input.get("headers").and_then(Value::as_object).into_iter().flatten() {
         let value = filled(value.as_str().unwrap_or_default());
-        headers.append(name, value.as_bytes()).map_err(|error| format!("denied: header {name}: {error:?}"))?;
+        headers
+            .append(name, value.as_bytes())
+            .map_err(|error| format!("denied: header {name}: {error:?}"))?;
     }
     let url = filled(text(input, "url"));
     let (scheme, rest) = url.split_once("://").ok_or("the url has no scheme")?;
@@ -58,7 +60,8 @@ pub fn send(input: &Value) -> Result<Answer, String> {
     answer.subscribe().block();
     let response = answer.get().ok_or("no answer")?.map_err(|()| "taken twice")?;
     let response = response.map_err(|error| format!("denied: {error:?}"))?;
-    let location = response.headers().get("location").first().map(|it| String::from_utf8_lossy(it).into_owned());
+    let location =
+        response.headers().get("location").first().map(|it| String::from_utf8_lossy(it).into_owned());
     let status = response.status();
     let (bytes, body) = read(&response.consume().map_err(|()| "no body")?)?;
     Ok(Answer { status, location, bytes, body })

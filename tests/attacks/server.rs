@@ -1,0 +1,100 @@
+//! A service on loopback that attacks talk to: it counts, echoes, redirects, dawdles and never ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A running server. Its thread ends with the test's process.
+#[derive(Clone)]
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self { address: listener.local_addr().unwrap(), requests: Arc::default() };
+        let serving = server.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                std::thread::spawn(move || drop(serving.serve(stream)));
+            }
+        });
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Every request so far, head and body.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            head.push_str(&line);
+        }
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        if chunked {
+            // A body without an announced length is read until it ends or breaks off.
+            let mut last = Vec::new();
+            while !last.ends_with(b"0\r\n\r\n") {
+                let piece = reader.fill_buf()?.to_vec();
+                if piece.is_empty() {
+                    break;
+                }
+                reader.consume(piece.len());
+                body.extend(&piece);
+                last = body[body.len().saturating_sub(5)..].to_vec();
+            }
+        }
+        let said = format!("{head}\r\n{}", String::from_utf8_lossy(&body));
+        self.requests.lock().unwrap().push(said.clone());
+        let path = head.split(' ').nth(1).unwrap_or("/").split('?').next().unwrap_or("/").to_owned();
+        let ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
+        match path.as_str() {
+            "/allowed/slow" => {
+                write!(stream, "{ok}Content-Length: 1000000\r\n\r\n")?;
+                loop {
+                    stream.write_all(b"x")?;
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+            "/allowed/endless" => {
+                write!(stream, "{ok}\r\n")?;
+                loop {
+                    stream.write_all(&[b'x'; 16 * 1024])?;
+                }
+            }
+            "/allowed/redirect" => {
+                let port = self.port();
+                let to = format!("Location: http://localhost:{port}/elsewhere\r\nContent-Length: 0\r\n\r\n");
+                write!(stream, "HTTP/1.1 302 Found\r\nConnection: close\r\n{to}")
+            }
+            _ => {
+                write!(stream, "{ok}X-Echo: {}\r\nContent-Length: {}\r\n\r\n{said}", echo(&said), said.len())
+            }
+        }
+    }
+}
+
+/// The credentials of a request, as a header.
+fn echo(said: &str) -> &str {
+    said.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or("none")
+}
