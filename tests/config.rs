@@ -203,7 +203,7 @@ fn providers_and_their_keys() {
     let pasted = with_key("sk-abc").unwrap_err();
     assert_eq!(
         pasted.problems().next().unwrap().message,
-        "api_key_env is not the name of an environment variable"
+        "api_key_env is not the name of a variable, in capitals"
     );
     says(url("ftp://example.com"), &["base_url is neither http nor https"]);
 }

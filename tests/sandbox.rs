@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use host::config::Config;
 use host::dispatch::ToolRunner as _;
-use host::message::{Digest, Json, Slot, ToolOutcome};
+use host::message::{Digest, Hasher, Json, RunId, Slot, ToolOutcome};
 use host::sandbox::Sandbox;
 use host::session::Attempt;
 use host::toolbox::Toolbox;
@@ -122,12 +122,16 @@ fn a_call_knows_its_context() {
 
 /// The hostile tools, loaded in this process, to look at the sandbox itself.
 fn hostile(limits: &str) -> (Sandbox, Arc<Toolbox>) {
-    let agent = Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}"));
+    toolbox(Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}")), 7)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "its directory goes with it")]
+fn toolbox(agent: Agent, seed: u64) -> (Sandbox, Arc<Toolbox>) {
     let config = Config::load(&agent.toml()).unwrap();
     let sandbox = Sandbox::new().unwrap();
     let cache = component_cache();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 7, &|_| {})).unwrap();
+    let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, seed, &|_| {})).unwrap();
     (sandbox, Arc::new(toolbox))
 }
 
@@ -193,4 +197,55 @@ async fn the_same_call_sees_the_same_random_numbers_and_the_same_start_of_time()
         let ms = seen["now_ms"].as_u64().unwrap();
         assert!((1_700_000_000_000..1_700_000_005_000).contains(&ms), "{ms}");
     }
+}
+
+/// Calls a tool again as a run recorded it.
+async fn again(toolbox: &Toolbox, run: RunId, report: &Value) -> String {
+    let ask = &report["request"]["tool"];
+    let name = ask["name"].as_str().unwrap();
+    let entry = toolbox.entries().iter().find(|entry| entry.spec.name == name).unwrap();
+    let slot = report["slot"].as_str().unwrap();
+    let attempt = Attempt {
+        slot: slot.parse().unwrap(),
+        number: 1,
+        at_ms: report["at_ms"].as_u64().unwrap(),
+        idempotency_key: Hasher::default().part(&run.to_bytes()).part(slot.as_bytes()).finish(),
+    };
+    let input = Json::parse(ask["arguments"]["json"].to_string()).unwrap();
+    toolbox.call(entry, &input, &attempt).await.value.text()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pure_tool_called_again_as_recorded_answers_the_same_byte_by_byte() {
+    let call =
+        "{ name = \"dice\" }, { name = \"context\" }, { name = \"echo\", input = { value = [0.1, \"ü\"] } }";
+    let script = format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ntext = \"ok\"");
+    let (ran, shown) =
+        tokio::task::spawn_blocking(move || Agent::scripted(&script).guest("hostile").run_and_show())
+            .await
+            .unwrap();
+    let run: RunId = ran.ok().stderr.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let load = move |random: &str| {
+        let permissions = format!("[tools.hostile.permissions]\nrandom = \"{random}\"");
+        toolbox(Agent::scripted("").guest("hostile").table(&permissions), run.seed())
+    };
+    let (_seeded_sandbox, seeded) = tokio::task::spawn_blocking(move || load("seeded")).await.unwrap();
+    let calls: Vec<&Value> =
+        shown.iter().filter(|it| it["slot"].as_str().unwrap().starts_with("tool")).collect();
+    assert_eq!(calls.len(), 6);
+    for report in &calls {
+        let slot = report["slot"].as_str().unwrap();
+        assert_eq!(again(&seeded, run, report).await, tool_output(&shown, slot).to_string(), "{slot}");
+    }
+    assert_ne!(
+        tool_output(&shown, "tool(0,0)"),
+        tool_output(&shown, "tool(0,3)"),
+        "another slot, other numbers"
+    );
+    let (_os_sandbox, os) = tokio::task::spawn_blocking(move || load("os")).await.unwrap();
+    assert_ne!(
+        again(&os, run, calls[0]).await,
+        again(&os, run, calls[0]).await,
+        "the system's numbers differ"
+    );
 }

@@ -59,7 +59,7 @@ fn memory() -> Vec<Attack> {
             Stopped::Error("stack", "nested deeper"),
         ),
         attack("one memory of 4 GiB at once", wat("huge_memory", &[("EXTRA", "(memory $b 65536)"), ("CALL", grow)]), Stopped::Load("limits.memory")),
-        attack("one table of 100 million at once", wat("huge_table", &[("EXTRA", "(table $t 100000000 funcref)"), ("CALL", "unreachable")]), Stopped::Load("does not compile: ")),
+        attack("one table of 100 million at once", wat("huge_table", &[("EXTRA", "(table $t 100000000 funcref)"), ("CALL", "unreachable")]), Stopped::Load("does not compile")),
     ]
 }
 
@@ -94,6 +94,11 @@ fn floods() -> Vec<Attack> {
         attack("files without end", hostile("open_files"), Stopped::Error("open_files", "limits.open_files"))
             .grants(RO),
         attack("handles without end", hostile("open_handles"), Stopped::Error("handles", "1024 handles")),
+        attack(
+            "headers without end",
+            hostile("many_headers"),
+            Stopped::Error("trap", "total size of fields"),
+        ),
         attack(
             "random numbers without end",
             hostile("random_flood"),

@@ -7,11 +7,13 @@ mod server;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+
+pub use server::Server;
 
 use crate::support::{Agent, Ran, outcome, root};
 
@@ -157,7 +159,7 @@ impl Attack {
         match &self.stopped {
             Stopped::Error(expected, said) if kind == Some(expected) && message.contains(said) => {
                 let limit = message.split_once("(limits.").and_then(|(_, rest)| rest.split_once(')'));
-                Ok(limit.map_or(format!("error: {expected}"), |(limit, _)| format!("limits.{limit}")))
+                Ok(limit.map_or(format!("{expected}: {said}"), |(limit, _)| format!("limits.{limit}")))
             }
             Stopped::Denied(said) => {
                 let denied =
@@ -178,7 +180,8 @@ impl Attack {
         let neighbour =
             Agent::scripted(&format!("[[reply]]\ncalls = [{NEIGHBOUR}]\n[[reply]]\ntext = \"done\""))
                 .table(&format!("[tools.neighbour]\nsource = \"{}\"", weather().display()));
-        let beside = neighbour.command(&["run"]).spawn().unwrap();
+        let beside =
+            neighbour.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let agent = self.agent();
         let clock = Instant::now();
         let ran = self.host(&agent, &["run"]);

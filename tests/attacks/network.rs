@@ -179,81 +179,77 @@ fn sockets(server: &Server) -> Vec<Attack> {
 /// The secret is granted for one path of the service, whose answer holds all that it was sent.
 fn secrets(server: &Server) -> Vec<Attack> {
     let port = server.port();
-    let local = format!("http://127.0.0.1:{port}");
-    let grant = format!(
-        "[[tools.attack.permissions.network]]\nhost = \"{local}/allowed\"\nmethods = [\"GET\", \"POST\"]\n\
-         secrets = [\"SECRET\"]\nallow_private = true\n\
-         [[tools.attack.permissions.network]]\nhost = \"{local}/other\"\nmethods = [\"POST\"]\nallow_private = true"
-    );
-    let with_secret = |name, guest: &str, stopped, input: Value| {
-        attack(name, hostile(guest), stopped)
-            .grants(&grant)
-            .table("[secrets.SECRET]\nenv = \"TEST_SECRET\"")
-            .env("TEST_SECRET", SECRET)
-            .input(input)
-            .after(kept_secret)
-    };
+    let url = format!("http://127.0.0.1:{port}/allowed/echo");
     let echo = |name, then: &str, stopped| {
-        let input = json!({
-            "url": format!("{local}/allowed/echo"),
-            "headers": { "authorization": "Bearer {SECRET}" },
-            "then": then,
-        });
-        with_secret(name, "secret", stopped, input)
+        let input = json!({ "url": url, "headers": { "authorization": "Bearer {SECRET}" }, "then": then });
+        with_secret(port, name, "secret", stopped, input)
     };
-    let masked = || Stopped::Harmless("masked");
-    let server = server.clone();
+    let masked = || Stopped::Harmless("masked in the response");
+    let other = json!({
+        "url": format!("http://127.0.0.1:{port}/other?token={{SECRET}}"), "method": "POST", "body": "{SECRET}",
+        "headers": { "authorization": "Bearer {SECRET}" },
+    });
+    let body = json!({
+        "url": url, "method": "POST", "body": "{\"token\":\"{SECRET}\"}",
+        "headers": { "content-type": "application/json" },
+    });
+    let query = json!({ "url": format!("{url}?token={{SECRET}}") });
+    let placeholder = Stopped::Harmless("only a placeholder is seen");
     vec![
-        with_secret("look at a secret", "see_secret", Stopped::Harmless("a placeholder is seen"), json!({})),
-        echo("secret echoed, into the output", "output", masked()).after({
-            let server = server.clone();
-            move |scene| {
-                let arrived = server.requests().iter().any(|it| it.contains(&format!("Bearer {SECRET}")));
-                if arrived {
-                    kept_secret(scene)
-                } else {
-                    Err("the secret did not arrive where it is granted".to_owned())
-                }
-            }
-        }),
+        with_secret(port, "look at a secret", "see_secret", placeholder, json!({})),
+        echo("secret echoed, into the output", "output", masked()).after(arrived_and_kept(server)),
         echo("secret echoed, into an error", "error", Stopped::Error("failed", "[secret SECRET]")),
         echo("secret echoed, into log and stdout", "log", masked()),
-        echo("secret echoed, into the output, reversed", "escaped", masked()),
+        echo("secret echoed, into the output, backwards", "backwards", masked()),
+        with_secret(port, "secret echoed, from a body", "secret", masked(), body),
+        with_secret(port, "secret echoed, from a query", "secret", masked(), query),
         with_secret(
-            "secret echoed, from a body",
-            "secret",
-            masked(),
-            json!({
-                "url": format!("{local}/allowed/echo"), "method": "POST", "body": "{\"token\":\"{SECRET}\"}",
-                "headers": { "content-type": "application/json" },
-            }),
-        ),
-        with_secret(
-            "secret echoed, from a query",
-            "secret",
-            masked(),
-            json!({
-                "url": format!("{local}/allowed/echo?token={{SECRET}}"),
-            }),
-        ),
-        with_secret(
+            port,
             "secret to another granted path",
             "secret",
             Stopped::Harmless("only the placeholder arrives"),
-            json!({
-                "url": format!("{local}/other?token={{SECRET}}"), "method": "POST", "body": "{SECRET}",
-                "headers": { "authorization": "Bearer {SECRET}" },
-            }),
+            other,
         )
-        .after(move |scene| {
-            let stray =
-                server.requests().into_iter().find(|it| it.contains("/other") && it.contains("s3cret"));
-            match stray {
-                Some(request) => Err(format!("the secret arrived: {request}")),
-                None => kept_secret(scene),
-            }
-        }),
+        .after(only_placeholder_arrived(server)),
     ]
+}
+
+/// An attack on a secret that is granted for one part of a server and not for another.
+fn with_secret(port: u16, name: &'static str, guest: &str, stopped: Stopped, input: Value) -> Attack {
+    let grant = format!(
+        "[[tools.attack.permissions.network]]\nhost = \"http://127.0.0.1:{port}/allowed\"\n\
+         methods = [\"GET\", \"POST\"]\nsecrets = [\"SECRET\"]\nallow_private = true\n\
+         [[tools.attack.permissions.network]]\nhost = \"http://127.0.0.1:{port}/other\"\n\
+         methods = [\"POST\"]\nallow_private = true"
+    );
+    attack(name, hostile(guest), stopped)
+        .grants(&grant)
+        .table("[secrets.SECRET]\nenv = \"TEST_SECRET\"")
+        .env("TEST_SECRET", SECRET)
+        .input(input)
+        .after(kept_secret)
+}
+
+fn arrived_and_kept(server: &Server) -> impl Fn(&Scene) -> Result<(), String> + 'static {
+    let server = server.clone();
+    move |scene| {
+        let arrived = server.requests().iter().any(|it| it.contains(&format!("Bearer {SECRET}")));
+        if !arrived {
+            return Err("the secret did not arrive where it is granted".to_owned());
+        }
+        kept_secret(scene)
+    }
+}
+
+fn only_placeholder_arrived(server: &Server) -> impl Fn(&Scene) -> Result<(), String> + 'static {
+    let server = server.clone();
+    move |scene| {
+        let stray = server.requests().into_iter().find(|it| it.contains("/other") && it.contains("s3cret"));
+        match stray {
+            Some(request) => Err(format!("the secret arrived: {request}")),
+            None => kept_secret(scene),
+        }
+    }
 }
 
 /// The value is nowhere: not on the screen, not in what `runs show` says, not in any file of the run.

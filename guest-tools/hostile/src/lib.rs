@@ -2,6 +2,8 @@
 
 #[tool_sdk::component]
 mod hostile {
+    use std::collections::HashMap;
+    use std::hash::{BuildHasher as _, RandomState};
     use std::hint::black_box;
     use std::io::Write as _;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -181,11 +183,21 @@ mod hostile {
 
     /// Returns the time and random numbers.
     pub fn now() -> Result<Now, ToolError> {
-        use std::hash::{BuildHasher as _, RandomState};
         let random = || RandomState::new().hash_one(1);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Ok(Now { now_ms, random: format!("{:016x}{:016x}", random(), random()) })
+    }
+
+    /// Returns what differs from one run of a native program to the next: random numbers, the order of a hash
+    /// map, the bits of what is not a number.
+    pub fn dice() -> Result<Vec<String>, ToolError> {
+        let map: HashMap<u32, u32> = (0..20).map(|n| (n, n)).collect();
+        let order: Vec<String> = map.keys().map(u32::to_string).collect();
+        let nan = black_box(0.0_f64) / black_box(0.0_f64);
+        let random: Vec<String> =
+            (0..3).map(|_| format!("{:016x}", RandomState::new().hash_one(1))).collect();
+        Ok(vec![order.join(" "), format!("{:016x}", nan.to_bits()), random.join(" ")])
     }
 
     /// Counts its calls in memory; 1 wherever every call has an instance of its own.

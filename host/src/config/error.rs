@@ -1,8 +1,8 @@
 //! What is wrong with an agent.toml, and how it is shown.
 //!
 //! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided
-//! by `form` and `validate`. Its invariant is that any text can be shown: spans are cut to the text, and what
-//! could steer a terminal is replaced.
+//! by `form` and `validate`, what of a file may be shown by `shown`. Its invariant is that any text can be shown:
+//! spans are cut to the text.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 use super::bounds::{PROBLEMS_SHOWN_MAX, QUOTE_CHARS_MAX};
+use super::shown::shown;
 
 /// What is wrong with an agent.toml: one or more problems, each with its place.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ impl ConfigError {
         for span in problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
             *span = within(text, span);
         }
-        let text = NamedSource::new(path.to_string_lossy(), harmless(text)).with_language("TOML");
+        let text = NamedSource::new(path.to_string_lossy(), shown(text)).with_language("TOML");
         Self { path: path.to_owned(), text: Some(text), problems }
     }
 
@@ -135,25 +136,6 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
     start..text.ceil_char_boundary(span.end.min(line_end)).max(start)
 }
 
-/// The text with its control characters replaced by others of the same length: a file from elsewhere must
-/// not be able to steer the terminal that shows its mistakes.
-fn harmless(text: &str) -> String {
-    let mut chars = text.chars().peekable();
-    let mut shown = String::with_capacity(text.len());
-    while let Some(c) = chars.next() {
-        shown.push(match c {
-            '\n' | '\t' => c,
-            // Alone, it would let the rest of a line overwrite its beginning.
-            '\r' if chars.peek() == Some(&'\n') => c,
-            c if c.is_ascii_control() => '?',
-            // Two bytes in UTF-8, as is every other control character.
-            c if c.is_control() => '·',
-            c => c,
-        });
-    }
-    shown
-}
-
 /// Text from the file as a message quotes it: on one line, of bounded length, without control characters.
 pub(super) fn quote(text: &str) -> String {
     let mut chars = text.chars();
@@ -171,7 +153,7 @@ pub(super) fn suggest(found: &str, allowed: &[&str]) -> String {
     let list = allowed.join(", ");
     // Nothing longer than a quotation is a typing error, and comparing takes time by length.
     let short: String = found.chars().take(QUOTE_CHARS_MAX).flat_map(char::to_lowercase).collect();
-    let likeness = |name: &&str| strsim::jaro_winkler(&short, name);
+    let likeness = |name: &&str| strsim::jaro_winkler(&short, &name.to_lowercase());
     let best = allowed.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match best.filter(|name| likeness(name) >= LIKENESS_MIN) {
         Some(name) => format!("did you mean `{name}`? Allowed here: {list}"),
@@ -211,10 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced_by_as_many_bytes() {
-        let text = "a\x1b[31m\u{9b}b\rc\r\n";
-        assert_eq!(harmless(text), "a?[31m·b?c\r\n");
-        assert_eq!(harmless(text).len(), text.len());
+    fn a_quotation_is_short_and_on_one_line() {
         assert_eq!(quote("a\x1b\nb"), "a\\u{1b}\\nb");
         assert_eq!(quote(&"x".repeat(61)), format!("{}…", "x".repeat(60)));
     }

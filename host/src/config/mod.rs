@@ -11,6 +11,7 @@ mod form;
 mod permissions;
 mod provider;
 mod raw;
+mod shown;
 mod tool;
 mod units;
 mod validate;
@@ -177,11 +178,20 @@ pub fn schema() -> Value {
 
 /// TOML has no null: what is optional is left out.
 fn without_null(schema: &mut schemars::Schema) {
-    let Some(Value::Array(kinds)) = schema.get_mut("type") else { return };
-    kinds.retain(|kind| kind != "null");
-    if let [kind] = kinds.as_slice() {
-        let kind = kind.clone();
-        schema.insert("type".to_owned(), kind);
+    if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = kinds.as_slice() {
+            let kind = kind.clone();
+            schema.insert("type".to_owned(), kind);
+        }
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [Value::Object(choice)] = choices.as_slice() {
+            let choice = choice.clone();
+            schema.remove("anyOf");
+            schema.ensure_object().extend(choice);
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use toml::Spanned;
 
 use super::bounds::SECRET_NAME_CHARS_MAX;
 use super::error::{quote, suggest};
-use super::provider::can_be_variable;
 use super::raw;
+use super::shown::can_name_secret;
 use super::validate::Check;
 use crate::grants::{
     Access, AddressClass, DirGrant, Grants, HostPattern, NetworkGrant, RandomSource, SecretSource, Site,
@@ -52,10 +52,10 @@ impl Check<'_> {
         }
         match (raw.env, raw.file) {
             (Some(env), None) => {
-                if !can_be_variable(env.get_ref()) {
+                if !can_name_secret(env.get_ref()) {
                     // The message does not repeat the value: it may be the secret itself.
                     let help = "write the variable's name, as in \"GITHUB_TOKEN\", not the secret";
-                    self.problem(env.span(), "env is not the name of an environment variable", help);
+                    self.problem(env.span(), "env is not the name of a variable, in capitals", help);
                 }
                 Some(SecretSource::Env(env.into_inner()))
             }
@@ -188,7 +188,7 @@ impl Check<'_> {
         for method in methods.get_ref() {
             if !METHODS.contains(&method.get_ref().as_str()) {
                 let message = format!("\"{}\" is not a method that can be granted", quote(method.get_ref()));
-                self.problem(method.span(), message, suggest(&method.get_ref().to_uppercase(), METHODS));
+                self.problem(method.span(), message, suggest(method.get_ref(), METHODS));
             }
         }
         for secret in secrets.iter().filter(|secret| !kept.secrets.contains_key(secret.get_ref())) {
@@ -236,4 +236,10 @@ fn private(site: &Site) -> Option<&'static str> {
             (name == "localhost" || name.ends_with(".localhost")).then_some("loopback")
         }
     }
+}
+
+/// The portable form of a variable's name.
+fn can_be_variable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
 }

@@ -1,5 +1,7 @@
 //! Grants and limits in plain words, for the person who decides on them.
 
+use std::time::Duration;
+
 use indicatif::BinaryBytes;
 
 use super::{Access, Grants, NetworkGrant, RandomSource, ToolLimits};
@@ -78,10 +80,13 @@ impl ToolLimits {
         } = self;
         let fuel = fuel.map_or(String::new(), |fuel| format!(", {fuel} instructions"));
         let bytes = |n: &u64| BinaryBytes(*n);
+        let time = |ms: &u64| humantime::format_duration(Duration::from_millis(*ms));
         format!(
-            "{timeout_ms} ms, {cpu_ms} ms on a processor{fuel}, {} of memory, {} of output ({} shown to the model), \
+            "{}, {} on a processor{fuel}, {} of memory, {} of output ({} shown to the model), \
              {} of log, {http_requests_max} requests with bodies of {}, {open_files_max} open files, \
-             {} random",
+             {} of random numbers",
+            time(timeout_ms),
+            time(cpu_ms),
             bytes(memory_bytes_max),
             bytes(output_bytes_max),
             bytes(shown_bytes_max),

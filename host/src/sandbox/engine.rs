@@ -36,6 +36,9 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
+/// How deep a guest's calls can be nested, in bytes of its stack: what wasmtime allows by default.
+pub(super) const WASM_STACK_BYTES: usize = 512 * 1024;
+
 /// How often a running guest is interrupted to let others have the thread, and to notice that its call was
 /// cancelled.
 pub(super) const EPOCH_TICK: Duration = Duration::from_millis(5);
@@ -190,6 +193,7 @@ fn compile_config(metering: Metering) -> Config {
         .memory_reservation(MEMORY_RESERVATION_BYTES)
         .epoch_interruption(true)
         .consume_fuel(metering == Metering::Fuel)
+        .max_wasm_stack(WASM_STACK_BYTES)
         // The same input gives the same output, bit by bit, on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);

@@ -4,6 +4,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap};
 
 use super::bindings::exports::host::tool::tools::ToolError as WitError;
+use super::engine::WASM_STACK_BYTES;
 use super::guest::HANDLES_MAX;
 use super::limiter::Refused;
 use super::link::UnknownImport;
@@ -74,8 +75,9 @@ pub(super) fn broke_off(store: &Store<State>, log: &[LogLine], error: &wasmtime:
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return limited(Limit::Fuel, limits),
         Some(Trap::StackOverflow) => {
-            let message =
-                "the tool's calls were nested deeper than its stack of 512 KiB holds; the call was stopped";
+            let message = format!(
+                "the tool's calls were nested deeper than a stack of {WASM_STACK_BYTES} bytes holds; the call was stopped"
+            );
             return ToolOutcome::error(ErrorKind::Stack, message);
         }
         Some(_) | None => {}

@@ -175,8 +175,9 @@ fn compile_under_limits(metering: Metering) -> Result<(), Fault> {
         (Resource::As, ADDRESS_SPACE_BYTES),
         (Resource::Cpu, CPU_SECONDS),
         (Resource::Core, 0),
-        // It only writes to a pipe.
+        // It only reads and writes the pipes it was started with.
         (Resource::Fsize, 0),
+        (Resource::Nofile, 3),
     ] {
         // At its end comes SIGXCPU; a process that ignores it is killed a second later.
         let hard = if resource == Resource::Cpu { limit + 1 } else { limit };

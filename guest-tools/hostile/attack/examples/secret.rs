@@ -10,7 +10,7 @@ attack::attack!(|input| {
             println!("{body}");
             Ok("logged".to_owned())
         }
-        "escaped" => Ok(body.chars().rev().collect()),
+        "backwards" => Ok(body.chars().rev().collect()),
         _ => Ok(body),
     }
 });

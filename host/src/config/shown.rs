@@ -1,0 +1,109 @@
+//! What of a file may be shown beside a mistake in it.
+//!
+//! Owns the copy of the text that a message prints. Its invariants: it has the length of the text, so that
+//! spans hold in both; nothing in it steers a terminal; and what may be a secret, pasted where only its name
+//! belongs, is covered. It works on lines, not on TOML, because a file that is no TOML is shown, too.
+
+/// The text as it may be shown.
+pub(super) fn shown(text: &str) -> String {
+    let mut in_secrets = false;
+    text.split_inclusive('\n')
+        .map(|line| {
+            if let Some(header) = line.trim_start().strip_prefix('[') {
+                in_secrets = header.trim_start_matches('[').trim_start().starts_with("secrets");
+                return harmless(line);
+            }
+            match line.split_once('=') {
+                Some((key, value)) if (in_secrets || names_secret(key)) && !is_plain(key, value) => {
+                    format!("{}={}", harmless(key), covered(value))
+                }
+                // The rest of a text of several lines.
+                None if in_secrets => covered(line),
+                Some(_) | None => harmless(line),
+            }
+        })
+        .collect()
+}
+
+/// Whether a key is one beside which people paste secrets.
+fn names_secret(key: &str) -> bool {
+    let key = key.trim().to_lowercase();
+    key.starts_with("secrets.")
+        || key == "secrets"
+        || ["key", "key_env", "token", "password", "secret", "authorization"]
+            .iter()
+            .any(|word| key.ends_with(word))
+}
+
+/// Whether a value is surely none: where a secret's file is, or names of secrets or of variables.
+fn is_plain(key: &str, value: &str) -> bool {
+    let value = value.split('#').next().unwrap_or_default().trim().trim_matches(['[', ']']);
+    key.trim() == "file"
+        || value.split(',').all(|part| can_name_secret(part.trim().trim_matches(['"', '\''])))
+}
+
+/// Whether a name can be that of a variable with a secret in it: capitals, digits and `_`, as POSIX has the
+/// names of variables (XBD 8.1). Most keys, pasted here by mistake, have other characters.
+pub(super) fn can_name_secret(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        && name.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+fn covered(text: &str) -> String {
+    harmless(text)
+        .chars()
+        .map(|c| if c.is_ascii_whitespace() { c.to_string() } else { "*".repeat(c.len_utf8()) })
+        .collect()
+}
+
+/// The text with its control characters replaced by others of the same length: a file from elsewhere must
+/// not be able to steer the terminal that shows its mistakes.
+fn harmless(text: &str) -> String {
+    let mut chars = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        shown.push(match c {
+            '\n' | '\t' => c,
+            // Alone, it would let the rest of a line overwrite its beginning.
+            '\r' if chars.peek() == Some(&'\n') => c,
+            c if c.is_ascii_control() => '?',
+            // Two bytes in UTF-8, as is every other control character.
+            c if c.is_control() => '·',
+            c => c,
+        });
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_replaced_by_as_many_bytes() {
+        let text = "a\x1b[31m\u{9b}b\rc\r\n";
+        assert_eq!(shown(text), "a?[31m·b?c\r\n");
+        assert_eq!(shown(text).len(), text.len());
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_covered() {
+        for (text, expected) in [
+            ("[secrets.A]\nvalue = \"abé\"\n", "[secrets.A]\nvalue = ******\n"),
+            ("[secrets.A]\nenv = \"ghp_aB1\"", "[secrets.A]\nenv = *********"),
+            ("[secrets.A]\nenv = \"A_KEY\" # why", "[secrets.A]\nenv = \"A_KEY\" # why"),
+            ("[secrets.A]\nfile = \"a key\"", "[secrets.A]\nfile = \"a key\""),
+            (
+                "[secrets.A]\nv = '''\nabc\n'''\n[model]\nname = \"b\"",
+                "[secrets.A]\nv = ***\n***\n***\n[model]\nname = \"b\"",
+            ),
+            ("secrets.A.value = \"abc\"", "secrets.A.value = *****"),
+            ("api_key = \"sk-1\"\r\nmax_tokens = 5", "api_key = ******\r\nmax_tokens = 5"),
+            ("secrets = [\"A\", \"B\"]", "secrets = [\"A\", \"B\"]"),
+            ("secrets = [\"A\", \"b\"]", "secrets = ***** ****"),
+        ] {
+            assert_eq!(shown(text), expected);
+            assert_eq!(expected.len(), text.len());
+        }
+    }
+}

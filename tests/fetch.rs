@@ -1,0 +1,148 @@
+//! The tool `fetch`, as somebody who was just given it uses it; and HTTPS, which takes a certificate.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, Stream};
+use serde_json::json;
+
+use crate::attacks::Server;
+use crate::support::{Agent, tool_error, tool_output};
+
+/// An agent whose model wants one request made.
+fn agent(url: &str, headers: &str, tables: &[&str]) -> Agent {
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"fetch\", input = {{ url = \"{url}\", headers = {headers} }} }}]\n\
+         [[reply]]\ntext = \"ok\""
+    );
+    tables.iter().fold(Agent::scripted(&script).guest("fetch"), |agent, table| agent.table(table))
+}
+
+#[test]
+fn one_host_is_granted_with_one_secret_which_nobody_sees() {
+    let server = Server::start();
+    let url = format!("http://127.0.0.1:{}/allowed/echo", server.port());
+    let headers = "{ authorization = \"Bearer ${API_KEY}\" }";
+    let secret = "[secrets.API_KEY]\nenv = \"THE_KEY\"";
+    let run = |tables: &[&str]| {
+        let agent = agent(&url, headers, tables);
+        let ran = agent.command(&["run"]).env("THE_KEY", "value-of-the-key").output().unwrap();
+        (crate::support::Ran::from(ran), agent.show())
+    };
+    let (_, shown) = run(&[]);
+    let (kind, message) = tool_error(&shown, "tool(0,0)");
+    assert_eq!((kind, message), ("invalid_input", "no secret \"API_KEY\" is granted to this tool"));
+    let site = format!("[[tools.fetch.permissions.network]]\nhost = \"http://127.0.0.1:{}\"", server.port());
+    let grant = format!("{site}\nmethods = [\"GET\"]\nallow_private = true\nsecrets = [\"API_KEY\"]");
+    let (ran, shown) = run(&[secret, &grant]);
+    ran.ok();
+    assert!(
+        server.requests()[0].contains("authorization: Bearer value-of-the-key"),
+        "{:?}",
+        server.requests()
+    );
+    let output = tool_output(&shown, "tool(0,0)");
+    assert_eq!(output["status"], 200);
+    assert!(output["body"].as_str().unwrap().contains("[secret API_KEY]"), "{output}");
+    assert!(
+        !json!(shown).to_string().contains("value-of-the-key") && !ran.stderr.contains("value-of-the-key")
+    );
+}
+
+#[test]
+fn a_denial_says_which_lines_to_add() {
+    let server = Server::start();
+    let url = format!("http://127.0.0.1:{}/allowed/ok", server.port());
+    let (ran, shown) = agent(&url, "{}", &[]).run_and_show();
+    ran.ok().says("no grant reaches").says("[[tools.fetch.permissions.network]]").says("methods = [\"GET\"]");
+    assert!(tool_error(&shown, "tool(0,0)").1.contains("may not send this request"), "{shown:?}");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn https_is_spoken_with_the_name_of_the_site_at_the_address_that_was_checked() {
+    let service = Secure::start("secure.test");
+    let (ran, shown) = service.asked_as("secure.test");
+    assert_eq!(tool_output(&shown, "tool(0,0)")["body"], "over TLS", "{}", ran.stderr);
+    let request = service.requests.recv().unwrap();
+    assert!(request.starts_with("secure.test GET /here HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("host: secure.test:{}\r\n", service.port)), "{request}");
+}
+
+#[test]
+fn a_certificate_of_another_site_ends_the_request_before_anything_is_sent() {
+    let service = Secure::start("other.test");
+    let (_, shown) = service.asked_as("secure.test");
+    let (kind, message) = tool_error(&shown, "tool(0,0)");
+    assert_eq!((kind, message.contains("Tls")), ("failed", true), "{message}");
+    assert!(service.requests.try_recv().is_err());
+}
+
+/// A service that speaks TLS and says what it was asked.
+struct Secure {
+    port: u16,
+    certificate: String,
+    /// The name that the client asked for, and the head of its request.
+    requests: Receiver<String>,
+}
+
+impl Secure {
+    fn start(name: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (said, requests) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that breaks off has said nothing.
+                let _ = answer(stream, &config).map(|request| said.send(request));
+            }
+        });
+        Self { port, certificate: made.cert.pem(), requests }
+    }
+
+    /// Runs an agent that asks this service by a name, which leads to loopback.
+    fn asked_as(&self, name: &str) -> (crate::support::Ran, Vec<serde_json::Value>) {
+        let site = format!("https://{name}:{}", self.port);
+        let grant = format!(
+            "[[tools.fetch.permissions.network]]\nhost = \"{site}\"\nmethods = [\"GET\"]\nallow_private = true"
+        );
+        let agent = agent(&format!("{site}/here"), "{}", &[&grant]);
+        let trusted: PathBuf = agent.dir.path().join("trusted.pem");
+        std::fs::write(&trusted, &self.certificate).unwrap();
+        let ran = agent
+            .command(&["run"])
+            .env("SSL_CERT_FILE", trusted)
+            .env("FAILPOINTS", "egress-resolve=return(127.0.0.1)")
+            .output()
+            .unwrap();
+        (ran.into(), agent.show())
+    }
+}
+
+fn answer(mut stream: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<String> {
+    let mut connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+    let mut request = String::new();
+    let mut reader = BufReader::new(Stream::new(&mut connection, &mut stream));
+    while !request.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut request)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nover TLS")?;
+    let name = connection.server_name().unwrap_or("(no name)");
+    Ok(format!("{name} {request}"))
+}
