@@ -185,10 +185,14 @@ fn secrets(server: &Server) -> Vec<Attack> {
         with_secret(port, name, "secret", stopped, input)
     };
     let masked = || Stopped::Harmless("masked in the response");
-    let other = json!({
-        "url": format!("http://127.0.0.1:{port}/other?token={{SECRET}}"), "method": "POST", "body": "{SECRET}",
-        "headers": { "authorization": "Bearer {SECRET}" },
-    });
+    let elsewhere = |name, host: &str| {
+        let input = json!({
+            "url": format!("http://{host}:{port}/other?token={{SECRET}}"), "method": "POST", "body": "{SECRET}",
+            "headers": { "authorization": "Bearer {SECRET}" },
+        });
+        with_secret(port, name, "secret", Stopped::Harmless("only the placeholder arrives"), input)
+            .after(only_placeholder_arrived(server))
+    };
     let body = json!({
         "url": url, "method": "POST", "body": "{\"token\":\"{SECRET}\"}",
         "headers": { "content-type": "application/json" },
@@ -203,14 +207,8 @@ fn secrets(server: &Server) -> Vec<Attack> {
         echo("secret echoed, into the output, backwards", "backwards", masked()),
         with_secret(port, "secret echoed, from a body", "secret", masked(), body),
         with_secret(port, "secret echoed, from a query", "secret", masked(), query),
-        with_secret(
-            port,
-            "secret to another granted path",
-            "secret",
-            Stopped::Harmless("only the placeholder arrives"),
-            other,
-        )
-        .after(only_placeholder_arrived(server)),
+        elsewhere("secret to another granted path", "127.0.0.1"),
+        elsewhere("secret to another granted host", "localhost"),
     ]
 }
 
@@ -220,6 +218,8 @@ fn with_secret(port: u16, name: &'static str, guest: &str, stopped: Stopped, inp
         "[[tools.attack.permissions.network]]\nhost = \"http://127.0.0.1:{port}/allowed\"\n\
          methods = [\"GET\", \"POST\"]\nsecrets = [\"SECRET\"]\nallow_private = true\n\
          [[tools.attack.permissions.network]]\nhost = \"http://127.0.0.1:{port}/other\"\n\
+         methods = [\"POST\"]\nallow_private = true\n\
+         [[tools.attack.permissions.network]]\nhost = \"http://localhost:{port}\"\n\
          methods = [\"POST\"]\nallow_private = true"
     );
     attack(name, hostile(guest), stopped)
@@ -244,9 +244,11 @@ fn arrived_and_kept(server: &Server) -> impl Fn(&Scene) -> Result<(), String> + 
 fn only_placeholder_arrived(server: &Server) -> impl Fn(&Scene) -> Result<(), String> + 'static {
     let server = server.clone();
     move |scene| {
-        let stray = server.requests().into_iter().find(|it| it.contains("/other") && it.contains("s3cret"));
-        match stray {
+        let requests: Vec<String> =
+            server.requests().into_iter().filter(|it| it.contains("/other")).collect();
+        match requests.iter().find(|it| it.contains("s3cret")) {
             Some(request) => Err(format!("the secret arrived: {request}")),
+            None if requests.is_empty() => Err("no request arrived".to_owned()),
             None => kept_secret(scene),
         }
     }
