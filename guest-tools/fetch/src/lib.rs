@@ -15,12 +15,12 @@ mod fetch {
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     pub struct Request {
-        /// The absolute URL, such as "https://api.github.com/zen".
+        /// The absolute URL, such as `https://api.github.com/zen`.
         url: String,
         /// The method; GET if none is given.
         #[serde(default)]
         method: Method,
-        /// Headers by name. `${NAME}` in a value stands for the secret NAME, as in "Bearer ${GITHUB_TOKEN}".
+        /// Headers by name. `${NAME}` in a value stands for the secret NAME, as in `Bearer ${GITHUB_TOKEN}`.
         #[serde(default)]
         headers: BTreeMap<String, String>,
         /// The body, as text.
