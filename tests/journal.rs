@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use host::journal::{Durability, Entry, Event, Finished, JournalStore, MemoryStore, SledStore, Started};
+use host::journal::{
+    Durability, Entry, Event, Finished, JournalStore, MemoryStore, RunFile, RunsDir, SledStore, Started,
+};
 use host::message::{Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage};
 
 use crate::support::{Agent, Ran, tool_output};
@@ -45,8 +47,11 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
     }
     assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
     let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
-    assert_eq!(listed[0]["state"], "interrupted");
+    let sealing = matches!(point, "journal-before-seal" | "journal-before-remove");
     let before = slots(&agent);
+    if !before.is_empty() {
+        assert_eq!(listed[0]["state"], if sealing { "answered" } else { "interrupted" });
+    }
     let resumed = agent.host(&["resume", "last"]);
     if before.is_empty() {
         // Killed before the manifest was durable: nothing was begun, and the message says so.
@@ -60,16 +65,65 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
     }
     assert_eq!(after.len(), 8, "the run, 3 replies, 4 calls");
     agent.host(&["replay", "last"]).ok();
+    sealed(&agent);
     true
+}
+
+/// All that is left of an agent's only run is one file.
+fn sealed(agent: &Agent) {
+    agent.host(&["journal", "compact"]).ok();
+    let names = std::fs::read_dir(agent.state().join("runs")).unwrap().map(|it| it.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(matches!(names.as_slice(), [name] if name.ends_with(".jsonl.gz")), "{names:?}");
 }
 
 #[test]
 fn a_kill_at_every_write_loses_nothing_and_repeats_nothing() {
-    for point in ["journal-before-write", "journal-before-sync", "journal-before-index", "journal-before-ack"]
+    for point in
+        ["journal-before-write", "journal-before-sync", "journal-before-insert", "journal-before-ack"]
     {
         let kills = (0..100).take_while(|nth| kill_and_resume(point, *nth)).count();
         // Begin, 3 replies, the end, and the two turns' calls, which share commits as they fall.
         assert!((7..=9).contains(&kills), "{point}: killed at {kills} commits");
+    }
+}
+
+#[test]
+fn a_kill_while_a_run_is_opened_or_sealed_loses_nothing() {
+    for point in ["journal-before-index", "journal-before-seal", "journal-before-remove"] {
+        assert_eq!((0..9).take_while(|nth| kill_and_resume(point, *nth)).count(), 1, "{point}");
+    }
+}
+
+#[test]
+fn a_kill_at_every_write_of_a_recovery_loses_nothing_either() {
+    let points = [
+        "journal-before-write",
+        "journal-before-sync",
+        "journal-before-insert",
+        "journal-before-ack",
+        "journal-before-index",
+    ];
+    for (point, first) in points.into_iter().zip([3, 4, 2, 3, 4]) {
+        let agent = Agent::scripted(SCRIPT).guest("hostile");
+        let kill = |command: &str, point: &str, nth: usize| {
+            let mut command = agent.command(&[command]);
+            let command =
+                if command.get_args().any(|it| it == "resume") { command.arg("last") } else { &mut command };
+            let killed = command.env("FAILPOINTS", format!("{point}={nth}*off->1*return")).output().unwrap();
+            killed.status.signal() == Some(9)
+        };
+        assert!(kill("run", "journal-before-ack", first));
+        let before = slots(&agent);
+        // Every recovery is killed, one commit later each time, until one gets through.
+        let kills = (0..20).take_while(|nth| kill("resume", point, *nth)).count();
+        assert!(kills >= 1, "{point}");
+        let after = slots(&agent);
+        for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null()) {
+            assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot} had ended and is as it was");
+        }
+        assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        sealed(&agent);
     }
 }
 
@@ -112,7 +166,7 @@ fn one_process_has_a_run_at_a_time() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     let in_use = format!("is in use by process {}", child.id());
     agent.host(&["resume", "last"]).exits(1).says(&in_use);
-    agent.host(&["replay", "last"]).exits(1).says(&in_use);
+    agent.host(&["replay", "last"]).exits(1).says("the recording ends at tool(0,0)");
     let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
     assert_eq!(listed[0]["state"], "running");
     assert!(child.wait().unwrap().success());
@@ -126,8 +180,14 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
     });
     let (slot, digest) = (Slot::tool(0, 0), request.digest());
     let outcome = Outcome::Tool(ToolOutcome::Output(Json::parse(output.to_owned()).unwrap()));
-    let finished =
-        Finished { attempt: 1, at_ms: 2, outcome, usage: Usage::default(), trace: Trace::default() };
+    let finished = Finished {
+        attempt: 1,
+        at_ms: 2,
+        outcome,
+        usage: Usage::default(),
+        trace: Trace::default(),
+        settled: false,
+    };
     vec![
         Entry {
             run,
@@ -189,31 +249,36 @@ async fn many_writers_are_all_acknowledged_and_all_there_after_reopening() {
     }
 }
 
-/// The journal of an agent's only run.
-fn only_run(agent: &Agent) -> (RunId, SledStore) {
-    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap();
-    let id = run.file_name().to_str().unwrap().parse().unwrap();
-    (id, SledStore::open(&run.path().join("journal")).unwrap())
+/// What the agent's only run recorded, to be altered.
+fn recorded(agent: &Agent) -> RunFile {
+    let runs = RunsDir::new(&agent.state());
+    let id = runs.find("last").unwrap();
+    RunFile { summary: runs.summary(id).unwrap().unwrap(), entries: runs.read(id).unwrap() }
+}
+
+/// Replays a run from a file.
+fn replay(agent: &Agent, run: &RunFile) -> Ran {
+    let path = agent.dir.path().join("altered.jsonl");
+    run.write(&mut std::fs::File::create(&path).unwrap()).unwrap();
+    agent.host(&["replay", path.to_str().unwrap()])
 }
 
 #[test]
 fn a_recorded_request_that_was_altered_is_a_divergence() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     agent.host(&["run"]).ok();
-    let (id, store) = only_run(&agent);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut altered =
-        store.read(id).unwrap().into_iter().find(|entry| entry.slot == Slot::tool(0, 1)).unwrap();
+    let mut run = recorded(&agent);
+    let altered = run.entries.iter_mut().find(|entry| entry.slot == Slot::tool(0, 1)).unwrap();
     if let Event::Started(started) = &mut altered.event
         && let Request::Tool(ask) = &mut started.request
     {
         ask.arguments = host::message::Arguments::parse("{\"value\":20}");
         started.digest = started.request.digest();
     }
-    runtime.block_on(store.append(&altered, Durability::Now).durable()).unwrap();
-    drop(store);
-    let replayed = agent.host(&["replay", "last"]);
-    replayed.exits(6).says("diverged at tool(0,1)").says("-        \"value\": 20\n+        \"value\": 2\n");
+    replay(&agent, &run)
+        .exits(6)
+        .says("diverged at tool(0,1)")
+        .says("-        \"value\": 20\n+        \"value\": 2\n");
     assert_eq!(tool_output(&agent.show(), "tool(0,1)"), 2);
 }
 
@@ -221,15 +286,9 @@ fn a_recorded_request_that_was_altered_is_a_divergence() {
 fn a_slot_nobody_asks_for_is_a_divergence() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     agent.host(&["run"]).ok();
-    let (id, store) = only_run(&agent);
-    let mut extra = entries(id, "1");
-    for entry in &mut extra {
-        entry.slot = Slot::tool(7, 0);
-    }
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    for entry in &extra {
-        runtime.block_on(store.append(entry, Durability::Now).durable()).unwrap();
-    }
-    drop(store);
-    agent.host(&["replay", "last"]).exits(6).says("1 recorded slots were not asked for").says("tool(7,0)");
+    let mut run = recorded(&agent);
+    let extra =
+        entries(run.summary.run, "1").into_iter().map(|entry| Entry { slot: Slot::tool(7, 0), ..entry });
+    run.entries.extend(extra);
+    replay(&agent, &run).exits(6).says("1 recorded slots were not asked for").says("tool(7,0)");
 }

@@ -9,6 +9,7 @@
 
 mod agent;
 mod attacks;
+mod attempts;
 mod bad_input;
 mod cli;
 mod compile;
@@ -16,6 +17,7 @@ mod config;
 mod fetch;
 mod grants;
 mod guests;
+mod interleavings;
 mod journal;
 mod provider;
 mod sandbox;

@@ -26,6 +26,12 @@ impl Server {
         server
     }
 
+    /// An address where nobody listens.
+    pub fn closed() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { address: listener.local_addr().unwrap(), requests: Arc::default() }
+    }
+
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -76,6 +82,10 @@ impl Server {
                     std::thread::sleep(Duration::from_secs(1));
                 }
             }
+            // Whoever asks first waits for ever.
+            "/allowed/first-hangs" if self.requests.lock().unwrap().len() == 1 => loop {
+                std::thread::sleep(Duration::from_mins(1));
+            },
             "/allowed/endless" => {
                 write!(stream, "{ok}\r\n")?;
                 loop {

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolOutcome, ToolResult,
+    Ending, ErrorKind, Manifest, Reply, Request, Retry, SHOWN_BYTES_MAX, Slot, Stop, ToolOutcome, ToolResult,
 };
 use crate::model::{Model, ModelError, ModelRequest};
-use crate::session::{Done, Reach, Session, SessionError};
+use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
 
 /// Everything one run needs.
 pub struct Agent {
@@ -89,20 +89,23 @@ impl Agent {
     async fn ask(&self, turn: u32, talk: &mut Transcript) -> Result<Reply, RunError> {
         let request = Request::Model(talk.ask());
         let reach = if self.model.reaches_outside() { Reach::Outside } else { Reach::Pure };
+        // A reply that was lost is asked for again: it may cost twice, and does no other harm.
+        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: Retry::NEVER, gate: None };
         let Manifest { instructions, model, .. } = &*self.manifest;
-        let carry_out = async |_: &_| {
+        let (messages, tools) = (talk.messages(), talk.tools());
+        let carry_out = async |_| {
             let request = ModelRequest {
                 turn,
                 instructions,
-                messages: talk.messages(),
-                tools: talk.tools(),
+                messages,
+                tools,
                 temperature: model.temperature,
                 max_tokens: model.max_tokens,
             };
             let reply = self.model.ask(&request).await.map_err(|error| RunError::Model { turn, error })?;
             Ok(Done::from(reply))
         };
-        self.session.effect(Slot::model(turn), request, reach, carry_out).await
+        self.session.effect(Slot::model(turn), request, conduct, carry_out).await
     }
 
     async fn finish(&self, turns: u32, ending: Ending) -> Result<Ending, RunError> {

@@ -17,6 +17,8 @@ pub(super) enum Exit {
     Failure = 1,
     /// The arguments or the configuration are wrong.
     Usage = 2,
+    /// The run waits for a person's decision.
+    Suspended = 3,
     /// The model gave no reply.
     Provider = 4,
     /// A limit stopped the run.
@@ -26,6 +28,11 @@ pub(super) enum Exit {
     /// Ctrl-C.
     Interrupted = 130,
 }
+
+/// Arguments that do not fit what they are about.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -61,13 +68,17 @@ impl Exit {
             Some(_) => return Self::Provider,
             None => {}
         }
-        let usage = error.is::<ConfigError>() || error.is::<ToolboxError>() || error.is::<BuildError>();
+        let usage = error.is::<ConfigError>()
+            || error.is::<ToolboxError>()
+            || error.is::<BuildError>()
+            || error.is::<Misuse>();
         if usage { Self::Usage } else { Self::Failure }
     }
 
     fn of_session_error(error: &SessionError) -> Self {
         match error {
             SessionError::Diverged(_) => Self::Divergence,
+            SessionError::InDoubt(_) => Self::Suspended,
             SessionError::Journal(error) => Self::of_journal_error(error),
             SessionError::Unfinished { .. } | SessionError::Order { .. } | SessionError::Taken { .. } => {
                 Self::Failure
@@ -78,6 +89,7 @@ impl Exit {
     fn of_journal_error(error: &JournalError) -> Self {
         match error {
             JournalError::UnknownRun { .. }
+            | JournalError::Exists { .. }
             | JournalError::NotBegun { .. }
             | JournalError::AmbiguousRun { .. } => Self::Usage,
             JournalError::Locked { .. }
@@ -85,7 +97,8 @@ impl Exit {
             | JournalError::Unreadable { .. }
             | JournalError::Corrupt { .. }
             | JournalError::Version { .. }
-            | JournalError::Stopped { .. } => Self::Failure,
+            | JournalError::Stopped { .. }
+            | JournalError::Fenced => Self::Failure,
         }
     }
 }

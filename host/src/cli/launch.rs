@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::Screen;
-use crate::agent::Agent;
+use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{Ending, Manifest, ModelIdentity};
 use crate::model::{self, Model};
 use crate::sandbox::Sandbox;
-use crate::session::{Mode, Session};
+use crate::session::{Doubtful, Mode, Session, SessionError, Settlements};
 use crate::toolbox::Toolbox;
 
 /// Everything a run needs that comes from agent.toml.
@@ -87,6 +87,7 @@ pub(super) async fn carry_out(
     run: OpenRun,
     entries: Vec<Entry>,
     prepared: Prepared,
+    settlements: Settlements,
     screen: &Screen,
 ) -> anyhow::Result<Exit> {
     let Prepared { manifest, model, toolbox, max_parallel_tools, wall_time } = prepared;
@@ -101,47 +102,75 @@ pub(super) async fn carry_out(
     let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
     let session = Session::open(run.id, Mode::Live(store), entries, &manifest, screen.watch()).await?;
     screen.run_started(run.id, &manifest);
-    if let Some(ending) = session.recorded_ending() {
-        summary.state = state_of(ending);
-        run.write_summary(&summary)?;
-        return screen.run_ended(run.id, ending);
+    if let Some(ending) = session.recorded_ending().cloned() {
+        drop(session);
+        return conclude(run, summary, &ending, screen);
     }
     let agent = Agent {
         dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
         manifest: Arc::new(manifest),
-        session: Arc::new(session),
+        session: Arc::new(session.settled(settlements)),
         model,
     };
-    let ended = tokio::select! {
-        ended = agent.run(wall_time) => ended.map(Some),
-        _ = tokio::signal::ctrl_c() => Ok(None),
+    let stopped = tokio::select! {
+        ended = agent.run(wall_time) => Stopped::of(ended),
+        _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
     };
-    summary.state = match &ended {
-        Ok(Some(ending)) => state_of(ending),
-        Ok(None) | Err(_) => RunState::Interrupted,
-    };
-    let written = run.write_summary(&summary);
-    match ended {
-        Ok(Some(ending)) => {
-            written?;
-            screen.run_ended(run.id, &ending)
+    // With it goes the last one, besides the run, who could write to the journal.
+    drop(agent);
+    let id = run.id;
+    match stopped {
+        Stopped::Ended(ending) => return conclude(run, summary, &ending, screen),
+        Stopped::Suspended(in_doubt) => {
+            summary.state = RunState::Suspended;
+            run.write_summary(&summary)?;
+            screen.suspended(id, &in_doubt);
+            return Ok(Exit::Suspended);
         }
-        Ok(None) => {
-            screen.interrupted(run.id);
-            Ok(Exit::Interrupted)
-        }
-        // The run's own error matters more than that of its summary.
-        Err(error) => {
-            screen.failed(run.id);
-            Err(error.into())
-        }
+        Stopped::Interrupted | Stopped::Failed(_) => summary.state = RunState::Interrupted,
     }
+    // The run's own error matters more than that of its summary.
+    let _ = run.write_summary(&summary);
+    if let Stopped::Failed(error) = stopped {
+        screen.failed(id);
+        return Err(error.into());
+    }
+    screen.interrupted(id);
+    Ok(Exit::Interrupted)
 }
 
-fn state_of(ending: &Ending) -> RunState {
-    match ending {
-        Ending::Answer(_) => RunState::Answered,
-        Ending::Refused(_) => RunState::Refused,
-        Ending::Limit(_) => RunState::Limited,
+/// Makes one file of a run that has ended, and says how it did.
+fn conclude(run: OpenRun, summary: RunSummary, ending: &Ending, screen: &Screen) -> anyhow::Result<Exit> {
+    let summary = RunSummary { state: ending.into(), ..summary };
+    let id = run.id;
+    let sealed = run.write_summary(&summary).and_then(|()| run.seal(&summary));
+    if let Err(error) = sealed {
+        // Its end is recorded all the same.
+        screen.say(&format!(
+            "{error}\n  the run has ended and is recorded; `host journal compact` seals it later"
+        ));
+    }
+    screen.run_ended(id, ending)
+}
+
+/// Why nothing more is carried out.
+enum Stopped {
+    /// The run ended.
+    Ended(Ending),
+    /// It waits for a decision on these.
+    Suspended(Vec<Doubtful>),
+    /// Ctrl-C.
+    Interrupted,
+    /// The host, or the model's provider, failed.
+    Failed(RunError),
+}
+
+impl Stopped {
+    fn of(ended: Result<Ending, RunError>) -> Self {
+        match ended {
+            Ok(ending) => Self::Ended(ending),
+            Err(RunError::Session(SessionError::InDoubt(in_doubt))) => Self::Suspended(in_doubt),
+            Err(error) => Self::Failed(error),
+        }
     }
 }

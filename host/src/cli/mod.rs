@@ -7,13 +7,16 @@ mod build;
 mod check;
 mod exit;
 mod init;
+mod journal;
 mod launch;
 mod places;
+mod recorded;
 mod replay;
 mod resume;
 mod run;
 mod runs;
 mod screen;
+mod settle;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,8 +29,8 @@ use exit::Exit;
 use places::Places;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 4 model provider, 5 a limit stopped the run,
-6 divergence from what is recorded, 130 interrupted";
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 the run waits for a decision, 4 model provider,
+5 a limit stopped the run, 6 divergence from what is recorded, 130 interrupted";
 
 /// Runs AI agents whose tools are isolated WebAssembly components, with a durable journal.
 #[derive(Debug, Parser)]
@@ -49,6 +52,8 @@ enum Command {
     Replay(replay::Args),
     /// List runs, or show one.
     Runs(runs::Args),
+    /// Verify, export, import, compact or clear away what is recorded.
+    Journal(journal::Args),
     /// Validate agent.toml, load every component, and print the tools and what each is granted.
     Check(check::Args),
     /// Build the tool crates of an agent, or one crate, into components.
@@ -95,6 +100,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => runs::run(args, &places),
+        Command::Journal(args) => journal::run(args, &places),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),
         Command::CompileComponent { metering } => {

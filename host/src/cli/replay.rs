@@ -2,21 +2,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::Exit;
-use super::launch;
 use super::places::Places;
-use super::resume::recorded_manifest;
 use super::screen::{Format, Screen};
+use super::{launch, recorded};
 use crate::agent::{Agent, RunError};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, NoRunner};
-use crate::journal::JournalStore as _;
 use crate::message::{Ending, Manifest};
 use crate::model::Absent;
 use crate::session::{Mode, Session, SessionError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The run: its id, the beginning of it, or `last`.
+    /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
     run: String,
     /// Replay against this agent.toml instead of what is recorded: differences are divergences.
     #[arg(long, value_name = "AGENT.TOML")]
@@ -28,11 +26,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::of(args.json));
-    let runs = places.runs()?;
-    let id = runs.find(&args.run)?;
-    let run = runs.open(id)?;
-    let entries = run.store.read(id)?;
-    let recorded = recorded_manifest(id, &entries)?.clone();
+    let (id, entries) = recorded::read(&places.runs()?, &args.run)?;
+    let recorded = recorded::manifest(id, &entries)?.clone();
     let manifest = match &args.config {
         None => recorded,
         Some(path) => other_manifest(path, recorded, places, &screen).await?,

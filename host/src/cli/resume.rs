@@ -1,17 +1,21 @@
 use std::path::Path;
 
 use super::exit::Exit;
-use super::launch;
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::settle::{self, Settle};
+use super::{launch, recorded};
 use crate::config::Config;
-use crate::journal::{Entry, Event, JournalError, JournalStore as _};
-use crate::message::{Manifest, Request, RunId, Slot};
+use crate::journal::{JournalError, JournalStore as _};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run: its id, the beginning of it, or `last`.
     run: String,
+    /// Decide what becomes of a call that is in doubt: SLOT=retry calls it again, SLOT=failed lets it count as
+    /// failed, SLOT=result:FILE takes the JSON in FILE for its output. May be given several times.
+    #[arg(long = "settle", value_name = "SLOT=HOW")]
+    settle: Vec<Settle>,
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -21,22 +25,18 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::of(args.json));
     let runs = places.runs()?;
     let id = runs.find(&args.run)?;
+    if runs.is_sealed(id) {
+        let entries = runs.read(id)?;
+        settle::settlements(&args.settle, &entries, &[])?;
+        screen.run_started(id, recorded::manifest(id, &entries)?);
+        let ending = recorded::ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
+        return screen.run_ended(id, ending);
+    }
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;
-    let recorded = recorded_manifest(id, &entries)?;
+    let recorded = recorded::manifest(id, &entries)?;
+    let settlements = settle::settlements(&args.settle, &entries, &recorded.tools)?;
     let config = Config::load(Path::new(&recorded.config))?;
     let prepared = launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
-    launch::carry_out(run, entries, prepared, &screen).await
-}
-
-/// What the run was begun with.
-pub(super) fn recorded_manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
-    let begun = entries.iter().find_map(|entry| match &entry.event {
-        Event::Started(started) if entry.slot == Slot::RUN => match &started.request {
-            Request::Run(manifest) => Some(manifest),
-            Request::Model(_) | Request::Tool(_) => None,
-        },
-        Event::Started(_) | Event::Finished(_) => None,
-    });
-    begun.ok_or(JournalError::NotBegun { run })
+    launch::carry_out(run, entries, prepared, settlements, &screen).await
 }

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::places::Places;
-use super::print;
 use super::screen::{denial, headline, milliseconds, one_line, result};
-use crate::journal::{Finished, JournalStore as _, RunState, RunSummary, Started, Status, statuses};
-use crate::message::{HttpRecord, Outcome, Request, RunId, Slot, Usage};
+use super::{print, recorded};
+use crate::journal::{Failed, Finished, RunState, RunSummary, Started, Status, statuses};
+use crate::message::{HttpRecord, Outcome, Request, RunId, Slot, Trace, Usage};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ enum Command {
     },
     /// Show one run: turns, calls, durations, outcomes.
     Show {
-        /// The run: its id, the beginning of it, or `last`.
+        /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
         run: String,
         /// Print everything that is recorded as JSON.
         #[arg(long)]
@@ -72,6 +72,7 @@ fn state_word(state: RunState) -> &'static str {
     match state {
         RunState::Running => "running",
         RunState::Interrupted => "interrupted",
+        RunState::Suspended => "suspended",
         RunState::Answered => "answered",
         RunState::Refused => "refused",
         RunState::Limited => "limited",
@@ -90,22 +91,25 @@ struct SlotReport {
     slot: Slot,
     #[serde(flatten)]
     started: Started,
+    /// The attempts that failed and were followed by another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Failed>,
     finished: Option<Finished>,
 }
 
 fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
-    let runs = places.runs()?;
-    let id = runs.find(name)?;
-    let entries = runs.open(id)?.store.read(id)?;
+    let (id, entries) = recorded::read(&places.runs()?, name)?;
     let statuses = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let slots: BTreeMap<Slot, Status> = statuses.into_iter().collect();
     let reports: Vec<SlotReport> = slots
         .into_iter()
         .filter_map(|(slot, status)| match status {
             Status::Absent => None,
-            Status::Started(started) => Some(SlotReport { slot, started, finished: None }),
-            Status::Finished(started, finished) => {
-                Some(SlotReport { slot, started, finished: Some(finished) })
+            Status::Started { started, failures } | Status::Failed { started, failures } => {
+                Some(SlotReport { slot, started, failures, finished: None })
+            }
+            Status::Finished { started, failures, finished } => {
+                Some(SlotReport { slot, started, failures, finished: Some(finished) })
             }
         })
         .collect();
@@ -119,36 +123,63 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
 
 fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<String> {
     let mut lines = vec![format!("run {id}")];
-    for SlotReport { slot, started, finished } in reports {
-        if let Request::Run(manifest) = &started.request {
-            lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
-            lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
-            lines.push(format!("started  {}", time(started.at_ms)?));
-            lines.push(format!("prompt   {}", manifest.prompt));
-            lines.push(format!("ended    {}", ending(started, finished.as_ref())));
-            lines.push(String::new());
-            continue;
-        }
-        let attempt =
-            if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
-        let (mark, time, result) = match finished {
-            None => ("?", "in doubt".to_owned(), "no result was recorded".to_owned()),
-            Some(finished) => {
-                let (good, result) = result(&finished.outcome);
-                (if good { "✓" } else { "✗" }, milliseconds(finished.usage.wall_us), result)
+    for report in reports {
+        match &report.started.request {
+            Request::Run(manifest) => {
+                lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
+                lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
+                lines.push(format!("started  {}", time(report.started.at_ms)?));
+                lines.push(format!("prompt   {}", manifest.prompt));
+                lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
+                lines.push(String::new());
             }
-        };
-        lines.push(format!("{mark} {time:>10}  {}{attempt}", headline(slot, &started.request)));
-        lines.push(format!("              → {result}"));
-        let Some(Finished { usage, trace, .. }) = finished else { continue };
-        lines.extend(consumed(usage).map(|consumed| format!("              {consumed}")));
-        lines.extend(trace.http.iter().map(|it| format!("              {}", request(it))));
-        lines.extend(trace.denials.iter().flat_map(denial).map(|line| format!("              {line}")));
-        for line in trace.log.iter().filter(|_| log) {
-            lines.push(format!("              {} | {}", line.from, line.text));
+            Request::Model(_) | Request::Tool(_) => report.lines(log, &mut lines),
         }
     }
     Ok(lines.join("\n"))
+}
+
+impl SlotReport {
+    /// The attempts at a slot, each with what it came to.
+    fn lines(&self, log: bool, lines: &mut Vec<String>) {
+        let Self { slot, started, failures, finished } = self;
+        let headline = headline(slot, &started.request);
+        for Failed { attempt, retry_ms, outcome, usage, trace, .. } in failures {
+            let time = milliseconds(usage.wall_us);
+            lines.push(format!("↻ {time:>10}  {headline} (attempt {attempt})"));
+            let again = milliseconds(retry_ms.saturating_mul(1000));
+            lines.push(format!("              → {}; again after {again}", result(outcome).1));
+            lines.extend(noted(usage, trace, log));
+        }
+        let attempt =
+            if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
+        let Some(Finished { outcome, usage, trace, settled, .. }) = finished else {
+            if failures.last().is_none_or(|failed| failed.attempt < started.attempt) {
+                lines.push(format!("? {:>10}  {headline}{attempt}", "in doubt"));
+                lines.push("              → no result was recorded".to_owned());
+            }
+            return;
+        };
+        let (good, result) = result(outcome);
+        let mark = if good { "✓" } else { "✗" };
+        let settled = if *settled { " (settled by a person)" } else { "" };
+        lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", milliseconds(usage.wall_us)));
+        lines.push(format!("              → {result}"));
+        lines.extend(noted(usage, trace, log));
+    }
+}
+
+/// What an attempt consumed, requested and was denied, and what it logged.
+fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
+    let indented = |line: String| format!("              {line}");
+    let said = trace.log.iter().filter(|_| log).map(|line| format!("{} | {}", line.from, line.text));
+    consumed(usage)
+        .into_iter()
+        .chain(trace.http.iter().map(request))
+        .chain(trace.denials.iter().flat_map(denial))
+        .chain(said)
+        .map(indented)
+        .collect()
 }
 
 /// What a call consumed; nothing is said of what a model request did.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::print;
-use crate::journal::Finished;
+use crate::journal::{Failed, Finished};
 use crate::message::{
     Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
 };
-use crate::session::{Notice, Watch};
+use crate::session::{Doubtful, Notice, Watch};
 
 /// Width of a line where there is no terminal to ask.
 const WIDTH_WITHOUT_TERMINAL: usize = 160;
@@ -55,9 +55,19 @@ struct Inner {
 enum JsonEvent<'a> {
     RunStarted { run: RunId, manifest: &'a Manifest },
     Started { slot: &'a Slot, attempt: u32, request: &'a Request },
+    Failed { slot: &'a Slot, failed: &'a Failed },
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
+    Suspended { run: RunId, in_doubt: Vec<InDoubt<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
     RunEnded { run: RunId, ending: &'a Ending, exit_code: u8 },
+}
+
+/// An effect that the run waits for a decision on.
+#[derive(Serialize)]
+struct InDoubt<'a> {
+    slot: &'a Slot,
+    request: &'a Request,
+    at_ms: u64,
 }
 
 impl Screen {
@@ -126,6 +136,31 @@ impl Screen {
         }
     }
 
+    /// Says which effects are in doubt, and how to decide on them.
+    pub(super) fn suspended(&self, run: RunId, in_doubt: &[Doubtful]) {
+        self.clear();
+        if self.0.format == Format::Json {
+            let in_doubt = in_doubt.iter().map(|Doubtful { slot, request, at_ms }| InDoubt {
+                slot,
+                request,
+                at_ms: *at_ms,
+            });
+            let (in_doubt, exit_code) = (in_doubt.collect(), Exit::Suspended as u8);
+            return event(&JsonEvent::Suspended { run, in_doubt, exit_code });
+        }
+        self.say("the run is suspended: the host stopped in the middle of these, and whether they took effect is not known");
+        let mut settle = String::new();
+        for Doubtful { slot, request, at_ms } in in_doubt {
+            let at = UNIX_EPOCH.checked_add(Duration::from_millis(*at_ms)).unwrap_or(UNIX_EPOCH);
+            let at = humantime::format_rfc3339_millis(at);
+            self.say(&format!("  ? {}  (began {at})", headline(slot, request)));
+            // Writing to a string cannot fail.
+            let _ = write!(settle, " --settle '{slot}=HOW'");
+        }
+        self.say(&format!("decide, and go on with: host resume {run}{settle}"));
+        self.say("HOW is `retry` (call it again), `failed`, or `result:FILE` (it took effect; FILE has its output as JSON)");
+    }
+
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
     pub(super) fn failed(&self, run: RunId) {
         self.clear();
@@ -158,7 +193,11 @@ impl Screen {
             (Format::Json, Notice::Finished { slot, finished, substituted, .. }) => {
                 event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
             }
+            (Format::Json, Notice::Failed { slot, failed, .. }) => event(&JsonEvent::Failed { slot, failed }),
             (Format::Text, Notice::Started { slot, request, .. }) => self.show_running(slot, request),
+            (Format::Text, Notice::Failed { slot, request, failed }) => {
+                self.show_failed(slot, request, failed);
+            }
             (Format::Text, Notice::Finished { slot, request, finished, substituted }) => {
                 self.show_finished(slot, request, finished, *substituted);
             }
@@ -177,6 +216,18 @@ impl Screen {
         bar.set_message(headline(slot, request));
         bar.enable_steady_tick(REDRAW);
         self.running().insert(slot.clone(), bar);
+    }
+
+    fn show_failed(&self, slot: &Slot, request: &Request, failed: &Failed) {
+        if let Some(bar) = self.running().remove(slot) {
+            bar.finish_and_clear();
+        }
+        let mark = Style::new().for_stderr().yellow().apply_to("↻");
+        let line = format!("  {mark} {} → {}", headline(slot, request), result(&failed.outcome).1);
+        let line = console::truncate_str(&line, self.width().saturating_sub(40), "…").into_owned();
+        let (time, wait) =
+            (milliseconds(failed.usage.wall_us), milliseconds(failed.retry_ms.saturating_mul(1000)));
+        self.say(&format!("{line}  {time}, attempt {}; again in {wait}", failed.attempt));
     }
 
     fn show_finished(&self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {

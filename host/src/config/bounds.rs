@@ -52,3 +52,8 @@ pub(super) const OPEN_FILES_LIMIT: u32 = 1_000;
 pub(super) const HTTP_BODY_BYTES_LIMIT: u64 = 1 << 30;
 /// A tool that wants more makes noise.
 pub(super) const RANDOM_BYTES_LIMIT: u64 = 1 << 30;
+
+/// More attempts than this are no retry but a loop.
+pub(super) const ATTEMPTS_LIMIT: u32 = 100;
+/// A call that waits longer is better asked for again by a person.
+pub(super) const DELAY_LIMIT: Duration = Duration::from_hours(1);

@@ -26,7 +26,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::Digest;
+use crate::message::{Digest, Retry};
 use file::FileError;
 
 /// An agent, as its agent.toml describes it.
@@ -117,6 +117,10 @@ pub struct ToolConfig {
     pub grants: Grants,
     /// What bounds each call.
     pub limits: ToolLimits,
+    /// When a call that failed is tried again, if it may be.
+    pub retry: Retry,
+    /// Globs over the component's tool names: calls of these may be repeated whatever they can reach.
+    pub idempotent: Vec<String>,
 }
 
 impl Config {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bounds::{
-    FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT,
-    OPEN_FILES_LIMIT, VERSION,
+    ATTEMPTS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT,
+    MAX_TURNS_LIMIT, OPEN_FILES_LIMIT, VERSION,
 };
 
 /// An agent for `host run`. Paths are relative to this file.
@@ -140,6 +140,30 @@ pub(super) struct Tool {
     /// What bounds one call.
     #[serde(default)]
     pub(super) limits: ToolLimits,
+    /// When a call that failed is tried again.
+    #[serde(default)]
+    pub(super) retry: ToolRetry,
+}
+
+/// When a call that failed is tried again. That is only done where nothing speaks against doing it twice:
+/// for tools that can change nothing outside, and for those that `idempotent` names.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolRetry {
+    /// Attempts that may fail before the failure is the call's result; 3 by default, 1 for no retry.
+    #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
+    pub(super) max_attempts: Option<u32>,
+    /// The wait after the first failure, such as `"200ms"` (the default); it doubles with each further one.
+    #[schemars(with = "Option<String>", example = &"200ms")]
+    pub(super) initial_delay: Option<Spanned<String>>,
+    /// The longest wait, such as `"10s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"10s")]
+    pub(super) max_delay: Option<Spanned<String>>,
+    /// Tools of which a call made twice is as good as one made once, as globs over the component's tool
+    /// names. They are called again after a transient failure, a timeout, or a crash in the middle of a call.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["search_*"]]))]
+    pub(super) idempotent: Vec<Spanned<String>>,
 }
 
 /// What a component may reach. Everything that is not listed is denied.

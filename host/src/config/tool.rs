@@ -4,18 +4,18 @@ use globset::Glob;
 use toml::Spanned;
 
 use super::bounds::{
-    HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT, RECORDED_BYTES_LIMIT,
-    TIMEOUT_LIMIT,
+    DELAY_LIMIT, HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT,
+    RECORDED_BYTES_LIMIT, TIMEOUT_LIMIT,
 };
 use super::error::quote;
 use super::permissions::Kept;
 use super::validate::Check;
 use super::{ToolConfig, ToolLimits, raw};
-use crate::message::Digest;
+use crate::message::{Digest, Retry};
 
 impl Check<'_> {
     pub(super) fn tool(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> ToolConfig {
-        let raw::Tool { source, sha256, include, prefix, permissions, limits } = raw;
+        let raw::Tool { source, sha256, include, prefix, permissions, limits, retry } = raw;
         if name.get_ref().is_empty() || !plain(name.get_ref()) {
             let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
             self.problem(
@@ -33,21 +33,47 @@ impl Check<'_> {
             );
         }
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
-        for pattern in &include {
+        let include = self.globs(include);
+        let (retry, idempotent) = self.retry(retry);
+        ToolConfig {
+            name: name.get_ref().clone(),
+            source: self.path("source", &source).unwrap_or_default(),
+            sha256,
+            include,
+            prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
+            grants: self.grants(permissions, kept),
+            limits: self.tool_limits(&limits),
+            retry,
+            idempotent,
+        }
+    }
+
+    fn globs(&mut self, patterns: Vec<Spanned<String>>) -> Vec<String> {
+        for pattern in &patterns {
             if let Err(error) = Glob::new(pattern.get_ref()) {
                 let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
                 self.problem(pattern.span(), message, "write a tool's name, with `*` for any part of it");
             }
         }
-        ToolConfig {
-            name: name.get_ref().clone(),
-            source: self.path("source", &source).unwrap_or_default(),
-            sha256,
-            include: include.into_iter().map(Spanned::into_inner).collect(),
-            prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
-            grants: self.grants(permissions, kept),
-            limits: self.tool_limits(&limits),
+        patterns.into_iter().map(Spanned::into_inner).collect()
+    }
+
+    fn retry(&mut self, raw: raw::ToolRetry) -> (Retry, Vec<String>) {
+        let raw::ToolRetry { max_attempts, initial_delay, max_delay, idempotent } = raw;
+        let default = Retry::default();
+        let mut time = |key, raw: &Option<Spanned<String>>, example, default| {
+            raw.as_ref().map_or(default, |raw| self.duration_ms(key, raw, example, DELAY_LIMIT))
+        };
+        let retry = Retry {
+            max_attempts: max_attempts.unwrap_or(default.max_attempts),
+            initial_delay_ms: time("initial_delay", &initial_delay, "200ms", default.initial_delay_ms),
+            max_delay_ms: time("max_delay", &max_delay, "10s", default.max_delay_ms),
+        };
+        if let Some(initial) = initial_delay.filter(|_| retry.initial_delay_ms > retry.max_delay_ms) {
+            let message = "initial_delay is longer than max_delay";
+            self.problem(initial.span(), message, "make it shorter, or raise max_delay");
         }
+        (retry, self.globs(idempotent))
     }
 
     fn digest(&mut self, raw: &Spanned<String>) -> Option<Digest> {

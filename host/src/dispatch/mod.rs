@@ -7,7 +7,7 @@
 
 mod schema;
 
-pub use schema::{SchemaError, check_schema};
+pub use schema::{SchemaError, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::message::{
-    Arguments, ErrorKind, Json, Manifest, Request, SHOWN_BYTES_MAX, Slot, Target, ToolAsk, ToolCall,
+    Arguments, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk, ToolCall,
     ToolEntry, ToolOutcome, ToolResult,
 };
 use schema::Schema;
 
-use crate::session::{Attempt, Done, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, Doubtful, Reach, Session, SessionError};
 
 /// Carries out calls of tools that exist, with inputs that fit.
 pub trait ToolRunner: Send + Sync {
@@ -35,8 +35,8 @@ pub trait ToolRunner: Send + Sync {
         attempt: &'a Attempt,
     ) -> BoxFuture<'a, Done<ToolOutcome>>;
 
-    /// Whether a call of this tool can be noticed outside of this process.
-    fn reach(&self, tool: &ToolEntry) -> Reach;
+    /// How calls of this tool may be carried out. How many at once is not for the tool to say.
+    fn conduct(&self, tool: &ToolEntry) -> Conduct<'static>;
 }
 
 /// The runner of a replay: there is nothing to run, because every result is recorded.
@@ -54,20 +54,48 @@ impl ToolRunner for NoRunner {
         Box::pin(async { ToolOutcome::error(ErrorKind::Failed, message).into() })
     }
 
-    fn reach(&self, _tool: &ToolEntry) -> Reach {
-        Reach::Outside
+    fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
+        REFUSED
     }
 }
 
-fn place(results: &mut [Option<ToolResult>], index: u32, result: ToolResult) {
-    if let Some(place) = results.get_mut(index as usize) {
-        *place = Some(result);
+/// How a call is carried out that the dispatcher itself answers.
+const REFUSED: Conduct<'static> =
+    Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry: Retry::NEVER, gate: None };
+
+/// What the calls of a turn came to, so far.
+struct TurnResults {
+    results: Vec<Option<ToolResult>>,
+    in_doubt: Vec<Doubtful>,
+}
+
+impl TurnResults {
+    fn place(&mut self, index: u32, result: Result<ToolResult, SessionError>) -> Result<(), SessionError> {
+        match result {
+            Ok(result) => {
+                if let Some(place) = self.results.get_mut(index as usize) {
+                    *place = Some(result);
+                }
+            }
+            Err(SessionError::InDoubt(doubtful)) => self.in_doubt.extend(doubtful),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn whole(self) -> Result<Vec<ToolResult>, SessionError> {
+        let Self { results, mut in_doubt } = self;
+        if in_doubt.is_empty() {
+            return Ok(results.into_iter().flatten().collect());
+        }
+        in_doubt.sort_by(|a, b| a.slot.cmp(&b.slot));
+        Err(SessionError::InDoubt(in_doubt))
     }
 }
 
 /// Runs the calls of one run's turns.
 pub struct Dispatcher {
-    tools: HashMap<String, Arc<Callable>>,
+    tools: HashMap<String, Callable>,
     runner: Arc<dyn ToolRunner>,
     permits: Arc<Semaphore>,
     max_calls_per_turn: u32,
@@ -101,7 +129,7 @@ impl Dispatcher {
     /// A dispatcher of the manifest's tools that runs at most `max_parallel` calls at once.
     #[must_use]
     pub fn new(manifest: &Manifest, runner: Arc<dyn ToolRunner>, max_parallel: u32) -> Self {
-        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Arc::new(Callable::new(entry)));
+        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Callable::new(entry));
         Self {
             tools: manifest.tools.iter().map(callable).collect(),
             runner,
@@ -110,14 +138,16 @@ impl Dispatcher {
         }
     }
 
-    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order.
+    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order. Calls in
+    /// doubt hold up no other; all of them are told of together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
         session: &Arc<Session>,
         turn: u32,
         calls: Vec<ToolCall>,
     ) -> Result<Vec<ToolResult>, SessionError> {
-        let mut results: Vec<Option<ToolResult>> = calls.iter().map(|_| None).collect();
+        let mut turn_results =
+            TurnResults { results: calls.iter().map(|_| None).collect(), in_doubt: vec![] };
         let mut tasks = JoinSet::new();
         for (index, call) in (0..).zip(calls) {
             let (dispatcher, session) = (Arc::clone(self), Arc::clone(session));
@@ -125,19 +155,19 @@ impl Dispatcher {
             let mut call = Box::pin(call);
             // A result that is recorded is there at once; only the others are worth a task.
             match futures::poll!(&mut call) {
-                Poll::Ready((index, result)) => place(&mut results, index, result?),
+                Poll::Ready((index, result)) => turn_results.place(index, result)?,
                 Poll::Pending => drop(tasks.spawn(call)),
             }
         }
         while let Some(joined) = tasks.join_next().await {
             match joined {
-                Ok((index, result)) => place(&mut results, index, result?),
+                Ok((index, result)) => turn_results.place(index, result)?,
                 // A panic of the host's own code is passed on; the other calls end with the join set.
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => {}
             }
         }
-        Ok(results.into_iter().flatten().collect())
+        turn_results.whole()
     }
 
     async fn one(
@@ -147,26 +177,32 @@ impl Dispatcher {
         index: u32,
         call: ToolCall,
     ) -> Result<ToolResult, SessionError> {
-        let callable = self.tools.get(&call.name).cloned();
+        let callable = self.tools.get(&call.name);
         let target = callable
-            .as_deref()
             .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
-        let reach = callable.as_deref().map_or(Reach::Pure, |callable| self.runner.reach(&callable.entry));
+        let conduct = callable.map_or(REFUSED, |callable| self.runner.conduct(&callable.entry));
+        let conduct = Conduct { gate: Some(&self.permits), ..conduct };
         let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
-        // The semaphore is never closed, and without a permit the call would only be less bounded.
-        let _permit = self.permits.acquire().await.ok();
-        let carry_out = async |attempt: &Attempt| {
-            Ok::<_, SessionError>(match self.admit(callable.as_deref(), index, &call) {
-                Ok((tool, input)) => {
-                    let done = self.runner.call(&tool.entry, input, attempt).await;
-                    Done { value: tool.hold(done.value), ..done }
-                }
-                Err(refusal) => refusal.into(),
-            })
-        };
-        let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), reach, carry_out).await?;
+        let carry_out = |attempt| self.attempt(callable, index, &call, attempt);
+        let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), conduct, carry_out).await?;
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
-        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max })
+        Ok(ToolResult { call_id: call.id, name: call.name, outcome, shown_bytes_max })
+    }
+
+    /// One attempt of a call, or why there is nothing to attempt.
+    async fn attempt(
+        &self,
+        callable: Option<&Callable>,
+        index: u32,
+        call: &ToolCall,
+        attempt: Attempt,
+    ) -> Result<Done<ToolOutcome>, SessionError> {
+        let (tool, input) = match self.admit(callable, index, call) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Ok(refusal.into()),
+        };
+        let done = self.runner.call(&tool.entry, input, &attempt).await;
+        Ok(Done { value: tool.hold(done.value), ..done })
     }
 
     /// What is called with what, or what to tell the model instead.

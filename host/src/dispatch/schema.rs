@@ -43,6 +43,11 @@ impl Schema {
     }
 }
 
+/// Checks an output that did not come from the tool itself, and says which rule failed where.
+pub fn check_output(schema: &Json, output: &Json) -> Result<(), String> {
+    Schema::new(schema).check("output", output)
+}
+
 fn check(schema: &Validator, what: &str, json: &Json) -> Result<(), String> {
     let value = json.to_value();
     if schema.is_valid(&value) {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::event::{Entry, Event, Finished, Started};
+use super::event::{Entry, Event, Failed, Finished, Started};
 use crate::message::{Digest, Request, Slot};
 
 /// Where a slot stands. The one state machine for live runs, recovery and replay.
@@ -11,9 +11,28 @@ pub enum Status {
     #[default]
     Absent,
     /// The last attempt began; whether its effect took place is in doubt.
-    Started(Started),
+    Started {
+        /// Its beginning.
+        started: Started,
+        /// The attempts before it that failed.
+        failures: Vec<Failed>,
+    },
+    /// The last attempt failed, and another one is due.
+    Failed {
+        /// Its beginning.
+        started: Started,
+        /// The attempts that failed, this one last.
+        failures: Vec<Failed>,
+    },
     /// The effect took place, and this is what it came to.
-    Finished(Started, Finished),
+    Finished {
+        /// The beginning of the attempt that ended it.
+        started: Started,
+        /// The attempts before it that failed.
+        failures: Vec<Failed>,
+        /// Its end.
+        finished: Finished,
+    },
 }
 
 /// An event that cannot follow what came before it.
@@ -42,27 +61,46 @@ impl Status {
     /// The status after one more event.
     pub fn next(self, event: Event) -> Result<Self, OrderError> {
         match (self, event) {
-            (Self::Absent, Event::Started(started)) => begin(1, started),
-            (Self::Absent, Event::Finished(finished)) => Err(OrderError::NotRunning(finished.attempt)),
-            (Self::Started(before), Event::Started(started)) if before.digest != started.digest => {
-                Err(OrderError::OtherRequest(started.attempt))
+            (Self::Absent, Event::Started(started)) => begin(1, started, Vec::new()),
+            (
+                Self::Started { started: before, failures } | Self::Failed { started: before, failures },
+                Event::Started(started),
+            ) => {
+                if before.digest != started.digest {
+                    return Err(OrderError::OtherRequest(started.attempt));
+                }
+                begin(before.attempt.saturating_add(1), started, failures)
             }
-            (Self::Started(before), Event::Started(started)) => begin(before.attempt + 1, started),
-            (Self::Started(before), Event::Finished(finished)) if before.attempt != finished.attempt => {
-                Err(OrderError::NotRunning(finished.attempt))
+            (Self::Started { started, mut failures }, Event::Failed(failed)) => {
+                running(&started, failed.attempt)?;
+                failures.push(failed);
+                Ok(Self::Failed { started, failures })
             }
-            (Self::Started(before), Event::Finished(finished)) => Ok(Self::Finished(before, finished)),
-            (Self::Finished(..), Event::Started(_) | Event::Finished(_)) => Err(OrderError::AfterEnd),
+            (Self::Started { started, failures }, Event::Finished(finished)) => {
+                running(&started, finished.attempt)?;
+                Ok(Self::Finished { started, failures, finished })
+            }
+            (
+                Self::Absent | Self::Failed { .. },
+                Event::Failed(Failed { attempt, .. }) | Event::Finished(Finished { attempt, .. }),
+            ) => Err(OrderError::NotRunning(attempt)),
+            (Self::Finished { .. }, Event::Started(_) | Event::Failed(_) | Event::Finished(_)) => {
+                Err(OrderError::AfterEnd)
+            }
         }
     }
 }
 
-fn begin(expected: u32, started: Started) -> Result<Status, OrderError> {
+fn begin(expected: u32, started: Started, failures: Vec<Failed>) -> Result<Status, OrderError> {
     if started.attempt == expected {
-        Ok(Status::Started(started))
+        Ok(Status::Started { started, failures })
     } else {
         Err(OrderError::Attempt { expected, found: started.attempt })
     }
+}
+
+fn running(started: &Started, attempt: u32) -> Result<(), OrderError> {
+    if started.attempt == attempt { Ok(()) } else { Err(OrderError::NotRunning(attempt)) }
 }
 
 /// Where every recorded slot of a run stands, given its events in any order of slots but in order within
@@ -105,12 +143,39 @@ enum Claimed {
 pub enum Claim {
     /// The effect took place: here is what it came to.
     Substitute(Box<Finished>),
-    /// It has not, or that is in doubt: this attempt is due.
-    Attempt(u32),
+    /// It has not: this attempt is due.
+    Attempt(Due),
+    /// An attempt began, and whether it took place is not known; if it may be repeated, this attempt is due.
+    InDoubt(Box<Started>, Due),
     /// Another request is recorded at the slot.
     Diverged(Box<Request>),
     /// The slot was asked for before in this very process: a bug of the caller.
     Taken,
+}
+
+/// An attempt that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// From 1.
+    pub attempt: u32,
+    /// How many attempts failed before.
+    pub failures: u32,
+    /// Not before this moment, in milliseconds since 1970-01-01T00:00:00Z; 0 for at once.
+    pub at_ms: u64,
+}
+
+impl Due {
+    /// The first attempt.
+    pub const FIRST: Self = Self { attempt: 1, failures: 0, at_ms: 0 };
+
+    fn after(started: &Started, failures: &[Failed]) -> Self {
+        let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
+        Self {
+            attempt: started.attempt.saturating_add(1),
+            failures: u32::try_from(failures.len()).unwrap_or(u32::MAX),
+            at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
+        }
+    }
 }
 
 impl Cursor {
@@ -125,26 +190,28 @@ impl Cursor {
         let Some(recorded) = self.slots.get_mut(slot) else {
             let recorded = Recorded { status: Status::Absent, claim: Claimed::Yes };
             self.slots.insert(slot.clone(), recorded);
-            return Claim::Attempt(1);
+            return Claim::Attempt(Due::FIRST);
         };
         if recorded.claim == Claimed::Yes {
             return Claim::Taken;
         }
         recorded.claim = Claimed::Yes;
         match std::mem::take(&mut recorded.status) {
-            Status::Absent => Claim::Attempt(1),
-            Status::Started(started) | Status::Finished(started, _) if started.digest != digest => {
+            Status::Absent => Claim::Attempt(Due::FIRST),
+            Status::Started { started, .. }
+            | Status::Failed { started, .. }
+            | Status::Finished { started, .. }
+                if started.digest != digest =>
+            {
                 Claim::Diverged(Box::new(started.request))
             }
-            Status::Started(started) => Claim::Attempt(started.attempt + 1),
-            Status::Finished(_, finished) => Claim::Substitute(Box::new(finished)),
+            Status::Started { started, failures } => {
+                let due = Due::after(&started, &failures);
+                Claim::InDoubt(Box::new(started), due)
+            }
+            Status::Failed { started, failures } => Claim::Attempt(Due::after(&started, &failures)),
+            Status::Finished { finished, .. } => Claim::Substitute(Box::new(finished)),
         }
-    }
-
-    /// What is recorded at a slot that was not asked for yet.
-    #[must_use]
-    pub fn status(&self, slot: &Slot) -> &Status {
-        self.slots.get(slot).map_or(&Status::Absent, |recorded| &recorded.status)
     }
 
     /// The slots that are recorded and were never asked for, in order.

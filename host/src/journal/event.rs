@@ -19,6 +19,8 @@ pub struct Entry {
 pub enum Event {
     /// An attempt began.
     Started(Started),
+    /// An attempt failed, and another one is to follow.
+    Failed(Failed),
     /// An attempt ended, and with it the effect.
     Finished(Finished),
 }
@@ -36,6 +38,25 @@ pub struct Started {
     pub request: Request,
 }
 
+/// An attempt failed in a way that another attempt may mend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The attempt that failed.
+    pub attempt: u32,
+    /// Milliseconds since 1970-01-01T00:00:00Z, by the host's clock.
+    pub at_ms: u64,
+    /// How long after that the next attempt is due, in milliseconds.
+    pub retry_ms: u64,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What it consumed.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What was noted for the person meanwhile.
+    #[serde(default, skip_serializing_if = "Trace::is_empty")]
+    pub trace: Trace,
+}
+
 /// An attempt ended, and with it the effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
@@ -51,6 +72,9 @@ pub struct Finished {
     /// What was noted for the person meanwhile.
     #[serde(default, skip_serializing_if = "Trace::is_empty")]
     pub trace: Trace,
+    /// Whether it was a person who said what it came to, because the attempt was in doubt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 impl Event {
@@ -59,7 +83,9 @@ impl Event {
     pub fn ordinal(&self) -> u32 {
         match self {
             Self::Started(started) => started.attempt.saturating_mul(2),
-            Self::Finished(finished) => finished.attempt.saturating_mul(2).saturating_add(1),
+            Self::Failed(Failed { attempt, .. }) | Self::Finished(Finished { attempt, .. }) => {
+                attempt.saturating_mul(2).saturating_add(1)
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What happened, durably: the events of every slot of every run.
 //!
 //! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
-//! keep them ([`SledStore`], [`MemoryStore`]) and the directory of runs ([`RunsDir`]). Knows nothing of
-//! models, tools or replay: [`crate::session`] decides what an event means.
+//! keep them ([`SledStore`], [`MemoryStore`]), the directory of runs ([`RunsDir`]) and the file that an ended run
+//! becomes ([`RunFile`]). Knows nothing of models, tools or replay: [`crate::session`] decides what an event
+//! means.
 //!
 //! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
 //! a [`JournalError`]; after a failed write or sync nothing more is acknowledged.
@@ -10,18 +11,23 @@
 mod cursor;
 mod event;
 pub mod format;
+mod frame;
+mod lock;
+mod log;
 mod memory;
+mod portable;
 mod runs;
 mod sled;
-mod wal;
 
-pub use cursor::{Claim, Cursor, OrderError, Status, statuses};
-pub use event::{Entry, Event, Finished, Started};
+pub use cursor::{Claim, Cursor, Due, OrderError, Status, statuses};
+pub use event::{Entry, Event, Failed, Finished, Started};
 pub use memory::MemoryStore;
-pub use runs::{OpenRun, RunState, RunSummary, RunsDir};
+pub use portable::RunFile;
+pub use runs::{Compacted, OpenRun, RunState, RunSummary, RunsDir};
 pub use sled::SledStore;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
@@ -62,7 +68,8 @@ enum AckState {
 }
 
 impl Ack {
-    fn ready(result: Result<(), JournalError>) -> Self {
+    /// A promise that is kept, or broken, already.
+    pub fn ready(result: Result<(), JournalError>) -> Self {
         Self(AckState::Ready(result))
     }
 
@@ -141,6 +148,19 @@ pub enum JournalError {
         /// The first failure.
         reason: String,
     },
+    /// Another process has begun to write the journal: it took this one for dead.
+    #[error(
+        "the journal stopped: another process has taken the run over\n  what it records counts; this process ends without having changed anything since"
+    )]
+    Fenced,
+    /// A run with this id is already there.
+    #[error("run {run} is already in {}\n  remove that one first, or import into another --state DIR", path.display())]
+    Exists {
+        /// The run.
+        run: RunId,
+        /// The directory of runs.
+        path: PathBuf,
+    },
     /// There is no such run.
     #[error("no run `{name}` in {path}\n  `host runs` lists the runs; --state DIR looks elsewhere")]
     UnknownRun {
@@ -173,4 +193,35 @@ impl JournalError {
     fn writer_gone() -> Self {
         Self::Stopped { reason: "its writer thread ended".to_owned() }
     }
+}
+
+/// What went wrong with a file or directory of the journal.
+fn io_error(path: &Path, error: &std::io::Error) -> JournalError {
+    use std::io::ErrorKind;
+    let (path, reason) = (path.to_owned(), error.to_string());
+    match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::NotADirectory
+        | ErrorKind::AlreadyExists => JournalError::Unwritable { path, reason },
+        _ => JournalError::Unreadable { path, reason },
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Where the tests kill the process: the `fail` crate compiles to nothing unless the feature
+/// `failpoints` is on.
+fn crash_point(name: &str) {
+    fail::fail_point!(name, |_| rustix::process::kill_process(
+        rustix::process::getpid(),
+        rustix::process::Signal::KILL
+    )
+    .unwrap_or_default());
+    let _ = name;
 }

@@ -1,18 +1,24 @@
-use std::fs::{self, File, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JournalError, SledStore, sled::unwritable};
-use crate::message::RunId;
+use super::{
+    Entry, Event, JournalError, JournalStore as _, RunFile, SledStore, crash_point, format, io_error, lock,
+    log, sync_directory,
+};
+use crate::message::{Ending, Outcome, RunId, Slot};
 
-/// The directory that holds every run: one directory each, named by the run's id.
+/// The directory that holds every run, named by its id: a directory while it goes on, and one file once it has
+/// ended.
 ///
-/// In a run's directory stand `journal` (sled), `lock` (held by the process that writes, with its id
-/// inside) and `summary.json` (what `host runs` prints). The journal is the truth; the summary is there so
-/// that listing runs opens no database.
+/// In a run's directory stand `journal`, `lock` (held by the process that writes, with its id inside) and
+/// `summary.json` (what `host runs` prints). The journal is the truth; the summary is there so that listing
+/// runs opens no database. When a run has ended it is sealed: written into the file `ID.jsonl.gz`, after which
+/// the directory goes. Where both are there, a crash came between the two, and the file counts.
 #[derive(Clone, Debug)]
 pub struct RunsDir {
     path: PathBuf,
@@ -26,8 +32,9 @@ pub struct OpenRun {
     /// Its journal.
     pub store: Arc<SledStore>,
     path: PathBuf,
+    runs: RunsDir,
     /// Held until the run is dropped, after the store above is closed.
-    _lock: File,
+    lock: File,
 }
 
 /// What a listing tells of a run.
@@ -53,6 +60,8 @@ pub enum RunState {
     Running,
     /// No process is, and it has not ended: `host resume` goes on with it.
     Interrupted,
+    /// It waits for a person's decision: `host resume --settle` goes on with it.
+    Suspended,
     /// It ended with the model's answer.
     Answered,
     /// The model refused.
@@ -61,9 +70,43 @@ pub enum RunState {
     Limited,
 }
 
+impl RunState {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Answered | Self::Refused | Self::Limited => true,
+            Self::Running | Self::Interrupted | Self::Suspended => false,
+        }
+    }
+}
+
+impl From<&Ending> for RunState {
+    fn from(ending: &Ending) -> Self {
+        match ending {
+            Ending::Answer(_) => Self::Answered,
+            Ending::Refused(_) => Self::Refused,
+            Ending::Limit(_) => Self::Limited,
+        }
+    }
+}
+
+/// What [`RunsDir::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Runs that had ended and are one file now.
+    pub sealed: u32,
+    /// Files and directories that a process left when it died.
+    pub removed: u32,
+}
+
 const JOURNAL: &str = "journal";
-const LOCK: &str = "lock";
 const SUMMARY: &str = "summary.json";
+const SEALED: &str = ".jsonl.gz";
+
+/// How often a journal that is being written is read again, when its last commit was seen half written.
+const READ_TRIES: u32 = 5;
+const READ_RETRY: Duration = Duration::from_millis(5);
 
 impl RunsDir {
     /// The runs below a state directory. Nothing is made until a run begins.
@@ -84,7 +127,7 @@ impl RunsDir {
         let made = fs::create_dir_all(&path)
             .and_then(|()| sync_directory(&self.path))
             .and_then(|()| self.path.parent().map_or(Ok(()), sync_directory));
-        made.map_err(|error| unwritable_error(&path, &error))?;
+        made.map_err(|error| io_error(&path, &error))?;
         self.open(id)
     }
 
@@ -94,11 +137,117 @@ impl RunsDir {
         if !path.is_dir() {
             return Err(self.unknown(&id.to_string()));
         }
-        let lock = take_lock(&path)?;
+        let lock = lock::take(&path)?;
         let store = Arc::new(SledStore::open(&path.join(JOURNAL))?);
         // The journal's own name has to be on disk as well as what is in it.
-        sync_directory(&path).map_err(|error| unwritable_error(&path, &error))?;
-        Ok(OpenRun { id, store, path, _lock: lock })
+        sync_directory(&path).map_err(|error| io_error(&path, &error))?;
+        Ok(OpenRun { id, store, path, runs: self.clone(), lock })
+    }
+
+    /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it
+    /// has come.
+    pub fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
+        if self.is_sealed(id) {
+            return Ok(RunFile::read(&self.sealed_path(id))?.entries);
+        }
+        let path = self.run_path(id);
+        if !path.is_dir() {
+            return Err(self.unknown(&id.to_string()));
+        }
+        let mut read = log::read(&path.join(JOURNAL));
+        for _ in 1..READ_TRIES {
+            if read.is_ok() || !lock::is_held(&path) {
+                break;
+            }
+            std::thread::sleep(READ_RETRY);
+            read = log::read(&path.join(JOURNAL));
+        }
+        let pairs: BTreeMap<Vec<u8>, Vec<u8>> = read?.into_iter().collect();
+        format::decode(pairs.into_iter().map(Ok))
+    }
+
+    /// Whether a run has ended and is one file.
+    #[must_use]
+    pub fn is_sealed(&self, id: RunId) -> bool {
+        self.sealed_path(id).is_file()
+    }
+
+    /// Puts a run that was recorded elsewhere here, as it is.
+    pub fn import(&self, run: &RunFile) -> Result<(), JournalError> {
+        let id = run.summary.run;
+        if self.ids()?.contains(&id) {
+            return Err(JournalError::Exists { run: id, path: self.path.clone() });
+        }
+        fs::create_dir_all(&self.path).map_err(|error| io_error(&self.path, &error))?;
+        self.write_sealed(run, &self.path)
+    }
+
+    /// Seals the runs that ended without being sealed, because the process died before, and removes what else
+    /// such a process left behind. Leaves alone what some process is working on.
+    pub fn compact(&self) -> Result<Compacted, JournalError> {
+        let mut done = Compacted::default();
+        for id in self.ids()? {
+            let path = self.run_path(id);
+            if !path.is_dir() || lock::is_held(&path) {
+                continue;
+            }
+            let _lock = lock::take(&path)?;
+            if self.is_sealed(id) {
+                fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
+                done.removed += 1;
+                continue;
+            }
+            let entries = self.read(id)?;
+            if entries.is_empty() {
+                // It never began.
+                fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
+                done.removed += 1;
+                continue;
+            }
+            let ended = entries.iter().find_map(|entry| match &entry.event {
+                Event::Finished(finished) if entry.slot == Slot::RUN => Some(&finished.outcome),
+                Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+            });
+            if let (Some(Outcome::Run(ending)), Some(summary)) = (ended, self.summary(id)?) {
+                let summary = RunSummary { state: ending.into(), ..summary };
+                self.seal(&RunFile::new(&summary, entries), &path)?;
+                done.sealed += 1;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Removes a run that has ended.
+    pub fn remove(&self, id: RunId) -> Result<(), JournalError> {
+        let failed = |error: std::io::Error| io_error(&self.path, &error);
+        let path = self.run_path(id);
+        if path.is_dir() {
+            let _lock = lock::take(&path)?;
+            fs::remove_dir_all(&path).map_err(failed)?;
+        }
+        match fs::remove_file(self.sealed_path(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn seal(&self, run: &RunFile, directory: &Path) -> Result<(), JournalError> {
+        self.write_sealed(run, directory)?;
+        crash_point("journal-before-remove");
+        fs::remove_dir_all(directory).map_err(|error| io_error(directory, &error))
+    }
+
+    /// Writes a run's file, whole or not at all, by way of a directory.
+    fn write_sealed(&self, run: &RunFile, by: &Path) -> Result<(), JournalError> {
+        let write = || -> std::io::Result<()> {
+            let file = tempfile::NamedTempFile::new_in(by)?;
+            run.write_gzip(file.as_file())?;
+            file.as_file().sync_all()?;
+            crash_point("journal-before-seal");
+            file.persist(self.sealed_path(run.summary.run))?;
+            sync_directory(&self.path)
+        };
+        write().map_err(|error| io_error(&self.path, &error))
     }
 
     /// Finds a run by its id, by the beginning of it, or as `last`: the one that began last.
@@ -127,7 +276,11 @@ impl RunsDir {
         summaries.collect()
     }
 
-    fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
+    /// What the run's summary says; none if the process died before it wrote one.
+    pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
+        if self.is_sealed(id) {
+            return RunFile::read_summary(&self.sealed_path(id)).map(Some);
+        }
         let path = self.run_path(id);
         let text = match fs::read_to_string(path.join(SUMMARY)) {
             Ok(text) => text,
@@ -139,13 +292,14 @@ impl RunsDir {
                 path: path.join(SUMMARY),
                 reason: format!("{error}; delete the file and `host resume` the run to write it anew"),
             })?;
-        if summary.state == RunState::Running && !is_held(&path) {
+        if summary.state == RunState::Running && !lock::is_held(&path) {
             summary.state = RunState::Interrupted;
         }
         Ok(Some(summary))
     }
 
-    fn ids(&self) -> Result<Vec<RunId>, JournalError> {
+    /// The runs that there are, oldest first.
+    pub fn ids(&self) -> Result<Vec<RunId>, JournalError> {
         let unreadable = |error: std::io::Error| JournalError::Unreadable {
             path: self.path.clone(),
             reason: error.to_string(),
@@ -159,14 +313,20 @@ impl RunsDir {
         for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
             // Whatever else stands in the directory is not a run.
-            ids.extend(name.to_str().and_then(|name| name.parse::<RunId>().ok()));
+            let id = name.to_str().map(|name| name.strip_suffix(SEALED).unwrap_or(name));
+            ids.extend(id.and_then(|id| id.parse::<RunId>().ok()));
         }
         ids.sort();
+        ids.dedup();
         Ok(ids)
     }
 
     fn run_path(&self, id: RunId) -> PathBuf {
         self.path.join(id.to_string())
+    }
+
+    fn sealed_path(&self, id: RunId) -> PathBuf {
+        self.path.join(format!("{id}{SEALED}"))
     }
 
     fn unknown(&self, name: &str) -> JournalError {
@@ -175,6 +335,17 @@ impl RunsDir {
 }
 
 impl OpenRun {
+    /// Makes one file of a run that has ended, and removes its directory.
+    pub fn seal(self, summary: &RunSummary) -> Result<(), JournalError> {
+        let Self { id, store, path, runs, lock } = self;
+        let entries = store.read(id)?;
+        // The index removes itself when it is closed.
+        drop(store);
+        runs.seal(&RunFile::new(summary, entries), &path)?;
+        drop(lock);
+        Ok(())
+    }
+
     /// Replaces the run's summary, whole or not at all.
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
         let write = || -> std::io::Result<()> {
@@ -183,59 +354,6 @@ impl OpenRun {
             file.persist(self.path.join(SUMMARY))?;
             Ok(())
         };
-        write().map_err(|error| unwritable_error(&self.path, &error))
-    }
-}
-
-/// A listing takes a shared lock for an instant to see whether anybody holds the exclusive one, so taking
-/// that is tried this often, [`LOCK_RETRY_MS`] apart, before it counts as held.
-const LOCK_TRIES: u32 = 5;
-const LOCK_RETRY_MS: u64 = 10;
-
-/// Whether a process has the run open.
-fn is_held(path: &Path) -> bool {
-    File::open(path.join(LOCK))
-        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
-fn take_lock(path: &Path) -> Result<File, JournalError> {
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
-    let mut lock = open.map_err(|error| unwritable_error(path, &error))?;
-    let mut taken = lock.try_lock();
-    for _ in 1..LOCK_TRIES {
-        if !matches!(taken, Err(TryLockError::WouldBlock)) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(LOCK_RETRY_MS));
-        taken = lock.try_lock();
-    }
-    match taken {
-        Ok(()) => {
-            let note = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
-            note.map_err(|error| unwritable_error(path, &error))?;
-            Ok(lock)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The id is a courtesy; without it the message is still true.
-            let _ = lock.read_to_string(&mut holder);
-            let holder =
-                if holder.is_empty() { "another process".to_owned() } else { format!("process {holder}") };
-            Err(JournalError::Locked { path: path.to_owned(), holder })
-        }
-        Err(TryLockError::Error(error)) => Err(unwritable_error(path, &error)),
-    }
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn unwritable_error(path: &Path, error: &std::io::Error) -> JournalError {
-    let (path, reason) = (path.to_owned(), error.to_string());
-    if unwritable(error) {
-        JournalError::Unwritable { path, reason }
-    } else {
-        JournalError::Unreadable { path, reason }
+        write().map_err(|error| io_error(&self.path, &error))
     }
 }

@@ -1,4 +1,3 @@
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -7,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::format::{self, KeyValue};
-use super::wal::Wal;
-use super::{Ack, Durability, Entry, JournalError, JournalStore};
+use super::log::Log;
+use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error};
 use crate::message::RunId;
 
 /// sled keeps this much in memory. Its default is 1 GB; a run's records are read once, front to back.
@@ -20,17 +19,17 @@ const LINGER: Duration = Duration::from_micros(100);
 /// How long the writer stays awake after a commit.
 const AWAKE: Duration = Duration::from_micros(100);
 
-/// The log is emptied into sled when it has grown to this, so that it is read back quickly.
-const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Where sled has its files, below the journal's directory.
+const INDEX: &str = "index";
 
-/// A journal on disk: sled, behind a log that makes commits durable.
+/// A journal on disk: a log that makes commits durable, and sled as the index over it.
 ///
 /// All writes go through one thread. It takes whatever is queued, writes it to the log as one commit, calls
 /// `fdatasync` once, tells sled, and then acknowledges every event of it: group commit across all runs of
-/// the process. sled writes in its own time; when a journal is opened, what the log holds is put into sled
-/// again, flushed and synced, before the log is emptied. So nothing that was acknowledged depends on what
-/// sled itself had on disk (its `flush` ends in `sync_file_range`, which leaves the disk's cache and the
-/// file's metadata as they are: sled issue 1452).
+/// the process. Nothing that was acknowledged depends on sled's own files: its `flush` ends in
+/// `sync_file_range`, which leaves the disk's cache and the file's metadata as they are (sled issue 1452), and
+/// its values above 128 KiB are never synced. So when a journal is opened, the index is made anew from the log,
+/// which for a run takes less time than sled's own recovery.
 #[derive(Debug)]
 pub struct SledStore {
     db: sled::Db,
@@ -47,37 +46,45 @@ struct Write {
 }
 
 impl SledStore {
-    /// Opens the journal in a directory, making it if there is none.
+    /// Opens the journal in a directory, making it if there is none. Whoever had it open before can write
+    /// nothing more.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let db = sled::Config::new()
-            .path(path)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| open_error(path, &error))?;
-        let unreadable = |error: std::io::Error| JournalError::Unreadable {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let (log, unsettled) = Wal::open(&path.join("log"))?;
-        let mut writer = Writer { db: db.clone(), path: path.to_owned(), log, failed: None };
-        if unsettled.is_empty() {
-            // The names of all these files have to be on disk before anything in them is acknowledged.
-            File::open(path).and_then(|directory| directory.sync_all()).map_err(unreadable)?;
-        } else {
-            writer.settle(unsettled)?;
-        }
+        std::fs::create_dir_all(path).map_err(|error| io_error(path, &error))?;
+        let (log, pairs) = Log::open(path)?;
+        crash_point("journal-before-index");
+        let db = index(path)?;
+        let writer = Writer { db: db.clone(), log, failed: None };
+        writer.index(pairs)?;
         let (queue, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
-            .map_err(unreadable)?;
+            .map_err(|error| io_error(path, &error))?;
         Ok(Self { db, path: path.to_owned(), queue: Some(queue), writer: Some(writer) })
     }
 
     fn unreadable(&self, error: &sled::Error) -> JournalError {
         JournalError::Unreadable { path: self.path.clone(), reason: error.to_string() }
     }
+}
+
+/// An empty index. What a process that died left of its own goes first.
+fn index(path: &Path) -> Result<sled::Db, JournalError> {
+    let path = path.join(INDEX);
+    match std::fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error(&path, &error)),
+        Ok(()) | Err(_) => {}
+    }
+    sled::Config::new()
+        .path(&path)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .temporary(true)
+        .open()
+        .map_err(|error| match error {
+            sled::Error::Io(error) => io_error(&path, &error),
+            other => JournalError::Unreadable { path, reason: other.to_string() },
+        })
 }
 
 impl JournalStore for SledStore {
@@ -160,8 +167,7 @@ fn poll_until(inbox: &Receiver<Write>, deadline: Instant) -> Option<Write> {
 
 struct Writer {
     db: sled::Db,
-    path: PathBuf,
-    log: Wal,
+    log: Log,
     failed: Option<JournalError>,
 }
 
@@ -197,12 +203,9 @@ impl Writer {
         crash_point("journal-before-write");
         self.log
             .commit(waiting.iter().flat_map(|write| &write.pairs), || crash_point("journal-before-sync"))?;
-        crash_point("journal-before-index");
+        crash_point("journal-before-insert");
         for write in waiting {
             self.index(write.pairs.drain(..))?;
-        }
-        if self.log.len() > LOG_BYTES_MAX {
-            self.settle([])?;
         }
         crash_point("journal-before-ack");
         Ok(())
@@ -214,60 +217,8 @@ impl Writer {
         }
         Ok(())
     }
-
-    /// Puts pairs into sled, makes all of sled durable, and empties the log.
-    fn settle(&mut self, pairs: impl IntoIterator<Item = KeyValue>) -> Result<(), JournalError> {
-        self.index(pairs)?;
-        crash_point("journal-before-settle");
-        self.db.flush().map_err(|error| stopped(&error))?;
-        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-        sync(&self.path.join("db")).and_then(|()| sync(&self.path)).map_err(|error| stopped(&error))?;
-        crash_point("journal-before-empty");
-        self.log.reset()
-    }
 }
 
 fn stopped(error: &dyn std::error::Error) -> JournalError {
     JournalError::Stopped { reason: error.to_string() }
-}
-
-/// Where the tests kill the process: the `fail` crate compiles to nothing unless the feature
-/// `failpoints` is on.
-fn crash_point(name: &str) {
-    fail::fail_point!(name, |_| rustix::process::kill_process(
-        rustix::process::getpid(),
-        rustix::process::Signal::KILL
-    )
-    .unwrap_or_default());
-    let _ = name;
-}
-
-fn open_error(path: &Path, error: &sled::Error) -> JournalError {
-    let path = path.to_owned();
-    match error {
-        sled::Error::Io(io) if io.kind() == std::io::ErrorKind::WouldBlock => {
-            JournalError::Locked { path, holder: "another process".to_owned() }
-        }
-        sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
-            JournalError::Locked { path, holder: "another process".to_owned() }
-        }
-        sled::Error::Io(io) if unwritable(io) => JournalError::Unwritable { path, reason: io.to_string() },
-        sled::Error::Io(_)
-        | sled::Error::CollectionNotFound(_)
-        | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_)
-        | sled::Error::Corruption { .. } => JournalError::Unreadable { path, reason: error.to_string() },
-    }
-}
-
-pub(super) fn unwritable(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StorageFull
-            | ErrorKind::NotADirectory
-            | ErrorKind::AlreadyExists
-    )
 }

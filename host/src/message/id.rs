@@ -99,6 +99,12 @@ impl Digest {
         Self::of(&serde_json::to_vec(value).unwrap_or_default())
     }
 
+    /// The digest with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

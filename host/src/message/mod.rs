@@ -7,6 +7,7 @@ mod id;
 mod json;
 mod outcome;
 mod request;
+mod retry;
 mod slot;
 mod text;
 mod trace;
@@ -17,6 +18,7 @@ pub use outcome::{ErrorKind, ToolError, ToolOutcome};
 pub use request::{
     Ending, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Target, ToolAsk, ToolEntry,
 };
+pub use retry::Retry;
 pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, shorten};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};

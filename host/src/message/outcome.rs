@@ -69,6 +69,8 @@ pub enum ErrorKind {
     OutputSize,
     /// The output is not JSON, or not what the tool's output schema promises.
     InvalidOutput,
+    /// The host stopped while the call went on, and a person decided that it counts as failed.
+    InDoubt,
 }
 
 impl ErrorKind {
@@ -97,6 +99,7 @@ impl ErrorKind {
             Self::Denied => "denied",
             Self::OutputSize => "too large an output",
             Self::InvalidOutput => "invalid output",
+            Self::InDoubt => "in doubt",
         }
     }
 }

@@ -6,24 +6,31 @@
 //! is. Invariant: an effect whose end is recorded is never carried out again, and the caller never sees a
 //! result that is not durable. It fails with a [`SessionError`]; a divergence changes nothing.
 
+mod conduct;
 mod divergence;
+mod error;
+mod notice;
 mod outcome;
 
+pub use conduct::{Attempt, Conduct, Doubt, Reach, Settlement, Settlements};
 pub use divergence::{Divergence, DivergenceKind};
+pub use error::{Doubtful, SessionError};
+pub use notice::{Notice, Watch};
 pub use outcome::{Done, Recorded};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::journal::{
-    Claim, Cursor, Durability, Entry, Event, Finished, JournalError, JournalStore, OrderError, Started,
+use crate::journal::{Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started};
+use crate::message::{
+    Digest, Ending, ErrorKind, Hasher, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
 };
-use crate::message::{Digest, Ending, Hasher, Manifest, Request, RunId, Slot, Trace, Usage};
 
 /// A run being carried out, resumed or replayed.
 pub struct Session {
     run: RunId,
     mode: Mode,
+    settlements: Settlements,
     cursor: Mutex<Cursor>,
     watch: Watch,
     root: Root,
@@ -46,87 +53,11 @@ enum Root {
     Ended(Ending),
 }
 
-/// Who is told of each effect as it goes on: the screen, or a test.
-pub type Watch = Box<dyn Fn(&Notice<'_>) + Send + Sync>;
-
-/// Something a watcher may show.
-#[derive(Debug)]
-pub enum Notice<'a> {
-    /// An attempt begins.
-    Started {
-        /// Where.
-        slot: &'a Slot,
-        /// From 1.
-        attempt: u32,
-        /// What is asked for.
-        request: &'a Request,
-    },
-    /// The result is there, and durable.
-    Finished {
-        /// Where.
-        slot: &'a Slot,
-        /// What was asked for.
-        request: &'a Request,
-        /// What is recorded of the end.
-        finished: &'a Finished,
-        /// Whether the result was recorded before, and nothing was carried out now.
-        substituted: bool,
-    },
-}
-
-/// One attempt of an effect, as the effect sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Where in the run.
-    pub slot: Slot,
-    /// From 1.
-    pub number: u32,
-    /// When it began, in milliseconds since 1970-01-01T00:00:00Z.
-    pub at_ms: u64,
-    /// The same for every attempt of this slot of this run.
-    pub idempotency_key: Digest,
-}
-
-/// Whether an effect can be noticed outside of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It cannot: carried out twice, it is as if carried out once.
-    Pure,
-    /// It can, so its start is durable before it begins.
-    Outside,
-}
-
-/// Why a run cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The journal failed.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The run asks for something else than what is recorded.
-    #[error(transparent)]
-    Diverged(Box<Divergence>),
-    /// Replay came to a request whose result was never recorded.
-    #[error(
-        "the recording ends at {slot}: its result was never recorded\n  `host resume` carries the run on from there"
-    )]
-    Unfinished {
-        /// Where.
-        slot: Slot,
-    },
-    /// Events of a slot contradict each other.
-    #[error("the journal is damaged at {slot}: {error}")]
-    Order {
-        /// Where.
-        slot: Slot,
-        /// The contradiction.
-        error: OrderError,
-    },
-    /// The same slot was asked for twice: a bug of this program.
-    #[error("{slot} was asked for twice; please report this as a bug")]
-    Taken {
-        /// Where.
-        slot: Slot,
-    },
+/// What is to be carried out.
+struct Effect {
+    slot: Slot,
+    request: Request,
+    digest: Digest,
 }
 
 impl Session {
@@ -144,7 +75,8 @@ impl Session {
         let request = Request::Run(manifest.clone());
         let digest = request.digest();
         let root = match cursor.claim(&Slot::RUN, digest) {
-            Claim::Attempt(number) => Root::Attempt(number),
+            // A run that broke off goes on: that is what the slots below it are for.
+            Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt),
             Claim::Substitute(finished) => match Ending::from_outcome(finished.outcome) {
                 Some(ending) => Root::Ended(ending),
                 None => return Err(diverged(Slot::RUN, DivergenceKind::OtherOutcome)),
@@ -154,7 +86,8 @@ impl Session {
             }
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
-        let session = Self { run, mode, cursor: Mutex::new(cursor), watch, root };
+        let settlements = Settlements::new();
+        let session = Self { run, mode, settlements, cursor: Mutex::new(cursor), watch, root };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request };
             session.record_start(store, &Slot::RUN, started, Durability::Now).await?;
@@ -162,77 +95,165 @@ impl Session {
         Ok(session)
     }
 
-    /// The result of `request` at `slot`: the recorded one, or the one that `carry_out` obtains, which is
-    /// durable when this returns. On replay `carry_out` is not even called.
-    pub async fn effect<T, E>(
+    /// The same run with what a person says of effects that are in doubt.
+    #[must_use]
+    pub fn settled(self, settlements: Settlements) -> Self {
+        Self { settlements, ..self }
+    }
+
+    /// The result of `request` at `slot`: the recorded one, or the one that `carry_out` obtains, attempt by
+    /// attempt, which is durable when this returns. On replay `carry_out` is not even called.
+    pub async fn effect<T, E, F>(
         &self,
         slot: Slot,
         request: Request,
-        reach: Reach,
-        carry_out: impl AsyncFnOnce(&Attempt) -> Result<Done<T>, E>,
+        conduct: Conduct<'_>,
+        carry_out: impl Fn(Attempt) -> F,
     ) -> Result<T, E>
     where
         T: Recorded,
         E: From<SessionError>,
+        F: Future<Output = Result<Done<T>, E>>,
     {
-        let digest = request.digest();
-        let claim = self.cursor().claim(&slot, digest);
-        match (claim, &self.mode) {
+        let effect = Effect { digest: request.digest(), slot, request };
+        let claim = self.cursor().claim(&effect.slot, effect.digest);
+        let (store, due) = match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
-                (self.watch)(&Notice::Finished {
-                    slot: &slot,
-                    request: &request,
-                    finished: &finished,
-                    substituted: true,
-                });
-                T::from_outcome(finished.outcome)
-                    .ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome).into())
+                return Ok(self.ended(effect, *finished, true)?);
             }
-            (Claim::Attempt(number), Mode::Live(store)) => {
-                let when = match reach {
-                    Reach::Pure => Durability::WithNext,
-                    Reach::Outside => Durability::Now,
+            (Claim::Attempt(due), Mode::Live(store)) => (store, due),
+            (Claim::InDoubt(_, due), Mode::Live(store)) if conduct.doubt == Doubt::Repeat => (store, due),
+            (Claim::InDoubt(started, due), Mode::Live(store)) => {
+                let outcome = match self.settlements.get(&effect.slot) {
+                    Some(Settlement::Retry) => None,
+                    Some(Settlement::Failed) => Some(ToolOutcome::error(ErrorKind::InDoubt, SETTLED_FAILED)),
+                    Some(Settlement::Result(json)) => Some(ToolOutcome::Output(json.clone())),
+                    None => {
+                        let Started { at_ms, request, .. } = *started;
+                        let doubtful = Doubtful { slot: effect.slot, request, at_ms };
+                        return Err(SessionError::InDoubt(vec![doubtful]).into());
+                    }
                 };
-                let at_ms = now_ms();
-                let started = Started { attempt: number, at_ms, digest, request: request.clone() };
-                self.record_start(store, &slot, started, when).await?;
-                let idempotency_key = self.idempotency_key(&slot);
-                let attempt = Attempt { slot, number, at_ms, idempotency_key };
-                // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
-                tokio::task::yield_now().await;
-                self.attempt(store, attempt, &request, carry_out).await
+                match outcome {
+                    None => (store, due),
+                    Some(outcome) => return Ok(self.settle(store, effect, started.attempt, outcome).await?),
+                }
             }
-            (Claim::Attempt(_), Mode::Replay) => Err(SessionError::Unfinished { slot }.into()),
+            (Claim::Attempt(_) | Claim::InDoubt(..), Mode::Replay) => {
+                return Err(SessionError::Unfinished { slot: effect.slot }.into());
+            }
             (Claim::Diverged(recorded), Mode::Live(_) | Mode::Replay) => {
-                Err(diverged(slot, DivergenceKind::other_request(recorded, request)).into())
+                let kind = DivergenceKind::other_request(recorded, effect.request);
+                return Err(diverged(effect.slot, kind).into());
             }
-            (Claim::Taken, Mode::Live(_) | Mode::Replay) => Err(SessionError::Taken { slot }.into()),
+            (Claim::Taken, Mode::Live(_) | Mode::Replay) => {
+                return Err(SessionError::Taken { slot: effect.slot }.into());
+            }
+        };
+        self.attempts(store, effect, due, conduct, carry_out).await
+    }
+
+    /// Carries an effect out, attempt by attempt, until one of them is its end.
+    async fn attempts<T, E, F>(
+        &self,
+        store: &Arc<dyn JournalStore>,
+        effect: Effect,
+        mut due: Due,
+        conduct: Conduct<'_>,
+        carry_out: impl Fn(Attempt) -> F,
+    ) -> Result<T, E>
+    where
+        T: Recorded,
+        E: From<SessionError>,
+        F: Future<Output = Result<Done<T>, E>>,
+    {
+        let Effect { slot, request, .. } = &effect;
+        let idempotency_key = self.idempotency_key(slot);
+        loop {
+            wait(due.at_ms, conduct.retry.max_delay_ms).await;
+            let permit = match conduct.gate {
+                // It is never closed, and without a permit the attempt would only be less bounded.
+                Some(gate) => gate.acquire().await.ok(),
+                None => None,
+            };
+            let attempt =
+                Attempt { slot: slot.clone(), number: due.attempt, at_ms: now_ms(), idempotency_key };
+            self.begin(store, &effect, &attempt, conduct.reach).await?;
+            let clock = Instant::now();
+            let Done { value, usage, trace } = carry_out(attempt).await?;
+            let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+            drop(permit);
+            let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
+            let failures = due.failures.saturating_add(1);
+            let retry = match conduct.doubt {
+                Doubt::Repeat if value.may_pass() => conduct.retry.delay_ms(failures, &idempotency_key),
+                Doubt::Repeat | Doubt::Ask => None,
+            };
+            let outcome = value.into_outcome();
+            let Some(retry_ms) = retry else {
+                let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
+                let finished = self.record_end(store, slot, finished).await?;
+                return Ok(self.ended(effect, finished, false)?);
+            };
+            let failed = Failed { attempt, at_ms, retry_ms, outcome, usage, trace };
+            (self.watch)(&Notice::Failed { slot, request, failed: &failed });
+            let event = Event::Failed(failed);
+            store
+                .append(&self.entry(slot, event), Durability::Now)
+                .durable()
+                .await
+                .map_err(SessionError::from)?;
+            due = Due { attempt: attempt.saturating_add(1), failures, at_ms: at_ms.saturating_add(retry_ms) };
         }
     }
 
-    async fn attempt<T, E>(
+    /// Records that an attempt begins.
+    async fn begin(
         &self,
         store: &Arc<dyn JournalStore>,
-        attempt: Attempt,
-        request: &Request,
-        carry_out: impl AsyncFnOnce(&Attempt) -> Result<Done<T>, E>,
-    ) -> Result<T, E>
-    where
-        T: Recorded,
-        E: From<SessionError>,
-    {
-        let Attempt { number, .. } = attempt;
-        (self.watch)(&Notice::Started { slot: &attempt.slot, attempt: number, request });
-        let clock = Instant::now();
-        let Done { value, usage, trace } = carry_out(&attempt).await?;
-        let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let usage = Usage { wall_us, ..usage };
-        let finished =
-            Finished { attempt: number, at_ms: now_ms(), outcome: value.into_outcome(), usage, trace };
-        let slot = attempt.slot;
-        let finished = self.record_end(store, &slot, finished).await?;
-        (self.watch)(&Notice::Finished { slot: &slot, request, finished: &finished, substituted: false });
-        T::from_outcome(finished.outcome).ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome).into())
+        effect: &Effect,
+        attempt: &Attempt,
+        reach: Reach,
+    ) -> Result<(), SessionError> {
+        let Effect { slot, request, digest } = effect;
+        let Attempt { number, at_ms, .. } = *attempt;
+        let when = match reach {
+            Reach::Pure => Durability::WithNext,
+            Reach::Outside => Durability::Now,
+        };
+        let started = Started { attempt: number, at_ms, digest: *digest, request: request.clone() };
+        self.record_start(store, slot, started, when).await?;
+        // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
+        tokio::task::yield_now().await;
+        (self.watch)(&Notice::Started { slot, attempt: number, request });
+        Ok(())
+    }
+
+    /// Records what a person says that an attempt came to.
+    async fn settle<T: Recorded>(
+        &self,
+        store: &Arc<dyn JournalStore>,
+        effect: Effect,
+        attempt: u32,
+        outcome: ToolOutcome,
+    ) -> Result<T, SessionError> {
+        let (usage, trace) = (Usage::default(), Trace::default());
+        let outcome = Outcome::Tool(outcome);
+        let finished = Finished { attempt, at_ms: now_ms(), outcome, usage, trace, settled: true };
+        let finished = self.record_end(store, &effect.slot, finished).await?;
+        self.ended(effect, finished, false)
+    }
+
+    /// The result in a recorded end.
+    fn ended<T: Recorded>(
+        &self,
+        effect: Effect,
+        finished: Finished,
+        substituted: bool,
+    ) -> Result<T, SessionError> {
+        let Effect { slot, request, .. } = effect;
+        (self.watch)(&Notice::Finished { slot: &slot, request: &request, finished: &finished, substituted });
+        T::from_outcome(finished.outcome).ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome))
     }
 
     /// Ends the run: `ending` is durable when this returns. Where an ending is recorded it has to be the
@@ -262,6 +283,7 @@ impl Session {
                     outcome,
                     usage: Usage::default(),
                     trace: Trace::default(),
+                    settled: false,
                 };
                 self.record_end(store, &Slot::RUN, finished).await?;
                 Ok(ending)
@@ -308,7 +330,7 @@ impl Session {
         store.append(&entry, Durability::Now).durable().await?;
         match entry.event {
             Event::Finished(finished) => Ok(finished),
-            Event::Started(_) => Err(SessionError::Taken { slot: slot.clone() }),
+            Event::Started(_) | Event::Failed(_) => Err(SessionError::Taken { slot: slot.clone() }),
         }
     }
 
@@ -328,6 +350,18 @@ impl Session {
 
 fn diverged(slot: Slot, kind: DivergenceKind) -> SessionError {
     SessionError::Diverged(Box::new(Divergence { slot, kind }))
+}
+
+/// What the model is told of a call that a person settled as failed.
+const SETTLED_FAILED: &str =
+    "the host stopped while the call went on; whether it took effect is not known, and it counts as failed";
+
+/// Waits until a moment, but no longer than `ms_max`: the clock may have been set back meanwhile.
+async fn wait(at_ms: u64, ms_max: u64) {
+    let left = at_ms.saturating_sub(now_ms()).min(ms_max);
+    if left > 0 {
+        tokio::time::sleep(Duration::from_millis(left)).await;
+    }
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z; a clock before that counts as standing there.

@@ -1,4 +1,4 @@
-use crate::message::{Ending, Outcome, Reply, ToolOutcome, Trace, Usage};
+use crate::message::{Ending, ErrorKind, Outcome, Reply, ToolOutcome, Trace, Usage};
 
 /// What carrying out an effect gave.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub trait Recorded: Sized {
     fn into_outcome(self) -> Outcome;
     /// Reads it back; none if another kind of result is recorded.
     fn from_outcome(outcome: Outcome) -> Option<Self>;
+    /// Whether it is a failure that may pass, so that another attempt may mend it.
+    fn may_pass(&self) -> bool {
+        false
+    }
 }
 
 impl Recorded for Reply {
@@ -47,6 +51,13 @@ impl Recorded for ToolOutcome {
         match outcome {
             Outcome::Tool(outcome) => Some(outcome),
             Outcome::Run(_) | Outcome::Model(_) => None,
+        }
+    }
+
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Output(_) => false,
+            Self::Error(error) => matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn entries(
         return Err(refuse(format!("it lists {} tools; at most {TOOLS_MAX} are allowed", listed.len())));
     }
     let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
-    let include = patterns(tool, &names)?;
+    let include = patterns("include", &tool.include, &names)?;
     let shown_bytes_max = tool.limits.shown_bytes_max;
     let grants = Digest::of_json(&(&tool.grants, &tool.limits));
     let mut entries: Vec<ToolEntry> = Vec::new();
@@ -56,15 +56,18 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// The patterns of `include`, each of which has to match something: one that does not is a mistake.
-fn patterns(tool: &ToolConfig, names: &[String]) -> Result<Vec<GlobMatcher>, ToolboxReason> {
-    let nothing =
-        |pattern: &String| ToolboxReason::Include { pattern: pattern.clone(), names: names.to_vec() };
-    let compile = |pattern: &String| {
-        let matcher = Glob::new(pattern).map_err(|_| nothing(pattern))?.compile_matcher();
-        if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(pattern)) }
+/// The patterns of a key, each of which has to match something: one that does not is a mistake.
+pub(super) fn patterns(
+    key: &'static str,
+    globs: &[String],
+    names: &[String],
+) -> Result<Vec<GlobMatcher>, ToolboxReason> {
+    let nothing = |glob: &String| ToolboxReason::Pattern { key, glob: glob.clone(), names: names.to_vec() };
+    let compile = |glob: &String| {
+        let matcher = Glob::new(glob).map_err(|_| nothing(glob))?.compile_matcher();
+        if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(glob)) }
     };
-    tool.include.iter().map(compile).collect()
+    globs.iter().map(compile).collect()
 }
 
 fn check_name(name: &str, prefix: &str) -> Result<(), String> {

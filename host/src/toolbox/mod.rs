@@ -22,22 +22,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use globset::GlobMatcher;
 
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::ToolRunner;
 use crate::grants::{Effects, SecretError, Secrets};
-use crate::message::{Digest, ErrorKind, Json, ToolEntry, ToolOutcome};
+use crate::message::{Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
-use crate::session::{Attempt, Done, Reach};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
 
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// The tools of one agent, ready to be called.
 pub struct Toolbox {
-    guests: HashMap<String, Guest>,
+    tools: HashMap<String, Loaded>,
     entries: Vec<ToolEntry>,
     seed: u64,
+}
+
+/// One `[tools.NAME]`, ready to be called.
+struct Loaded {
+    guest: Guest,
+    retry: Retry,
+    /// Tools of it that may be called twice.
+    idempotent: Vec<GlobMatcher>,
 }
 
 /// Why the tools of an agent are not available.
@@ -127,11 +136,13 @@ pub enum ToolboxReason {
         /// Why.
         reason: String,
     },
-    /// `include` leaves nothing, or names nothing.
-    #[error("`include` matches no tool: `{pattern}`; the component has: {}", names.join(", "))]
-    Include {
+    /// A pattern that names nothing.
+    #[error("`{key}` matches no tool: `{glob}`; the component has: {}", names.join(", "))]
+    Pattern {
+        /// The key it stands at.
+        key: &'static str,
         /// The pattern.
-        pattern: String,
+        glob: String,
         /// What there is.
         names: Vec<String>,
     },
@@ -157,10 +168,10 @@ impl Toolbox {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let mut toolbox = Self { guests: HashMap::new(), entries: Vec::new(), seed };
+        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new(), seed };
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
-            let (guest, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
+            let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
             for entry in entries {
                 if let Some(other) = toolbox.entries.iter().find(|other| other.spec.name == entry.spec.name) {
                     let reason = ToolboxReason::Duplicate {
@@ -171,7 +182,7 @@ impl Toolbox {
                 }
                 toolbox.entries.push(entry);
             }
-            toolbox.guests.insert(tool.name.clone(), guest);
+            toolbox.tools.insert(tool.name.clone(), loaded);
         }
         toolbox.entries.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(toolbox)
@@ -206,7 +217,7 @@ async fn load_one(
     cache: &ComponentCache,
     secrets: &Arc<Secrets>,
     say: &(dyn Fn(&str) + Sync),
-) -> Result<(Guest, Vec<ToolEntry>), ToolboxReason> {
+) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
     let path = locate(&tool.source, cache, say)?;
     let bytes = read_component(&path)?;
     let digest = Digest::of(&bytes);
@@ -228,8 +239,10 @@ async fn load_one(
     };
     let guest = Guest::admit(sandbox, &component, Arc::new(policy)).map_err(admit)?;
     let listed = guest.list_tools().await.map_err(admit)?;
+    let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
     let entries = admit::entries(tool, digest, listed, &path)?;
-    Ok((guest, entries))
+    let idempotent = admit::patterns("idempotent", &tool.idempotent, &names)?;
+    Ok((Loaded { guest, retry: tool.retry, idempotent }, entries))
 }
 
 /// The component file a source stands for; a crate is built first, if it changed.
@@ -279,7 +292,7 @@ impl ToolRunner for Toolbox {
         attempt: &'a Attempt,
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         Box::pin(async move {
-            let Some(guest) = self.guests.get(&tool.source) else {
+            let Some(Loaded { guest, .. }) = self.tools.get(&tool.source) else {
                 let message = format!("[tools.{}] is not loaded; please report this as a bug", tool.source);
                 return ToolOutcome::error(ErrorKind::Failed, message).into();
             };
@@ -295,12 +308,17 @@ impl ToolRunner for Toolbox {
         })
     }
 
-    fn reach(&self, tool: &ToolEntry) -> Reach {
-        let effects = self.guests.get(&tool.source).map(|guest| guest.policy().grants.effects());
-        match effects {
+    fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
+        let Some(Loaded { guest, retry, idempotent }) = self.tools.get(&tool.source) else {
+            return Conduct { reach: Reach::Outside, doubt: Doubt::Ask, retry: Retry::NEVER, gate: None };
+        };
+        let named = idempotent.iter().any(|pattern| pattern.is_match(&tool.export));
+        let (reach, doubt) = match guest.policy().grants.effects() {
             // What is only looked at can be looked at again.
-            Some(Effects::Pure | Effects::Reading) => Reach::Pure,
-            Some(Effects::Writing) | None => Reach::Outside,
-        }
+            Effects::Pure | Effects::Reading => (Reach::Pure, Doubt::Repeat),
+            Effects::Writing if named => (Reach::Outside, Doubt::Repeat),
+            Effects::Writing => (Reach::Outside, Doubt::Ask),
+        };
+        Conduct { reach, doubt, retry: *retry, gate: None }
     }
 }

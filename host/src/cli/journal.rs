@@ -1,0 +1,153 @@
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use super::exit::{Exit, Misuse};
+use super::places::Places;
+use super::print;
+use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, statuses};
+use crate::message::RunId;
+use crate::session::SessionError;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read every record of a run, or of all runs, and check it.
+    Verify {
+        /// The run: its id, the beginning of it, or `last`; all runs if none is given.
+        run: Option<String>,
+    },
+    /// Write a run as JSON lines: what was asked for and what came of it, slot by slot.
+    Export {
+        /// The run: its id, the beginning of it, or `last`.
+        run: String,
+        /// Where to write; stdout if not given.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take over a run that was exported or sealed elsewhere.
+    Import {
+        /// A file of JSON lines, gzipped or not.
+        file: PathBuf,
+    },
+    /// Seal runs that ended when the process died before it did so, and remove what else it left behind.
+    Compact,
+    /// Remove runs that have ended.
+    Gc {
+        /// Keep those that began within this time, such as `30d`.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        keep: Option<Duration>,
+        /// Keep this many, the newest.
+        #[arg(long, value_name = "N")]
+        keep_runs: Option<usize>,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let runs = places.runs()?;
+    match args.command {
+        Command::Verify { run } => verify(&runs, run.as_deref()),
+        Command::Export { run, output } => export(&runs, &run, output),
+        Command::Import { file } => {
+            let run = RunFile::read(&file)?;
+            check(run.entries.clone())?;
+            runs.import(&run)?;
+            print(&run.summary.run.to_string())?;
+            Ok(Exit::Ok)
+        }
+        Command::Compact => compact(&runs),
+        Command::Gc { keep, keep_runs, dry_run } => gc(&runs, keep, keep_runs, dry_run),
+    }
+}
+
+/// Reads a run and checks that its events follow each other; the number of slots and of events.
+fn check(entries: Vec<Entry>) -> Result<(usize, usize), SessionError> {
+    let events = entries.len();
+    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    Ok((slots.len(), events))
+}
+
+fn verify(runs: &RunsDir, run: Option<&str>) -> anyhow::Result<Exit> {
+    let ids = match run {
+        Some(name) => vec![runs.find(name)?],
+        None => runs.ids()?,
+    };
+    let (mut good, mut bad) = (0, 0);
+    for id in ids {
+        match runs.read(id).map_err(SessionError::from).and_then(check) {
+            Ok((slots, events)) => {
+                good += 1;
+                print(&format!("{id}  ok: {slots} slots, {events} events"))?;
+            }
+            Err(error) => {
+                bad += 1;
+                print(&format!("{id}  DAMAGED: {error}"))?;
+            }
+        }
+    }
+    eprintln!("{good} runs are whole, {bad} are damaged");
+    Ok(if bad == 0 { Exit::Ok } else { Exit::Failure })
+}
+
+fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let id = runs.find(name)?;
+    let summary = runs.summary(id)?.ok_or(JournalError::NotBegun { run: id })?;
+    let run = RunFile::new(&summary, runs.read(id)?);
+    match output {
+        None => run.write(&mut std::io::stdout().lock())?,
+        Some(path) => {
+            let write = || run.write(&mut std::io::BufWriter::new(std::fs::File::create(&path)?));
+            write().with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn compact(runs: &RunsDir) -> anyhow::Result<Exit> {
+    let done = runs.compact()?;
+    eprintln!("{} runs sealed, {} left-overs removed", done.sealed, done.removed);
+    Ok(Exit::Ok)
+}
+
+fn gc(
+    runs: &RunsDir,
+    keep: Option<Duration>,
+    keep_runs: Option<usize>,
+    dry_run: bool,
+) -> anyhow::Result<Exit> {
+    if keep.is_none() && keep_runs.is_none() {
+        return Err(
+            Misuse("say what to keep: --keep TIME, such as `30d`, or --keep-runs N".to_owned()).into()
+        );
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_ms = keep.map(|keep| u64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(u64::MAX));
+    let ended: Vec<RunSummary> = runs.list()?.into_iter().filter(|run| run.state.has_ended()).collect();
+    let newest = ended.len().saturating_sub(keep_runs.unwrap_or(0));
+    let old = |(place, run): &(usize, &RunSummary)| {
+        // What either of the two keeps is kept.
+        let kept = keep_runs.is_some() && *place >= newest;
+        !kept && since_ms.is_none_or(|since_ms| run.started_ms < since_ms)
+    };
+    let gone: Vec<RunId> = ended.iter().enumerate().filter(old).map(|(_, run)| run.run).collect();
+    for id in &gone {
+        if !dry_run {
+            runs.remove(*id)?;
+        }
+        print(&id.to_string())?;
+    }
+    let (count, kept) = (gone.len(), ended.len() - gone.len());
+    let verb = if dry_run { "would be removed" } else { "removed" };
+    eprintln!("{count} ended runs {verb}, {kept} kept");
+    Ok(Exit::Ok)
+}

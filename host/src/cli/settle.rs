@@ -1,0 +1,99 @@
+//! `--settle SLOT=HOW`: what a person says of calls that are in doubt.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+
+use super::exit::Misuse;
+use crate::dispatch::check_output;
+use crate::journal::{Entry, Status, statuses};
+use crate::message::{Json, Request, Slot, ToolAsk, ToolEntry};
+use crate::session::{SessionError, Settlement, Settlements};
+
+/// One decision, as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Settle {
+    slot: Slot,
+    how: How,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Retry,
+    Failed,
+    Result(PathBuf),
+}
+
+impl FromStr for Settle {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (slot, how) = text.split_once('=').context("write it as SLOT=HOW, such as 'tool(0,1)=retry'")?;
+        let how = match how.split_once(':') {
+            None if how == "retry" => How::Retry,
+            None if how == "failed" => How::Failed,
+            Some(("result", file)) if !file.is_empty() => How::Result(file.into()),
+            Some(_) | None => bail!("`{how}` is not `retry`, `failed` or `result:FILE`"),
+        };
+        Ok(Self { slot: slot.parse()?, how })
+    }
+}
+
+/// The decisions on a run, each of which has to be about a call in doubt.
+pub(super) fn settlements(
+    settle: &[Settle],
+    entries: &[Entry],
+    tools: &[ToolEntry],
+) -> anyhow::Result<Settlements> {
+    let mut settlements = Settlements::new();
+    if settle.is_empty() {
+        return Ok(settlements);
+    }
+    let slots =
+        statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    for Settle { slot, how } in settle {
+        let Some(ask) = slots.get(slot).and_then(call_in_doubt) else {
+            let doubtful = |(slot, status)| call_in_doubt(status).map(|_| slot);
+            let mut in_doubt: Vec<&Slot> = slots.iter().filter_map(doubtful).collect();
+            in_doubt.sort();
+            let there = match in_doubt.as_slice() {
+                [] => "nothing in this run is".to_owned(),
+                slots => slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") + " is",
+            };
+            return Err(Misuse(format!("{slot} is not in doubt; {there}")).into());
+        };
+        let settlement = match how {
+            How::Retry => Settlement::Retry,
+            How::Failed => Settlement::Failed,
+            How::Result(file) => Settlement::Result(result(file, ask, tools)?),
+        };
+        if settlements.insert(slot.clone(), settlement).is_some() {
+            return Err(Misuse(format!("{slot} is settled twice")).into());
+        }
+    }
+    Ok(settlements)
+}
+
+/// The call that began at a slot and of whose end nothing is known. A model request is asked again unasked.
+fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
+    match status {
+        Status::Started { started, .. } => match &started.request {
+            Request::Tool(ask) => Some(ask),
+            Request::Run(_) | Request::Model(_) => None,
+        },
+        Status::Absent | Status::Failed { .. } | Status::Finished { .. } => None,
+    }
+}
+
+/// The output in a file, which has to be one that the tool could have given.
+fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow::Result<Json> {
+    let unreadable = || Misuse(format!("cannot read {}", file.display()));
+    let unfit = || Misuse(format!("{} is not an output that this call could have given", file.display()));
+    let json = Json::parse(std::fs::read_to_string(file).with_context(unreadable)?).with_context(unfit)?;
+    let tool = tools.iter().find(|tool| tool.spec.name == ask.name);
+    if let Some(schema) = tool.and_then(|tool| tool.spec.output_schema.as_ref()) {
+        check_output(schema, &json).map_err(anyhow::Error::msg).with_context(unfit)?;
+    }
+    Ok(json)
+}

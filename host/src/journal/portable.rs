@@ -1,0 +1,197 @@
+//! A run in one file that can be carried anywhere: JSON lines, gzipped where it is kept.
+//!
+//! Owns the form of that file. The first line says whose run it is and how it stands, then comes a line an
+//! event, in the order of slots, and the last line is the SHA-256 of all before it. In a gzip file the first
+//! line stands in the header as well, as its comment, so that a listing of many runs unpacks none of them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Entry, Event, JournalError, RunSummary, io_error};
+use crate::message::{Digest, Slot};
+
+/// The version of the form that this host writes, and the newest it reads.
+const VERSION: u8 = 1;
+
+/// Compressing faster saves more time than compressing better saves space.
+const COMPRESSION: Compression = Compression::fast();
+
+/// What a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The first line is read in a listing, so it is kept short.
+const PROMPT_CHARS_MAX: usize = 200;
+
+/// No first line is longer; what claims to be is none.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
+
+/// A run as it is in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFile {
+    /// Whose it is and how it stands.
+    pub summary: RunSummary,
+    /// Everything that happened, in the order of slots.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// Also tells such a file from any other.
+    host_run: u8,
+    #[serde(flatten)]
+    summary: RunSummary,
+}
+
+#[derive(Serialize)]
+struct LineOut<'a> {
+    slot: &'a Slot,
+    event: &'a Event,
+}
+
+#[derive(Deserialize)]
+struct LineIn {
+    slot: Slot,
+    event: Event,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Last {
+    sha256: Digest,
+}
+
+impl RunFile {
+    /// A run with its prompt as short as a listing shows it.
+    #[must_use]
+    pub fn new(summary: &RunSummary, entries: Vec<Entry>) -> Self {
+        let prompt = summary.prompt.chars().take(PROMPT_CHARS_MAX).collect();
+        Self { summary: RunSummary { prompt, ..summary.clone() }, entries }
+    }
+
+    /// Writes the lines.
+    pub fn write(&self, to: &mut impl Write) -> std::io::Result<()> {
+        let mut to = Hashed { to, sha256: Sha256::new() };
+        writeln!(to, "{}", self.head()?)?;
+        for Entry { slot, event, .. } in &self.entries {
+            serde_json::to_writer(&mut to, &LineOut { slot, event })?;
+            writeln!(to)?;
+        }
+        let Hashed { to, sha256 } = to;
+        let last = Last { sha256: Digest::from_bytes(sha256.finalize().into()) };
+        writeln!(to, "{}", serde_json::to_string(&last)?)
+    }
+
+    /// Writes the lines, gzipped.
+    pub(super) fn write_gzip(&self, file: &File) -> std::io::Result<()> {
+        let head = self.head()?;
+        let gzip = GzBuilder::new().comment(head).write(BufWriter::new(file), COMPRESSION);
+        let mut to = BufWriter::new(gzip);
+        self.write(&mut to)?;
+        to.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?.flush()
+    }
+
+    fn head(&self) -> std::io::Result<String> {
+        Ok(serde_json::to_string(&Head { host_run: VERSION, summary: self.summary.clone() })?)
+    }
+
+    /// Reads a file, gzipped or not, and checks all of it.
+    pub fn read(path: &Path) -> Result<Self, JournalError> {
+        let unreadable = |error: std::io::Error| unreadable(path, &error);
+        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        if file.fill_buf().map_err(unreadable)?.starts_with(&GZIP) {
+            Self::read_lines(BufReader::new(MultiGzDecoder::new(file)), path)
+        } else {
+            Self::read_lines(file, path)
+        }
+    }
+
+    fn read_lines(mut lines: impl BufRead, path: &Path) -> Result<Self, JournalError> {
+        let mut sha256 = Sha256::new();
+        let mut number = 0;
+        let mut summary: Option<RunSummary> = None;
+        let mut entries = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            number += 1;
+            let damaged = |reason: String| damaged(path, number, reason);
+            lines.read_until(b'\n', &mut line).map_err(|error| damaged(error.to_string()))?;
+            if line.pop() != Some(b'\n') {
+                return Err(damaged("the file is cut short".to_owned()));
+            }
+            match &summary {
+                None => summary = Some(read_head(&line, path)?),
+                Some(read) => {
+                    if let Ok(Last { sha256: expected }) = serde_json::from_slice(&line) {
+                        if expected != Digest::from_bytes(sha256.finalize().into()) {
+                            return Err(damaged("the checksum does not fit what stands above it".to_owned()));
+                        }
+                        let more = lines.fill_buf().map_err(|error| damaged(error.to_string()))?;
+                        if !more.is_empty() {
+                            return Err(damaged("something follows the checksum".to_owned()));
+                        }
+                        return Ok(Self { summary: read.clone(), entries });
+                    }
+                    let LineIn { slot, event } = serde_json::from_slice(&line)
+                        .map_err(|error| damaged(format!("not an event: {error}")))?;
+                    entries.push(Entry { run: read.run, slot, event });
+                }
+            }
+            sha256.update(&line);
+            sha256.update(b"\n");
+        }
+    }
+
+    /// Reads who a gzipped file is of, and nothing more.
+    pub(super) fn read_summary(path: &Path) -> Result<RunSummary, JournalError> {
+        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let gzip = flate2::bufread::GzDecoder::new(BufReader::with_capacity(1024, file.take(HEAD_BYTES_MAX)));
+        let comment = gzip.header().and_then(flate2::GzHeader::comment);
+        read_head(comment.unwrap_or_default(), path)
+    }
+}
+
+fn read_head(line: &[u8], path: &Path) -> Result<RunSummary, JournalError> {
+    #[derive(Deserialize)]
+    struct Version {
+        host_run: u8,
+    }
+    let damaged = |error: serde_json::Error| {
+        damaged(path, 1, format!("it does not begin as a recorded run does: {error}"))
+    };
+    let Version { host_run } = serde_json::from_slice(line).map_err(damaged)?;
+    if host_run != VERSION {
+        return Err(JournalError::Version { place: path.display().to_string(), version: host_run });
+    }
+    let Head { summary, .. } = serde_json::from_slice(line).map_err(damaged)?;
+    Ok(summary)
+}
+
+struct Hashed<'a, W> {
+    to: &'a mut W,
+    sha256: Sha256,
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.sha256.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn damaged(path: &Path, line: usize, reason: String) -> JournalError {
+    JournalError::Corrupt { place: format!("{}, line {line}", path.display()), reason }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> JournalError {
+    io_error(path, error)
+}

@@ -1,0 +1,62 @@
+use super::{Digest, Hasher};
+
+/// When a failed attempt is followed by another one. The budget is one call's own: nothing that another call
+/// does uses it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts may fail before the failure is the call's outcome; at least 1.
+    pub max_attempts: u32,
+    /// About how long to wait after the first failure, in milliseconds; twice as long after each further one.
+    pub initial_delay_ms: u64,
+    /// The longest wait, in milliseconds.
+    pub max_delay_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { max_attempts: 3, initial_delay_ms: 200, max_delay_ms: 10_000 }
+    }
+}
+
+impl Retry {
+    /// One attempt, whatever becomes of it.
+    pub const NEVER: Self = Self { max_attempts: 1, initial_delay_ms: 0, max_delay_ms: 0 };
+
+    /// How long to wait after this many failures, in milliseconds; none if that was the last attempt.
+    ///
+    /// Between half the delay and all of it, as the key has it: calls that failed together because a service
+    /// was busy do not come back together, and the same call waits the same time again.
+    #[must_use]
+    pub fn delay_ms(&self, failures: u32, key: &Digest) -> Option<u64> {
+        if failures >= self.max_attempts {
+            return None;
+        }
+        let doubled = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
+        let whole = self.initial_delay_ms.saturating_mul(doubled).min(self.max_delay_ms);
+        let spread = Hasher::default().part(key.as_bytes()).part(&failures.to_be_bytes()).finish();
+        let spread = spread.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Some(whole - spread % (whole / 2 + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_end_with_the_budget() {
+        let retry = Retry { max_attempts: 5, initial_delay_ms: 100, max_delay_ms: 300 };
+        let key = Digest::of(b"a call");
+        let other = Digest::of(b"another call");
+        for (failures, longest) in [(1, 100), (2, 200), (3, 300), (4, 300)] {
+            let delay = retry.delay_ms(failures, &key);
+            assert!(delay.is_some_and(|ms| ms >= longest / 2 && ms <= longest), "{failures}: {delay:?}");
+            assert_eq!(delay, retry.delay_ms(failures, &key));
+        }
+        assert_ne!(retry.delay_ms(3, &key), retry.delay_ms(3, &other));
+        assert_eq!(retry.delay_ms(5, &key), None);
+        assert_eq!(Retry::NEVER.delay_ms(1, &key), None);
+        let endless = Retry { max_attempts: u32::MAX, ..retry };
+        assert!(endless.delay_ms(1_000, &key).is_some_and(|ms| ms <= 300));
+    }
+}

@@ -1,0 +1,63 @@
+use std::collections::HashMap;
+
+use tokio::sync::Semaphore;
+
+use crate::message::{Digest, Json, Retry, Slot};
+
+/// How an effect may be carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Conduct<'a> {
+    /// Whether it can be noticed outside of this process.
+    pub reach: Reach,
+    /// What happens when it began and its end was never recorded.
+    pub doubt: Doubt,
+    /// When a failure that may pass is followed by another attempt; for effects that may be repeated.
+    pub retry: Retry,
+    /// Lets so many attempts go on at once; none waits for it between two attempts.
+    pub gate: Option<&'a Semaphore>,
+}
+
+/// Whether an effect can be noticed outside of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It cannot: carried out twice, it is as if carried out once.
+    Pure,
+    /// It can, so its start is durable before it begins.
+    Outside,
+}
+
+/// What to do about an effect that is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Carry it out again: twice is as good as once.
+    Repeat,
+    /// Ask a person: twice may do harm, and so may not at all.
+    Ask,
+}
+
+/// What a person says of effects that are in doubt.
+pub type Settlements = HashMap<Slot, Settlement>;
+
+/// What a person says of an effect that is in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It did not take place, or may take place twice: carry it out again.
+    Retry,
+    /// It counts as failed.
+    Failed,
+    /// It took place, and this is what it gave.
+    Result(Json),
+}
+
+/// One attempt of an effect, as the effect sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where in the run.
+    pub slot: Slot,
+    /// From 1.
+    pub number: u32,
+    /// When it began, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: u64,
+    /// The same for every attempt of this slot of this run.
+    pub idempotency_key: Digest,
+}

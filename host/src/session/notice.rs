@@ -1,0 +1,39 @@
+use crate::journal::{Failed, Finished};
+use crate::message::{Request, Slot};
+
+/// Who is told of each effect as it goes on: the screen, or a test.
+pub type Watch = Box<dyn Fn(&Notice<'_>) + Send + Sync>;
+
+/// Something a watcher may show.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// An attempt begins.
+    Started {
+        /// Where.
+        slot: &'a Slot,
+        /// From 1.
+        attempt: u32,
+        /// What is asked for.
+        request: &'a Request,
+    },
+    /// An attempt failed, and another one will follow.
+    Failed {
+        /// Where.
+        slot: &'a Slot,
+        /// What was asked for.
+        request: &'a Request,
+        /// What is recorded of it.
+        failed: &'a Failed,
+    },
+    /// The result is there, and durable.
+    Finished {
+        /// Where.
+        slot: &'a Slot,
+        /// What was asked for.
+        request: &'a Request,
+        /// What is recorded of the end.
+        finished: &'a Finished,
+        /// Whether the result was recorded before, and nothing was carried out now.
+        substituted: bool,
+    },
+}
