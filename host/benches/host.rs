@@ -52,6 +52,8 @@ fn main() {
 struct Pairs {
     /// The ratios on one thread, sorted.
     ratios: Vec<f64>,
+    /// The same where instructions are counted, too.
+    fueled: Vec<f64>,
     /// How many times as many calls two threads make, sorted.
     scaling: Vec<f64>,
 }
@@ -66,6 +68,8 @@ struct Bench {
     runtime: Runtime,
     sandbox: Sandbox,
     toolbox: Arc<Toolbox>,
+    /// The same with a limit on instructions, which are counted then.
+    fueled: Arc<Toolbox>,
     component: PathBuf,
     directory: TempDir,
 }
@@ -82,20 +86,24 @@ impl Bench {
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
             component.display()
         );
-        let config = Config::parse(&toml, &directory.path().join("agent.toml")).unwrap();
         let runtime = Runtime::new().unwrap();
         let sandbox = Sandbox::new().unwrap();
-        let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 1, &|_| {})).unwrap();
-        Self { runtime, sandbox, toolbox: Arc::new(toolbox), component, directory }
+        let load = |toml: &str| {
+            let config = Config::parse(toml, &directory.path().join("agent.toml")).unwrap();
+            Arc::new(runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 1, &|_| {})).unwrap())
+        };
+        let (toolbox, fueled) = (load(&toml), load(&format!("{toml}\nlimits.fuel = 5_000_000_000")));
+        Self { runtime, sandbox, toolbox, fueled, component, directory }
     }
 
     fn isolated_call(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("a_isolated_call");
         let bare = Bare::new(&self.sandbox, &self.component);
         group.bench_function("bare", |b| b.iter_custom(|n| threads(1, n, || bare.caller(INPUT))));
-        group.bench_function("host", |b| b.iter_custom(|n| threads(1, n, || self.caller())));
+        group.bench_function("host", |b| b.iter_custom(|n| threads(1, n, || caller(&self.toolbox))));
         group.bench_function("bare_2_threads", |b| b.iter_custom(|n| threads(2, n, || bare.caller(INPUT))));
-        group.bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || self.caller())));
+        group
+            .bench_function("host_2_threads", |b| b.iter_custom(|n| threads(2, n, || caller(&self.toolbox))));
         group.finish();
         let (bytes, cache) = (std::fs::read(&self.component).unwrap(), cache(&self.directory));
         let digest = Digest::of(&bytes);
@@ -112,29 +120,20 @@ impl Bench {
         const ROUNDS: usize = 21;
         const CALLS: u64 = 4_000;
         let bare = Bare::new(&self.sandbox, &self.component);
-        let (mut ratios, mut scaling) = (Vec::new(), Vec::new());
+        let (mut ratios, mut fueled, mut scaling) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let of_bare = threads(1, CALLS, || bare.caller(INPUT));
-            let of_host = threads(1, CALLS, || self.caller());
-            let of_two = threads(2, CALLS, || self.caller());
+            let of_host = threads(1, CALLS, || caller(&self.toolbox));
+            let of_two = threads(2, CALLS, || caller(&self.toolbox));
+            let of_fueled = threads(1, CALLS, || caller(&self.fueled));
             ratios.push(of_host.as_secs_f64() / of_bare.as_secs_f64());
+            fueled.push(of_fueled.as_secs_f64() / of_bare.as_secs_f64());
             scaling.push(of_host.as_secs_f64() / of_two.as_secs_f64());
         }
         ratios.sort_by(f64::total_cmp);
+        fueled.sort_by(f64::total_cmp);
         scaling.sort_by(f64::total_cmp);
-        Pairs { ratios, scaling }
-    }
-
-    /// One call through the host's own path: context, limits, log, outcome.
-    fn caller(&self) -> impl AsyncFnMut() + Send + use<> {
-        let toolbox = Arc::clone(&self.toolbox);
-        let input = Json::parse(INPUT.to_owned()).unwrap();
-        let attempt =
-            Attempt { slot: Slot::tool(0, 0), number: 1, at_ms: 1, idempotency_key: Digest::of(b"key") };
-        async move || {
-            let done = toolbox.call(&toolbox.entries()[0], &input, &attempt).await;
-            assert!(black_box(done).value.is_output());
-        }
+        Pairs { ratios, fueled, scaling }
     }
 
     fn durable_run(&self, criterion: &mut Criterion) {
@@ -246,6 +245,18 @@ impl Bench {
     }
 }
 
+/// One call through the host's own path: context, limits, log, outcome.
+fn caller(toolbox: &Arc<Toolbox>) -> impl AsyncFnMut() + Send + use<> {
+    let toolbox = Arc::clone(toolbox);
+    let input = Json::parse(INPUT.to_owned()).unwrap();
+    let attempt =
+        Attempt { slot: Slot::tool(0, 0), number: 1, at_ms: 1, idempotency_key: Digest::of(b"key") };
+    async move || {
+        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt).await;
+        assert!(black_box(done).value.is_output());
+    }
+}
+
 async fn run(
     id: RunId,
     store: Arc<dyn JournalStore>,
@@ -340,8 +351,9 @@ fn summary(pairs: &Pairs) {
     }
     let middle = |sorted: &[f64]| sorted.get(sorted.len() / 2).copied().unwrap_or_default();
     println!(
-        "    round by round: {:.2} x bare wasmtime, {:.2} x as many calls on 2 threads",
+        "    round by round: {:.2} x bare wasmtime ({:.2} x with fuel counted), {:.2} x as many calls on 2 threads",
         middle(&pairs.ratios),
+        middle(&pairs.fueled),
         middle(&pairs.scaling)
     );
     if let Some(ns) = median("load_from_cache") {

@@ -1,5 +1,6 @@
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::component::{Component, ResourceTable};
 use wasmtime::{Store, UpdateDeadline};
@@ -79,11 +80,14 @@ impl Guest {
         let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
         let (mut store, cpu) =
             self.store(&Arc::new(bare), None).map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
-        let listing = cpu.count(async {
-            let tool = self.pre.instantiate_async(&mut store).await?;
-            tool.host_tool_tools().call_list_tools(&mut store).await
-        });
-        match tokio::time::timeout(Duration::from_millis(limits.timeout_ms), listing).await {
+        let listed = {
+            let listing = pin!(async {
+                let tool = self.pre.instantiate_async(&mut store).await?;
+                tool.host_tool_tools().call_list_tools(&mut store).await
+            });
+            tokio::time::timeout(Duration::from_millis(limits.timeout_ms), cpu.count(listing)).await
+        };
+        match listed {
             Ok(Ok(tools)) => Ok(tools),
             Ok(Err(error)) => Err(failed(verdict::broke_off(&store, &store.data().log.finish(), &error))),
             Err(_) => Err(failed(verdict::limited(Limit::Timeout, limits))),
@@ -94,7 +98,6 @@ impl Guest {
     pub async fn call(&self, export: &str, input: &Json, call: CallContext) -> Done<ToolOutcome> {
         let _permit = self.sandbox.permit().await;
         let Policy { limits, masker, .. } = &*self.policy;
-        let clock = Instant::now();
         let (mut store, cpu) = match self.store(&self.policy, Some(call)) {
             Ok(made) => made,
             Err(error) => {
@@ -103,7 +106,11 @@ impl Guest {
             }
         };
         let timeout = Duration::from_millis(limits.timeout_ms);
-        let ended = tokio::time::timeout(timeout, cpu.count(self.invoke(&mut store, export, input))).await;
+        let ended = {
+            // Pinned where it is made: the future is large, and would be copied at each step.
+            let invoke = pin!(self.invoke(&mut store, export, input));
+            tokio::time::timeout(timeout, cpu.count(invoke)).await
+        };
         let mut log = store.data().log.finish();
         let record = store.data().record.clone();
         let outcome = match ended {
@@ -123,7 +130,8 @@ impl Guest {
         }
         let (http, denials) = record.finish(masker);
         let usage = Usage {
-            wall_us: u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX),
+            // Whoever asked for the call knows how long it took.
+            wall_us: 0,
             cpu_us: cpu.spent_ns() / 1000,
             memory_bytes: store.data().memory.peak(),
             fuel: limits.fuel.map_or(0, |fuel| fuel.saturating_sub(store.get_fuel().unwrap_or(fuel))),
