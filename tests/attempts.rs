@@ -230,3 +230,40 @@ fn a_crash_between_two_attempts_keeps_the_budget() {
     assert_eq!(failures(&shown, "tool(0,0)"), 2);
     assert_eq!(outcome(&shown, "tool(0,0)")["tool"]["error"]["message"], "attempt 3 fails");
 }
+
+#[test]
+fn a_change_between_crash_and_resume_is_named_and_refused_unless_it_is_accepted() {
+    let calls = [json!({ "name": "counter", "input": {} }), flaky(9)];
+    let slow_retry = "retry = { max_attempts = 2, initial_delay = \"5s\", max_delay = \"5s\" }";
+    let agent = agent(&calls, &[hostile(slow_retry)]);
+    agent.host(&["check"]).ok();
+    let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = agent.show();
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    let changed = toml.replace(
+        slow_retry,
+        "limits.memory = \"32MiB\"\nretry.max_attempts = 2\nretry.max_delay = \"200ms\"",
+    );
+    let changed = changed.replace("[agent]", "[agent]\ninstructions = \"otherwise\"");
+    std::fs::write(agent.toml(), changed).unwrap();
+    agent
+        .host(&["resume", "last"])
+        .exits(6)
+        .says("the instructions of the agent")
+        .says("what counter is granted, or its limits, called at tool(0,0)")
+        .says("what flaky is granted, or its limits, called at tool(0,1)")
+        .says("what echo is granted, or its limits, which was not called yet")
+        .says("--accept-changes");
+    assert_eq!(agent.show(), before, "nothing was recorded");
+    let resumed = agent.host(&["resume", "last", "--accept-changes"]);
+    assert_eq!(resumed.ok().stdout, "the end\n");
+    let shown = agent.show();
+    assert_eq!(report(&shown, "tool(0,0)")["finished"], report(&before, "tool(0,0)")["finished"]);
+    assert_eq!(tool_error(&shown, "tool(0,1)"), ("transient", "attempt 2 fails"));
+    // The recording is of both, and replays as it is.
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    agent.host(&["journal", "verify"]).ok();
+}

@@ -14,7 +14,7 @@ use host::message::{
     ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
 use host::model::{Model, ModelError, ModelRequest};
-use host::session::{Attempt, Conduct, Done, Doubt, Mode, Reach, Session};
+use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -191,7 +191,8 @@ async fn work(
     let entries = store.read(run).unwrap();
     let manifest = manifest();
     let mode = Mode::Live(Arc::clone(store) as Arc<dyn JournalStore>);
-    let session = Session::open(run, mode, entries, &manifest, Box::new(|_| {})).await.unwrap();
+    let session =
+        Session::open(run, mode, entries, &manifest, Decisions::default(), Box::new(|_| {})).await.unwrap();
     if let Some(ending) = session.recorded_ending() {
         return Some(ending.clone());
     }

@@ -192,7 +192,7 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
         Entry {
             run,
             slot: slot.clone(),
-            event: Event::Started(Started { attempt: 1, at_ms: 1, digest, request }),
+            event: Event::Started(Started { attempt: 1, at_ms: 1, digest, request, kept: None }),
         },
         Entry { run, slot, event: Event::Finished(finished) },
     ]

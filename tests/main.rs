@@ -19,6 +19,8 @@ mod grants;
 mod guests;
 mod interleavings;
 mod journal;
+mod kills;
 mod provider;
+mod recorded;
 mod sandbox;
 mod support;

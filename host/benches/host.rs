@@ -26,7 +26,7 @@ use host::journal::{JournalStore, SledStore};
 use host::message::{Digest, Ending, Json, Manifest, ModelIdentity, RunId, Slot};
 use host::model::{Absent, Model, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
-use host::session::{Attempt, Mode, Session};
+use host::session::{Attempt, Decisions, Mode, Session};
 use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
 
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
@@ -265,7 +265,9 @@ async fn run(
     toolbox: Arc<Toolbox>,
 ) {
     let session =
-        Session::open(id, Mode::Live(store), Vec::new(), &manifest, Box::new(|_| {})).await.unwrap();
+        Session::open(id, Mode::Live(store), Vec::new(), &manifest, Decisions::default(), Box::new(|_| {}))
+            .await
+            .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
     let agent = Agent { manifest, session: Arc::new(session), model, dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
@@ -274,7 +276,9 @@ async fn run(
 /// From the records on disk to the answer.
 async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>) {
     let entries = store.read(id).unwrap();
-    let session = Session::open(id, Mode::Replay, entries, &manifest, Box::new(|_| {})).await.unwrap();
+    let session = Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), Box::new(|_| {}))
+        .await
+        .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
     let agent = Agent { manifest, session: Arc::new(session), model: Arc::new(Absent), dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));

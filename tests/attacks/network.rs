@@ -261,7 +261,10 @@ fn kept_secret(scene: &Scene) -> Result<(), String> {
         ("stdout".to_owned(), scene.ran.stdout.clone()),
         ("stderr".to_owned(), scene.ran.stderr.clone()),
     ];
-    places.push(("runs show".to_owned(), scene.agent.host(&["runs", "show", "last", "--json"]).stdout));
+    // What is in the run's file, unpacked.
+    for args in [["runs", "show", "last", "--json"].as_slice(), &["journal", "export", "last"]] {
+        places.push((args.join(" "), scene.agent.host(args).ok().stdout.clone()));
+    }
     let mut directories = vec![scene.agent.state()];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {

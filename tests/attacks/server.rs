@@ -46,7 +46,11 @@ impl Server {
         let (mut head, mut length) = (String::new(), 0);
         loop {
             let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            if reader.read_line(&mut line)? == 0 {
+                // Broken off in the middle: this was no request.
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            if line == "\r\n" {
                 break;
             }
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {

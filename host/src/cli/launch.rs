@@ -14,7 +14,7 @@ use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{Ending, Manifest, ModelIdentity};
 use crate::model::{self, Model};
 use crate::sandbox::Sandbox;
-use crate::session::{Doubtful, Mode, Session, SessionError, Settlements};
+use crate::session::{Decisions, Doubtful, Mode, Session, SessionError};
 use crate::toolbox::Toolbox;
 
 /// Everything a run needs that comes from agent.toml.
@@ -87,7 +87,7 @@ pub(super) async fn carry_out(
     run: OpenRun,
     entries: Vec<Entry>,
     prepared: Prepared,
-    settlements: Settlements,
+    decisions: Decisions,
     screen: &Screen,
 ) -> anyhow::Result<Exit> {
     let Prepared { manifest, model, toolbox, max_parallel_tools, wall_time } = prepared;
@@ -100,7 +100,8 @@ pub(super) async fn carry_out(
     };
     run.write_summary(&summary)?;
     let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
-    let session = Session::open(run.id, Mode::Live(store), entries, &manifest, screen.watch()).await?;
+    let session =
+        Session::open(run.id, Mode::Live(store), entries, &manifest, decisions, screen.watch()).await?;
     screen.run_started(run.id, &manifest);
     if let Some(ending) = session.recorded_ending().cloned() {
         drop(session);
@@ -109,7 +110,7 @@ pub(super) async fn carry_out(
     let agent = Agent {
         dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
         manifest: Arc::new(manifest),
-        session: Arc::new(session.settled(settlements)),
+        session: Arc::new(session),
         model,
     };
     let stopped = tokio::select! {

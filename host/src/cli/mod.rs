@@ -4,6 +4,7 @@
 //! JSON); everything said along the way goes to stderr.
 
 mod build;
+mod changes;
 mod check;
 mod exit;
 mod init;

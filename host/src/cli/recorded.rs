@@ -16,9 +16,9 @@ pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), Jo
     Ok((id, runs.read(id)?))
 }
 
-/// What the run was begun with.
+/// What the run was begun with, or last carried on with.
 pub(super) fn manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
-    let begun = entries.iter().find_map(|entry| match &entry.event {
+    let begun = entries.iter().rev().find_map(|entry| match &entry.event {
         Event::Started(started) if entry.slot == Slot::RUN => match &started.request {
             Request::Run(manifest) => Some(manifest),
             Request::Model(_) | Request::Tool(_) => None,

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::dispatch::{Dispatcher, NoRunner};
 use crate::message::{Ending, Manifest};
 use crate::model::Absent;
-use crate::session::{Mode, Session, SessionError};
+use crate::session::{Decisions, Mode, Session, SessionError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,7 +32,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         None => recorded,
         Some(path) => other_manifest(path, recorded, places, &screen).await?,
     };
-    let session = Session::open(id, Mode::Replay, entries, &manifest, screen.watch()).await?;
+    let session =
+        Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), screen.watch()).await?;
     screen.run_started(id, &manifest);
     let recorded_ending = session.recorded_ending().cloned();
     let max_parallel = manifest.max_calls_per_turn;

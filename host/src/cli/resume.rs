@@ -4,9 +4,10 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
-use super::{launch, recorded};
+use super::{changes, launch, recorded};
 use crate::config::Config;
-use crate::journal::{JournalError, JournalStore as _};
+use crate::journal::{Change, JournalError, JournalStore as _};
+use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,6 +17,10 @@ pub(super) struct Args {
     /// failed, SLOT=result:FILE takes the JSON in FILE for its output. May be given several times.
     #[arg(long = "settle", value_name = "SLOT=HOW")]
     settle: Vec<Settle>,
+    /// Go on although agent.toml or a tool has changed since: what is recorded is kept, the rest is carried out
+    /// as things are now.
+    #[arg(long)]
+    accept_changes: bool,
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -36,7 +41,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let entries = run.store.read(id)?;
     let recorded = recorded::manifest(id, &entries)?;
     let settlements = settle::settlements(&args.settle, &entries, &recorded.tools)?;
+    let change = if args.accept_changes { Change::Accepted } else { Change::Refused };
     let config = Config::load(Path::new(&recorded.config))?;
     let prepared = launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
-    launch::carry_out(run, entries, prepared, settlements, &screen).await
+    let changes = changes::between(recorded, &prepared.manifest, &entries);
+    if !changes.is_empty() {
+        screen.changed(id, &changes, change);
+    }
+    let decisions = Decisions { settlements, change };
+    launch::carry_out(run, entries, prepared, decisions, &screen).await
 }

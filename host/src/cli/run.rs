@@ -4,7 +4,7 @@ use super::screen::{Format, Screen};
 use super::{AgentArg, launch};
 use crate::config::Config;
 use crate::message::RunId;
-use crate::session::Settlements;
+use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,5 +29,5 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = RunId::new();
     let prepared = launch::prepare(&config, prompt, id.seed(), places, &screen).await?;
     let run = places.runs()?.create(id)?;
-    launch::carry_out(run, Vec::new(), prepared, Settlements::new(), &screen).await
+    launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen).await
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::print;
-use crate::journal::{Failed, Finished};
+use crate::journal::{Change, Failed, Finished};
 use crate::message::{
     Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
 };
@@ -134,6 +134,23 @@ impl Screen {
             Format::Json => event(&JsonEvent::Interrupted { run }),
             Format::Text => self.say(&format!("interrupted; go on with: host resume {run}")),
         }
+    }
+
+    /// Says what has changed since the run was recorded.
+    pub(super) fn changed(&self, run: RunId, changes: &[String], change: Change) {
+        self.say("since this run was recorded there changed:");
+        for line in changes {
+            self.say(&format!("  {line}"));
+        }
+        let next = match change {
+            Change::Accepted => {
+                "accepted: recorded results are kept, the rest is carried out as things are now".to_owned()
+            }
+            Change::Refused => format!(
+                "undo that, or go on with it, keeping what is recorded: host resume {run} --accept-changes"
+            ),
+        };
+        self.say(&next);
     }
 
     /// Says which effects are in doubt, and how to decide on them.

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::event::{Entry, Event, Failed, Finished, Started};
 use crate::message::{Digest, Request, Slot};
@@ -35,6 +35,15 @@ pub enum Status {
     },
 }
 
+/// Whether a slot may be asked for something else than is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It may not: that is a divergence.
+    Refused,
+    /// A person accepted it.
+    Accepted,
+}
+
 /// An event that cannot follow what came before it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
@@ -58,15 +67,17 @@ pub enum OrderError {
 }
 
 impl Status {
-    /// The status after one more event.
-    pub fn next(self, event: Event) -> Result<Self, OrderError> {
+    /// The status after one more event. Attempts of one slot ask for the same thing, unless a person accepted a
+    /// change.
+    pub fn next(self, event: Event, change: Change) -> Result<Self, OrderError> {
         match (self, event) {
             (Self::Absent, Event::Started(started)) => begin(1, started, Vec::new()),
             (
                 Self::Started { started: before, failures } | Self::Failed { started: before, failures },
                 Event::Started(started),
             ) => {
-                if before.digest != started.digest {
+                let accepted = change == Change::Accepted || started.kept.is_some();
+                if before.digest != started.digest && !accepted {
                     return Err(OrderError::OtherRequest(started.attempt));
                 }
                 begin(before.attempt.saturating_add(1), started, failures)
@@ -108,10 +119,13 @@ fn running(started: &Started, attempt: u32) -> Result<(), OrderError> {
 pub fn statuses(
     entries: impl IntoIterator<Item = Entry>,
 ) -> Result<HashMap<Slot, Status>, (Slot, OrderError)> {
+    let entries: Vec<Entry> = entries.into_iter().collect();
+    let kept = kept(&entries);
     let mut slots: HashMap<Slot, Status> = HashMap::new();
     for Entry { slot, event, .. } in entries {
         let before = slots.remove(&slot).unwrap_or_default();
-        match before.next(event) {
+        let change = if kept.contains(&slot) { Change::Accepted } else { Change::Refused };
+        match before.next(event, change) {
             Ok(status) => slots.insert(slot, status),
             Err(error) => return Err((slot, error)),
         };
@@ -119,10 +133,20 @@ pub fn statuses(
     Ok(slots)
 }
 
+/// The slots at which a person accepted a change.
+fn kept(entries: &[Entry]) -> HashSet<Slot> {
+    let kept = entries.iter().filter_map(|entry| match &entry.event {
+        Event::Started(started) => started.kept.as_ref(),
+        Event::Failed(_) | Event::Finished(_) => None,
+    });
+    kept.flatten().cloned().collect()
+}
+
 /// The recorded part of a run, and which of it has been asked for again.
 #[derive(Debug, Default)]
 pub struct Cursor {
     slots: HashMap<Slot, Recorded>,
+    kept: HashSet<Slot>,
 }
 
 #[derive(Debug, Default)]
@@ -147,8 +171,8 @@ pub enum Claim {
     Attempt(Due),
     /// An attempt began, and whether it took place is not known; if it may be repeated, this attempt is due.
     InDoubt(Box<Started>, Due),
-    /// Another request is recorded at the slot.
-    Diverged(Box<Request>),
+    /// Another request is recorded at the slot; if the effect has not ended, this attempt would be due.
+    Diverged(Box<Request>, Option<Due>),
     /// The slot was asked for before in this very process: a bug of the caller.
     Taken,
 }
@@ -182,7 +206,9 @@ impl Cursor {
     /// Reads the recorded events of a run, in any order of slots but in order within each.
     pub fn load(entries: impl IntoIterator<Item = Entry>) -> Result<Self, (Slot, OrderError)> {
         let unclaimed = |(slot, status)| (slot, Recorded { status, claim: Claimed::No });
-        Ok(Self { slots: statuses(entries)?.into_iter().map(unclaimed).collect() })
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let kept = kept(&entries);
+        Ok(Self { slots: statuses(entries)?.into_iter().map(unclaimed).collect(), kept })
     }
 
     /// Asks for a slot. Each is asked for once.
@@ -198,12 +224,14 @@ impl Cursor {
         recorded.claim = Claimed::Yes;
         match std::mem::take(&mut recorded.status) {
             Status::Absent => Claim::Attempt(Due::FIRST),
-            Status::Started { started, .. }
-            | Status::Failed { started, .. }
-            | Status::Finished { started, .. }
-                if started.digest != digest =>
+            Status::Started { started, failures } | Status::Failed { started, failures }
+                if started.digest != digest && !self.kept.contains(slot) =>
             {
-                Claim::Diverged(Box::new(started.request))
+                let due = Due::after(&started, &failures);
+                Claim::Diverged(Box::new(started.request), Some(due))
+            }
+            Status::Finished { started, .. } if started.digest != digest && !self.kept.contains(slot) => {
+                Claim::Diverged(Box::new(started.request), None)
             }
             Status::Started { started, failures } => {
                 let due = Due::after(&started, &failures);
@@ -212,6 +240,15 @@ impl Cursor {
             Status::Failed { started, failures } => Claim::Attempt(Due::after(&started, &failures)),
             Status::Finished { finished, .. } => Claim::Substitute(Box::new(finished)),
         }
+    }
+
+    /// Lets every slot that is recorded be asked for something else, and tells which those are, in order.
+    pub fn accept_changes(&mut self) -> Vec<Slot> {
+        let recorded = self.slots.keys().filter(|slot| **slot != Slot::RUN);
+        self.kept.extend(recorded.cloned());
+        let mut kept: Vec<Slot> = self.kept.iter().cloned().collect();
+        kept.sort();
+        kept
     }
 
     /// The slots that are recorded and were never asked for, in order.

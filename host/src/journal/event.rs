@@ -36,6 +36,10 @@ pub struct Started {
     pub digest: Digest,
     /// What was asked for.
     pub request: Request,
+    /// At the run's own slot, where a person accepted that the run is carried on with something changed: the
+    /// slots that were recorded before. Their results are kept, whatever is asked for there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Vec<Slot>>,
 }
 
 /// An attempt failed in a way that another attempt may mend.

@@ -19,7 +19,7 @@ mod portable;
 mod runs;
 mod sled;
 
-pub use cursor::{Claim, Cursor, Due, OrderError, Status, statuses};
+pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started};
 pub use memory::MemoryStore;
 pub use portable::RunFile;

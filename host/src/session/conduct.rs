@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use tokio::sync::Semaphore;
 
+use crate::journal::Change;
 use crate::message::{Digest, Json, Retry, Slot};
 
 /// How an effect may be carried out.
@@ -33,6 +34,21 @@ pub enum Doubt {
     Repeat,
     /// Ask a person: twice may do harm, and so may not at all.
     Ask,
+}
+
+/// What a person decided before a run goes on. By default: nothing.
+#[derive(Clone, Debug)]
+pub struct Decisions {
+    /// What becomes of effects that are in doubt.
+    pub settlements: Settlements,
+    /// Whether the run may be carried on as another one than it was begun as.
+    pub change: Change,
+}
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Self { settlements: Settlements::new(), change: Change::Refused }
+    }
 }
 
 /// What a person says of effects that are in doubt.

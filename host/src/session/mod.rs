@@ -12,7 +12,7 @@ mod error;
 mod notice;
 mod outcome;
 
-pub use conduct::{Attempt, Conduct, Doubt, Reach, Settlement, Settlements};
+pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
 pub use divergence::{Divergence, DivergenceKind};
 pub use error::{Doubtful, SessionError};
 pub use notice::{Notice, Watch};
@@ -21,7 +21,9 @@ pub use outcome::{Done, Recorded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::journal::{Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started};
+use crate::journal::{
+    Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started,
+};
 use crate::message::{
     Digest, Ending, ErrorKind, Hasher, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
 };
@@ -62,18 +64,22 @@ struct Effect {
 
 impl Session {
     /// Opens a run: a new one, where `entries` is empty, or one that is recorded up to some point. The
-    /// manifest is durable when this returns; one that differs from the recorded manifest is a divergence.
+    /// manifest is durable when this returns; one that differs from the recorded manifest is a divergence, unless
+    /// the change is accepted: then results that are recorded are kept, and the rest is carried out as it is now.
     pub async fn open(
         run: RunId,
         mode: Mode,
         entries: Vec<Entry>,
         manifest: &Manifest,
+        decisions: Decisions,
         watch: Watch,
     ) -> Result<Self, SessionError> {
         let mut cursor =
             Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let request = Request::Run(manifest.clone());
         let digest = request.digest();
+        let Decisions { settlements, change } = decisions;
+        let mut kept = None;
         let root = match cursor.claim(&Slot::RUN, digest) {
             // A run that broke off goes on: that is what the slots below it are for.
             Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt),
@@ -81,24 +87,21 @@ impl Session {
                 Some(ending) => Root::Ended(ending),
                 None => return Err(diverged(Slot::RUN, DivergenceKind::OtherOutcome)),
             },
-            Claim::Diverged(recorded) => {
+            Claim::Diverged(_, Some(due)) if change == Change::Accepted => {
+                kept = Some(cursor.accept_changes());
+                Root::Attempt(due.attempt)
+            }
+            Claim::Diverged(recorded, _) => {
                 return Err(diverged(Slot::RUN, DivergenceKind::other_request(recorded, request)));
             }
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
-        let settlements = Settlements::new();
         let session = Self { run, mode, settlements, cursor: Mutex::new(cursor), watch, root };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
-            let started = Started { attempt: *number, at_ms: now_ms(), digest, request };
+            let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             session.record_start(store, &Slot::RUN, started, Durability::Now).await?;
         }
         Ok(session)
-    }
-
-    /// The same run with what a person says of effects that are in doubt.
-    #[must_use]
-    pub fn settled(self, settlements: Settlements) -> Self {
-        Self { settlements, ..self }
     }
 
     /// The result of `request` at `slot`: the recorded one, or the one that `carry_out` obtains, attempt by
@@ -142,7 +145,7 @@ impl Session {
             (Claim::Attempt(_) | Claim::InDoubt(..), Mode::Replay) => {
                 return Err(SessionError::Unfinished { slot: effect.slot }.into());
             }
-            (Claim::Diverged(recorded), Mode::Live(_) | Mode::Replay) => {
+            (Claim::Diverged(recorded, _), Mode::Live(_) | Mode::Replay) => {
                 let kind = DivergenceKind::other_request(recorded, effect.request);
                 return Err(diverged(effect.slot, kind).into());
             }
@@ -221,7 +224,8 @@ impl Session {
             Reach::Pure => Durability::WithNext,
             Reach::Outside => Durability::Now,
         };
-        let started = Started { attempt: number, at_ms, digest: *digest, request: request.clone() };
+        let started =
+            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
         self.record_start(store, slot, started, when).await?;
         // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
         tokio::task::yield_now().await;

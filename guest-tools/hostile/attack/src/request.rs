@@ -19,12 +19,14 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Sends what the input says: `method`, `url`, `headers` (an object) and `body`. In each of them `{NAME}`
-/// stands for the environment variable `SECRET`.
+/// Sends what the input says: `method`, `url`, `headers` (an object) and `body`. In each of them `{SECRET}`
+/// stands for the environment variable of that name, and `{KEY}` for the call's idempotency key.
 pub fn send(input: &Value) -> Result<Answer, String> {
-    let filled = |text: &str| match std::env::var("SECRET") {
-        Ok(secret) => text.replace("{SECRET}", &secret),
-        Err(_) => text.to_owned(),
+    let filled = |text: &str| {
+        let secret = std::env::var("SECRET").unwrap_or_else(|_| "{SECRET}".to_owned());
+        let key = || crate::bindings::host::tool::context::current().idempotency_key;
+        let text = text.replace("{SECRET}", &secret);
+        if text.contains("{KEY}") { text.replace("{KEY}", &key()) } else { text }
     };
     let headers = Fields::new();
     for (name, value) in input.get("headers").and_then(Value::as_object).into_iter().flatten() {

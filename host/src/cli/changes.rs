@@ -1,0 +1,81 @@
+//! What differs between a run as it is recorded and as agent.toml would have it now, in a person's words.
+
+use crate::journal::{Entry, Event};
+use crate::message::{Manifest, Request, ToolEntry};
+
+/// A line for each thing that changed, with the recorded calls that it touches; none if nothing did.
+pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) -> Vec<String> {
+    let mut changes = Vec::new();
+    let mut differ = |what: &str, differs: bool| {
+        if differs {
+            changes.push(format!("{what} of the agent"));
+        }
+    };
+    differ("the name", recorded.agent != now.agent);
+    differ("the instructions", recorded.instructions != now.instructions);
+    differ("the prompt", recorded.prompt != now.prompt);
+    differ("max_turns", recorded.max_turns != now.max_turns);
+    differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
+    if recorded.model != now.model {
+        let (before, after) = (&recorded.model, &now.model);
+        changes.push(format!(
+            "the model: {}/{} was, {}/{} is, or its settings differ",
+            before.provider, before.name, after.provider, after.name
+        ));
+    }
+    for before in &recorded.tools {
+        let name = &before.spec.name;
+        let after = now.tools.iter().find(|tool| tool.spec.name == *name);
+        changes.extend(after.map_or_else(
+            || vec![format!("the tool {name} is gone{}", touched(name, entries))],
+            |after| tool(before, after, entries),
+        ));
+    }
+    let known = |tool: &&ToolEntry| recorded.tools.iter().any(|before| before.spec.name == tool.spec.name);
+    changes.extend(
+        now.tools
+            .iter()
+            .filter(|tool| !known(tool))
+            .map(|tool| format!("the tool {} is new", tool.spec.name)),
+    );
+    changes
+}
+
+fn tool(before: &ToolEntry, after: &ToolEntry, entries: &[Entry]) -> Vec<String> {
+    let name = &before.spec.name;
+    let mut changes = Vec::new();
+    if before.component != after.component {
+        let (was, is) = (before.component.short(), after.component.short());
+        changes.push(format!("the component of {name}: {was} was, {is} is{}", touched(name, entries)));
+    }
+    if before.grants != after.grants {
+        changes.push(format!("what {name} is granted, or its limits{}", touched(name, entries)));
+    }
+    if before.spec != after.spec {
+        changes.push(format!("what the model is told of {name}: its description or schemas"));
+    }
+    if before.source != after.source || before.shown_bytes_max != after.shown_bytes_max {
+        changes.push(format!("the table of {name}, or how much of its output the model is shown"));
+    }
+    changes
+}
+
+/// The recorded calls of a tool.
+fn touched(name: &str, entries: &[Entry]) -> String {
+    let mut slots: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Started(started) => match &started.request {
+                Request::Tool(ask) if ask.name == name => Some(entry.slot.to_string()),
+                Request::Tool(_) | Request::Model(_) | Request::Run(_) => None,
+            },
+            Event::Failed(_) | Event::Finished(_) => None,
+        })
+        .collect();
+    slots.dedup();
+    if slots.is_empty() {
+        ", which was not called yet".to_owned()
+    } else {
+        format!(", called at {}", slots.join(", "))
+    }
+}

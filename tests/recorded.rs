@@ -1,0 +1,191 @@
+//! What is recorded: whole or refused, carried elsewhere as it is, listed, and cleared away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use host::journal::{RunFile, RunsDir};
+use serde_json::Value;
+
+use crate::support::{Agent, root};
+
+const SCRIPT: &str = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = \"ü\" } }, { name = \"panic_now\" }]\n\
+                      [[reply]]\ntext = \"the end\"";
+
+/// An agent with a run that has ended, and that run's file.
+fn ended() -> (Agent, PathBuf) {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    agent.host(&["run"]).ok();
+    let file = only_file(&agent);
+    (agent, file)
+}
+
+fn only_file(agent: &Agent) -> PathBuf {
+    let mut entries = fs::read_dir(agent.state().join("runs")).unwrap();
+    let file = entries.next().unwrap().unwrap().path();
+    assert!(entries.next().is_none() && file.is_file(), "{}", file.display());
+    file
+}
+
+fn ids(agent: &Agent) -> Vec<String> {
+    let listed: Vec<Value> = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    listed.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_run_goes_elsewhere_and_comes_back_byte_for_byte() {
+    let (agent, file) = ended();
+    let exported = agent.host(&["journal", "export", "last"]).ok().stdout.clone();
+    let first: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["host_run"], &first["state"]), (&Value::from(1), &Value::from("answered")));
+    assert!(exported.contains("{\"slot\":\"tool(0,0)\",\"event\":{\"finished\":"), "{exported}");
+    assert!(exported.contains("{\"output\":\"ü\"}"), "{exported}");
+    let lines = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", lines.to_str().unwrap()]).ok();
+    assert_eq!(fs::read_to_string(&lines).unwrap(), exported);
+    let before = fs::read(&file).unwrap();
+
+    let elsewhere = Agent::raw("version = 1");
+    for source in [&lines, &file] {
+        elsewhere.host(&["replay", source.to_str().unwrap()]).ok();
+        let shown = elsewhere.host(&["runs", "show", source.to_str().unwrap()]);
+        assert!(shown.ok().stdout.contains("trapped: "), "{}", shown.stdout);
+        let imported = elsewhere.host(&["journal", "import", source.to_str().unwrap()]);
+        assert_eq!(imported.ok().stdout.trim(), ids(&agent)[0]);
+        elsewhere.host(&["journal", "import", source.to_str().unwrap()]).exits(2).says("is already in");
+        assert_eq!(fs::read(only_file(&elsewhere)).unwrap(), before);
+        assert_eq!(elsewhere.host(&["replay", "last"]).ok().stdout, "the end\n");
+        elsewhere.host(&["journal", "gc", "--keep-runs", "0"]).ok();
+    }
+}
+
+#[test]
+fn a_changed_byte_is_an_error_or_changes_nothing() {
+    let (agent, file) = ended();
+    let whole = RunFile::read(&file).unwrap();
+    let lines = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", lines.to_str().unwrap()]).ok();
+    for path in [&file, &lines] {
+        let bytes = fs::read(path).unwrap();
+        let changed_path = agent.dir.path().join("changed");
+        let mut unnoticed = Vec::new();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                fs::write(&changed_path, &changed).unwrap();
+                match RunFile::read(&changed_path) {
+                    Ok(read) => {
+                        assert_eq!(read, whole, "byte {at} of {}", path.display());
+                        unnoticed.push(at);
+                    }
+                    Err(error) => assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+        // A gzip header has a time, a system and a comment, and no checksum over them.
+        // In a gzip file a bit of the header, or of a code that is not used, may say nothing; in the lines each does.
+        assert!(path == &file || unnoticed.is_empty(), "{unnoticed:?}");
+        for cut in (0..bytes.len()).step_by(7) {
+            fs::write(&changed_path, &bytes[..cut]).unwrap();
+            assert!(RunFile::read(&changed_path).is_err(), "cut at {cut} of {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn verify_finds_what_is_damaged() {
+    let (agent, file) = ended();
+    agent.host(&["run"]).ok();
+    let verified = agent.host(&["journal", "verify"]);
+    assert_eq!(verified.ok().stdout.matches("ok: 5 slots, 10 events").count(), 2, "{}", verified.stdout);
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 4;
+    fs::write(&file, bytes).unwrap();
+    let verified = agent.host(&["journal", "verify"]);
+    verified.exits(1).says("1 runs are whole, 1 are damaged");
+    assert!(verified.stdout.contains("DAMAGED: the journal is damaged at "), "{}", verified.stdout);
+    agent.host(&["replay", &ids(&agent)[0]]).exits(1).says("the journal is damaged at ");
+    agent.host(&["journal", "verify", "last"]).ok();
+}
+
+#[test]
+fn only_runs_that_ended_are_cleared_away() {
+    let (agent, _) = ended();
+    for _ in 0..3 {
+        agent.host(&["run"]).ok();
+    }
+    let killed =
+        agent.command(&["run"]).env("FAILPOINTS", "journal-before-ack=2*off->1*return").output().unwrap();
+    assert!(!killed.status.success());
+    let before = ids(&agent);
+    assert_eq!(before.len(), 5);
+    agent.host(&["journal", "gc"]).exits(2).says("say what to keep");
+    agent.host(&["journal", "gc", "--keep", "1d"]).ok().says("0 ended runs removed, 4 kept");
+    agent.host(&["journal", "gc", "--keep", "1d", "--keep-runs", "0"]).ok().says("0 ended runs removed");
+    let would = agent.host(&["journal", "gc", "--keep-runs", "1", "--dry-run"]);
+    would.ok().says("3 ended runs would be removed, 1 kept");
+    assert_eq!(ids(&agent), before);
+    let removed = agent.host(&["journal", "gc", "--keep-runs", "1"]);
+    assert_eq!(removed.ok().stdout, would.stdout);
+    assert_eq!(ids(&agent), before[3..], "the newest that ended, and the one that did not");
+    agent.host(&["resume", "last"]).ok();
+    agent.host(&["journal", "gc", "--keep", "0s"]).ok().says("2 ended runs removed");
+    assert!(ids(&agent).is_empty());
+}
+
+#[test]
+fn an_output_of_100_mb_comes_back() {
+    let script = "[[reply]]\ncalls = [{ name = \"big_output\", input = { bytes = 104857600 } }]\n\
+                  [[reply]]\nexpect = [\"bytes left out\"]\ntext = \"the end\"";
+    let agent = Agent::scripted(script)
+        .guest("hostile")
+        .table("[tools.hostile.limits]\noutput = \"101MiB\"\nmemory = \"512MiB\"\nshown = \"1KiB\"");
+    agent.host(&["run"]).ok();
+    agent.host(&["replay", "last"]).ok();
+    let file = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
+    assert!(fs::metadata(&file).unwrap().len() > 104_857_600);
+    let elsewhere = Agent::raw("version = 1");
+    elsewhere.host(&["journal", "import", file.to_str().unwrap()]).ok();
+    assert_eq!(fs::read(only_file(&elsewhere)).unwrap(), fs::read(only_file(&agent)).unwrap());
+    assert_eq!(elsewhere.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+/// The fixtures of a version: written once, by the host that wrote that version, and read by every later one.
+fn fixtures(version: &str) -> PathBuf {
+    root().join("tests/fixtures").join(version)
+}
+
+#[test]
+fn what_older_hosts_wrote_is_read() {
+    let agent = Agent::raw("version = 1");
+    let sealed = fixtures("v1").join("ended.jsonl.gz");
+    assert_eq!(agent.host(&["replay", sealed.to_str().unwrap()]).ok().stdout, "the end\n");
+    agent.host(&["journal", "import", sealed.to_str().unwrap()]).ok();
+    agent.host(&["journal", "verify", INTERRUPTED]).ok();
+    // The same run, as it was before it went on.
+    let agent = Agent::raw("version = 1");
+    copy(&fixtures("v1").join("interrupted"), &agent.state().join("runs").join(INTERRUPTED));
+    let runs = RunsDir::new(&agent.state());
+    let entries = runs.read(INTERRUPTED.parse().unwrap()).unwrap();
+    let slots: Vec<String> = entries.iter().map(|entry| entry.slot.to_string()).collect();
+    assert_eq!(slots, ["run", "model(0)", "model(0)", "tool(0,0)", "tool(0,0)", "tool(0,1)", "tool(0,1)"]);
+    agent.host(&["replay", INTERRUPTED]).exits(1).says("the recording ends at tool(0,1)");
+    let verified = agent.host(&["journal", "verify"]);
+    assert_eq!(verified.ok().stdout.matches("ok: ").count(), 1, "{}", verified.stdout);
+}
+
+const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
