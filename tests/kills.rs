@@ -13,7 +13,7 @@ use crate::support::{Agent, Ran};
 const TURNS: usize = 4;
 const CALLS: usize = 3;
 
-/// Runs at once; each is killed and resumed until no kills are left.
+/// Runs at once. When one has ended another begins, until no kills are left.
 const RUNS: usize = 32;
 
 /// An agent each of whose calls tells the witness which one it is, with its idempotency key.
@@ -77,15 +77,11 @@ fn next(random: &AtomicU64) -> u64 {
 
 /// What the witness says of one run: which requests came, with which keys, in which order. The number of requests
 /// that came more than once.
-fn testify(requests: &[String], run: usize) -> usize {
+fn testify(requests: &[&String], run: usize) -> usize {
     let mut keys: BTreeMap<(usize, usize), BTreeSet<String>> = BTreeMap::new();
     let (mut turn, mut count) = (0, 0);
     for request in requests {
-        let at = request.split("at=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-        let numbers: Vec<usize> = at.split('-').map(|number| number.parse().unwrap()).collect();
-        if numbers[0] != run {
-            continue;
-        }
+        let numbers = place(request);
         // A turn begins when all calls of the one before it have ended; none of those may come again.
         assert!(numbers[1] >= turn, "run {run}: a call of turn {} came in turn {turn}", numbers[1]);
         turn = numbers[1];
@@ -100,26 +96,41 @@ fn testify(requests: &[String], run: usize) -> usize {
     count - keys.len()
 }
 
+/// The run, turn and call that a request tells of.
+fn place(request: &str) -> Vec<usize> {
+    let at = request.split("at=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    at.split('-').map(|number| number.parse().unwrap()).collect()
+}
+
 #[test]
 fn random_kills_lose_nothing_and_double_nothing() {
     let kills: usize = std::env::var("HOST_TEST_KILLS").map_or(64, |kills| kills.parse().unwrap());
     let server = Server::start();
-    let agents: Vec<Agent> = (0..RUNS).map(|run| agent(&server, run)).collect();
-    agents[0].host(&["check"]).ok();
-    let (kills_left, random) = (AtomicUsize::new(kills), AtomicU64::new(7));
+    agent(&server, 0).host(&["check"]).ok();
+    let (kills_left, random, runs) = (AtomicUsize::new(kills), AtomicU64::new(7), AtomicUsize::new(0));
+    let work = || {
+        let mut killed = 0;
+        while kills_left.load(Ordering::Relaxed) > 0 {
+            let agent = agent(&server, runs.fetch_add(1, Ordering::Relaxed));
+            killed += carry_out(&agent, &kills_left, &random);
+            assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+            agent.host(&["journal", "verify", "last"]).ok();
+        }
+        killed
+    };
     let killed: usize = std::thread::scope(|scope| {
-        let runs: Vec<_> =
-            agents.iter().map(|agent| scope.spawn(|| carry_out(agent, &kills_left, &random))).collect();
-        runs.into_iter().map(|run| run.join().unwrap()).sum()
+        let workers: Vec<_> = (0..RUNS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
     let requests = server.requests();
-    let repeated: usize = (0..RUNS).map(|run| testify(&requests, run)).sum();
-    for agent in &agents {
-        assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
-        agent.host(&["journal", "verify", "last"]).ok();
+    let mut by_run: BTreeMap<usize, Vec<&String>> = BTreeMap::new();
+    for request in &requests {
+        by_run.entry(place(request)[0]).or_default().push(request);
     }
+    let runs = runs.into_inner();
+    let repeated: usize = (0..runs).map(|run| testify(&by_run[&run], run)).sum();
     println!(
-        "{killed} kills over {RUNS} runs at once of {TURNS} turns x {CALLS} calls: 0 lost, 0 doubled; \
+        "{killed} kills over {runs} runs of {TURNS} turns x {CALLS} calls, {RUNS} at once: 0 lost, 0 doubled; \
          {repeated} calls in flight were made again with their key"
     );
     assert!(killed > 0);

@@ -1,5 +1,6 @@
 //! A service on loopback that attacks talk to: it counts, echoes, redirects, dawdles and never ends.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,8 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Server {
     pub address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
+    /// With the place of their connections in the order in which those were made.
+    requests: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 
 impl Server {
@@ -18,9 +20,9 @@ impl Server {
         let server = Self { address: listener.local_addr().unwrap(), requests: Arc::default() };
         let serving = server.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for (place, stream) in listener.incoming().flatten().enumerate() {
                 let serving = serving.clone();
-                std::thread::spawn(move || drop(serving.serve(stream)));
+                std::thread::spawn(move || drop(serving.serve(place, stream)));
             }
         });
         server
@@ -36,12 +38,13 @@ impl Server {
         self.address.port()
     }
 
-    /// Every request so far, head and body.
+    /// Every request so far, head and body, in the order in which their connections were made: what was sent by
+    /// a process before it was killed stands before what others sent after that, however late it was read.
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().unwrap().values().cloned().collect()
     }
 
-    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    fn serve(&self, place: usize, mut stream: TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
         let (mut head, mut length) = (String::new(), 0);
         loop {
@@ -75,7 +78,7 @@ impl Server {
             }
         }
         let said = format!("{head}\r\n{}", String::from_utf8_lossy(&body));
-        self.requests.lock().unwrap().push(said.clone());
+        self.requests.lock().unwrap().insert(place, said.clone());
         let path = head.split(' ').nth(1).unwrap_or("/").split('?').next().unwrap_or("/").to_owned();
         let ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
         match path.as_str() {

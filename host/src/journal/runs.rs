@@ -175,7 +175,7 @@ impl RunsDir {
     /// Puts a run that was recorded elsewhere here, as it is.
     pub fn import(&self, run: &RunFile) -> Result<(), JournalError> {
         let id = run.summary.run;
-        if self.ids()?.contains(&id) {
+        if self.is_sealed(id) || self.run_path(id).exists() {
             return Err(JournalError::Exists { run: id, path: self.path.clone() });
         }
         fs::create_dir_all(&self.path).map_err(|error| io_error(&self.path, &error))?;

@@ -1,0 +1,126 @@
+//! What many runs and long ones cost: recovery, listing, space on disk. Takes a few minutes; `-- QUICK` a tenth.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark may panic, and documents nothing")]
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use host::journal::{
+    Durability, Entry, Event, Finished, JournalStore as _, RunFile, RunsDir, SledStore, Started,
+};
+use host::message::{
+    Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
+};
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "QUICK");
+    let scale = if quick { 10 } else { 1 };
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target");
+    recovery(&tempfile::tempdir_in(&target).unwrap(), 1_000_000 / scale);
+    let state = tempfile::tempdir_in(&target).unwrap();
+    let file = small_run(&state);
+    listing(&state, &file, 10_000 / scale);
+    space(&state, &file, 100_000 / scale);
+}
+
+/// One call's two events.
+fn call(run: RunId, turn: u32, index: u32) -> [Entry; 2] {
+    let arguments = Arguments::parse("{\"city\":\"San Francisco\"}");
+    let request = Request::Tool(ToolAsk { name: "get_weather".to_owned(), arguments, target: None });
+    let (slot, digest) = (Slot::tool(turn, index), Digest::of(b"request"));
+    let outcome = Json::parse("{\"conditions\":\"foggy\",\"temperature_celsius\":15}".to_owned()).unwrap();
+    let (attempt, usage, trace) = (1, Usage::default(), Trace::default());
+    let started = Started { attempt, at_ms: 1, digest, request, kept: None };
+    let outcome = Outcome::Tool(ToolOutcome::Output(outcome));
+    let finished = Finished { attempt, at_ms: 2, outcome, usage, trace, settled: false };
+    [Event::Started(started), Event::Finished(finished)].map(|event| Entry { run, slot: slot.clone(), event })
+}
+
+fn recovery(directory: &tempfile::TempDir, records: u32) {
+    let (run, store) = (RunId::new(), SledStore::open(directory.path()).unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for turn in 0..records / 2000 {
+        let entries: Vec<Entry> = (0..1000).flat_map(|index| call(run, turn, index)).collect();
+        let (last, rest) = entries.split_last().unwrap();
+        for entry in rest {
+            drop(store.append(entry, Durability::WithNext));
+        }
+        runtime.block_on(store.append(last, Durability::Now).durable()).unwrap();
+    }
+    drop(store);
+    let clock = Instant::now();
+    let store = SledStore::open(directory.path()).unwrap();
+    let opened = clock.elapsed();
+    let read = Arc::new(store).read(run).unwrap().len();
+    println!(
+        "recovery of a journal with {read} records: opened after {:.2} s, all read after {:.2} s",
+        opened.as_secs_f64(),
+        clock.elapsed().as_secs_f64()
+    );
+}
+
+/// The weather example, carried out once.
+fn small_run(state: &tempfile::TempDir) -> RunFile {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_host"))
+        .args(["run", "examples/weather/agent.toml"])
+        .current_dir(root)
+        .env("HOST_STATE", state.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(ran.success());
+    let runs = RunsDir::new(state.path());
+    let id = runs.find("last").unwrap();
+    RunFile { summary: runs.summary(id).unwrap().unwrap(), entries: runs.read(id).unwrap() }
+}
+
+/// The same run under another id.
+fn again(file: &RunFile) -> RunFile {
+    let mut file = file.clone();
+    file.summary.run = RunId::new();
+    file
+}
+
+fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
+    let directory = RunsDir::new(state.path());
+    for _ in 1..runs {
+        directory.import(&again(file)).unwrap();
+    }
+    let mut times: Vec<f64> = (0..5)
+        .map(|_| {
+            let clock = Instant::now();
+            let listed = Command::new(env!("CARGO_BIN_EXE_host"))
+                .arg("runs")
+                .env("HOST_STATE", state.path())
+                .output()
+                .unwrap();
+            assert_eq!(listed.stdout.iter().filter(|byte| **byte == b'\n').count(), runs as usize);
+            clock.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!("`host runs` over {runs} runs: {:.0} ms", times[2] * 1e3);
+}
+
+fn space(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
+    let directory = RunsDir::new(state.path());
+    let there = directory.ids().unwrap().len();
+    for _ in there..runs as usize {
+        directory.import(&again(file)).unwrap();
+    }
+    let size = |path: &Path| std::fs::metadata(path).unwrap().blocks() * 512;
+    let entries = std::fs::read_dir(directory.path()).unwrap().flatten();
+    let disk: u64 = entries.map(|entry| size(&entry.path())).sum::<u64>() + size(directory.path());
+    let payload: usize =
+        file.entries.iter().map(|entry| serde_json::to_vec(&entry.event).unwrap().len()).sum();
+    #[allow(clippy::cast_precision_loss, reason = "shown to three digits")]
+    let (disk, payload) = (disk as f64 / f64::from(runs), payload as f64);
+    println!(
+        "{runs} runs of {payload:.0} bytes of events: {disk:.0} bytes of disk each, {:.2} x the payload",
+        disk / payload
+    );
+}
