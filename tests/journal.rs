@@ -157,6 +157,42 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
 }
 
 #[test]
+fn after_a_write_or_a_sync_that_failed_nothing_more_is_acknowledged() {
+    for fault in ["journal-write-fails", "journal-sync-fails"] {
+        for nth in 0..7 {
+            let agent = Agent::scripted(SCRIPT).guest("hostile");
+            // It fails once; whatever is tried after that would succeed.
+            let failed = agent
+                .command(&["run"])
+                .env("FAILPOINTS", format!("{fault}={nth}*off->1*return"))
+                .output()
+                .unwrap();
+            let failed = Ran::from(failed);
+            failed.exits(1).says("the journal stopped: Input/output error");
+            let before = slots(&agent);
+            if before.is_empty() {
+                continue;
+            }
+            assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "{fault} at {nth}");
+            let after = slots(&agent);
+            for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null())
+            {
+                assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot} had ended and is as it was");
+            }
+            agent.host(&["replay", "last"]).ok();
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    std::fs::write(agent.dir.path().join("file"), "").unwrap();
+    let run = agent.command(&["run"]).env("HOST_STATE", agent.dir.path().join("file")).output().unwrap();
+    Ran::from(run).exits(1).says("cannot write the journal in ").says("choose another with --state DIR");
+}
+
+#[test]
 fn one_process_has_a_run_at_a_time() {
     let script =
         "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 4000 } }]\n[[reply]]\ntext = \"ok\"";

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::KeyValue;
 use super::frame::{self, ALIGNMENT, Found};
-use super::{JournalError, sync_directory};
+use super::{JournalError, fault, sync_directory};
 
 /// What a segment begins with.
 const MAGIC: &[u8; 8] = b"hostlog1";
@@ -43,8 +43,18 @@ pub(super) struct Log {
 struct Contents {
     pairs: Vec<KeyValue>,
     sequence: u64,
-    /// The last segment that was begun, and where it ends.
-    last: Option<(u32, u64)>,
+    /// The last segment that was begun.
+    last: Option<Segment>,
+}
+
+/// How far a segment goes.
+#[derive(Clone, Copy, Default)]
+struct Segment {
+    epoch: u32,
+    /// Where its last commit begins.
+    last: u64,
+    /// Where that one ends.
+    end: u64,
 }
 
 impl Log {
@@ -54,8 +64,11 @@ impl Log {
         let (file, epoch) = begin_segment(directory).map_err(unreadable)?;
         // From here on nobody who had the journal open before is told that anything is safe.
         let Contents { pairs, sequence, last } = read_segments(directory, epoch)?;
-        let (before, end) = last.unwrap_or_default();
-        let start = start(epoch, before, end);
+        if let Some(last) = last {
+            secure(directory, last).map_err(unreadable)?;
+        }
+        let before = last.unwrap_or_default();
+        let start = start(epoch, before.epoch, before.end);
         let begun = file.write_all_at(&start, 0).and_then(|()| file.write_all_at(&ZEROS, START_BYTES as u64));
         begun.and_then(|()| file.sync_all()).and_then(|()| sync_directory(directory)).map_err(unreadable)?;
         let end = START_BYTES as u64;
@@ -73,12 +86,14 @@ impl Log {
             .map_err(|_| JournalError::Stopped { reason: "a commit of more than 4 GiB".to_owned() })?;
         let end = self.end + frame.len() as u64;
         let write = || -> std::io::Result<()> {
+            fault("journal-write-fails")?;
             self.file.write_all_at(&frame, self.end)?;
             if end + START_BYTES as u64 > self.grown {
                 self.file.write_all_at(&ZEROS, end)?;
                 self.grown = end + ZEROS.len() as u64;
             }
             before_sync();
+            fault("journal-sync-fails")?;
             self.file.sync_data()
         };
         write().map_err(|error| JournalError::Stopped { reason: error.to_string() })?;
@@ -89,6 +104,17 @@ impl Log {
         self.sequence += 1;
         Ok(())
     }
+}
+
+/// Makes the last commit of a segment durable. It was read, but its process may have died, or been told of an
+/// error, before it was on disk; and after a sync that failed the system takes for written what is not. So it is
+/// written again. Every commit before it was synced, or its process would not have gone on.
+fn secure(directory: &Path, Segment { epoch, last, end }: Segment) -> std::io::Result<()> {
+    let file = File::options().read(true).write(true).open(segment(directory, epoch))?;
+    let mut bytes = vec![0; usize::try_from(end.saturating_sub(last)).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, last)?;
+    file.write_all_at(&bytes, last)?;
+    file.sync_all()
 }
 
 /// The pairs of every commit in a journal's directory, in order. Changes nothing, and sees what a process that
@@ -144,7 +170,7 @@ fn read_segments(directory: &Path, before: u32) -> Result<Contents, JournalError
     let mut contents = Contents::default();
     for (epoch, bytes, limit) in chain.into_iter().rev() {
         read_frames(&mut contents, &bytes, limit, &segment(directory, epoch))?;
-        contents.last = contents.last.map(|(_, end)| (epoch, end));
+        contents.last = contents.last.map(|last| Segment { epoch, ..last });
     }
     Ok(contents)
 }
@@ -160,7 +186,7 @@ fn read_frames(
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let bytes = bytes.get(..limit.unwrap_or(bytes.len()));
     let bytes = bytes.ok_or_else(|| damaged(path, 0, "it is shorter than what was acknowledged"))?;
-    let mut at = START_BYTES;
+    let (mut last, mut at) = (0, START_BYTES);
     let torn = loop {
         match frame::read(bytes, at) {
             Found::Frame { sequence, payload, end } if sequence == contents.sequence + 1 => {
@@ -168,7 +194,7 @@ fn read_frames(
                     .ok_or_else(|| damaged(path, at, "a commit does not hold whole records"))?;
                 contents.pairs.extend(pairs);
                 contents.sequence = sequence;
-                at = end;
+                (last, at) = (at, end);
             }
             Found::Frame { .. } => return Err(damaged(path, at, "a commit is out of order")),
             Found::Damaged(reason) => return Err(damaged(path, at, reason)),
@@ -184,7 +210,7 @@ fn read_frames(
     if behind.any(|at| matches!(frame::read(bytes, at), Found::Frame { .. })) {
         return Err(damaged(path, at, "a commit is missing, and others follow it"));
     }
-    contents.last = Some((0, at as u64));
+    contents.last = Some(Segment { epoch: 0, last: last as u64, end: at as u64 });
     Ok(())
 }
 

@@ -225,3 +225,10 @@ fn crash_point(name: &str) {
     .unwrap_or_default());
     let _ = name;
 }
+
+/// Where the tests let the disk fail.
+fn fault(name: &str) -> std::io::Result<()> {
+    fail::fail_point!(name, |_| Err(std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())));
+    let _ = name;
+    Ok(())
+}
