@@ -98,7 +98,7 @@ fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
                 .env("HOST_STATE", state.path())
                 .output()
                 .unwrap();
-            assert_eq!(listed.stdout.iter().filter(|byte| **byte == b'\n').count(), runs as usize);
+            assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), runs as usize);
             clock.elapsed().as_secs_f64()
         })
         .collect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::format::{self, KeyValue};
-use super::log::Log;
+use super::log::{Log, Place, Placed, Values};
 use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error};
 use crate::message::RunId;
 
@@ -19,10 +19,13 @@ const LINGER: Duration = Duration::from_micros(100);
 /// How long the writer stays awake after a commit.
 const AWAKE: Duration = Duration::from_micros(100);
 
+const UNFIT: &str = "the index holds something that is no place in the log";
+
 /// Where sled has its files, below the journal's directory.
 const INDEX: &str = "index";
 
-/// A journal on disk: a log that makes commits durable, and sled as the index over it.
+/// A journal on disk: a log that makes commits durable, and sled as the index over it: where in the log the value
+/// of each key stands.
 ///
 /// All writes go through one thread. It takes whatever is queued, writes it to the log as one commit, calls
 /// `fdatasync` once, tells sled, and then acknowledges every event of it: group commit across all runs of
@@ -50,11 +53,11 @@ impl SledStore {
     /// nothing more.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         std::fs::create_dir_all(path).map_err(|error| io_error(path, &error))?;
-        let (log, pairs) = Log::open(path)?;
+        let (log, places) = Log::open(path)?;
         crash_point("journal-before-index");
         let db = index(path)?;
         let writer = Writer { db: db.clone(), log, failed: None };
-        writer.index(pairs)?;
+        writer.index(places)?;
         let (queue, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -63,7 +66,7 @@ impl SledStore {
         Ok(Self { db, path: path.to_owned(), queue: Some(queue), writer: Some(writer) })
     }
 
-    fn unreadable(&self, error: &sled::Error) -> JournalError {
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> JournalError {
         JournalError::Unreadable { path: self.path.clone(), reason: error.to_string() }
     }
 }
@@ -103,8 +106,14 @@ impl JournalStore for SledStore {
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        let pairs = self.db.scan_prefix(format::run_prefix(run));
-        format::decode(pairs.map(|pair| pair.map_err(|error| self.unreadable(&error))))
+        let mut values = Values::new(&self.path);
+        let places = self.db.scan_prefix(format::run_prefix(run));
+        format::decode(places.map(|found| {
+            let (key, place) = found.map_err(|error| self.unreadable(&error))?;
+            let place = Place::from_bytes(&place).ok_or_else(|| self.unreadable(&UNFIT))?;
+            let value = values.read(place).map_err(|error| self.unreadable(&error))?;
+            Ok((key, value))
+        }))
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
@@ -201,19 +210,18 @@ impl Writer {
 
     fn write_and_sync(&mut self, waiting: &mut [Write]) -> Result<(), JournalError> {
         crash_point("journal-before-write");
-        self.log
-            .commit(waiting.iter().flat_map(|write| &write.pairs), || crash_point("journal-before-sync"))?;
+        let pairs = waiting.iter().flat_map(|write| &write.pairs);
+        let places = self.log.commit(pairs, || crash_point("journal-before-sync"))?;
         crash_point("journal-before-insert");
-        for write in waiting {
-            self.index(write.pairs.drain(..))?;
-        }
+        let keys = waiting.iter_mut().flat_map(|write| write.pairs.drain(..)).map(|(key, _)| key);
+        self.index(keys.zip(places))?;
         crash_point("journal-before-ack");
         Ok(())
     }
 
-    fn index(&self, pairs: impl IntoIterator<Item = KeyValue>) -> Result<(), JournalError> {
-        for (key, value) in pairs {
-            self.db.insert(key, value).map_err(|error| stopped(&error))?;
+    fn index(&self, places: impl IntoIterator<Item = Placed>) -> Result<(), JournalError> {
+        for (key, place) in places {
+            self.db.insert(key, &place.to_bytes()).map_err(|error| stopped(&error))?;
         }
         Ok(())
     }
