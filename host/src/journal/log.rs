@@ -271,22 +271,55 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Values {
     directory: PathBuf,
-    files: HashMap<u32, File>,
+    segments: HashMap<u32, Source>,
 }
+
+#[derive(Debug)]
+enum Source {
+    /// All of a segment: one system call, instead of one for each value.
+    Memory(Vec<u8>),
+    /// One that is too large for that.
+    Disk(File),
+}
+
+/// The largest segment that is read as a whole.
+const WHOLE_BYTES_MAX: u64 = 64 << 20;
 
 impl Values {
     pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), files: HashMap::new() }
+        Self { directory: directory.to_owned(), segments: HashMap::new() }
     }
 
     pub(super) fn read(&mut self, place: Place) -> std::io::Result<Vec<u8>> {
-        let file = match self.files.entry(place.epoch) {
-            Entry::Occupied(file) => file.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(File::open(segment(&self.directory, place.epoch))?),
+        let source = match self.segments.entry(place.epoch) {
+            Entry::Occupied(source) => source.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(Source::open(&segment(&self.directory, place.epoch))?),
         };
-        let mut value = vec![0; place.length as usize];
-        file.read_exact_at(&mut value, place.offset)?;
-        Ok(value)
+        let length = place.length as usize;
+        match source {
+            Source::Memory(bytes) => {
+                let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
+                let value = bytes.get(start..).and_then(|rest| rest.get(..length));
+                value.map(<[u8]>::to_vec).ok_or_else(|| ErrorKind::UnexpectedEof.into())
+            }
+            Source::Disk(file) => {
+                let mut value = vec![0; length];
+                file.read_exact_at(&mut value, place.offset)?;
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        if file.metadata()?.len() > WHOLE_BYTES_MAX {
+            return Ok(Self::Disk(file));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Memory(bytes))
     }
 }
 

@@ -227,6 +227,7 @@ fn crash_point(name: &str) {
 }
 
 /// Where the tests let the disk fail.
+#[allow(clippy::unnecessary_wraps, reason = "it fails in the tests alone")]
 fn fault(name: &str) -> std::io::Result<()> {
     fail::fail_point!(name, |_| Err(std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())));
     let _ = name;
