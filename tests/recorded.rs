@@ -59,6 +59,25 @@ fn a_run_goes_elsewhere_and_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn a_run_that_goes_on_goes_on_where_it_is_imported() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    let killed =
+        agent.command(&["run"]).env("FAILPOINTS", "journal-before-ack=2*off->1*return").output().unwrap();
+    assert!(!killed.status.success());
+    let file = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
+    agent.host(&["replay", file.to_str().unwrap()]).exits(1).says("the recording ends at model(1)");
+    fs::remove_dir_all(agent.state()).unwrap();
+    agent.host(&["journal", "import", file.to_str().unwrap()]).ok();
+    assert!(agent.host(&["runs"]).ok().stdout.contains("  interrupted  "));
+    let again = agent.dir.path().join("again.jsonl");
+    agent.host(&["journal", "export", "last", "-o", again.to_str().unwrap()]).ok();
+    assert_eq!(fs::read(&again).unwrap(), fs::read(&file).unwrap());
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    only_file(&agent);
+}
+
+#[test]
 fn a_changed_byte_is_an_error_or_changes_nothing() {
     let (agent, file) = ended();
     let whole = RunFile::read(&file).unwrap();

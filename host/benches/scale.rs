@@ -21,8 +21,9 @@ fn main() {
     recovery(&tempfile::tempdir_in(&target).unwrap(), 1_000_000 / scale);
     let state = tempfile::tempdir_in(&target).unwrap();
     let file = small_run(&state);
-    listing(&state, &file, 10_000 / scale);
-    space(&state, &file, 100_000 / scale);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(listing(&state, &file, 10_000 / scale));
+    runtime.block_on(space(&state, &file, 100_000 / scale));
 }
 
 /// One call's two events.
@@ -38,11 +39,12 @@ fn call(run: RunId, turn: u32, index: u32) -> [Entry; 2] {
     [Event::Started(started), Event::Finished(finished)].map(|event| Entry { run, slot: slot.clone(), event })
 }
 
+/// A journal whose commits hold ten records each, which is a turn of five calls.
 fn recovery(directory: &tempfile::TempDir, records: u32) {
     let (run, store) = (RunId::new(), SledStore::open(directory.path()).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for turn in 0..records / 2000 {
-        let entries: Vec<Entry> = (0..1000).flat_map(|index| call(run, turn, index)).collect();
+    for turn in 0..records / 10 {
+        let entries: Vec<Entry> = (0..5).flat_map(|index| call(run, turn, index)).collect();
         let (last, rest) = entries.split_last().unwrap();
         for entry in rest {
             drop(store.append(entry, Durability::WithNext));
@@ -85,10 +87,10 @@ fn again(file: &RunFile) -> RunFile {
     file
 }
 
-fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
+async fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
     let directory = RunsDir::new(state.path());
     for _ in 1..runs {
-        directory.import(&again(file)).unwrap();
+        directory.import(&again(file)).await.unwrap();
     }
     let mut times: Vec<f64> = (0..5)
         .map(|_| {
@@ -106,11 +108,11 @@ fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
     println!("`host runs` over {runs} runs: {:.0} ms", times[2] * 1e3);
 }
 
-fn space(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
+async fn space(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
     let directory = RunsDir::new(state.path());
     let there = directory.ids().unwrap().len();
     for _ in there..runs as usize {
-        directory.import(&again(file)).unwrap();
+        directory.import(&again(file)).await.unwrap();
     }
     let size = |path: &Path| std::fs::metadata(path).unwrap().blocks() * 512;
     let entries = std::fs::read_dir(directory.path()).unwrap().flatten();

@@ -53,7 +53,7 @@ enum Command {
     },
 }
 
-pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let runs = places.runs()?;
     match args.command {
         Command::Verify { run } => verify(&runs, run.as_deref()),
@@ -61,7 +61,7 @@ pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         Command::Import { file } => {
             let run = RunFile::read(&file)?;
             check(run.entries.clone())?;
-            runs.import(&run)?;
+            runs.import(&run).await?;
             print(&run.summary.run.to_string())?;
             Ok(Exit::Ok)
         }

@@ -101,7 +101,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => runs::run(args, &places),
-        Command::Journal(args) => journal::run(args, &places),
+        Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),
         Command::CompileComponent { metering } => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::journal::{Entry, Event, JournalError, RunFile, RunsDir};
-use crate::message::{Ending, Manifest, Outcome, Request, RunId, Slot};
+use crate::message::{Manifest, Request, RunId, Slot};
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
 pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
@@ -26,15 +26,4 @@ pub(super) fn manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, Journ
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
     });
     begun.ok_or(JournalError::NotBegun { run })
-}
-
-/// How the run ended, if it did.
-pub(super) fn ending(entries: &[Entry]) -> Option<&Ending> {
-    entries.iter().find_map(|entry| match &entry.event {
-        Event::Finished(finished) if entry.slot == Slot::RUN => match &finished.outcome {
-            Outcome::Run(ending) => Some(ending),
-            Outcome::Model(_) | Outcome::Tool(_) => None,
-        },
-        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-    })
 }

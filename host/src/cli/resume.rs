@@ -6,7 +6,7 @@ use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
 use super::{changes, launch, recorded};
 use crate::config::Config;
-use crate::journal::{Change, JournalError, JournalStore as _};
+use crate::journal::{Change, JournalError, JournalStore as _, ending};
 use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
@@ -34,8 +34,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         let entries = runs.read(id)?;
         settle::settlements(&args.settle, &entries, &[])?;
         screen.run_started(id, recorded::manifest(id, &entries)?);
-        let ending = recorded::ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
-        return screen.run_ended(id, ending);
+        let ended = ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
+        return screen.run_ended(id, ended);
     }
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;

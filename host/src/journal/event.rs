@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Digest, Outcome, Request, RunId, Slot, Trace, Usage};
+use crate::message::{Digest, Ending, Outcome, Request, RunId, Slot, Trace, Usage};
 
 /// One event of one slot of one run: what a store keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,4 +92,15 @@ impl Event {
             }
         }
     }
+}
+
+/// How the run ended, if it did.
+#[must_use]
+pub fn ending(entries: &[Entry]) -> Option<&Ending> {
+    entries.iter().find_map(|entry| match &entry.event {
+        Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) if entry.slot == Slot::RUN => {
+            Some(ending)
+        }
+        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+    })
 }

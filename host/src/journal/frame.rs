@@ -22,21 +22,19 @@ const MARK: [u8; 4] = *b"hfr1";
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
-/// The bytes of a commit, and where in them each value begins. A frame is a header, and then per pair the length
-/// of the key (4), the length of the value (4), key and value; zeros fill it up to the alignment. Numbers are
-/// big-endian.
+/// The bytes of a commit. A frame is a header, and then per pair the length of the key (4), the length of the
+/// value (4), key and value; zeros fill it up to the alignment. Numbers are big-endian.
 pub(super) fn encode<'a>(
     sequence: u64,
     pairs: impl Iterator<Item = &'a KeyValue>,
-) -> Result<(Vec<u8>, Vec<usize>), TooLarge> {
+) -> Result<Vec<u8>, TooLarge> {
     let be32 = |n: usize| u32::try_from(n).map(u32::to_be_bytes).map_err(|_| TooLarge);
-    let (mut frame, mut values) = (vec![0; HEADER_BYTES], Vec::new());
+    let mut frame = vec![0; HEADER_BYTES];
     for (key, value) in pairs {
         for part in [key, value] {
             frame.extend_from_slice(&be32(part.len())?);
         }
         frame.extend_from_slice(key);
-        values.push(frame.len());
         frame.extend_from_slice(value);
     }
     let payload_crc = crc32fast::hash(&frame[HEADER_BYTES..]);
@@ -48,7 +46,7 @@ pub(super) fn encode<'a>(
     header.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
     frame[..header.len()].copy_from_slice(&header);
     frame.resize(frame.len().next_multiple_of(ALIGNMENT), 0);
-    Ok((frame, values))
+    Ok(frame)
 }
 
 /// What stands at a place where a frame is due.
@@ -60,8 +58,6 @@ pub(super) enum Found<'a> {
         sequence: u64,
         /// Its pairs, still together.
         payload: &'a [u8],
-        /// Where they begin.
-        start: usize,
         /// Where the next one is due.
         end: usize,
     },
@@ -92,7 +88,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Found<'_> {
     let start = at + HEADER_BYTES;
     let end = at + (HEADER_BYTES + length).next_multiple_of(ALIGNMENT);
     if crc(payload) == number(&header[16..20]) {
-        return Found::Frame { sequence: number(&header[8..16]), payload, start, end };
+        return Found::Frame { sequence: number(&header[8..16]), payload, end };
     }
     let sectors = (start / SECTOR_BYTES..).map(|sector| sector * SECTOR_BYTES);
     let missing = sectors.take_while(|sector| *sector < start + length).any(|sector| {
@@ -102,22 +98,30 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Found<'_> {
     if missing { Found::Torn } else { Found::Damaged("a commit is not what was written") }
 }
 
-/// A key, its value, and where in the payload the value begins.
-type Pair<'a> = (&'a [u8], &'a [u8], usize);
+/// A payload that does not hold whole pairs.
+#[derive(Debug)]
+pub(super) struct Damage;
 
-/// The pairs of a payload; none if it does not hold whole ones.
-pub(super) fn pairs(payload: &[u8]) -> Option<Vec<Pair<'_>>> {
-    let length = payload.len();
+/// A key and its value.
+pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// The pairs of a payload.
+pub(super) fn pairs(payload: &[u8]) -> Result<Vec<Pair<'_>>, Damage> {
     let (mut pairs, mut payload) = (Vec::new(), payload);
     while !payload.is_empty() {
-        let (key, rest) = payload.split_first_chunk::<4>()?;
-        let (value, rest) = rest.split_first_chunk::<4>()?;
-        let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*key) as usize)?;
-        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value) as usize)?;
-        pairs.push((key, value, length - rest.len() - value.len()));
+        let (pair, rest) = split_pair(payload).ok_or(Damage)?;
+        pairs.push(pair);
         payload = rest;
     }
-    Some(pairs)
+    Ok(pairs)
+}
+
+fn split_pair(payload: &[u8]) -> Option<(Pair<'_>, &[u8])> {
+    let (key, rest) = payload.split_first_chunk::<4>()?;
+    let (value, rest) = rest.split_first_chunk::<4>()?;
+    let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*key) as usize)?;
+    let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*value) as usize)?;
+    Some(((key, value), rest))
 }
 
 #[cfg(test)]
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     fn frame(bytes: usize) -> Vec<u8> {
-        encode(7, [(b"key".to_vec(), vec![b'x'; bytes])].iter()).unwrap().0
+        encode(7, [(b"key".to_vec(), vec![b'x'; bytes])].iter()).unwrap()
     }
 
     #[test]
@@ -134,9 +138,9 @@ mod tests {
         for bytes in [0, 1, 500, 5000] {
             let mut log = vec![0; 64];
             log.extend(frame(bytes));
-            let Found::Frame { sequence, payload, start, end } = read(&log, 64) else { panic!("{bytes}") };
-            assert_eq!((sequence, start, end), (7, 96, log.len()));
-            assert_eq!(pairs(payload).unwrap(), [(&b"key"[..], &vec![b'x'; bytes][..], 11)]);
+            let Found::Frame { sequence, payload, end } = read(&log, 64) else { panic!("{bytes}") };
+            assert_eq!((sequence, end), (7, log.len()));
+            assert_eq!(pairs(payload).unwrap(), [(&b"key"[..], &vec![b'x'; bytes][..])]);
             assert_eq!(read(&log, end), Found::Nothing);
         }
     }

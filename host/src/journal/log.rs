@@ -13,7 +13,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::format::KeyValue;
-use super::frame::{self, ALIGNMENT, Found};
+use super::frame::{self, ALIGNMENT, Damage, Found, Pair};
+use super::index::{Place, Runs};
 use super::{JournalError, fault, sync_directory};
 
 /// What a segment begins with.
@@ -41,17 +42,6 @@ pub(super) struct Log {
     sequence: u64,
 }
 
-/// Where a value stands in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    epoch: u32,
-    offset: u64,
-    length: u32,
-}
-
-/// A key, and where its value stands.
-pub(super) type Placed = (Vec<u8>, Place);
-
 /// How far the segments of a directory go.
 #[derive(Default)]
 struct Contents {
@@ -71,14 +61,17 @@ struct Segment {
 }
 
 impl Log {
-    /// Begins a segment, behind those that there are, and gives the keys of every commit in them, in order, and
-    /// where their values stand.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Placed>), JournalError> {
+    /// Begins a segment, behind those that there are, and gives every commit in them, in order: where it stands, and
+    /// of which runs it holds something.
+    pub(super) fn open(directory: &Path) -> Result<(Self, Vec<(Place, Runs)>), JournalError> {
         let unreadable = |error: std::io::Error| unreadable(directory, &error);
         let (file, epoch) = begin_segment(directory).map_err(unreadable)?;
         // From here on nobody who had the journal open before is told that anything is safe.
-        let mut places = Vec::new();
-        let visit = |key: &[u8], _: &[u8], place| places.push((key.to_vec(), place));
+        let mut commits = Vec::new();
+        let visit = |place, payload: &[u8]| {
+            commits.push((place, Runs::of_payload(payload)?));
+            Ok(())
+        };
         let Contents { sequence, last } = read_segments(directory, epoch, visit)?;
         if let Some(last) = last {
             secure(directory, last).map_err(unreadable)?;
@@ -89,19 +82,17 @@ impl Log {
         begun.and_then(|()| file.sync_all()).and_then(|()| sync_directory(directory)).map_err(unreadable)?;
         let end = START_BYTES as u64;
         let next = segment(directory, epoch.saturating_add(1));
-        Ok((Self { file, epoch, next, end, grown: end + ZEROS.len() as u64, sequence }, places))
+        Ok((Self { file, epoch, next, end, grown: end + ZEROS.len() as u64, sequence }, commits))
     }
 
-    /// Writes one commit; it is on disk, and in the journal for good, when this returns. Says where each value
-    /// stands.
+    /// Writes one commit; it is on disk, and in the journal for good, when this returns. Says where it stands.
     pub(super) fn commit<'a>(
         &mut self,
         pairs: impl Iterator<Item = &'a KeyValue>,
         before_sync: impl FnOnce(),
-    ) -> Result<Vec<Place>, JournalError> {
-        let pairs: Vec<&KeyValue> = pairs.collect();
-        let (frame, values) = frame::encode(self.sequence + 1, pairs.iter().copied())
-            .map_err(|_| JournalError::Stopped { reason: "a commit of more than 4 GiB".to_owned() })?;
+    ) -> Result<Place, JournalError> {
+        let too_large = || JournalError::Stopped { reason: "a commit of more than 4 GiB".to_owned() };
+        let frame = frame::encode(self.sequence + 1, pairs).map_err(|_| too_large())?;
         let end = self.end + frame.len() as u64;
         let write = || -> std::io::Result<()> {
             fault("journal-write-fails")?;
@@ -118,15 +109,11 @@ impl Log {
         if self.next.exists() {
             return Err(JournalError::Fenced);
         }
-        let place = |(at, (_, value)): (usize, &KeyValue)| Place {
-            epoch: self.epoch,
-            offset: self.end + at as u64,
-            length: u32::try_from(value.len()).unwrap_or(u32::MAX),
-        };
-        let places = values.into_iter().zip(pairs).map(place).collect();
+        let length = u32::try_from(frame.len()).map_err(|_| too_large())?;
+        let place = Place { epoch: self.epoch, offset: self.end, length };
         self.end = end;
         self.sequence += 1;
-        Ok(places)
+        Ok(place)
     }
 }
 
@@ -145,8 +132,47 @@ fn secure(directory: &Path, Segment { epoch, last, end }: Segment) -> std::io::R
 /// is writing has committed so far.
 pub(super) fn read(directory: &Path) -> Result<Vec<KeyValue>, JournalError> {
     let mut pairs = Vec::new();
-    read_segments(directory, u32::MAX, |key, value, _| pairs.push((key.to_vec(), value.to_vec())))?;
+    read_segments(directory, u32::MAX, |_, payload| {
+        pairs.extend(frame::pairs(payload)?.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
+        Ok(())
+    })?;
     Ok(pairs)
+}
+
+/// The pairs of one commit, as [`Segments::read`] gives it.
+pub(super) fn commit<'a>(bytes: &'a [u8], directory: &Path) -> Result<Vec<Pair<'a>>, JournalError> {
+    let damage = || damaged(directory, 0, "a commit is not what was read when the journal was opened");
+    match frame::read(bytes, 0) {
+        Found::Frame { payload, .. } => frame::pairs(payload).map_err(|_| damage()),
+        Found::Nothing | Found::Torn | Found::Damaged(_) => Err(damage()),
+    }
+}
+
+/// The segments of a directory, open to be read.
+#[derive(Debug)]
+pub(super) struct Segments<'a> {
+    directory: &'a Path,
+    open: HashMap<u32, File>,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(directory: &'a Path) -> Self {
+        Self { directory, open: HashMap::new() }
+    }
+
+    /// The bytes of a commit.
+    pub(super) fn read(&mut self, place: Place) -> Result<Vec<u8>, JournalError> {
+        let mut read = || -> std::io::Result<Vec<u8>> {
+            let file = match self.open.entry(place.epoch) {
+                Entry::Occupied(open) => open.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(File::open(segment(self.directory, place.epoch))?),
+            };
+            let mut bytes = vec![0; place.length as usize];
+            file.read_exact_at(&mut bytes, place.offset)?;
+            Ok(bytes)
+        };
+        read().map_err(|error| unreadable(self.directory, &error))
+    }
 }
 
 /// Makes the file of the next segment, which nobody else has made.
@@ -164,7 +190,7 @@ fn begin_segment(directory: &Path) -> std::io::Result<(File, u32)> {
 fn read_segments(
     directory: &Path,
     before: u32,
-    mut visit: impl FnMut(&[u8], &[u8], Place),
+    mut visit: impl FnMut(Place, &[u8]) -> Result<(), Damage>,
 ) -> Result<Contents, JournalError> {
     let io = |error: std::io::Error| unreadable(directory, &error);
     let mut chain: Vec<(u32, Vec<u8>, Option<u64>)> = Vec::new();
@@ -212,7 +238,7 @@ fn read_frames(
     bytes: &[u8],
     limit: Option<u64>,
     path: &Path,
-    visit: &mut impl FnMut(&[u8], &[u8], Place),
+    visit: &mut impl FnMut(Place, &[u8]) -> Result<(), Damage>,
 ) -> Result<(), JournalError> {
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let bytes = bytes.get(..limit.unwrap_or(bytes.len()));
@@ -220,14 +246,10 @@ fn read_frames(
     let (mut last, mut at) = (0, START_BYTES);
     let torn = loop {
         match frame::read(bytes, at) {
-            Found::Frame { sequence, payload, start, end } if sequence == contents.sequence + 1 => {
-                let pairs = frame::pairs(payload)
-                    .ok_or_else(|| damaged(path, at, "a commit does not hold whole records"))?;
-                for (key, value, at) in pairs {
-                    let (offset, length) =
-                        ((start + at) as u64, u32::try_from(value.len()).unwrap_or(u32::MAX));
-                    visit(key, value, Place { epoch, offset, length });
-                }
+            Found::Frame { sequence, payload, end } if sequence == contents.sequence + 1 => {
+                let length = u32::try_from(end - at).unwrap_or(u32::MAX);
+                visit(Place { epoch, offset: at as u64, length }, payload)
+                    .map_err(|Damage| damaged(path, at, "a commit does not hold whole records"))?;
                 contents.sequence = sequence;
                 (last, at) = (at, end);
             }
@@ -247,80 +269,6 @@ fn read_frames(
     }
     contents.last = Some(Segment { epoch, last: last as u64, end: at as u64 });
     Ok(())
-}
-
-impl Place {
-    /// As it stands in the index.
-    pub(super) fn to_bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&self.epoch.to_be_bytes());
-        bytes[4..12].copy_from_slice(&self.offset.to_be_bytes());
-        bytes[12..].copy_from_slice(&self.length.to_be_bytes());
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (epoch, rest) = bytes.split_first_chunk()?;
-        let (offset, length) = rest.split_first_chunk()?;
-        let length = u32::from_be_bytes(length.try_into().ok()?);
-        Some(Self { epoch: u32::from_be_bytes(*epoch), offset: u64::from_be_bytes(*offset), length })
-    }
-}
-
-/// Reads values where they stand.
-#[derive(Debug)]
-pub(super) struct Values {
-    directory: PathBuf,
-    segments: HashMap<u32, Source>,
-}
-
-#[derive(Debug)]
-enum Source {
-    /// All of a segment: one system call, instead of one for each value.
-    Memory(Vec<u8>),
-    /// One that is too large for that.
-    Disk(File),
-}
-
-/// The largest segment that is read as a whole.
-const WHOLE_BYTES_MAX: u64 = 64 << 20;
-
-impl Values {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), segments: HashMap::new() }
-    }
-
-    pub(super) fn read(&mut self, place: Place) -> std::io::Result<Vec<u8>> {
-        let source = match self.segments.entry(place.epoch) {
-            Entry::Occupied(source) => source.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(Source::open(&segment(&self.directory, place.epoch))?),
-        };
-        let length = place.length as usize;
-        match source {
-            Source::Memory(bytes) => {
-                let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
-                let value = bytes.get(start..).and_then(|rest| rest.get(..length));
-                value.map(<[u8]>::to_vec).ok_or_else(|| ErrorKind::UnexpectedEof.into())
-            }
-            Source::Disk(file) => {
-                let mut value = vec![0; length];
-                file.read_exact_at(&mut value, place.offset)?;
-                Ok(value)
-            }
-        }
-    }
-}
-
-impl Source {
-    fn open(path: &Path) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        if file.metadata()?.len() > WHOLE_BYTES_MAX {
-            return Ok(Self::Disk(file));
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::Memory(bytes))
-    }
 }
 
 /// The bytes that a segment begins with.
@@ -393,10 +341,14 @@ mod tests {
         let mut expected = Vec::new();
         for n in 1..5 {
             let (mut log, before) = Log::open(directory.path()).unwrap();
-            let mut values = Values::new(directory.path());
-            let before: Vec<KeyValue> =
-                before.into_iter().map(|(key, place)| (key, values.read(place).unwrap())).collect();
-            assert_eq!(before, expected);
+            let mut segments = Segments::new(directory.path());
+            let mut found = Vec::new();
+            for (place, _) in before {
+                let bytes = segments.read(place).unwrap();
+                let pairs = super::commit(&bytes, directory.path()).unwrap();
+                found.extend(pairs.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
+            }
+            assert_eq!(found, expected);
             for pairs in [vec![pair(n, 10), pair(n, 0)], vec![pair(n, 100_000)]] {
                 commit(&mut log, &pairs);
                 expected.extend(pairs);

@@ -12,6 +12,7 @@ mod cursor;
 mod event;
 pub mod format;
 mod frame;
+mod index;
 mod lock;
 mod log;
 mod memory;
@@ -20,13 +21,14 @@ mod runs;
 mod sled;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, statuses};
-pub use event::{Entry, Event, Failed, Finished, Started};
+pub use event::{Entry, Event, Failed, Finished, Started, ending};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use runs::{Compacted, OpenRun, RunState, RunSummary, RunsDir};
 pub use sled::SledStore;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
@@ -208,6 +210,22 @@ fn io_error(path: &Path, error: &std::io::Error) -> JournalError {
         | ErrorKind::AlreadyExists => JournalError::Unwritable { path, reason },
         _ => JournalError::Unreadable { path, reason },
     }
+}
+
+/// Makes a directory that only this user can look into, and what is missing above it.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file that only this user can read, whole or not at all: under another name first.
+fn write_whole(
+    path: &Path,
+    by: &Path,
+    write: impl FnOnce(&File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(by)?;
+    write(&file)?;
+    std::fs::rename(by, path)
 }
 
 /// Makes the names in a directory durable.

@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Entry, Event, JournalError, JournalStore as _, RunFile, SledStore, crash_point, format, io_error, lock,
-    log, sync_directory,
+    Durability, Entry, JournalError, JournalStore as _, RunFile, SledStore, crash_point, ending, format,
+    io_error, lock, log, make_directory, sync_directory, write_whole,
 };
-use crate::message::{Ending, Outcome, RunId, Slot};
+use crate::message::{Ending, RunId};
 
 /// The directory that holds every run, named by its id: a directory while it goes on, and one file once it has
 /// ended.
@@ -124,7 +124,7 @@ impl RunsDir {
     /// Makes the directory of a new run and opens its journal.
     pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
         let path = self.run_path(id);
-        let made = fs::create_dir_all(&path)
+        let made = make_directory(&path)
             .and_then(|()| sync_directory(&self.path))
             .and_then(|()| self.path.parent().map_or(Ok(()), sync_directory));
         made.map_err(|error| io_error(&path, &error))?;
@@ -162,7 +162,8 @@ impl RunsDir {
             std::thread::sleep(READ_RETRY);
             read = log::read(&path.join(JOURNAL));
         }
-        let pairs: BTreeMap<Vec<u8>, Vec<u8>> = read?.into_iter().collect();
+        let mut pairs = read?;
+        pairs.sort_unstable();
         format::decode(pairs.into_iter().map(Ok))
     }
 
@@ -172,14 +173,18 @@ impl RunsDir {
         self.sealed_path(id).is_file()
     }
 
-    /// Puts a run that was recorded elsewhere here, as it is.
-    pub fn import(&self, run: &RunFile) -> Result<(), JournalError> {
+    /// Puts a run that was recorded elsewhere here, as it is: one that has ended as one file, and one that goes on
+    /// as a directory, to be resumed.
+    pub async fn import(&self, run: &RunFile) -> Result<(), JournalError> {
         let id = run.summary.run;
         if self.is_sealed(id) || self.run_path(id).exists() {
             return Err(JournalError::Exists { run: id, path: self.path.clone() });
         }
-        fs::create_dir_all(&self.path).map_err(|error| io_error(&self.path, &error))?;
-        self.write_sealed(run, &self.path)
+        if ending(&run.entries).is_some() {
+            make_directory(&self.path).map_err(|error| io_error(&self.path, &error))?;
+            return self.write_sealed(run, &self.path);
+        }
+        self.create(id)?.begin_with(run).await
     }
 
     /// Seals the runs that ended without being sealed, because the process died before, and removes what else
@@ -192,23 +197,12 @@ impl RunsDir {
                 continue;
             }
             let _lock = lock::take(&path)?;
-            if self.is_sealed(id) {
-                fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
-                done.removed += 1;
-                continue;
-            }
-            let entries = self.read(id)?;
+            let entries = if self.is_sealed(id) { Vec::new() } else { self.read(id)? };
             if entries.is_empty() {
-                // It never began.
+                // It is sealed already, or never began.
                 fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
                 done.removed += 1;
-                continue;
-            }
-            let ended = entries.iter().find_map(|entry| match &entry.event {
-                Event::Finished(finished) if entry.slot == Slot::RUN => Some(&finished.outcome),
-                Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-            });
-            if let (Some(Outcome::Run(ending)), Some(summary)) = (ended, self.summary(id)?) {
+            } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
                 let summary = RunSummary { state: ending.into(), ..summary };
                 self.seal(&RunFile::new(&summary, entries), &path)?;
                 done.sealed += 1;
@@ -239,15 +233,16 @@ impl RunsDir {
 
     /// Writes a run's file, whole or not at all, by way of a directory.
     fn write_sealed(&self, run: &RunFile, by: &Path) -> Result<(), JournalError> {
-        let write = || -> std::io::Result<()> {
-            let file = tempfile::NamedTempFile::new_in(by)?;
-            run.write_gzip(file.as_file())?;
-            file.as_file().sync_all()?;
+        let sealed = self.sealed_path(run.summary.run);
+        let by = by.join(format!("{}.part", run.summary.run));
+        let write = |file: &File| -> std::io::Result<()> {
+            run.write_gzip(file)?;
+            file.sync_all()?;
             crash_point("journal-before-seal");
-            file.persist(self.sealed_path(run.summary.run))?;
-            sync_directory(&self.path)
+            Ok(())
         };
-        write().map_err(|error| io_error(&self.path, &error))
+        let written = write_whole(&sealed, &by, write).and_then(|()| sync_directory(&self.path));
+        written.map_err(|error| io_error(&self.path, &error))
     }
 
     /// Finds a run by its id, by the beginning of it, or as `last`: the one that began last.
@@ -348,12 +343,21 @@ impl OpenRun {
 
     /// Replaces the run's summary, whole or not at all.
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            serde_json::to_writer(&mut file, summary)?;
-            file.persist(self.path.join(SUMMARY))?;
-            Ok(())
-        };
-        write().map_err(|error| io_error(&self.path, &error))
+        let text = serde_json::to_vec(summary).map_err(std::io::Error::from);
+        let path = self.path.join(SUMMARY);
+        let write = |mut file: &File| file.write_all(&text?);
+        let written = write_whole(&path, &path.with_extension("part"), write);
+        written.map_err(|error| io_error(&self.path, &error))
+    }
+
+    /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
+    pub async fn begin_with(self, run: &RunFile) -> Result<(), JournalError> {
+        if let Some((last, before)) = run.entries.split_last() {
+            for entry in before {
+                drop(self.store.append(entry, Durability::WithNext));
+            }
+            self.store.append(last, Durability::Now).durable().await?;
+        }
+        self.write_summary(&run.summary)
     }
 }

@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::format::{self, KeyValue};
-use super::log::{Log, Place, Placed, Values};
-use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error};
+use super::index::Index;
+use super::log::{Log, Segments, commit};
+use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error, make_directory};
 use crate::message::RunId;
-
-/// sled keeps this much in memory. Its default is 1 GB; a run's records are read once, front to back.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a commit waits for company: less than the sync it may save takes.
 const LINGER: Duration = Duration::from_micros(100);
@@ -19,13 +17,8 @@ const LINGER: Duration = Duration::from_micros(100);
 /// How long the writer stays awake after a commit.
 const AWAKE: Duration = Duration::from_micros(100);
 
-const UNFIT: &str = "the index holds something that is no place in the log";
-
-/// Where sled has its files, below the journal's directory.
-const INDEX: &str = "index";
-
-/// A journal on disk: a log that makes commits durable, and sled as the index over it: where in the log the value
-/// of each key stands.
+/// A journal on disk: a log that makes commits durable, and sled as the index over it: which commits hold something
+/// of which run.
 ///
 /// All writes go through one thread. It takes whatever is queued, writes it to the log as one commit, calls
 /// `fdatasync` once, tells sled, and then acknowledges every event of it: group commit across all runs of
@@ -35,7 +28,7 @@ const INDEX: &str = "index";
 /// which for a run takes less time than sled's own recovery.
 #[derive(Debug)]
 pub struct SledStore {
-    db: sled::Db,
+    index: Index,
     path: PathBuf,
     queue: Option<Sender<Write>>,
     writer: Option<JoinHandle<()>>,
@@ -52,42 +45,21 @@ impl SledStore {
     /// Opens the journal in a directory, making it if there is none. Whoever had it open before can write
     /// nothing more.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        std::fs::create_dir_all(path).map_err(|error| io_error(path, &error))?;
-        let (log, places) = Log::open(path)?;
+        make_directory(path).map_err(|error| io_error(path, &error))?;
+        let (log, commits) = Log::open(path)?;
         crash_point("journal-before-index");
-        let db = index(path)?;
-        let writer = Writer { db: db.clone(), log, failed: None };
-        writer.index(places)?;
+        let index = Index::open(path)?;
+        for (place, runs) in commits {
+            index.insert(&runs, place)?;
+        }
+        let writer = Writer { index: index.clone(), log, failed: None };
         let (queue, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|error| io_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned(), queue: Some(queue), writer: Some(writer) })
+        Ok(Self { index, path: path.to_owned(), queue: Some(queue), writer: Some(writer) })
     }
-
-    fn unreadable(&self, error: &dyn std::fmt::Display) -> JournalError {
-        JournalError::Unreadable { path: self.path.clone(), reason: error.to_string() }
-    }
-}
-
-/// An empty index. What a process that died left of its own goes first.
-fn index(path: &Path) -> Result<sled::Db, JournalError> {
-    let path = path.join(INDEX);
-    match std::fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error(&path, &error)),
-        Ok(()) | Err(_) => {}
-    }
-    sled::Config::new()
-        .path(&path)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
-        .temporary(true)
-        .open()
-        .map_err(|error| match error {
-            sled::Error::Io(error) => io_error(&path, &error),
-            other => JournalError::Unreadable { path, reason: other.to_string() },
-        })
 }
 
 impl JournalStore for SledStore {
@@ -106,28 +78,20 @@ impl JournalStore for SledStore {
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        let mut values = Values::new(&self.path);
-        let places = self.db.scan_prefix(format::run_prefix(run));
-        format::decode(places.map(|found| {
-            let (key, place) = found.map_err(|error| self.unreadable(&error))?;
-            let place = Place::from_bytes(&place).ok_or_else(|| self.unreadable(&UNFIT))?;
-            let value = values.read(place).map_err(|error| self.unreadable(&error))?;
-            Ok((key, value))
-        }))
+        let mut segments = Segments::new(&self.path);
+        let frames: Vec<Vec<u8>> =
+            self.index.places(run).map(|place| segments.read(place?)).collect::<Result<_, _>>()?;
+        let prefix = format::run_prefix(run);
+        let mut pairs = Vec::new();
+        for frame in &frames {
+            pairs.extend(commit(frame, &self.path)?.into_iter().filter(|(key, _)| key.starts_with(&prefix)));
+        }
+        pairs.sort_unstable();
+        format::decode(pairs.into_iter().map(Ok))
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        let mut runs = Vec::new();
-        let mut from = vec![];
-        // One look-up a run, whatever the number of its events.
-        while let Some(pair) = self.db.range(from..).next() {
-            let (key, _) = pair.map_err(|error| self.unreadable(&error))?;
-            let Some(run) = format::run_of(&key) else { break };
-            runs.push(run);
-            from = format::run_prefix(run).to_vec();
-            from.extend_from_slice(&[0xff; 64]);
-        }
-        Ok(runs)
+        self.index.runs()
     }
 }
 
@@ -175,7 +139,7 @@ fn poll_until(inbox: &Receiver<Write>, deadline: Instant) -> Option<Write> {
 }
 
 struct Writer {
-    db: sled::Db,
+    index: Index,
     log: Log,
     failed: Option<JournalError>,
 }
@@ -208,25 +172,13 @@ impl Writer {
         }
     }
 
-    fn write_and_sync(&mut self, waiting: &mut [Write]) -> Result<(), JournalError> {
+    fn write_and_sync(&mut self, waiting: &[Write]) -> Result<(), JournalError> {
         crash_point("journal-before-write");
-        let pairs = waiting.iter().flat_map(|write| &write.pairs);
-        let places = self.log.commit(pairs, || crash_point("journal-before-sync"))?;
+        let pairs = || waiting.iter().flat_map(|write| &write.pairs);
+        let place = self.log.commit(pairs(), || crash_point("journal-before-sync"))?;
         crash_point("journal-before-insert");
-        let keys = waiting.iter_mut().flat_map(|write| write.pairs.drain(..)).map(|(key, _)| key);
-        self.index(keys.zip(places))?;
+        self.index.insert(&pairs().map(|(key, _)| key.as_slice()).collect(), place)?;
         crash_point("journal-before-ack");
         Ok(())
     }
-
-    fn index(&self, places: impl IntoIterator<Item = Placed>) -> Result<(), JournalError> {
-        for (key, place) in places {
-            self.db.insert(key, &place.to_bytes()).map_err(|error| stopped(&error))?;
-        }
-        Ok(())
-    }
-}
-
-fn stopped(error: &dyn std::error::Error) -> JournalError {
-    JournalError::Stopped { reason: error.to_string() }
 }

@@ -55,6 +55,14 @@ enum Root {
     Ended(Ending),
 }
 
+/// What becomes of an attempt that is in doubt.
+enum Decided {
+    /// Another one is made.
+    Again,
+    /// This attempt came to this.
+    Ended(u32, ToolOutcome),
+}
+
 /// What is to be carried out.
 struct Effect {
     slot: Slot,
@@ -127,19 +135,11 @@ impl Session {
             (Claim::Attempt(due), Mode::Live(store)) => (store, due),
             (Claim::InDoubt(_, due), Mode::Live(store)) if conduct.doubt == Doubt::Repeat => (store, due),
             (Claim::InDoubt(started, due), Mode::Live(store)) => {
-                let outcome = match self.settlements.get(&effect.slot) {
-                    Some(Settlement::Retry) => None,
-                    Some(Settlement::Failed) => Some(ToolOutcome::error(ErrorKind::InDoubt, SETTLED_FAILED)),
-                    Some(Settlement::Result(json)) => Some(ToolOutcome::Output(json.clone())),
-                    None => {
-                        let Started { at_ms, request, .. } = *started;
-                        let doubtful = Doubtful { slot: effect.slot, request, at_ms };
-                        return Err(SessionError::InDoubt(vec![doubtful]).into());
+                match self.decision(&effect.slot, *started)? {
+                    Decided::Again => (store, due),
+                    Decided::Ended(attempt, outcome) => {
+                        return Ok(self.settle(store, effect, attempt, outcome).await?);
                     }
-                };
-                match outcome {
-                    None => (store, due),
-                    Some(outcome) => return Ok(self.settle(store, effect, started.attempt, outcome).await?),
                 }
             }
             (Claim::Attempt(_) | Claim::InDoubt(..), Mode::Replay) => {
@@ -199,13 +199,11 @@ impl Session {
                 return Ok(self.ended(effect, finished, false)?);
             };
             let failed = Failed { attempt, at_ms, retry_ms, outcome, usage, trace };
-            (self.watch)(&Notice::Failed { slot, request, failed: &failed });
-            let event = Event::Failed(failed);
-            store
-                .append(&self.entry(slot, event), Durability::Now)
-                .durable()
-                .await
-                .map_err(SessionError::from)?;
+            let entry = self.entry(slot, Event::Failed(failed));
+            store.append(&entry, Durability::Now).durable().await.map_err(SessionError::from)?;
+            if let Event::Failed(failed) = &entry.event {
+                (self.watch)(&Notice::Failed { slot, request, failed });
+            }
             due = Due { attempt: attempt.saturating_add(1), failures, at_ms: at_ms.saturating_add(retry_ms) };
         }
     }
@@ -231,6 +229,19 @@ impl Session {
         tokio::task::yield_now().await;
         (self.watch)(&Notice::Started { slot, attempt: number, request });
         Ok(())
+    }
+
+    /// What a person said of an attempt that is in doubt.
+    fn decision(&self, slot: &Slot, started: Started) -> Result<Decided, SessionError> {
+        let Started { attempt, at_ms, request, .. } = started;
+        match self.settlements.get(slot) {
+            Some(Settlement::Retry) => Ok(Decided::Again),
+            Some(Settlement::Failed) => {
+                Ok(Decided::Ended(attempt, ToolOutcome::error(ErrorKind::InDoubt, SETTLED_FAILED)))
+            }
+            Some(Settlement::Result(json)) => Ok(Decided::Ended(attempt, ToolOutcome::Output(json.clone()))),
+            None => Err(SessionError::InDoubt(vec![Doubtful { slot: slot.clone(), request, at_ms }])),
+        }
     }
 
     /// Records what a person says that an attempt came to.
