@@ -20,6 +20,7 @@ mod guests;
 mod interleavings;
 mod journal;
 mod kills;
+mod power;
 mod provider;
 mod recorded;
 mod sandbox;
