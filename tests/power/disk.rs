@@ -33,6 +33,17 @@ enum Node {
     Directory(Vec<Change<Names>>),
 }
 
+/// Which calls make a disk keep what it was given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Syncs {
+    /// `fsync` and `fdatasync`, as they promise.
+    Heeded,
+    /// `sync_file_range` as well, for all of the file, which is more than it promises.
+    RangesToo,
+    /// None: the disk lies.
+    Ignored,
+}
+
 /// One change of a file or directory.
 #[derive(Debug)]
 struct Change<T> {
@@ -64,11 +75,24 @@ pub enum Unsynced {
     Some(u32),
 }
 
+impl Unsynced {
+    /// One of them, before call `length`.
+    pub fn random(length: usize, random: &mut ChaCha8Rng) -> Self {
+        match random.next_u32() % 4 {
+            0 => Self::Lost,
+            1 => Self::Kept,
+            2 => Self::InOrder(length - (random.next_u32() as usize % length.min(40))),
+            _ => Self::Some([8, 128, 248][random.next_u32() as usize % 3]),
+        }
+    }
+}
+
 const ROOT: usize = 0;
 
 /// Follows the calls of the traced processes.
 struct Reader {
     root: PathBuf,
+    syncs: Syncs,
     history: History,
     /// The names as a running process sees them.
     names: Vec<BTreeMap<Vec<u8>, usize>>,
@@ -77,10 +101,10 @@ struct Reader {
 
 impl History {
     /// Reads what the shim noted of processes that ran one after the other on the directory `root`.
-    pub fn read(log: &Path, root: &Path) -> Self {
+    pub fn read(log: &Path, root: &Path, syncs: Syncs) -> Self {
         let history = Self { nodes: vec![Node::Directory(Vec::new())], told: Vec::new(), length: 0 };
         let names = vec![BTreeMap::new()];
-        let mut reader = Reader { root: root.to_owned(), history, names, open: HashMap::new() };
+        let mut reader = Reader { root: root.to_owned(), syncs, history, names, open: HashMap::new() };
         let log = fs::read(log).unwrap();
         let mut rest = log.as_slice();
         while let Some((kind, after)) = rest.split_first() {
@@ -95,14 +119,7 @@ impl History {
     }
 
     /// Writes the disk, as a crash after `length` calls may leave it, into a directory.
-    pub fn crash(
-        &self,
-        length: usize,
-        content: Unsynced,
-        names: Unsynced,
-        random: &mut ChaCha8Rng,
-        to: &Path,
-    ) {
+    pub fn crash(&self, length: usize, [content, names]: [Unsynced; 2], random: &mut ChaCha8Rng, to: &Path) {
         let crash = Crash { history: self, length, content, names };
         crash.directory(ROOT, to, random);
     }
@@ -130,9 +147,9 @@ impl Reader {
                 self.content(fd, Content::Write(offset, first.to_vec()));
             }
             b'L' => self.content(fd, Content::Length(usize::try_from(number).unwrap())),
-            b'S' => self.sync(self.open[&fd], at),
-            // It promises nothing.
-            b'G' => {}
+            b'S' if self.syncs != Syncs::Ignored => self.sync(self.open[&fd], at),
+            b'G' if self.syncs == Syncs::RangesToo => self.sync(self.open[&fd], at),
+            b'S' | b'G' => {}
             b'R' => self.rename(first, second),
             b'D' => {
                 let node = self.make(Node::Directory(Vec::new()));
@@ -150,15 +167,12 @@ impl Reader {
     fn opened(&mut self, fd: i32, directory: i32, path: &[u8], flags: i64) {
         let (parent, name) = self.locate(directory, path);
         let there = if name.is_empty() { Some(parent) } else { self.names[parent].get(&name).copied() };
-        let node = match there {
-            Some(node) => node,
-            None => {
-                assert!(flags & CREATE != 0, "{} was opened", String::from_utf8_lossy(path));
-                let node = self.make(Node::File(Vec::new()));
-                self.change_names(parent, vec![(name, Some(node))]);
-                node
-            }
-        };
+        let node = there.unwrap_or_else(|| {
+            assert!(flags & CREATE != 0, "{} was opened", String::from_utf8_lossy(path));
+            let node = self.make(Node::File(Vec::new()));
+            self.change_names(parent, vec![(name, Some(node))]);
+            node
+        });
         self.open.insert(fd, node);
         if flags & TRUNCATE != 0 {
             self.content(fd, Content::Length(0));
@@ -172,7 +186,7 @@ impl Reader {
         if from_parent == to_parent {
             self.change_names(from_parent, vec![(to, Some(node)), (from, None)]);
         } else {
-            // What moves has its new name at the latest when it loses the old one.
+            // Two directories, each of which is synced on its own.
             self.change_names(to_parent, vec![(to, Some(node))]);
             self.change_names(from_parent, vec![(from, None)]);
         }

@@ -4,20 +4,22 @@
 //! `HOST_TEST_STATES=10000 cargo test --release --test main power -- --nocapture` is the long form.
 
 mod disk;
+mod plain_sled;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use host::journal::{Entry, Event, RunsDir};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::Value;
 
 use crate::support::{Agent, Ran, root};
-use disk::{History, Unsynced};
+use disk::{History, Syncs, Unsynced};
 
 const SCRIPT: &str = r#"
 [[reply]]
@@ -36,21 +38,37 @@ fn agent() -> Agent {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     fs::create_dir(agent.dir.path().join("work")).unwrap();
     let writing = format!(
-        "[tools.w]\nsource = {:?}\nprefix = \"w_\"\nretry.idempotent = [\"*\"]\n\
+        "[tools.w]\nsource = \"{}\"\nprefix = \"w_\"\nretry.idempotent = [\"*\"]\n\
          [[tools.w.permissions.dirs]]\nhost = \"work\"\nguest = \"/work\"\naccess = \"rw\"",
-        root().join("guest-tools/hostile")
+        root().join("guest-tools/hostile").display()
     );
     agent.table(&writing)
 }
 
-/// The shim, compiled where nothing else is.
-fn shim() -> PathBuf {
-    let shim = Path::new(env!("CARGO_TARGET_TMPDIR")).join("power_shim.so");
-    let source = root().join("tests/power/shim.rs");
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.args(["--edition", "2024", "-O", "--crate-type", "cdylib", "-o"]).arg(&shim).arg(source);
-    assert!(rustc.status().unwrap().success());
-    shim
+/// Lets a command note what it does to the disk below a directory.
+fn trace(command: &mut Command, disk: &Path, log: &Path) {
+    command.env("LD_PRELOAD", shim()).env("HOST_TEST_DISK", disk).env("HOST_TEST_DISK_LOG", log);
+}
+
+/// The shim, compiled once.
+fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let shim = Path::new(env!("CARGO_TARGET_TMPDIR")).join("power_shim.so");
+        let source = root().join("tests/power/shim.rs");
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.args(["--edition", "2024", "-O", "--crate-type", "cdylib", "-o"]).arg(&shim).arg(source);
+        assert!(rustc.status().unwrap().success());
+        shim
+    })
+}
+
+/// A disk after power was lost.
+fn crash(history: &History, length: usize, random: &mut ChaCha8Rng) -> (tempfile::TempDir, String) {
+    let unsynced = [Unsynced::random(length, random), Unsynced::random(length, random)];
+    let disk = tempfile::tempdir().unwrap();
+    history.crash(length, unsynced, random, disk.path());
+    (disk, format!("after call {length} of {}, bytes and names unsynced: {unsynced:?}", history.length))
 }
 
 /// What some commands, one after the other, did to the disk and told.
@@ -68,21 +86,21 @@ enum Told {
 }
 
 impl Trace {
-    fn of(agent: &Agent, shim: &Path, commands: &[(&[&str], &str)]) -> Self {
+    fn of(agent: &Agent, commands: &[(&[&str], &str)], syncs: Syncs) -> Self {
         let log = agent.dir.path().join("disk.log");
         let _ = fs::remove_dir_all(agent.state());
         let _ = fs::remove_file(&log);
         for (args, failpoints) in commands {
             let mut command = agent.command(args);
-            command.env("LD_PRELOAD", shim).env("HOST_TEST_DISK", agent.state());
-            let ran = command.env("HOST_TEST_DISK_LOG", &log).env("FAILPOINTS", failpoints).output().unwrap();
+            trace(&mut command, &agent.state(), &log);
+            let ran = command.env("FAILPOINTS", failpoints).output().unwrap();
             assert!(ran.status.success() == failpoints.is_empty(), "{args:?}: {}", Ran::from(ran).stderr);
         }
-        let history = History::read(&log, &agent.state());
+        let history = History::read(&log, &agent.state(), syncs);
         // What was recorded is all that happened: with nothing lost it gives the disk as it is.
         let rebuilt = tempfile::tempdir().unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(0);
-        history.crash(history.length, Unsynced::Kept, Unsynced::Kept, &mut random, rebuilt.path());
+        history.crash(history.length, [Unsynced::Kept; 2], &mut random, rebuilt.path());
         assert_eq!(tree(rebuilt.path()), tree(&agent.state()));
         Self::told(history)
     }
@@ -93,83 +111,75 @@ impl Trace {
             for line in text.lines() {
                 let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
                 let slot = || event["slot"].as_str().unwrap().to_owned();
+                let outside = || event["request"]["tool"]["name"].as_str()?.strip_prefix("w_");
                 match event["event"].as_str().unwrap_or_default() {
                     "run_started" => begun = begun.min(*at),
-                    "started"
-                        if event["request"]["tool"]["name"]
-                            .as_str()
-                            .is_some_and(|it| it.starts_with("w_")) =>
-                    {
-                        told.push((*at, Told::Began(slot())));
-                    }
+                    "started" if outside().is_some() => told.push((*at, Told::Began(slot()))),
                     "finished" => told.push((*at, Told::Ended(slot(), event["finished"].clone()))),
                     _ => {}
                 }
             }
         }
-        assert!(told.len() > 5, "{told}", told = history.told.len());
+        assert!(begun < usize::MAX && told.len() >= 11, "3 replies, 5 ends, 3 starts: {}", told.len());
         Self { history, begun, told }
     }
 
     /// Loses power after some call, goes on, and checks what is there before and after.
-    fn check(&self, agent: &Agent, state: usize) {
-        let mut random = ChaCha8Rng::seed_from_u64(state as u64);
+    fn check(&self, agent: &Agent, state: usize) -> Result<(), String> {
         let length = 1 + state % self.history.length;
-        let mut unsynced = || match random.next_u32() % 4 {
-            0 => Unsynced::Lost,
-            1 => Unsynced::Kept,
-            2 => Unsynced::InOrder(length - (random.next_u32() as usize % length.min(40))),
-            _ => Unsynced::Some([8, 128, 248][random.next_u32() as usize % 3]),
-        };
-        let (content, names) = (unsynced(), unsynced());
-        let what = format!("state {state}: call {length} of {}, {content:?}, {names:?}", self.history.length);
-        let disk = tempfile::tempdir().unwrap();
-        self.history.crash(length, content, names, &mut random, disk.path());
+        let (disk, crash) = crash(&self.history, length, &mut ChaCha8Rng::seed_from_u64(state as u64));
+        let lost = |what: &str| format!("state {state}, {crash}: {what}");
         let runs = RunsDir::new(disk.path());
         let before = runs.find("last").and_then(|id| runs.read(id));
         if self.begun < length {
-            self.holds(length, before.as_ref().unwrap_or_else(|error| panic!("{what}: {error}")), &what);
-            let listed = runs.list().unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(listed.len(), 1, "{what}");
+            let before = before.as_ref().map_err(|error| lost(&error.to_string()))?;
+            self.holds(length, before).map_err(|what| lost(&what))?;
+            let listed = runs.list().map_err(|error| lost(&error.to_string()))?;
+            if listed.len() != 1 {
+                return Err(lost("the run is not listed"));
+            }
         }
         let resumed = agent.command(&["resume", "last"]).env("HOST_STATE", disk.path()).output().unwrap();
         let resumed = Ran::from(resumed);
-        if self.begun >= length && resumed.code == Some(2) {
-            return;
+        match (resumed.code, resumed.stdout.as_str()) {
+            (Some(0), "the end\n") => {}
+            // Nobody was told that it began.
+            (Some(2), _) if self.begun >= length => return Ok(()),
+            (code, _) => return Err(lost(&format!("{code:?}, {}", resumed.stderr))),
         }
-        assert_eq!(
-            (resumed.code, resumed.stdout.as_str()),
-            (Some(0), "the end\n"),
-            "{what}: {}",
-            resumed.stderr
-        );
         let id = runs.find("last").unwrap();
-        let after = runs.read(id).unwrap();
-        self.holds(length, &after, &what);
+        let after = runs.read(id).map_err(|error| lost(&error.to_string()))?;
+        self.holds(length, &after).map_err(|what| lost(&what))?;
         let ended = |entry: &&Entry| matches!(entry.event, Event::Finished(_));
-        for entry in before.iter().flatten().filter(ended) {
-            assert!(after.contains(entry), "{what}: {} had ended, and is not as it was", entry.slot);
+        match before.iter().flatten().filter(ended).find(|entry| !after.contains(entry)) {
+            Some(Entry { slot, .. }) => Err(lost(&format!("{slot} had ended, and is not as it was"))),
+            None if runs.is_sealed(id) => Ok(()),
+            None => Err(lost("the run ended and is not sealed")),
         }
-        assert!(runs.is_sealed(id), "{what}");
     }
 
     /// Whatever was told before the crash is recorded.
-    fn holds(&self, length: usize, entries: &[Entry], what: &str) {
-        let mut events: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
-        for entry in entries {
-            events.entry(entry.slot.to_string()).or_default().push(&entry.event);
-        }
+    fn holds(&self, length: usize, entries: &[Entry]) -> Result<(), String> {
+        let events = |slot: &str| {
+            let slot = slot.to_owned();
+            entries.iter().filter(move |entry| entry.slot.to_string() == slot).map(|entry| &entry.event)
+        };
+        let is = |event: &Event, expected: &Value| match event {
+            Event::Finished(finished) => serde_json::to_value(finished).unwrap() == *expected,
+            Event::Started(_) | Event::Failed(_) => false,
+        };
         for (_, told) in self.told.iter().filter(|(at, _)| *at < length) {
             match told {
-                Told::Began(slot) => assert!(events.contains_key(slot), "{what}: {slot} began unrecorded"),
-                Told::Ended(slot, expected) => {
-                    let ended = events.get(slot).into_iter().flatten().any(|event| {
-                        matches!(event, Event::Finished(finished) if serde_json::to_value(finished).unwrap() == *expected)
-                    });
-                    assert!(ended, "{what}: the end of {slot} was acknowledged, and is lost");
+                Told::Began(slot) if events(slot).next().is_none() => {
+                    return Err(format!("{slot} began outside, and nothing is recorded of it"));
                 }
+                Told::Ended(slot, expected) if !events(slot).any(|event| is(event, expected)) => {
+                    return Err(format!("the end of {slot} was acknowledged, and is lost"));
+                }
+                Told::Began(_) | Told::Ended(..) => {}
             }
         }
+        Ok(())
     }
 }
 
@@ -189,46 +199,61 @@ fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-#[test]
-fn power_loss_loses_nothing_that_was_acknowledged() {
-    let states: usize = std::env::var("HOST_TEST_STATES").map_or(600, |states| states.parse().unwrap());
-    let (agent, shim) = (agent(), shim());
-    agent.host(&["check"]).ok();
-    let run: &[&str] = &["run", "--json"];
-    let resume: &[&str] = &["resume", "last", "--json"];
-    let traces = [
-        Trace::of(&agent, &shim, &[(run, "")]),
-        Trace::of(&agent, &shim, &[(run, "journal-before-sync=4*off->1*return"), (resume, "")]),
-        Trace::of(&agent, &shim, &[(run, "journal-before-ack=5*off->1*return"), (resume, "")]),
-        Trace::of(
-            &agent,
-            &shim,
-            &[
-                (run, "journal-before-write=3*off->1*return"),
-                (resume, "journal-before-seal=1*return"),
-                (&["journal", "compact"], ""),
-            ],
-        ),
-    ];
+/// Checks so many states of some recorded disks. What was found wrong.
+fn check(agent: &Agent, traces: &[Trace], states: usize) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let work = || {
+        let mut wrong = Vec::new();
         loop {
             let state = next.fetch_add(1, Ordering::Relaxed);
             if state >= states {
-                return;
+                return wrong;
             }
-            traces[state % traces.len()].check(&agent, state / traces.len());
+            wrong.extend(traces[state % traces.len()].check(agent, state / traces.len()).err());
         }
     };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..std::thread::available_parallelism().map_or(2, usize::from))
-            .map(|_| scope.spawn(work))
-            .collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
-    });
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_with_the_power() {
+    let states: usize = std::env::var("HOST_TEST_STATES").map_or(600, |states| states.parse().unwrap());
+    let agent = agent();
+    agent.host(&["check"]).ok();
+    let run: &[&str] = &["run", "--json"];
+    let resume: &[&str] = &["resume", "last", "--json"];
+    let compact: &[&str] = &["journal", "compact"];
+    let traces = [
+        // A run; one that was killed in the middle of a commit, or before it told of one, and resumed; one that
+        // was killed again when it was sealed.
+        [(run, "")].as_slice(),
+        &[(run, "journal-before-sync=4*off->1*return"), (resume, "")],
+        &[(run, "journal-before-ack=5*off->1*return"), (resume, "")],
+        &[
+            (run, "journal-before-write=3*off->1*return"),
+            (resume, "journal-before-seal=1*return"),
+            (compact, ""),
+        ],
+    ]
+    .map(|commands| Trace::of(&agent, commands, Syncs::Heeded));
+    let wrong = check(&agent, &traces, states);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let calls: Vec<usize> = traces.iter().map(|trace| trace.history.length).collect();
     println!(
-        "power lost in {states} states of {} recorded disks, of {calls:?} calls: 0 lost, 0 repeated",
+        "power lost in {states} states of {} recorded disks of {calls:?} calls: 0 lost, 0 repeated",
         traces.len()
     );
+}
+
+#[test]
+fn a_disk_that_ignores_syncs_is_noticed() {
+    let agent = agent();
+    agent.host(&["check"]).ok();
+    let trace = Trace::of(&agent, &[(&["run", "--json"], "")], Syncs::Ignored);
+    let wrong = check(&agent, &[trace], 200);
+    assert!(wrong.len() > 20, "a test that notices nothing shows nothing: {}", wrong.len());
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::journal::{Entry, Event, JournalError, RunFile, RunsDir};
-use crate::message::{Manifest, Request, RunId, Slot};
+use crate::journal::{self, Entry, JournalError, RunFile, RunsDir};
+use crate::message::{Manifest, RunId};
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
 pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
@@ -18,12 +18,5 @@ pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), Jo
 
 /// What the run was begun with, or last carried on with.
 pub(super) fn manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
-    let begun = entries.iter().rev().find_map(|entry| match &entry.event {
-        Event::Started(started) if entry.slot == Slot::RUN => match &started.request {
-            Request::Run(manifest) => Some(manifest),
-            Request::Model(_) | Request::Tool(_) => None,
-        },
-        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-    });
-    begun.ok_or(JournalError::NotBegun { run })
+    journal::manifest(entries).ok_or(JournalError::NotBegun { run })
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Digest, Ending, Outcome, Request, RunId, Slot, Trace, Usage};
+use crate::message::{Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage};
 
 /// One event of one slot of one run: what a store keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,13 +94,20 @@ impl Event {
     }
 }
 
+/// What the run was begun with, or last carried on with; none if it never began.
+#[must_use]
+pub fn manifest(entries: &[Entry]) -> Option<&Manifest> {
+    entries.iter().rev().find_map(|entry| match &entry.event {
+        Event::Started(Started { request: Request::Run(manifest), .. }) => Some(manifest),
+        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+    })
+}
+
 /// How the run ended, if it did.
 #[must_use]
 pub fn ending(entries: &[Entry]) -> Option<&Ending> {
     entries.iter().find_map(|entry| match &entry.event {
-        Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) if entry.slot == Slot::RUN => {
-            Some(ending)
-        }
+        Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) => Some(ending),
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
     })
 }

@@ -21,7 +21,7 @@ mod runs;
 mod sled;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, statuses};
-pub use event::{Entry, Event, Failed, Finished, Started, ending};
+pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use runs::{Compacted, OpenRun, RunState, RunSummary, RunsDir};
@@ -212,9 +212,16 @@ fn io_error(path: &Path, error: &std::io::Error) -> JournalError {
     }
 }
 
-/// Makes a directory that only this user can look into, and what is missing above it.
+/// Makes a directory that only this user can look into, and what is missing above it, each with its name on disk.
 fn make_directory(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let Some(above) = path.parent().filter(|_| !path.is_dir()) else { return Ok(()) };
+    make_directory(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_directory(above)
 }
 
 /// Writes a file that only this user can read, whole or not at all: under another name first.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Durability, Entry, JournalError, JournalStore as _, RunFile, SledStore, crash_point, ending, format,
-    io_error, lock, log, make_directory, sync_directory, write_whole,
+    io_error, lock, log, make_directory, manifest, sync_directory, write_whole,
 };
 use crate::message::{Ending, RunId};
 
@@ -50,6 +50,21 @@ pub struct RunSummary {
     pub started_ms: u64,
     /// How it stands.
     pub state: RunState,
+}
+
+impl RunSummary {
+    /// The summary of what is recorded of a run; none if nothing is.
+    #[must_use]
+    pub fn of(run: RunId, entries: &[Entry]) -> Option<Self> {
+        let manifest = manifest(entries)?;
+        Some(Self {
+            run,
+            agent: manifest.agent.clone(),
+            prompt: manifest.prompt.clone(),
+            started_ms: run.started_ms(),
+            state: ending(entries).map_or(RunState::Running, RunState::from),
+        })
+    }
 }
 
 /// How a run stands.
@@ -264,33 +279,39 @@ impl RunsDir {
         }
     }
 
-    /// What every run's summary says, oldest first. A run whose process died before it wrote one is not
-    /// listed: nothing of it was acknowledged.
+    /// What every run's summary says, oldest first. A run of which nothing is recorded is not listed.
     pub fn list(&self) -> Result<Vec<RunSummary>, JournalError> {
         let summaries = self.ids()?.into_iter().filter_map(|id| self.summary(id).transpose());
         summaries.collect()
     }
 
-    /// What the run's summary says; none if the process died before it wrote one.
+    /// What the run's summary says; none if the run never began. A summary that was lost with the power is made
+    /// from the journal.
     pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
         if self.is_sealed(id) {
             return RunFile::read_summary(&self.sealed_path(id)).map(Some);
         }
         let path = self.run_path(id);
-        let text = match fs::read_to_string(path.join(SUMMARY)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(JournalError::Unreadable { path, reason: error.to_string() }),
+        let written = match fs::read(path.join(SUMMARY)) {
+            Ok(text) => serde_json::from_slice::<RunSummary>(&text).ok(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error(&path, &error)),
         };
-        let mut summary: RunSummary =
-            serde_json::from_str(&text).map_err(|error| JournalError::Unreadable {
-                path: path.join(SUMMARY),
-                reason: format!("{error}; delete the file and `host resume` the run to write it anew"),
-            })?;
-        if summary.state == RunState::Running && !lock::is_held(&path) {
-            summary.state = RunState::Interrupted;
-        }
-        Ok(Some(summary))
+        let summary = match written {
+            Some(summary) => Some(summary),
+            None => RunSummary::of(id, &self.read(id)?),
+        };
+        Ok(summary.map(|summary| match summary.state {
+            RunState::Running if !lock::is_held(&path) => {
+                RunSummary { state: RunState::Interrupted, ..summary }
+            }
+            RunState::Running
+            | RunState::Interrupted
+            | RunState::Suspended
+            | RunState::Answered
+            | RunState::Refused
+            | RunState::Limited => summary,
+        }))
     }
 
     /// The runs that there are, oldest first.
