@@ -177,6 +177,8 @@ fn manifest() -> Manifest {
         max_calls_per_turn: 10,
         tools: vec![tool],
         seed: 1,
+        said: Vec::new(),
+        forked: None,
     }
 }
 

@@ -23,5 +23,6 @@ mod kills;
 mod power;
 mod provider;
 mod recorded;
+mod rerun;
 mod sandbox;
 mod support;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use host::config::Config;
 use host::dispatch::ToolRunner as _;
-use host::message::{Digest, Hasher, Json, RunId, Slot, ToolOutcome};
+use host::message::{Json, RunId, Slot, ToolOutcome};
 use host::sandbox::Sandbox;
 use host::session::Attempt;
 use host::toolbox::Toolbox;
@@ -122,27 +122,22 @@ fn a_call_knows_its_context() {
 
 /// The hostile tools, loaded in this process, to look at the sandbox itself.
 fn hostile(limits: &str) -> (Sandbox, Arc<Toolbox>) {
-    toolbox(Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}")), 7)
+    toolbox(Agent::scripted("").guest("hostile").table(&format!("[tools.hostile.limits]\n{limits}")))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "its directory goes with it")]
-fn toolbox(agent: Agent, seed: u64) -> (Sandbox, Arc<Toolbox>) {
+fn toolbox(agent: Agent) -> (Sandbox, Arc<Toolbox>) {
     let config = Config::load(&agent.toml()).unwrap();
     let sandbox = Sandbox::new().unwrap();
     let cache = component_cache();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, seed, &|_| {})).unwrap();
+    let toolbox = runtime.block_on(Toolbox::load(&config, &sandbox, &cache, &|_| {})).unwrap();
     (sandbox, Arc::new(toolbox))
 }
 
 async fn call(toolbox: &Toolbox, name: &str, input: &str) -> ToolOutcome {
     let entry = toolbox.entries().iter().find(|entry| entry.export == name).unwrap();
-    let attempt = Attempt {
-        slot: Slot::tool(0, 0),
-        number: 1,
-        at_ms: 1_700_000_000_000,
-        idempotency_key: Digest::of(b"key"),
-    };
+    let attempt = Attempt::new(RunId::new(), 7, &Slot::tool(0, 0), 1, 1_700_000_000_000);
     toolbox.call(entry, &Json::parse(input.to_owned()).unwrap(), &attempt).await.value
 }
 
@@ -205,12 +200,8 @@ async fn again(toolbox: &Toolbox, run: RunId, report: &Value) -> String {
     let name = ask["name"].as_str().unwrap();
     let entry = toolbox.entries().iter().find(|entry| entry.spec.name == name).unwrap();
     let slot = report["slot"].as_str().unwrap();
-    let attempt = Attempt {
-        slot: slot.parse().unwrap(),
-        number: 1,
-        at_ms: report["at_ms"].as_u64().unwrap(),
-        idempotency_key: Hasher::default().part(&run.to_bytes()).part(slot.as_bytes()).finish(),
-    };
+    let at_ms = report["at_ms"].as_u64().unwrap();
+    let attempt = Attempt::new(run, run.seed(), &slot.parse().unwrap(), 1, at_ms);
     let input = Json::parse(ask["arguments"]["json"].to_string()).unwrap();
     toolbox.call(entry, &input, &attempt).await.value.text()
 }
@@ -227,7 +218,7 @@ async fn a_pure_tool_called_again_as_recorded_answers_the_same_byte_by_byte() {
     let run: RunId = ran.ok().stderr.split_whitespace().nth(1).unwrap().parse().unwrap();
     let load = move |random: &str| {
         let permissions = format!("[tools.hostile.permissions]\nrandom = \"{random}\"");
-        toolbox(Agent::scripted("").guest("hostile").table(&permissions), run.seed())
+        toolbox(Agent::scripted("").guest("hostile").table(&permissions))
     };
     let (_seeded_sandbox, seeded) = tokio::task::spawn_blocking(move || load("seeded")).await.unwrap();
     let calls: Vec<&Value> =

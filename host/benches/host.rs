@@ -90,7 +90,7 @@ impl Bench {
         let sandbox = Sandbox::new().unwrap();
         let load = |toml: &str| {
             let config = Config::parse(toml, &directory.path().join("agent.toml")).unwrap();
-            Arc::new(runtime.block_on(Toolbox::load(&config, &sandbox, &cache, 1, &|_| {})).unwrap())
+            Arc::new(runtime.block_on(Toolbox::load(&config, &sandbox, &cache, &|_| {})).unwrap())
         };
         let (toolbox, fueled) = (load(&toml), load(&format!("{toml}\nlimits.fuel = 5_000_000_000")));
         Self { runtime, sandbox, toolbox, fueled, component, directory }
@@ -241,6 +241,8 @@ impl Bench {
             max_calls_per_turn,
             tools: self.toolbox.entries().to_vec(),
             seed: 1,
+            said: Vec::new(),
+            forked: None,
         })
     }
 }
@@ -249,8 +251,7 @@ impl Bench {
 fn caller(toolbox: &Arc<Toolbox>) -> impl AsyncFnMut() + Send + use<> {
     let toolbox = Arc::clone(toolbox);
     let input = Json::parse(INPUT.to_owned()).unwrap();
-    let attempt =
-        Attempt { slot: Slot::tool(0, 0), number: 1, at_ms: 1, idempotency_key: Digest::of(b"key") };
+    let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
     async move || {
         let done = toolbox.call(&toolbox.entries()[0], &input, &attempt).await;
         assert!(black_box(done).value.is_output());

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, Reply, Request, Retry, SHOWN_BYTES_MAX, Slot, Stop, ToolOutcome, ToolResult,
+    Ending, ErrorKind, Manifest, Reply, Request, Retry, SHOWN_BYTES_MAX, Said, Slot, Stop, ToolOutcome,
+    ToolResult,
 };
 use crate::model::{Model, ModelError, ModelRequest};
 use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
@@ -62,9 +63,13 @@ impl Agent {
     async fn turns(&self) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest);
         for turn in 0..self.manifest.max_turns {
+            for said in self.said(turn) {
+                talk.push_said(said);
+            }
             let reply = self.ask(turn, &mut talk).await?;
             let cut_off = reply.stop == Stop::MaxTokens;
-            if reply.calls.is_empty() {
+            // The last word is not the model's where the person has one more.
+            if reply.calls.is_empty() && self.said(turn + 1).next().is_none() {
                 return self.finish(turn + 1, last_words(reply)).await;
             }
             let calls = reply.calls.clone();
@@ -84,6 +89,11 @@ impl Agent {
         let max_turns = self.manifest.max_turns;
         let limit = format!("the run took max_turns = {max_turns} turns without a final answer");
         Ok(self.session.finish(Ending::Limit(limit)).await?)
+    }
+
+    /// What the person says before a turn.
+    fn said(&self, turn: u32) -> impl Iterator<Item = &Said> {
+        self.manifest.said.iter().filter(move |said| said.turn == turn)
     }
 
     async fn ask(&self, turn: u32, talk: &mut Transcript) -> Result<Reply, RunError> {

@@ -1,5 +1,5 @@
 use crate::message::{
-    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, ToolResult, ToolSpec,
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Said, Slot, ToolResult, ToolSpec,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -32,6 +32,11 @@ impl Transcript {
             conversation: self.digest,
             appended: std::mem::take(&mut self.appended),
         }
+    }
+
+    /// Appends what the person says in the middle of the run.
+    pub fn push_said(&mut self, said: &Said) {
+        self.push(Message::User(said.text.clone()), MessageRef::Said(said.turn));
     }
 
     /// Appends what the model replied.

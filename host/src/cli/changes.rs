@@ -14,6 +14,7 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("the name", recorded.agent != now.agent);
     differ("the instructions", recorded.instructions != now.instructions);
     differ("the prompt", recorded.prompt != now.prompt);
+    differ("what the person says later", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
     if recorded.model != now.model {

@@ -31,8 +31,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let say = |line: &str| screen.say(line);
     let cache = places.cache()?;
     Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
-    // The seed is of no consequence where nothing is called.
-    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, 0, &say).await?;
+    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, &say).await?;
     model::connect(&config.model)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: toolbox.entries() };

@@ -11,7 +11,7 @@ use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Manifest, ModelIdentity};
+use crate::message::{Ending, Fork, Manifest, ModelIdentity, Said};
 use crate::model::{self, Model};
 use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Doubtful, Mode, Session, SessionError};
@@ -26,11 +26,31 @@ pub(super) struct Prepared {
     wall_time: Option<Duration>,
 }
 
+/// Everything a run is that does not come from agent.toml.
+pub(super) struct Task {
+    prompt: String,
+    said: Vec<Said>,
+    forked: Option<Fork>,
+    seed: u64,
+}
+
+impl Task {
+    /// To answer a prompt.
+    pub(super) fn new(prompt: String, seed: u64) -> Self {
+        Self { prompt, said: Vec::new(), forked: None, seed }
+    }
+
+    /// What a recorded run has to do.
+    pub(super) fn of(recorded: &Manifest) -> Self {
+        let Manifest { prompt, said, forked, seed, .. } = recorded.clone();
+        Self { prompt, said, forked, seed }
+    }
+}
+
 /// Loads tools and model and writes down what the run is going to be.
 pub(super) async fn prepare(
     config: &Config,
-    prompt: String,
-    seed: u64,
+    task: Task,
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
@@ -38,9 +58,9 @@ pub(super) async fn prepare(
     let say = |line: &str| screen.say(line);
     let cache = places.cache()?;
     Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
-    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, seed, &say).await?;
+    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
     Ok(Prepared {
-        manifest: manifest(config, &toolbox, prompt, seed),
+        manifest: manifest(config, &toolbox, task),
         model,
         toolbox: Arc::new(toolbox),
         max_parallel_tools: config.limits.max_parallel_tools,
@@ -49,7 +69,8 @@ pub(super) async fn prepare(
 }
 
 /// What the run is going to be, as it is recorded.
-pub(super) fn manifest(config: &Config, toolbox: &Toolbox, prompt: String, seed: u64) -> Manifest {
+pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manifest {
+    let Task { prompt, said, forked, seed } = task;
     Manifest {
         agent: config.agent.name.clone(),
         config: config.path.to_string_lossy().into_owned(),
@@ -60,6 +81,8 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, prompt: String, seed:
         max_calls_per_turn: config.limits.max_calls_per_turn,
         tools: toolbox.entries().to_vec(),
         seed,
+        said,
+        forked,
     }
 }
 

@@ -6,13 +6,16 @@
 mod build;
 mod changes;
 mod check;
+mod diff;
 mod exit;
+mod fork;
 mod init;
 mod journal;
 mod launch;
 mod places;
 mod recorded;
 mod replay;
+mod rerun;
 mod resume;
 mod run;
 mod runs;
@@ -51,7 +54,9 @@ enum Command {
     Resume(resume::Args),
     /// Go through a recorded run again, without calling a tool or asking a model, and verify every request.
     Replay(replay::Args),
-    /// List runs, or show one.
+    /// Start a run that shares the beginning of a recorded one, from some turn on with other words or results.
+    Fork(fork::Args),
+    /// List runs, show one, or compare two.
     Runs(runs::Args),
     /// Verify, export, import, compact or clear away what is recorded.
     Journal(journal::Args),
@@ -99,6 +104,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => block_on(async move { run::run(args, &places).await }),
         Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
+        Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => runs::run(args, &places),
         Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),

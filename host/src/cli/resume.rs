@@ -1,10 +1,11 @@
 use std::path::Path;
 
 use super::exit::Exit;
+use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
-use super::{changes, launch, recorded};
+use super::{changes, recorded};
 use crate::config::Config;
 use crate::journal::{Change, JournalError, JournalStore as _, ending};
 use crate::session::Decisions;
@@ -43,7 +44,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let settlements = settle::settlements(&args.settle, &entries, &recorded.tools)?;
     let change = if args.accept_changes { Change::Accepted } else { Change::Refused };
     let config = Config::load(Path::new(&recorded.config))?;
-    let prepared = launch::prepare(&config, recorded.prompt.clone(), recorded.seed, places, &screen).await?;
+    let prepared = launch::prepare(&config, Task::of(recorded), places, &screen).await?;
     let changes = changes::between(recorded, &prepared.manifest, &entries);
     if !changes.is_empty() {
         screen.changed(id, &changes, change);

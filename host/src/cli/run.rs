@@ -1,7 +1,8 @@
+use super::AgentArg;
 use super::exit::Exit;
+use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
-use super::{AgentArg, launch};
 use crate::config::Config;
 use crate::message::RunId;
 use crate::session::Decisions;
@@ -27,7 +28,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         );
     };
     let id = RunId::new();
-    let prepared = launch::prepare(&config, prompt, id.seed(), places, &screen).await?;
+    let prepared = launch::prepare(&config, Task::new(prompt, id.seed()), places, &screen).await?;
     let run = places.runs()?.create(id)?;
     launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen).await
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::{denial, headline, milliseconds, one_line, result};
-use super::{print, recorded};
+use super::{diff, print, recorded};
 use crate::journal::{Failed, Finished, RunState, RunSummary, Started, Status, statuses};
-use crate::message::{HttpRecord, Outcome, Request, RunId, Slot, Trace, Usage};
+use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show in what two runs differ, slot by slot: `-` the one, `+` the other.
+    Diff {
+        /// The one run: its id, the beginning of it, `last`, or a file.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// Show one run: turns, calls, durations, outcomes.
     Show {
         /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
@@ -47,6 +54,7 @@ pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     match args.command {
         None => list(places, args.json),
         Some(Command::List { json }) => list(places, json || args.json),
+        Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
         Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
     }
 }
@@ -130,6 +138,12 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
                 lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
                 lines.push(format!("started  {}", time(report.started.at_ms)?));
                 lines.push(format!("prompt   {}", manifest.prompt));
+                if let Some(Fork { run, turn }) = &manifest.forked {
+                    lines.push(format!("forked   from {run} at turn {turn}"));
+                }
+                for Said { turn, text } in &manifest.said {
+                    lines.push(format!("said     {text} (before turn {turn})"));
+                }
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
                 lines.push(String::new());
             }

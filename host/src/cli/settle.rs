@@ -87,7 +87,7 @@ fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
 }
 
 /// The output in a file, which has to be one that the tool could have given.
-fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow::Result<Json> {
+pub(super) fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow::Result<Json> {
     let unreadable = || Misuse(format!("cannot read {}", file.display()));
     let unfit = || Misuse(format!("{} is not an output that this call could have given", file.display()));
     let json = Json::parse(std::fs::read_to_string(file).with_context(unreadable)?).with_context(unfit)?;

@@ -170,6 +170,11 @@ impl Dispatcher {
         turn_results.whole()
     }
 
+    /// Carries a call out once, as in a run, and records nothing.
+    pub async fn call_once(&self, call: &ToolCall, attempt: Attempt) -> ToolOutcome {
+        self.attempt(self.tools.get(&call.name), 0, call, &attempt).await.value
+    }
+
     async fn one(
         &self,
         session: &Session,
@@ -183,26 +188,29 @@ impl Dispatcher {
         let conduct = callable.map_or(REFUSED, |callable| self.runner.conduct(&callable.entry));
         let conduct = Conduct { gate: Some(&self.permits), ..conduct };
         let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
-        let carry_out = |attempt| self.attempt(callable, index, &call, attempt);
+        let call = &call;
+        let carry_out = async |attempt: Attempt| {
+            Ok::<_, SessionError>(self.attempt(callable, index, call, &attempt).await)
+        };
         let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), conduct, carry_out).await?;
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
-        Ok(ToolResult { call_id: call.id, name: call.name, outcome, shown_bytes_max })
+        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max })
     }
 
-    /// One attempt of a call, or why there is nothing to attempt.
+    /// One attempt of a call, or what the model is told because there is nothing to attempt.
     async fn attempt(
         &self,
         callable: Option<&Callable>,
         index: u32,
         call: &ToolCall,
-        attempt: Attempt,
-    ) -> Result<Done<ToolOutcome>, SessionError> {
+        attempt: &Attempt,
+    ) -> Done<ToolOutcome> {
         let (tool, input) = match self.admit(callable, index, call) {
             Ok(admitted) => admitted,
-            Err(refusal) => return Ok(refusal.into()),
+            Err(refusal) => return refusal.into(),
         };
-        let done = self.runner.call(&tool.entry, input, &attempt).await;
-        Ok(Done { value: tool.hold(done.value), ..done })
+        let done = self.runner.call(&tool.entry, input, attempt).await;
+        Done { value: tool.hold(done.value), ..done }
     }
 
     /// What is called with what, or what to tell the model instead.

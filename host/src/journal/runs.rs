@@ -372,7 +372,7 @@ impl OpenRun {
     }
 
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
-    pub async fn begin_with(self, run: &RunFile) -> Result<(), JournalError> {
+    pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
         if let Some((last, before)) = run.entries.split_last() {
             for entry in before {
                 drop(self.store.append(entry, Durability::WithNext));

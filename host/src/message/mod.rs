@@ -16,7 +16,8 @@ pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
 pub use outcome::{ErrorKind, ToolError, ToolOutcome};
 pub use request::{
-    Ending, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Target, ToolAsk, ToolEntry,
+    Ending, Fork, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Said, Target, ToolAsk,
+    ToolEntry,
 };
 pub use retry::Retry;
 pub use slot::{Slot, SlotParseError, Step};

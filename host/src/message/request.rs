@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Digest, Reply, Slot, ToolOutcome, ToolSpec};
+use super::{Arguments, Digest, Reply, RunId, Slot, ToolOutcome, ToolSpec};
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
 /// answer belongs in here, and nothing that could not.
@@ -60,6 +60,30 @@ pub struct Manifest {
     pub tools: Vec<ToolEntry>,
     /// Seeds the random numbers that guests see.
     pub seed: u64,
+    /// What the person said after the prompt, in the order of turns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Said>,
+    /// Where the run comes from, if it shares the beginning of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Fork>,
+}
+
+/// What a person said in the middle of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Before the model was asked for this turn.
+    pub turn: u32,
+    /// The words.
+    pub text: String,
+}
+
+/// Where a run leaves another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The other run.
+    pub run: RunId,
+    /// The first turn that is not shared.
+    pub turn: u32,
 }
 
 impl Manifest {
@@ -124,6 +148,8 @@ pub struct ModelAsk {
 pub enum MessageRef {
     /// The prompt in the manifest.
     Prompt,
+    /// What the manifest has the person say before this turn.
+    Said(u32),
     /// The outcome at this slot.
     At(Slot),
     /// What the host said to the model in its own name, such as the result of a call it did not make.

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use tokio::sync::Semaphore;
 
 use crate::journal::Change;
-use crate::message::{Digest, Json, Retry, Slot};
+use crate::message::{Digest, Hasher, Json, Retry, RunId, Slot};
 
 /// How an effect may be carried out.
 #[derive(Clone, Copy, Debug)]
@@ -76,4 +76,16 @@ pub struct Attempt {
     pub at_ms: u64,
     /// The same for every attempt of this slot of this run.
     pub idempotency_key: Digest,
+    /// The run's seed: with the key it decides on the random numbers that a guest sees.
+    pub seed: u64,
+}
+
+impl Attempt {
+    /// An attempt at a slot of a run.
+    #[must_use]
+    pub fn new(run: RunId, seed: u64, slot: &Slot, number: u32, at_ms: u64) -> Self {
+        let idempotency_key =
+            Hasher::default().part(&run.to_bytes()).part(slot.to_string().as_bytes()).finish();
+        Self { slot: slot.clone(), number, at_ms, idempotency_key, seed }
+    }
 }

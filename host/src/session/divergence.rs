@@ -37,6 +37,9 @@ pub enum DivergenceKind {
     },
 }
 
+/// What the two sides of a divergence are called.
+const RECORDED: [&str; 2] = ["recorded", "attempted"];
+
 impl DivergenceKind {
     pub(super) fn other_request(recorded: Box<Request>, attempted: Request) -> Self {
         Self::OtherRequest { recorded, attempted: Box::new(attempted) }
@@ -51,27 +54,25 @@ impl Divergence {
         match &self.kind {
             DivergenceKind::OtherRequest { recorded, attempted } => match (&**recorded, &**attempted) {
                 (Request::Run(recorded), Request::Run(attempted)) => {
-                    diff(&recorded.identity(), &attempted.identity())
+                    diff(RECORDED, &recorded.identity(), &attempted.identity())
                 }
-                (recorded, attempted) => diff(recorded, attempted),
+                (recorded, attempted) => diff(RECORDED, recorded, attempted),
             },
-            DivergenceKind::OtherEnding { recorded, attempted } => diff(recorded, attempted),
+            DivergenceKind::OtherEnding { recorded, attempted } => diff(RECORDED, recorded, attempted),
             DivergenceKind::OtherOutcome | DivergenceKind::LeftOver(_) => String::new(),
         }
     }
 }
 
-fn diff<T: Serialize>(recorded: &T, attempted: &T) -> String {
+/// The lines in which two values differ as JSON, in unified form under two names; empty if they do not.
+#[must_use]
+pub fn diff<T: Serialize>([before, after]: [&str; 2], recorded: &T, attempted: &T) -> String {
     // By way of a value, so that JSON which is kept as text is laid out, too.
     let value = |value: &T| serde_json::to_value(value).unwrap_or_default();
     let pretty = |it: &T| serde_json::to_string_pretty(&value(it)).unwrap_or_default();
     let (recorded, attempted) = (pretty(recorded), pretty(attempted));
     let diff = TextDiff::from_lines(&recorded, &attempted);
-    diff.unified_diff()
-        .context_radius(2)
-        .header("recorded", "attempted")
-        .missing_newline_hint(false)
-        .to_string()
+    diff.unified_diff().context_radius(2).header(before, after).missing_newline_hint(false).to_string()
 }
 
 impl fmt::Display for Divergence {

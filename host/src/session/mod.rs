@@ -13,7 +13,7 @@ mod notice;
 mod outcome;
 
 pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
-pub use divergence::{Divergence, DivergenceKind};
+pub use divergence::{Divergence, DivergenceKind, diff};
 pub use error::{Doubtful, SessionError};
 pub use notice::{Notice, Watch};
 pub use outcome::{Done, Recorded};
@@ -25,12 +25,13 @@ use crate::journal::{
     Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started,
 };
 use crate::message::{
-    Digest, Ending, ErrorKind, Hasher, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
+    Digest, Ending, ErrorKind, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
 };
 
 /// A run being carried out, resumed or replayed.
 pub struct Session {
     run: RunId,
+    seed: u64,
     mode: Mode,
     settlements: Settlements,
     cursor: Mutex<Cursor>,
@@ -104,7 +105,8 @@ impl Session {
             }
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
-        let session = Self { run, mode, settlements, cursor: Mutex::new(cursor), watch, root };
+        let seed = manifest.seed;
+        let session = Self { run, seed, mode, settlements, cursor: Mutex::new(cursor), watch, root };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             session.record_start(store, &Slot::RUN, started, Durability::Now).await?;
@@ -171,7 +173,6 @@ impl Session {
         F: Future<Output = Result<Done<T>, E>>,
     {
         let Effect { slot, request, .. } = &effect;
-        let idempotency_key = self.idempotency_key(slot);
         loop {
             wait(due.at_ms, conduct.retry.max_delay_ms).await;
             let permit = match conduct.gate {
@@ -179,8 +180,8 @@ impl Session {
                 Some(gate) => gate.acquire().await.ok(),
                 None => None,
             };
-            let attempt =
-                Attempt { slot: slot.clone(), number: due.attempt, at_ms: now_ms(), idempotency_key };
+            let attempt = Attempt::new(self.run, self.seed, slot, due.attempt, now_ms());
+            let idempotency_key = attempt.idempotency_key;
             self.begin(store, &effect, &attempt, conduct.reach).await?;
             let clock = Instant::now();
             let Done { value, usage, trace } = carry_out(attempt).await?;
@@ -351,10 +352,6 @@ impl Session {
 
     fn entry(&self, slot: &Slot, event: Event) -> Entry {
         Entry { run: self.run, slot: slot.clone(), event }
-    }
-
-    fn idempotency_key(&self, slot: &Slot) -> Digest {
-        Hasher::default().part(&self.run.to_bytes()).part(slot.to_string().as_bytes()).finish()
     }
 
     fn cursor(&self) -> MutexGuard<'_, Cursor> {

@@ -38,7 +38,6 @@ pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub struct Toolbox {
     tools: HashMap<String, Loaded>,
     entries: Vec<ToolEntry>,
-    seed: u64,
 }
 
 /// One `[tools.NAME]`, ready to be called.
@@ -164,11 +163,10 @@ impl Toolbox {
         config: &Config,
         sandbox: &Sandbox,
         cache: &ComponentCache,
-        seed: u64,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new(), seed };
+        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
             let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
@@ -302,7 +300,7 @@ impl ToolRunner for Toolbox {
                 attempt: attempt.number,
                 started_ms: attempt.at_ms,
                 deadline_ms: attempt.at_ms.saturating_add(guest.policy().limits.timeout_ms),
-                seed: CallContext::seed(self.seed, &attempt.idempotency_key),
+                seed: CallContext::seed(attempt.seed, &attempt.idempotency_key),
             };
             guest.call(&tool.export, input, context).await
         })
