@@ -128,6 +128,20 @@ fn a_kill_at_every_write_of_a_recovery_loses_nothing_either() {
 }
 
 #[test]
+fn the_index_may_be_anything_when_a_run_is_resumed() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    let failpoint = "journal-before-ack=4*off->1*return";
+    assert!(!agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap().status.success());
+    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let index = run.join("journal/index");
+    for file in ["db", "conf", "snap.0000000000000000"] {
+        std::fs::write(index.join(file), vec![0xa5; 100_000]).unwrap();
+    }
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
 fn a_full_disk_stops_the_run_and_loses_nothing() {
     // Each result is large, so the file meets the limit in the middle of the run. A limit on file size
     // fails a write as a full disk does, and needs no disk.

@@ -32,7 +32,10 @@ use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
 
 /// Runs measured at once in (e).
-const CONCURRENT_RUNS: usize = 32;
+const CONCURRENT_RUNS: [usize; 4] = [1, 8, 32, 128];
+
+/// How often a call is cancelled.
+const CANCELLED: usize = 50;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
@@ -42,9 +45,16 @@ fn main() {
     bench.durable_run(&mut criterion);
     bench.wide_turn(&mut criterion);
     bench.replay(&mut criterion);
-    bench.concurrent_runs(&mut criterion);
+    let events_per_sync = bench.concurrent_runs(&mut criterion);
+    let cancelled_ms = bench.cancel();
     criterion.final_summary();
     summary(&pairs);
+    println!("    events per sync: {}", events_per_sync.join(", "));
+    println!(
+        "a call that is cancelled while it computes is gone after {:.1} ms, {:.1} ms at most (a tick is 5 ms)",
+        cancelled_ms[CANCELLED / 2],
+        cancelled_ms[CANCELLED - 1]
+    );
 }
 
 /// How much slower a call through the host is than the bare one, in rounds that alternate between the two:
@@ -191,17 +201,63 @@ impl Bench {
         group.finish();
     }
 
-    fn concurrent_runs(&self, criterion: &mut Criterion) {
+    /// From the moment a call is cancelled to that when its instance is gone, in milliseconds, sorted.
+    fn cancel(&self) -> Vec<f64> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let hostile = root.join("guest-tools/hostile");
+        let toml = format!(
+            "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.t]\nsource = \"{}\"",
+            hostile.display()
+        );
+        let config = Config::parse(&toml, &self.directory.path().join("agent.toml")).unwrap();
+        let cache = cache(&self.directory);
+        let load = Toolbox::load(&config, &self.sandbox, &cache, &|_| {});
+        let toolbox = Arc::new(self.runtime.block_on(load).unwrap());
+        let one = || {
+            let toolbox = Arc::clone(&toolbox);
+            self.runtime.block_on(async {
+                let spinning = tokio::spawn(async move {
+                    let entry = toolbox.entries().iter().find(|entry| entry.export == "spin").unwrap();
+                    let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
+                    toolbox.call(entry, &Json::empty_object(), &attempt).await
+                });
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                assert_eq!(self.sandbox.live_instances(), 1);
+                spinning.abort();
+                let clock = Instant::now();
+                while self.sandbox.live_instances() > 0 {
+                    tokio::task::yield_now().await;
+                }
+                clock.elapsed().as_secs_f64() * 1e3
+            })
+        };
+        let mut times: Vec<f64> = (0..CANCELLED).map(|_| one()).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
+    /// Says how many events a sync made durable, for each number of runs.
+    fn concurrent_runs(&self, criterion: &mut Criterion) -> Vec<String> {
+        let of = |count| {
+            let store = Arc::new(SledStore::open(&self.directory.path().join(format!("e{count}"))).unwrap());
+            self.runs_at_once(criterion, count, &(Arc::clone(&store) as _));
+            let (events, syncs) = store.events_and_syncs();
+            #[allow(clippy::cast_precision_loss, reason = "shown to two digits")]
+            let ratio = events as f64 / syncs.max(1) as f64;
+            format!("{ratio:.1} with {count}")
+        };
+        CONCURRENT_RUNS.into_iter().map(of).collect()
+    }
+
+    fn runs_at_once(&self, criterion: &mut Criterion, count: usize, store: &Arc<dyn JournalStore>) {
         let (manifest, model) = (self.manifest(2, 128), scripted(1, 3));
-        let store: Arc<dyn JournalStore> =
-            Arc::new(SledStore::open(&self.directory.path().join("e")).unwrap());
-        let mut group = criterion.benchmark_group("e_32_runs_at_once");
+        let mut group = criterion.benchmark_group("e_runs_at_once");
         group.throughput(Throughput::Elements(1));
-        group.bench_function("run_of_1_turn_x_3_calls", |b| {
+        group.bench_function(count.to_string(), |b| {
             b.iter_custom(|n| {
                 let left = Arc::new(AtomicU64::new(n));
                 let worker = || {
-                    let (left, store) = (Arc::clone(&left), Arc::clone(&store));
+                    let (left, store) = (Arc::clone(&left), Arc::clone(store));
                     let (manifest, model) = (Arc::clone(&manifest), Arc::clone(&model));
                     let toolbox = Arc::clone(&self.toolbox);
                     self.runtime.spawn(async move {
@@ -214,7 +270,7 @@ impl Bench {
                     })
                 };
                 let clock = Instant::now();
-                let workers: Vec<_> = (0..CONCURRENT_RUNS).map(|_| worker()).collect();
+                let workers: Vec<_> = (0..count).map(|_| worker()).collect();
                 for worker in workers {
                     self.runtime.block_on(worker).unwrap();
                 }
@@ -373,7 +429,9 @@ fn summary(pairs: &Pairs) {
     if let Some((entries, ns)) = replay {
         println!("(d) replay: {:.0} entries/s", entries / (ns / 1e9));
     }
-    if let Some(ns) = median("e_32_runs_at_once/run_of_1_turn_x_3_calls") {
-        println!("(e) 32 runs of 1 turn x 3 calls at once over one journal: {:.0} runs/s", 1e9 / ns);
+    for count in CONCURRENT_RUNS {
+        if let Some(ns) = median(&format!("e_runs_at_once/{count}")) {
+            println!("(e) {count} runs of 1 turn x 3 calls at once over one journal: {:.0} runs/s", 1e9 / ns);
+        }
     }
 }

@@ -1,4 +1,6 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -30,8 +32,16 @@ const AWAKE: Duration = Duration::from_micros(100);
 pub struct SledStore {
     index: Index,
     path: PathBuf,
+    commits: Arc<Commits>,
     queue: Option<Sender<Write>>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// How much a store has written since it was opened.
+#[derive(Debug, Default)]
+struct Commits {
+    syncs: AtomicU64,
+    events: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -52,13 +62,23 @@ impl SledStore {
         for (place, runs) in commits {
             index.insert(&runs, place)?;
         }
-        let writer = Writer { index: index.clone(), log, failed: None };
+        let commits = Arc::new(Commits::default());
+        let writer = Writer { index: index.clone(), log, commits: Arc::clone(&commits), failed: None };
         let (queue, inbox) = channel();
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|error| io_error(path, &error))?;
-        Ok(Self { index, path: path.to_owned(), queue: Some(queue), writer: Some(writer) })
+        Ok(Self { index, path: path.to_owned(), commits, queue: Some(queue), writer: Some(writer) })
+    }
+}
+
+impl SledStore {
+    /// How many events were made durable since the journal was opened, and how many syncs that took.
+    #[must_use]
+    pub fn events_and_syncs(&self) -> (u64, u64) {
+        let Commits { events, syncs } = &*self.commits;
+        (events.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
     }
 }
 
@@ -141,6 +161,7 @@ fn poll_until(inbox: &Receiver<Write>, deadline: Instant) -> Option<Write> {
 struct Writer {
     index: Index,
     log: Log,
+    commits: Arc<Commits>,
     failed: Option<JournalError>,
 }
 
@@ -176,6 +197,8 @@ impl Writer {
         crash_point("journal-before-write");
         let pairs = || waiting.iter().flat_map(|write| &write.pairs);
         let place = self.log.commit(pairs(), || crash_point("journal-before-sync"))?;
+        self.commits.syncs.fetch_add(1, Ordering::Relaxed);
+        self.commits.events.fetch_add(waiting.len() as u64, Ordering::Relaxed);
         crash_point("journal-before-insert");
         self.index.insert(&pairs().map(|(key, _)| key.as_slice()).collect(), place)?;
         crash_point("journal-before-ack");
