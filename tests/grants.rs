@@ -19,12 +19,12 @@ fn network(keys: &str) -> String {
     format!("[[tools.t.permissions.network]]\n{keys}")
 }
 
-#[test]
-fn a_grant_that_is_invalid_or_means_nothing_is_refused_with_its_line() {
+/// Lines of a tool, other tables, and what is said of them.
+fn mistakes() -> Vec<(String, &'static str, &'static str)> {
     let site = |host: &str| network(&format!("host = \"{host}\"\nmethods = [\"GET\"]"));
     let dir = |keys: &str| format!("[[tools.t.permissions.dirs]]\n{keys}");
     let secret = "[secrets.TOKEN]\nenv = \"THE_TOKEN\"";
-    for (lines, tables, said) in [
+    vec![
         (site("api.github.com"), "", "does not begin with https://"),
         (site("ftp://api.github.com"), "", "does not begin with https://"),
         (site("https://*"), "", "does not stand for one label"),
@@ -84,7 +84,12 @@ fn a_grant_that_is_invalid_or_means_nothing_is_refused_with_its_line() {
         (String::new(), "[secrets.TOKEN]\nfile = \"gone\"", "cannot read"),
         (String::new(), "[secrets.TOKEN]\nfile = \"short\"", "the value has 3 bytes"),
         (String::new(), "[secrets.\"a b\"]\nenv = \"A\"", "a secret cannot be named"),
-    ] {
+    ]
+}
+
+#[test]
+fn a_grant_that_is_invalid_or_means_nothing_is_refused_with_its_line() {
+    for (lines, tables, said) in mistakes() {
         let agent = agent(&lines, tables);
         let work = agent.dir.path().join("work");
         fs::create_dir(&work).unwrap();

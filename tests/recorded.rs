@@ -124,7 +124,13 @@ fn verify_finds_what_is_damaged() {
     let verified = agent.host(&["journal", "verify"]);
     verified.exits(1).says("1 runs are whole, 1 are damaged");
     assert!(verified.stdout.contains("DAMAGED: the journal is damaged at "), "{}", verified.stdout);
-    agent.host(&["replay", &ids(&agent)[0]]).exits(1).says("the journal is damaged at ");
+    let first = file.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.gz").unwrap();
+    agent.host(&["replay", first]).exits(1).says("the journal is damaged at ");
+    assert_eq!(ids(&agent).len(), 2, "what a listing shows is whole");
+    fs::write(&file, "no run").unwrap();
+    let listed = agent.host(&["runs"]);
+    listed.exits(1).says("the journal is damaged at ");
+    assert_eq!(listed.stdout.lines().count(), 1, "the other run is listed: {}", listed.stdout);
     agent.host(&["journal", "verify", "last"]).ok();
 }
 

@@ -137,7 +137,7 @@ fn toolbox(agent: Agent) -> (Sandbox, Arc<Toolbox>) {
 
 async fn call(toolbox: &Toolbox, name: &str, input: &str) -> ToolOutcome {
     let entry = toolbox.entries().iter().find(|entry| entry.export == name).unwrap();
-    let attempt = Attempt::new(RunId::new(), 7, &Slot::tool(0, 0), 1, 1_700_000_000_000);
+    let attempt = Attempt::new(RunId::from_bytes([1; 16]), 7, &Slot::tool(0, 0), 1, 1_700_000_000_000);
     toolbox.call(entry, &Json::parse(input.to_owned()).unwrap(), &attempt).await.value
 }
 

@@ -203,8 +203,13 @@ fn untouched(scene: &Scene) -> Result<(), String> {
     }
 }
 
+/// A component that is not loaded at all.
+fn refused(name: &'static str, component: PathBuf, said: &'static str) -> Attack {
+    attack(name, component, Stopped::Load(said))
+}
+
 fn listings() -> Vec<Attack> {
-    let load = |name, guest: &str, said| attack(name, hostile(guest), Stopped::Load(said));
+    let load = |name, guest: &str, said| refused(name, hostile(guest), said);
     vec![
         load("trap in list-tools", "list_trap", "listing its tools failed"),
         load("loop in list-tools", "list_loop", "limits.cpu").limits("cpu = \"200ms\""),
@@ -226,7 +231,6 @@ fn listings() -> Vec<Attack> {
 }
 
 fn components() -> Vec<Attack> {
-    let load = |name, component, said| attack(name, component, Stopped::Load(said));
     let whole = fs::read(hostile("read_path")).unwrap();
     let flipped = |at: usize| {
         let mut bytes = whole.clone();
@@ -234,22 +238,22 @@ fn components() -> Vec<Attack> {
         bytes
     };
     vec![
-        load(
+        refused(
             "trap at start",
             wat("start_trap", &[("EXTRA", "(func $s unreachable) (start $s)"), ("CALL", "unreachable")]),
             "unreachable",
         ),
-        load("thousands of nested instances", nested(5000), "instances"),
-        load("component of 200 MB", large(), "too large"),
-        load("truncated component", file("truncated", &whole[..whole.len() / 2]), "does not compile"),
-        load("bit-flipped component, in its head", file("flipped_head", &flipped(40)), "does not compile"),
-        load(
+        refused("thousands of nested instances", nested(5000), "instances"),
+        refused("component of 200 MB", large(), "too large"),
+        refused("truncated component", file("truncated", &whole[..whole.len() / 2]), "does not compile"),
+        refused("bit-flipped component, in its head", file("flipped_head", &flipped(40)), "does not compile"),
+        refused(
             "bit-flipped component, in its code",
             file("flipped_code", &flipped(whole.len() / 3)),
             "compile",
         ),
         planted(),
-        load("not a component", file("text", b"#!/bin/sh\necho no"), "not a WebAssembly component"),
+        refused("not a component", file("text", b"#!/bin/sh\necho no"), "not a WebAssembly component"),
         attack(
             "call of an import that is not granted",
             wat(

@@ -135,7 +135,7 @@ impl Trace {
             let before = before.as_ref().map_err(|error| lost(&error.to_string()))?;
             self.holds(length, before).map_err(|what| lost(&what))?;
             let listed = runs.list().map_err(|error| lost(&error.to_string()))?;
-            if listed.len() != 1 {
+            if listed.runs.len() != 1 {
                 return Err(lost("the run is not listed"));
             }
         }

@@ -132,7 +132,7 @@ fn gc(
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_ms = keep.map(|keep| u64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(u64::MAX));
-    let ended: Vec<RunSummary> = runs.list()?.into_iter().filter(|run| run.state.has_ended()).collect();
+    let ended: Vec<RunSummary> = runs.list()?.runs.into_iter().filter(|run| run.state.has_ended()).collect();
     let newest = ended.len().saturating_sub(keep_runs.unwrap_or(0));
     let old = |(place, run): &(usize, &RunSummary)| {
         // What either of the two keeps is kept.

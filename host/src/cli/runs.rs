@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{denial, headline, milliseconds, one_line, result};
 use super::{diff, print, recorded};
-use crate::journal::{Failed, Finished, RunState, RunSummary, Started, Status, statuses};
+use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::SessionError;
 
@@ -61,19 +61,23 @@ pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 
 fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     let runs = places.runs()?;
-    let summaries = runs.list()?;
+    let Listing { runs: summaries, unreadable } = runs.list()?;
+    for (_, error) in &unreadable {
+        eprintln!("error: {error}");
+    }
+    let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
     if json {
         print(&serde_json::to_string_pretty(&summaries)?)?;
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
-    if summaries.is_empty() {
+    if summaries.is_empty() && unreadable.is_empty() {
         eprintln!("no runs in {}", runs.path().display());
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let prompt = console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
         print(&format!("{run}  {}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state)))?;
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 fn state_word(state: RunState) -> &'static str {

@@ -10,8 +10,8 @@ use crate::message::{RunId, Slot, Step};
 /// The version this host writes, and the newest it reads.
 pub const VERSION: u8 = 1;
 
-/// The most payload bytes of one value. sled 0.34.7 moves values of about 128 KiB and more into separate
-/// files that it never syncs; this stays well below.
+/// The most payload bytes of one value: small enough for any store of keys and values. sled 0.34.7, for one, moves
+/// values of about 128 KiB and more into files that it never syncs.
 pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 const RUN_BYTES: usize = 16;

@@ -24,7 +24,7 @@ pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
-pub use runs::{Compacted, OpenRun, RunState, RunSummary, RunsDir};
+pub use runs::{Compacted, Listing, OpenRun, RunState, RunSummary, RunsDir};
 pub use sled::SledStore;
 
 use std::fs::{DirBuilder, File};

@@ -106,6 +106,15 @@ impl From<&Ending> for RunState {
     }
 }
 
+/// What [`RunsDir::list`] found.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The runs, oldest first.
+    pub runs: Vec<RunSummary>,
+    /// Those of which it cannot be said how they stand, and why.
+    pub unreadable: Vec<(RunId, JournalError)>,
+}
+
 /// What [`RunsDir::compact`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
@@ -279,10 +288,17 @@ impl RunsDir {
         }
     }
 
-    /// What every run's summary says, oldest first. A run of which nothing is recorded is not listed.
-    pub fn list(&self) -> Result<Vec<RunSummary>, JournalError> {
-        let summaries = self.ids()?.into_iter().filter_map(|id| self.summary(id).transpose());
-        summaries.collect()
+    /// What every run's summary says, oldest first, and of which runs none can be read. A run of which nothing is
+    /// recorded is not listed.
+    pub fn list(&self) -> Result<Listing, JournalError> {
+        let mut listing = Listing::default();
+        for run in self.ids()? {
+            match self.summary(run) {
+                Ok(summary) => listing.runs.extend(summary),
+                Err(error) => listing.unreadable.push((run, error)),
+            }
+        }
+        Ok(listing)
     }
 
     /// What the run's summary says; none if the run never began. A summary that was lost with the power is made
