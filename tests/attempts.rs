@@ -3,7 +3,6 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use host::journal::{Event, RunFile};
 use serde_json::{Value, json};
 
 use crate::attacks::Server;
@@ -52,39 +51,6 @@ fn report<'a>(shown: &'a [Value], slot: &str) -> &'a Value {
 
 fn failures(shown: &[Value], slot: &str) -> usize {
     report(shown, slot)["failures"].as_array().map_or(0, Vec::len)
-}
-
-#[test]
-fn a_clock_that_was_set_back_delays_nothing_and_changes_nothing() {
-    let agent = agent(&[flaky(2)], &[hostile(FAST)]);
-    // After the first attempt failed: the next one is due at a moment that is recorded.
-    let killed =
-        agent.command(&["run"]).env("FAILPOINTS", "journal-before-write=3*off->1*return").output().unwrap();
-    assert!(!killed.status.success());
-    let file = agent.dir.path().join("run.jsonl");
-    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
-    let mut run = RunFile::read(&file).unwrap();
-    // As if all of it had been recorded two days ahead of now.
-    let ahead = |at_ms: &mut u64| *at_ms += 2 * 24 * 3600 * 1000;
-    let mut failed = 0;
-    for entry in &mut run.entries {
-        match &mut entry.event {
-            Event::Started(started) => ahead(&mut started.at_ms),
-            Event::Finished(finished) => ahead(&mut finished.at_ms),
-            Event::Failed(it) => {
-                failed += 1;
-                ahead(&mut it.at_ms);
-            }
-        }
-    }
-    assert_eq!(failed, 1);
-    run.write(&mut std::fs::File::create(&file).unwrap()).unwrap();
-    std::fs::remove_dir_all(agent.state()).unwrap();
-    agent.host(&["journal", "import", file.to_str().unwrap()]).ok();
-    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
-    let shown = agent.show();
-    assert_eq!((tool_output(&shown, "tool(0,0)"), failures(&shown, "tool(0,0)")), (&json!(3), 2));
-    agent.host(&["replay", "last"]).ok();
 }
 
 #[test]

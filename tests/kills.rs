@@ -1,5 +1,6 @@
-//! Kills at random times, under load: nothing is lost and nothing that ended is done again, as an external witness
-//! has it. `HOST_TEST_KILLS=1000 cargo test --release --test main kills -- --nocapture` is the long form.
+//! Whenever the process dies, nothing acknowledged is lost and nothing that ended is done again: kills at every step
+//! of the journal, those of the recovery included, and kills at random times under load, with an external witness.
+//! `HOST_TEST_KILLS=1000 cargo test --release --test main kills -- --nocapture` is the long form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt as _;
@@ -7,8 +8,123 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::attacks::{Server, hostile};
 use crate::support::{Agent, Ran};
+
+pub const SCRIPT: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = 1 } }, { name = "echo", input = { value = 2 } }, { name = "counter" }]
+
+[[reply]]
+expect = ["echo: 2"]
+calls = [{ name = "echo", input = { value = 3 } }]
+
+[[reply]]
+expect = ["echo: 3"]
+text = "the end"
+"#;
+
+/// What is recorded of each slot: its attempts, and its end if it has one.
+pub fn slots(agent: &Agent) -> BTreeMap<String, (u64, Value)> {
+    let report = |report: Value| {
+        let slot = report["slot"].as_str().unwrap().to_owned();
+        (slot, (report["attempt"].as_u64().unwrap(), report["finished"].clone()))
+    };
+    agent.show().into_iter().map(report).collect()
+}
+
+/// Kills a run at the n-th commit, at one of the points of a commit, and resumes it. Says whether the run
+/// was killed at all.
+fn kill_and_resume(point: &str, nth: usize) -> bool {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    let failpoint = format!("{point}={nth}*off->1*return");
+    let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+    if killed.status.success() {
+        return false;
+    }
+    assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+    let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    let sealing = matches!(point, "journal-before-seal" | "journal-before-remove");
+    let before = slots(&agent);
+    if !before.is_empty() {
+        assert_eq!(listed[0]["state"], if sealing { "answered" } else { "interrupted" });
+    }
+    let resumed = agent.host(&["resume", "last"]);
+    if before.is_empty() {
+        // Killed before the manifest was durable: nothing was begun, and the message says so.
+        resumed.exits(2).says("interrupted before it began");
+        return true;
+    }
+    assert_eq!(resumed.ok().stdout, "the end\n", "{point} at commit {nth}");
+    let after = slots(&agent);
+    for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null()) {
+        assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot} had ended and is as it was");
+    }
+    assert_eq!(after.len(), 8, "the run, 3 replies, 4 calls");
+    agent.host(&["replay", "last"]).ok();
+    sealed(&agent);
+    true
+}
+
+/// All that is left of an agent's only run is one file.
+fn sealed(agent: &Agent) {
+    agent.host(&["journal", "compact"]).ok();
+    let names = std::fs::read_dir(agent.state().join("runs")).unwrap().map(|it| it.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    assert!(matches!(names.as_slice(), [name] if name.ends_with(".jsonl.gz")), "{names:?}");
+}
+
+#[test]
+fn a_kill_at_every_write_loses_nothing_and_repeats_nothing() {
+    for point in
+        ["journal-before-write", "journal-before-sync", "journal-before-insert", "journal-before-ack"]
+    {
+        let kills = (0..100).take_while(|nth| kill_and_resume(point, *nth)).count();
+        // Begin, 3 replies, the end, and the two turns' calls, which share commits as they fall.
+        assert!((7..=9).contains(&kills), "{point}: killed at {kills} commits");
+    }
+}
+
+#[test]
+fn a_kill_while_a_run_is_opened_or_sealed_loses_nothing() {
+    for point in ["journal-before-index", "journal-before-seal", "journal-before-remove"] {
+        assert_eq!((0..9).take_while(|nth| kill_and_resume(point, *nth)).count(), 1, "{point}");
+    }
+}
+
+#[test]
+fn a_kill_at_every_write_of_a_recovery_loses_nothing_either() {
+    let points = [
+        "journal-before-write",
+        "journal-before-sync",
+        "journal-before-insert",
+        "journal-before-ack",
+        "journal-before-index",
+    ];
+    for (point, first) in points.into_iter().zip([3, 4, 2, 3, 4]) {
+        let agent = Agent::scripted(SCRIPT).guest("hostile");
+        let kill = |command: &str, point: &str, nth: usize| {
+            let mut command = agent.command(&[command]);
+            let command =
+                if command.get_args().any(|it| it == "resume") { command.arg("last") } else { &mut command };
+            let killed = command.env("FAILPOINTS", format!("{point}={nth}*off->1*return")).output().unwrap();
+            killed.status.signal() == Some(9)
+        };
+        assert!(kill("run", "journal-before-ack", first));
+        let before = slots(&agent);
+        // Every recovery is killed, one commit later each time, until one gets through.
+        let kills = (0..20).take_while(|nth| kill("resume", point, *nth)).count();
+        assert!(kills >= 1, "{point}");
+        let after = slots(&agent);
+        for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null()) {
+            assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot} had ended and is as it was");
+        }
+        assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        sealed(&agent);
+    }
+}
 
 const TURNS: usize = 4;
 const CALLS: usize = 3;

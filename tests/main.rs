@@ -14,6 +14,8 @@ mod bad_input;
 mod cli;
 mod compile;
 mod config;
+mod corruption;
+mod faults;
 mod fetch;
 mod grants;
 mod guests;

@@ -1,0 +1,107 @@
+//! Bytes that are not as they were written, wherever they are: an error that names the place, or the right result.
+
+use std::fs;
+
+use host::journal::{JournalError, RunFile, RunsDir};
+
+use crate::kills::SCRIPT;
+use crate::recorded::{ended, ids};
+use crate::support::Agent;
+
+#[test]
+fn a_changed_byte_of_a_log_is_an_error_or_changes_nothing() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    // Two processes, and so two segments, the second of which stopped in the middle, too.
+    for (args, commits) in [(["run"].as_slice(), 3), (&["resume", "last"], 2)] {
+        let failpoint = format!("journal-before-ack={commits}*off->1*return");
+        assert!(!agent.command(args).env("FAILPOINTS", failpoint).output().unwrap().status.success());
+    }
+    let runs = RunsDir::new(&agent.state());
+    let id = runs.find("last").unwrap();
+    let whole = runs.read(id).unwrap();
+    let journal = runs.path().join(id.to_string()).join("journal");
+    let (mut found, mut unnoticed) = (0, 0);
+    for segment in ["log.1", "log.2"] {
+        let path = journal.join(segment);
+        let bytes = fs::read(&path).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 600;
+        for at in 0..used.min(bytes.len()) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x11;
+            fs::write(&path, &changed).unwrap();
+            match runs.read(id) {
+                Ok(read) => {
+                    assert_eq!(read, whole, "{segment}, byte {at}");
+                    unnoticed += 1;
+                }
+                Err(JournalError::Corrupt { place, .. }) => {
+                    assert!(place.contains(segment), "{place}");
+                    found += 1;
+                }
+                Err(error) => panic!("{segment}, byte {at}: {error}"),
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    // What was never part of a commit may be anything.
+    println!("{found} changed bytes found, {unnoticed} behind the last commit");
+    assert!(found > 5 * unnoticed, "{found}, {unnoticed}");
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn a_changed_byte_is_an_error_or_changes_nothing() {
+    let (agent, file) = ended();
+    let whole = RunFile::read(&file).unwrap();
+    let lines = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", lines.to_str().unwrap()]).ok();
+    for path in [&file, &lines] {
+        let bytes = fs::read(path).unwrap();
+        let changed_path = agent.dir.path().join("changed");
+        let mut unnoticed = Vec::new();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                fs::write(&changed_path, &changed).unwrap();
+                match RunFile::read(&changed_path) {
+                    Ok(read) => {
+                        assert_eq!(read, whole, "byte {at} of {}", path.display());
+                        unnoticed.push(at);
+                    }
+                    Err(error) => assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+        // A gzip header has a time, a system and a comment, and no checksum over them.
+        // In a gzip file a bit of the header, or of a code that is not used, may say nothing; in the lines each does.
+        assert!(path == &file || unnoticed.is_empty(), "{unnoticed:?}");
+        for cut in (0..bytes.len()).step_by(7) {
+            fs::write(&changed_path, &bytes[..cut]).unwrap();
+            assert!(RunFile::read(&changed_path).is_err(), "cut at {cut} of {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn verify_finds_what_is_damaged() {
+    let (agent, file) = ended();
+    agent.host(&["run"]).ok();
+    let verified = agent.host(&["journal", "verify"]);
+    assert_eq!(verified.ok().stdout.matches("ok: 5 slots, 10 events").count(), 2, "{}", verified.stdout);
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 4;
+    fs::write(&file, bytes).unwrap();
+    let verified = agent.host(&["journal", "verify"]);
+    verified.exits(1).says("1 runs are whole, 1 are damaged");
+    assert!(verified.stdout.contains("DAMAGED: the journal is damaged at "), "{}", verified.stdout);
+    let first = file.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.gz").unwrap();
+    agent.host(&["replay", first]).exits(1).says("the journal is damaged at ");
+    assert_eq!(ids(&agent).len(), 2, "what a listing shows is whole");
+    fs::write(&file, "no run").unwrap();
+    let listed = agent.host(&["runs"]);
+    listed.exits(1).says("the journal is damaged at ");
+    assert_eq!(listed.stdout.lines().count(), 1, "the other run is listed: {}", listed.stdout);
+    agent.host(&["journal", "verify", "last"]).ok();
+}

@@ -1,0 +1,146 @@
+//! What fails around the journal: the disk, the directory, another process, the clock. The run stops with a clear
+//! error, and nothing that was acknowledged is lost.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use host::journal::{Event, RunFile};
+
+use crate::kills::{SCRIPT, slots};
+use crate::support::{Agent, Ran, tool_output};
+
+#[test]
+fn the_index_may_be_anything_when_a_run_is_resumed() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    let failpoint = "journal-before-ack=4*off->1*return";
+    assert!(!agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap().status.success());
+    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let index = run.join("journal/index");
+    for file in ["db", "conf", "snap.0000000000000000"] {
+        std::fs::write(index.join(file), vec![0xa5; 100_000]).unwrap();
+    }
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_loses_nothing() {
+    // Each result is large, so the file meets the limit in the middle of the run. A limit on file size
+    // fails a write as a full disk does, and needs no disk.
+    let reply = "[[reply]]\ncalls = [{ name = \"big_output\", input = { bytes = 300000 } }]\n";
+    let script = format!("{}\n[[reply]]\ntext = \"the end\"", reply.repeat(6));
+    let agent = Agent::scripted(&script).guest("hostile");
+    agent.host(&["check"]).ok();
+    let run = agent.command(&["run"]);
+    let mut limited = Command::new("bash");
+    let program = format!("trap '' XFSZ; ulimit -f 1400; exec {:?} run", run.get_program());
+    limited.args(["-c", &program]).current_dir(agent.dir.path()).stdin(Stdio::null());
+    for (key, value) in run.get_envs() {
+        if let Some(value) = value {
+            limited.env(key, value);
+        }
+    }
+    let full: Ran = limited.output().unwrap().into();
+    full.exits(1).says("the journal stopped: ").says("host resume");
+    let before = slots(&agent);
+    let ended = before.values().filter(|(_, finished)| !finished.is_null()).count();
+    assert!(ended >= 2, "some results were acknowledged before the disk was full: {ended}");
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    let after = slots(&agent);
+    for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null()) {
+        assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot}");
+    }
+}
+
+#[test]
+fn after_a_write_or_a_sync_that_failed_nothing_more_is_acknowledged() {
+    for fault in ["journal-write-fails", "journal-sync-fails"] {
+        for nth in 0..7 {
+            let agent = Agent::scripted(SCRIPT).guest("hostile");
+            // It fails once; whatever is tried after that would succeed.
+            let failed = agent
+                .command(&["run"])
+                .env("FAILPOINTS", format!("{fault}={nth}*off->1*return"))
+                .output()
+                .unwrap();
+            let failed = Ran::from(failed);
+            failed.exits(1).says("the journal stopped: Input/output error");
+            let before = slots(&agent);
+            if before.is_empty() {
+                continue;
+            }
+            assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "{fault} at {nth}");
+            let after = slots(&agent);
+            for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null())
+            {
+                assert_eq!(&after[slot], &(*attempts, finished.clone()), "{slot} had ended and is as it was");
+            }
+            agent.host(&["replay", "last"]).ok();
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    std::fs::write(agent.dir.path().join("file"), "").unwrap();
+    // A file in its place, and a file system that lets nobody make a directory, root included.
+    for state in [agent.dir.path().join("file"), "/sys/kernel/host".into()] {
+        let run = agent.command(&["run"]).env("HOST_STATE", state).output().unwrap();
+        Ran::from(run).exits(1).says("cannot write the journal in ").says("choose another with --state DIR");
+    }
+}
+
+#[test]
+fn one_process_has_a_run_at_a_time() {
+    let script =
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 4000 } }]\n[[reply]]\ntext = \"ok\"";
+    let agent = Agent::scripted(script).guest("hostile");
+    agent.host(&["check"]).ok();
+    let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let in_use = format!("is in use by process {}", child.id());
+    agent.host(&["resume", "last"]).exits(1).says(&in_use);
+    agent.host(&["replay", "last"]).exits(1).says("the recording ends at tool(0,0)");
+    let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    assert_eq!(listed[0]["state"], "running");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_clock_that_was_set_back_delays_nothing_and_changes_nothing() {
+    let script = "[[reply]]\ncalls = [{ name = \"flaky\", input = { fail_attempts = 2 } }]\n\
+                  [[reply]]\ntext = \"the end\"";
+    let agent = Agent::scripted(script)
+        .guest("hostile")
+        .table("[tools.hostile.retry]\nmax_attempts = 3\ninitial_delay = \"10ms\"\nmax_delay = \"20ms\"");
+    // After the first attempt failed: the next one is due at a moment that is recorded.
+    let killed =
+        agent.command(&["run"]).env("FAILPOINTS", "journal-before-write=3*off->1*return").output().unwrap();
+    assert!(!killed.status.success());
+    let file = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
+    let mut run = RunFile::read(&file).unwrap();
+    // As if all of it had been recorded two days ahead of now.
+    let ahead = |at_ms: &mut u64| *at_ms += 2 * 24 * 3600 * 1000;
+    let mut failed = 0;
+    for entry in &mut run.entries {
+        match &mut entry.event {
+            Event::Started(started) => ahead(&mut started.at_ms),
+            Event::Finished(finished) => ahead(&mut finished.at_ms),
+            Event::Failed(it) => {
+                failed += 1;
+                ahead(&mut it.at_ms);
+            }
+        }
+    }
+    assert_eq!(failed, 1);
+    run.write(&mut std::fs::File::create(&file).unwrap()).unwrap();
+    std::fs::remove_dir_all(agent.state()).unwrap();
+    agent.host(&["journal", "import", file.to_str().unwrap()]).ok();
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    let shown = agent.show();
+    assert_eq!(tool_output(&shown, "tool(0,0)"), 3, "the third attempt");
+    agent.host(&["replay", "last"]).ok();
+}
