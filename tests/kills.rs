@@ -126,6 +126,35 @@ fn a_kill_at_every_write_of_a_recovery_loses_nothing_either() {
     }
 }
 
+#[test]
+fn a_kill_while_a_run_is_imported_leaves_all_of_it_or_nothing() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    let kill = |args: &[&str], failpoint: &str| {
+        let killed = agent.command(args).env("FAILPOINTS", failpoint).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(9), "{failpoint}");
+    };
+    kill(&["run"], "journal-before-ack=3*off->1*return");
+    let file = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
+    let import = ["journal", "import", file.to_str().unwrap()];
+    for (point, is_there) in [
+        ("journal-before-index", false),
+        ("journal-before-write", false),
+        ("journal-before-insert", true),
+        ("journal-before-ack", true),
+    ] {
+        std::fs::remove_dir_all(agent.state()).unwrap();
+        kill(&import, &format!("{point}=1*return"));
+        let again = agent.host(&import);
+        if is_there {
+            again.exits(2).says("is already in");
+        } else {
+            again.ok();
+        }
+        assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "{point}");
+    }
+}
+
 const TURNS: usize = 4;
 const CALLS: usize = 3;
 

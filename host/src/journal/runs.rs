@@ -201,7 +201,8 @@ impl RunsDir {
     /// as a directory, to be resumed.
     pub async fn import(&self, run: &RunFile) -> Result<(), JournalError> {
         let id = run.summary.run;
-        if self.is_sealed(id) || self.run_path(id).exists() {
+        // What never began, because an import before this one was cut short, is no run.
+        if self.is_sealed(id) || (self.run_path(id).is_dir() && !self.read(id)?.is_empty()) {
             return Err(JournalError::Exists { run: id, path: self.path.clone() });
         }
         if ending(&run.entries).is_some() {
