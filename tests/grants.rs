@@ -225,7 +225,7 @@ fn grants_decide_what_a_call_can_do_outside() {
 fn every_limit_is_read() {
     let limits = "limits = { timeout = \"1s\", cpu = \"2s\", memory = \"3MiB\", fuel = 4, output = \"5KiB\", \
                   shown = \"6KiB\", log = \"7KiB\", http_body = \"8KiB\", http_requests = 9, open_files = 10, \
-                  random_bytes = \"11KiB\" }";
+                  random_bytes = \"11KiB\", calls = 12 }";
     let config = host::config::Config::load(&agent(limits, "").toml()).unwrap();
     let expected = ToolLimits {
         timeout_ms: 1000,
@@ -239,6 +239,7 @@ fn every_limit_is_read() {
         http_requests_max: 9,
         open_files_max: 10,
         random_bytes_max: 11 << 10,
+        calls_max: 12,
     };
     assert_eq!(config.tools[0].limits, expected);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use host::agent::Agent;
-use host::dispatch::{Dispatcher, ToolRunner};
+use host::dispatch::{Dispatcher, FanOut, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
     Arguments, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply, Retry, RunId, Slot,
@@ -87,12 +87,16 @@ impl ToolRunner for World {
         _tool: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
+        fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         Box::pin(async move {
             for _ in 0..self.random(6) {
                 self.step().await;
             }
             self.attempts.lock().unwrap().entry(attempt.slot.clone()).or_default().push(attempt.number);
+            if fan_out.depth() == 0 && input.as_str().len().is_multiple_of(2) {
+                return self.pass_on(input, attempt, &*fan_out).await;
+            }
             // What an attempt comes to is the call's own, whenever it is made: some fail for ever.
             let failing = input.as_str().len().is_multiple_of(3) && input.as_str().contains('7');
             if failing {
@@ -108,6 +112,41 @@ impl ToolRunner for World {
     fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
         let retry = Retry { max_attempts: 3, initial_delay_ms: 0, max_delay_ms: 0 };
         Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry, gate: None }
+    }
+}
+
+impl World {
+    /// Calls others, twice; the first attempts are broken off anywhere, or fail when all calls have ended.
+    async fn pass_on(&self, input: &Json, attempt: &Attempt, fan_out: &dyn FanOut) -> Done<ToolOutcome> {
+        let leaf = |n: usize| ToolCall {
+            id: String::new(),
+            name: "leaf".to_owned(),
+            arguments: Arguments::parse(&format!("{{\"m\":{n},\"of\":{}}}", input.as_str())),
+        };
+        let calls = async {
+            let mut outcomes = fan_out.call_all((0..3).map(leaf).collect()).await.unwrap();
+            outcomes.extend(fan_out.call_all((5..8).map(leaf).collect()).await.unwrap());
+            outcomes
+        };
+        let early = attempt.number <= 2;
+        let patience = async {
+            for _ in 0..self.random(if early { 12 } else { 1 }) {
+                self.step().await;
+            }
+            // What is not broken off early is waited for.
+            if !early || self.random(2) == 0 {
+                std::future::pending::<()>().await;
+            }
+        };
+        let outcomes = tokio::select! {
+            outcomes = calls => outcomes,
+            () = patience => return ToolOutcome::error(ErrorKind::Timeout, "too slow").into(),
+        };
+        if early && self.random(2) == 0 {
+            return ToolOutcome::error(ErrorKind::Transient, "not now").into();
+        }
+        let outcomes: Vec<String> = outcomes.iter().map(ToolOutcome::text).collect();
+        ToolOutcome::Output(Json::parse(format!("{outcomes:?}")).unwrap()).into()
     }
 }
 
@@ -153,12 +192,14 @@ fn manifest() -> Manifest {
         input_schema: Json::parse("{\"type\":\"object\"}".to_owned()).unwrap(),
         output_schema: None,
     };
-    let tool = ToolEntry {
+    let leaf = ToolSpec { name: "leaf".to_owned(), ..spec.clone() };
+    let tool = |spec| ToolEntry {
         spec,
         source: "t".to_owned(),
         export: "echo".to_owned(),
         component: Digest::of(b"component"),
         grants: Digest::of(b"grants"),
+        hidden: false,
         shown_bytes_max: 1000,
     };
     Manifest {
@@ -175,7 +216,7 @@ fn manifest() -> Manifest {
         },
         max_turns: 10,
         max_calls_per_turn: 10,
-        tools: vec![tool],
+        tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),
         forked: None,
@@ -232,7 +273,6 @@ fn carry_out(
     crashes: &[(u64, usize)],
     seed: u64,
 ) -> (Ending, BTreeMap<Slot, String>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (run, store) = (RunId::from_bytes([7; 16]), Arc::new(LossyStore::default()));
     let world = Arc::new(World {
         random: AtomicU64::new(seed),
@@ -248,7 +288,10 @@ fn carry_out(
         world.crash_at.store(crash.map_or(u64::MAX, |(at, _)| *at), Ordering::Relaxed);
         let before = finished(&store, run);
         world.attempts.lock().unwrap().clear();
+        // With the runtime goes every task, as with a process: none writes after the crash.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let ended = runtime.block_on(work(run, &store, &world, plan, parallel));
+        drop(runtime);
         for slot in before {
             let again = world.attempts.lock().unwrap().get(&slot).cloned();
             assert_eq!(again, None, "{slot} had ended, and was carried out again");

@@ -87,6 +87,48 @@ fn a_kill_at_every_write_loses_nothing_and_repeats_nothing() {
     }
 }
 
+/// Kills an example at the n-th commit and resumes it. Says whether it was killed at all.
+fn kill_example(example: &str, point: &str, nth: usize) -> bool {
+    let agent = Agent::raw("");
+    let toml = crate::support::root().join("examples").join(example).join("agent.toml");
+    let run = ["run", toml.to_str().unwrap()];
+    let failpoint = format!("{point}={nth}*off->1*return");
+    let killed = agent.command(&run).env("FAILPOINTS", failpoint).output().unwrap();
+    if killed.status.success() {
+        return false;
+    }
+    assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+    let before = slots(&agent);
+    if before.is_empty() {
+        agent.host(&["resume", "last"]).exits(2).says("interrupted before it began");
+        return true;
+    }
+    let resumed = agent.host(&["resume", "last"]);
+    assert_eq!(resumed.ok().stdout, agent.host(&run).ok().stdout, "{example}: {point} at commit {nth}");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, resumed.stdout);
+    let id = resumed.stderr.split_whitespace().skip_while(|word| *word != "run").nth(1).unwrap().to_owned();
+    let shown: Vec<Value> =
+        serde_json::from_str(&agent.host(&["runs", "show", &id, "--json"]).ok().stdout).unwrap();
+    for (slot, (attempts, finished)) in before.iter().filter(|(_, (_, finished))| !finished.is_null()) {
+        let after = shown.iter().find(|report| report["slot"] == **slot).unwrap();
+        assert_eq!((after["attempt"].as_u64(), &after["finished"]), (Some(*attempts), finished), "{slot}");
+    }
+    agent.host(&["journal", "verify"]).ok();
+    true
+}
+
+#[test]
+fn the_examples_survive_a_kill_at_every_write() {
+    for (example, commits) in [("weather", 5..=6), ("claims", 5..=8), ("claims-orchestrated", 6..=10)] {
+        for point in
+            ["journal-before-write", "journal-before-sync", "journal-before-insert", "journal-before-ack"]
+        {
+            let kills = (0..100).take_while(|nth| kill_example(example, point, *nth)).count();
+            assert!(commits.contains(&kills), "{example}, {point}: killed at {kills} commits");
+        }
+    }
+}
+
 #[test]
 fn a_kill_while_a_run_is_opened_or_sealed_loses_nothing() {
     for point in ["journal-before-index", "journal-before-seal", "journal-before-remove"] {

@@ -1,6 +1,6 @@
 //! Tools that misbehave, for the tests of the sandbox. None of them is of use to anybody else.
 
-#[tool_sdk::component]
+#[tool_sdk::component(orchestrator)]
 mod hostile {
     use std::collections::HashMap;
     use std::hash::{BuildHasher as _, RandomState};
@@ -12,7 +12,7 @@ mod hostile {
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
     use serde_json::Value;
-    use tool_sdk::ToolError;
+    use tool_sdk::{Call, ToolError};
 
     /// How much of something.
     #[derive(Deserialize, JsonSchema)]
@@ -47,6 +47,71 @@ mod hostile {
     pub struct Anything {
         /// What comes back.
         value: Value,
+    }
+
+    /// Calls to pass on.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Relayed {
+        /// What to call, batch by batch.
+        batches: Vec<Vec<Order>>,
+        /// Attempts up to and with this one fail after the calls, as a busy service does.
+        #[serde(default)]
+        fail_attempts: u32,
+        /// The first attempt is then busy for so long, in milliseconds.
+        #[serde(default)]
+        spin_ms: u64,
+        /// Begin with the batch of the number of the attempt.
+        #[serde(default)]
+        fickle: bool,
+    }
+
+    /// A call to pass on.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Order {
+        /// The tool.
+        name: String,
+        /// Its input.
+        input: Value,
+    }
+
+    /// What became of a call.
+    #[derive(Serialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Answer {
+        /// Its output.
+        Output(Value),
+        /// It was asked for something else.
+        InvalidInput(String),
+        /// It may be asked again.
+        Transient(String),
+        /// It may not.
+        Failed(String),
+    }
+
+    /// Calls other tools and returns what they answer, in one list.
+    pub fn relay(relayed: Relayed) -> Result<Vec<Answer>, ToolError> {
+        let Relayed { batches, fail_attempts, spin_ms, fickle } = relayed;
+        let attempt = tool_sdk::context().attempt;
+        let skipped = if fickle { attempt as usize - 1 } else { 0 };
+        let mut answers = Vec::new();
+        for batch in batches.into_iter().skip(skipped) {
+            let calls: Result<Vec<Call>, _> =
+                batch.iter().map(|Order { name, input }| Call::new(name, input)).collect();
+            answers.extend(tool_sdk::call_all(calls?).into_iter().map(|answer| match answer {
+                Ok(output) => Answer::Output(output),
+                Err(ToolError::InvalidInput(message)) => Answer::InvalidInput(message),
+                Err(ToolError::Transient(message)) => Answer::Transient(message),
+                Err(ToolError::Failed(message)) => Answer::Failed(message),
+            }));
+        }
+        let start = Instant::now();
+        while attempt == 1 && start.elapsed() < Duration::from_millis(spin_ms) {
+            black_box(());
+        }
+        if attempt <= fail_attempts {
+            return Err(ToolError::Transient(format!("attempt {attempt} fails")));
+        }
+        Ok(answers)
     }
 
     /// Loops for ever.

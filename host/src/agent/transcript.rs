@@ -18,7 +18,8 @@ impl Transcript {
     /// The conversation at its start: the prompt.
     #[must_use]
     pub fn begin(manifest: &Manifest) -> Self {
-        let tools: Vec<ToolSpec> = manifest.tools.iter().map(|tool| tool.spec.clone()).collect();
+        let tools: Vec<ToolSpec> =
+            manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
         let digest = Digest::of_json(&(&manifest.instructions, &manifest.model, &tools));
         let mut transcript = Self { messages: Vec::new(), tools, digest, appended: Vec::new() };
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);

@@ -55,6 +55,9 @@ fn tool(before: &ToolEntry, after: &ToolEntry, entries: &[Entry]) -> Vec<String>
     if before.spec != after.spec {
         changes.push(format!("what the model is told of {name}: its description or schemas"));
     }
+    if before.hidden != after.hidden {
+        changes.push(format!("whether the model is offered {name}"));
+    }
     if before.source != after.source || before.shown_bytes_max != after.shown_bytes_max {
         changes.push(format!("the table of {name}, or how much of its output the model is shown"));
     }

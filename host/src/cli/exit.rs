@@ -80,9 +80,10 @@ impl Exit {
             SessionError::Diverged(_) => Self::Divergence,
             SessionError::InDoubt(_) => Self::Suspended,
             SessionError::Journal(error) => Self::of_journal_error(error),
-            SessionError::Unfinished { .. } | SessionError::Order { .. } | SessionError::Taken { .. } => {
-                Self::Failure
-            }
+            SessionError::Unfinished { .. }
+            | SessionError::Order { .. }
+            | SessionError::Stopped { .. }
+            | SessionError::Taken { .. } => Self::Failure,
         }
     }
 

@@ -11,7 +11,7 @@ use super::screen::{Format, Screen};
 use super::{changes, recorded, settle};
 use crate::config::Config;
 use crate::journal::{
-    Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, statuses,
+    Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, is_over, statuses,
 };
 use crate::message::{Fork, Manifest, Outcome, Reply, Request, RunId, Said, Slot, Step, ToolOutcome};
 use crate::session::{Decisions, SessionError};
@@ -120,7 +120,7 @@ fn shared(entries: Vec<Entry>, turn: u32) -> anyhow::Result<Vec<Entry>> {
             Misuse(format!("the run has {turns} turns, so it cannot be forked at turn {turn}")).into()
         );
     }
-    match slots.keys().find(|slot| !ended(slot)) {
+    match slots.keys().find(|slot| !ended(slot) && !is_over(slot, &slots)) {
         Some(slot) => {
             Err(Misuse(format!("{slot} has not ended; fork at an earlier turn, or resume the run")).into())
         }

@@ -59,6 +59,7 @@ pub(super) async fn prepare(
     let cache = places.cache()?;
     Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
     let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
+    toolbox.check_calls(config)?;
     Ok(Prepared {
         manifest: manifest(config, &toolbox, task),
         model,

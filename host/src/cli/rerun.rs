@@ -20,7 +20,7 @@ use crate::message::{
     ErrorKind, Manifest, Outcome, Request, RunId, Slot, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
 };
 use crate::sandbox::Sandbox;
-use crate::session::{Attempt, Reach, SessionError, diff};
+use crate::session::{Attempt, Decisions, Mode, Notice, Reach, Session, SessionError, diff};
 use crate::toolbox::Toolbox;
 
 /// Which tool, and where its new version is.
@@ -144,8 +144,7 @@ fn calls(
 ) -> Result<Vec<Recorded>, SessionError> {
     let names: Vec<&str> =
         manifest.tools.iter().filter(|it| is_meant(tool, it)).map(|it| it.spec.name.as_str()).collect();
-    let slots: BTreeMap<Slot, Status> =
-        statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?.into_iter().collect();
+    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let call = |(slot, status): (Slot, Status)| {
         let Status::Finished { started, finished, .. } = status else { return None };
         let (Started { request: Request::Tool(ask), attempt, at_ms, .. }, false) =
@@ -159,6 +158,13 @@ fn calls(
         made.then_some(Recorded { attempt, ask, outcome })
     };
     Ok(slots.into_iter().filter_map(call).collect())
+}
+
+/// A recorded tool as it is now, if it is one of those that are called again. Its calls are still known by the
+/// component and the grants of then.
+fn renewed(tool: &ToolEntry, now: &[ToolEntry]) -> ToolEntry {
+    let now = now.iter().find(|now| now.spec.name == tool.spec.name).unwrap_or(tool);
+    ToolEntry { component: tool.component, grants: tool.grants, ..now.clone() }
 }
 
 fn is_meant(tool: &str, entry: &ToolEntry) -> bool {
@@ -177,16 +183,21 @@ fn was_made(outcome: &ToolOutcome) -> bool {
 }
 
 impl Recorded {
-    /// Makes the call again; what differs, if anything does.
-    async fn again(self, dispatcher: &Dispatcher) -> Option<Difference> {
+    /// Makes the call again; what differs, if anything does. What the tool itself calls is not called again: it gets
+    /// what is recorded.
+    async fn again(
+        self,
+        dispatcher: &Arc<Dispatcher>,
+        session: &Arc<Session>,
+    ) -> Result<Option<Difference>, SessionError> {
         let Self { attempt, ask, outcome: recorded } = self;
         let slot = attempt.slot.clone();
         let ToolAsk { name, arguments, .. } = ask.clone();
         let call = ToolCall { id: slot.to_string(), name, arguments };
-        let now = dispatcher.call_once(&call, attempt).await;
+        let now = Dispatcher::call_once(dispatcher, session, &call, attempt).await?;
         // As JSON, so that white space and the order of keys say nothing.
         let same = serde_json::to_value(&recorded).ok() == serde_json::to_value(&now).ok();
-        (!same).then_some(Difference { slot, request: Request::Tool(ask), recorded, now })
+        Ok((!same).then_some(Difference { slot, request: Request::Tool(ask), recorded, now }))
     }
 }
 
@@ -199,16 +210,21 @@ impl Terms<'_> {
         toolboxes: &mut Toolboxes,
     ) -> anyhow::Result<Option<Calls>> {
         let manifest = recorded::manifest(run, &entries)?.clone();
-        let calls = calls(&self.rerun.tool, run, &manifest, entries)?;
+        let calls = calls(&self.rerun.tool, run, &manifest, entries.clone())?;
         if calls.is_empty() {
             return Ok(None);
         }
         let toolbox = self.toolbox(&manifest, toolboxes).await?;
-        let manifest = Manifest { tools: toolbox.entries().to_vec(), ..manifest };
-        let dispatcher = Dispatcher::new(&manifest, toolbox, 1);
+        let unwatched = Box::new(|_: &Notice<'_>| {});
+        let session =
+            Session::open(run, Mode::Replay, entries, &manifest, Decisions::default(), unwatched).await?;
+        let session = Arc::new(session);
+        let tools = manifest.tools.iter().map(|tool| renewed(tool, toolbox.entries())).collect();
+        let manifest = Manifest { tools, ..manifest };
+        let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 1));
         let (mut same, mut different) = (0, Vec::new());
         for call in calls {
-            match call.again(&dispatcher).await {
+            match call.again(&dispatcher, &session).await? {
                 None => same += 1,
                 Some(difference) => different.push(difference),
             }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -9,7 +8,7 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{denial, headline, milliseconds, one_line, result};
 use super::{diff, print, recorded};
-use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, statuses};
+use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::SessionError;
 
@@ -107,24 +106,26 @@ struct SlotReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<Failed>,
     finished: Option<Finished>,
+    /// Whether it was stopped with the call that it is below.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stopped: bool,
 }
 
 fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
     let (id, entries) = recorded::read(&places.runs()?, name)?;
-    let statuses = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let slots: BTreeMap<Slot, Status> = statuses.into_iter().collect();
-    let reports: Vec<SlotReport> = slots
-        .into_iter()
-        .filter_map(|(slot, status)| match status {
-            Status::Absent => None,
+    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let report = |(slot, status): (&Slot, &Status)| {
+        let (started, failures, finished) = match status.clone() {
+            Status::Absent => return None,
             Status::Started { started, failures } | Status::Failed { started, failures } => {
-                Some(SlotReport { slot, started, failures, finished: None })
+                (started, failures, None)
             }
-            Status::Finished { started, failures, finished } => {
-                Some(SlotReport { slot, started, failures, finished: Some(finished) })
-            }
-        })
-        .collect();
+            Status::Finished { started, failures, finished } => (started, failures, Some(finished)),
+        };
+        let stopped = finished.is_none() && is_over(slot, &slots);
+        Some(SlotReport { slot: slot.clone(), started, failures, finished, stopped })
+    };
+    let reports: Vec<SlotReport> = slots.iter().filter_map(report).collect();
     if json {
         print(&serde_json::to_string_pretty(&reports)?)?;
     } else {
@@ -160,7 +161,7 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
 impl SlotReport {
     /// The attempts at a slot, each with what it came to.
     fn lines(&self, log: bool, lines: &mut Vec<String>) {
-        let Self { slot, started, failures, finished } = self;
+        let Self { slot, started, failures, finished, stopped } = self;
         let headline = headline(slot, &started.request);
         for Failed { attempt, retry_ms, outcome, usage, trace, .. } in failures {
             let time = milliseconds(usage.wall_us);
@@ -172,7 +173,10 @@ impl SlotReport {
         let attempt =
             if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
         let Some(Finished { outcome, usage, trace, settled, .. }) = finished else {
-            if failures.last().is_none_or(|failed| failed.attempt < started.attempt) {
+            if *stopped {
+                lines.push(format!("✗ {:>10}  {headline}{attempt}", "stopped"));
+                lines.push("              → its caller ended first; no result was recorded".to_owned());
+            } else if failures.last().is_none_or(|failed| failed.attempt < started.attempt) {
                 lines.push(format!("? {:>10}  {headline}{attempt}", "in doubt"));
                 lines.push("              → no result was recorded".to_owned());
             }

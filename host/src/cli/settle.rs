@@ -1,5 +1,6 @@
 //! `--settle SLOT=HOW`: what a person says of calls that are in doubt.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::exit::Misuse;
 use crate::dispatch::check_output;
-use crate::journal::{Entry, Status, statuses};
+use crate::journal::{Entry, Status, is_over, statuses};
 use crate::message::{Json, Request, Slot, ToolAsk, ToolEntry};
 use crate::session::{SessionError, Settlement, Settlements};
 
@@ -52,14 +53,14 @@ pub(super) fn settlements(
     }
     let slots =
         statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let doubtful =
+        |(slot, status)| call_in_doubt(status).filter(|_| !is_over(slot, &slots)).map(|ask| (slot, ask));
+    let in_doubt: BTreeMap<&Slot, &ToolAsk> = slots.iter().filter_map(doubtful).collect();
     for Settle { slot, how } in settle {
-        let Some(ask) = slots.get(slot).and_then(call_in_doubt) else {
-            let doubtful = |(slot, status)| call_in_doubt(status).map(|_| slot);
-            let mut in_doubt: Vec<&Slot> = slots.iter().filter_map(doubtful).collect();
-            in_doubt.sort();
-            let there = match in_doubt.as_slice() {
+        let Some(ask) = in_doubt.get(slot) else {
+            let there = match in_doubt.keys().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
                 [] => "nothing in this run is".to_owned(),
-                slots => slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") + " is",
+                slots => slots.join(", ") + " is",
             };
             return Err(Misuse(format!("{slot} is not in doubt; {there}")).into());
         };

@@ -50,6 +50,8 @@ pub(super) const HTTP_REQUESTS_LIMIT: u32 = 10_000;
 pub(super) const OPEN_FILES_LIMIT: u32 = 1_000;
 /// Bodies go through in pieces; one that carries secrets is kept in memory as a whole.
 pub(super) const HTTP_BODY_BYTES_LIMIT: u64 = 1 << 30;
+/// The host stops at this number whatever a tool is allowed, for all that one call of the model leads to.
+pub(super) const CALLS_LIMIT: u32 = 10_000;
 /// A tool that wants more makes noise.
 pub(super) const RANDOM_BYTES_LIMIT: u64 = 1 << 30;
 

@@ -113,6 +113,8 @@ pub struct ToolConfig {
     pub include: Vec<String>,
     /// Put before each tool's name.
     pub prefix: String,
+    /// Whether its tools are for other tools only, and the model is not told of them.
+    pub hidden: bool,
     /// What it may reach.
     pub grants: Grants,
     /// What bounds each call.
@@ -238,10 +240,11 @@ source = "../weather"
 sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 include = ["get_*", "now"]
 prefix = "w_"
-permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", network = [
+hidden = false
+permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", calls = ["get_*"], network = [
   { host = "https://api.github.com/repos", methods = ["GET", "POST"], secrets = ["TOKEN"], allow_private = false },
 ] }
-limits = { timeout = "30s", cpu = "10s", memory = "64MiB", output = "1MiB", shown = "64KiB", log = "64KiB", http_body = "10MiB", http_requests = 100, open_files = 64, random_bytes = "1MiB" }
+limits = { timeout = "30s", cpu = "10s", memory = "64MiB", output = "1MiB", shown = "64KiB", log = "64KiB", http_body = "10MiB", http_requests = 100, open_files = 64, random_bytes = "1MiB", calls = 1000 }
 
 [secrets.TOKEN]
 env = "GITHUB_TOKEN"

@@ -77,7 +77,7 @@ impl Check<'_> {
     }
 
     pub(super) fn grants(&mut self, raw: raw::Permissions, kept: &Kept<'_>) -> Grants {
-        let raw::Permissions { dirs, env, network, random } = raw;
+        let raw::Permissions { dirs, env, network, random, calls } = raw;
         let mut granted: Vec<DirGrant> = Vec::new();
         for dir in dirs {
             let guest = dir.guest.clone();
@@ -96,6 +96,7 @@ impl Check<'_> {
                 None | Some(raw::Random::Seeded) => RandomSource::Seeded,
                 Some(raw::Random::Os) => RandomSource::Os,
             },
+            calls: self.globs(calls),
         }
     }
 

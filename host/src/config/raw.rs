@@ -9,8 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bounds::{
-    ATTEMPTS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT,
-    MAX_TURNS_LIMIT, OPEN_FILES_LIMIT, VERSION,
+    ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT,
+    MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT, VERSION,
 };
 
 /// An agent for `host run`. Paths are relative to this file.
@@ -134,6 +134,9 @@ pub(super) struct Tool {
     /// characters A-Z a-z 0-9 _ -.
     #[schemars(with = "Option<String>", example = &"my_")]
     pub(super) prefix: Option<Spanned<String>>,
+    /// Do not offer its tools to the model: only other tools, with `permissions.calls`, may call them.
+    #[serde(default)]
+    pub(super) hidden: bool,
     /// What the component may reach; nothing by default.
     #[serde(default)]
     pub(super) permissions: Permissions,
@@ -183,6 +186,11 @@ pub(super) struct Permissions {
     pub(super) network: Vec<Network>,
     /// Where its random numbers come from; `"seeded"` by default.
     pub(super) random: Option<Random>,
+    /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
+    /// of them runs with its own permissions, never with these.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["check_*"]]))]
+    pub(super) calls: Vec<Spanned<String>>,
 }
 
 /// A directory of this machine and what a component may do with it.
@@ -291,4 +299,7 @@ pub(super) struct ToolLimits {
     /// Random bytes, such as `"1MiB"` (the default); 1 GiB at most.
     #[schemars(with = "Option<String>", example = &"1MiB")]
     pub(super) random_bytes: Option<Spanned<String>>,
+    /// Calls of other tools; 1000 by default.
+    #[schemars(range(min = 1, max = CALLS_LIMIT))]
+    pub(super) calls: Option<u32>,
 }

@@ -15,7 +15,7 @@ use crate::message::{Digest, Retry};
 
 impl Check<'_> {
     pub(super) fn tool(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> ToolConfig {
-        let raw::Tool { source, sha256, include, prefix, permissions, limits, retry } = raw;
+        let raw::Tool { source, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
         if name.get_ref().is_empty() || !plain(name.get_ref()) {
             let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
             self.problem(
@@ -41,6 +41,7 @@ impl Check<'_> {
             sha256,
             include,
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
+            hidden,
             grants: self.grants(permissions, kept),
             limits: self.tool_limits(&limits),
             retry,
@@ -48,7 +49,7 @@ impl Check<'_> {
         }
     }
 
-    fn globs(&mut self, patterns: Vec<Spanned<String>>) -> Vec<String> {
+    pub(super) fn globs(&mut self, patterns: Vec<Spanned<String>>) -> Vec<String> {
         for pattern in &patterns {
             if let Err(error) = Glob::new(pattern.get_ref()) {
                 let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
@@ -98,6 +99,7 @@ impl Check<'_> {
             http_requests,
             open_files,
             random_bytes,
+            calls,
         } = raw;
         let default = ToolLimits::default();
         let mut time = |key, raw: &Option<Spanned<String>>, example, default| {
@@ -132,6 +134,7 @@ impl Check<'_> {
                 RANDOM_BYTES_LIMIT,
                 default.random_bytes_max,
             ),
+            calls_max: calls.unwrap_or(default.calls_max),
         }
     }
 }

@@ -1,12 +1,15 @@
-//! One turn's calls, in parallel: each checked, run and recorded on its own, results in call order.
+//! Calls in parallel, those of a turn and those of a tool: each checked, run and recorded on its own, results in
+//! call order.
 //!
 //! Owns the bound on calls at once and the checks before a call (is there such a tool, is the input JSON,
 //! does it fit the schema). Does not know how a tool runs: that is the [`ToolRunner`]. Invariant: n calls
 //! give n results, whatever any one of them comes to; dropping the future cancels all of them. It fails
 //! only where the session fails.
 
+mod fan_out;
 mod schema;
 
+pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use schema::{SchemaError, check_output, check_schema};
 
 use std::collections::HashMap;
@@ -21,18 +24,20 @@ use crate::message::{
     Arguments, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk, ToolCall,
     ToolEntry, ToolOutcome, ToolResult,
 };
-use schema::Schema;
-
 use crate::session::{Attempt, Conduct, Done, Doubt, Doubtful, Reach, Session, SessionError};
+use fan_out::{Caller, Nested};
+use schema::Schema;
 
 /// Carries out calls of tools that exist, with inputs that fit.
 pub trait ToolRunner: Send + Sync {
-    /// Runs one attempt of one call. Dropping the future stops the tool.
+    /// Runs one attempt of one call; calls that the tool itself makes go to `fan_out`. Dropping the future stops
+    /// the tool.
     fn call<'a>(
         &'a self,
         tool: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
+        fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>>;
 
     /// How calls of this tool may be carried out. How many at once is not for the tool to say.
@@ -49,6 +54,7 @@ impl ToolRunner for NoRunner {
         tool: &'a ToolEntry,
         _input: &'a Json,
         _attempt: &'a Attempt,
+        _fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         let message = format!("`{}` was called in a replay; please report this as a bug", tool.spec.name);
         Box::pin(async { ToolOutcome::error(ErrorKind::Failed, message).into() })
@@ -63,17 +69,25 @@ impl ToolRunner for NoRunner {
 const REFUSED: Conduct<'static> =
     Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry: Retry::NEVER, gate: None };
 
-/// What the calls of a turn came to, so far.
-struct TurnResults {
+/// A call on its way.
+struct Placed {
+    slot: Slot,
+    call: ToolCall,
+    /// What it comes to without being made.
+    refusal: Option<ToolOutcome>,
+}
+
+/// What calls made together came to, so far.
+struct Results {
     results: Vec<Option<ToolResult>>,
     in_doubt: Vec<Doubtful>,
 }
 
-impl TurnResults {
-    fn place(&mut self, index: u32, result: Result<ToolResult, SessionError>) -> Result<(), SessionError> {
+impl Results {
+    fn place(&mut self, index: usize, result: Result<ToolResult, SessionError>) -> Result<(), SessionError> {
         match result {
             Ok(result) => {
-                if let Some(place) = self.results.get_mut(index as usize) {
+                if let Some(place) = self.results.get_mut(index) {
                     *place = Some(result);
                 }
             }
@@ -93,11 +107,12 @@ impl TurnResults {
     }
 }
 
-/// Runs the calls of one run's turns.
+/// Runs the calls of one run.
 pub struct Dispatcher {
     tools: HashMap<String, Callable>,
     runner: Arc<dyn ToolRunner>,
-    permits: Arc<Semaphore>,
+    /// By how many callers wait for a call: those of one depth never wait for places that their own callers hold.
+    permits: [Semaphore; CALL_DEPTH_MAX + 1],
     max_calls_per_turn: u32,
 }
 
@@ -133,7 +148,7 @@ impl Dispatcher {
         Self {
             tools: manifest.tools.iter().map(callable).collect(),
             runner,
-            permits: Arc::new(Semaphore::new(max_parallel as usize)),
+            permits: std::array::from_fn(|_| Semaphore::new(max_parallel as usize)),
             max_calls_per_turn: manifest.max_calls_per_turn,
         }
     }
@@ -146,92 +161,124 @@ impl Dispatcher {
         turn: u32,
         calls: Vec<ToolCall>,
     ) -> Result<Vec<ToolResult>, SessionError> {
-        let mut turn_results =
-            TurnResults { results: calls.iter().map(|_| None).collect(), in_doubt: vec![] };
+        let place = |(index, call): (u32, ToolCall)| {
+            let refusal = self.refuse_model(index, &call);
+            Placed { slot: Slot::tool(turn, index), call, refusal }
+        };
+        self.all(session, None, (0..).zip(calls).map(place).collect()).await
+    }
+
+    /// Carries a call out once, as in a run, and records nothing; what the tool itself calls is taken from a
+    /// recorded session.
+    pub async fn call_once(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        call: &ToolCall,
+        attempt: Attempt,
+    ) -> Result<ToolOutcome, SessionError> {
+        Ok(self.attempt(session, None, call, None, attempt).await?.value)
+    }
+
+    /// Runs calls that the model, or a tool, makes together.
+    async fn all(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        caller: Option<Arc<Caller>>,
+        calls: Vec<Placed>,
+    ) -> Result<Vec<ToolResult>, SessionError> {
+        let mut results = Results { results: calls.iter().map(|_| None).collect(), in_doubt: vec![] };
         let mut tasks = JoinSet::new();
-        for (index, call) in (0..).zip(calls) {
-            let (dispatcher, session) = (Arc::clone(self), Arc::clone(session));
-            let call = async move { (index, dispatcher.one(&session, turn, index, call).await) };
+        for (index, placed) in calls.into_iter().enumerate() {
+            let (dispatcher, session, caller) = (Arc::clone(self), Arc::clone(session), caller.clone());
+            let call = async move { (index, dispatcher.one(&session, caller.as_ref(), placed).await) };
             let mut call = Box::pin(call);
             // A result that is recorded is there at once; only the others are worth a task.
             match futures::poll!(&mut call) {
-                Poll::Ready((index, result)) => turn_results.place(index, result)?,
+                Poll::Ready((index, result)) => results.place(index, result)?,
                 Poll::Pending => drop(tasks.spawn(call)),
             }
         }
         while let Some(joined) = tasks.join_next().await {
             match joined {
-                Ok((index, result)) => turn_results.place(index, result)?,
+                Ok((index, result)) => results.place(index, result)?,
                 // A panic of the host's own code is passed on; the other calls end with the join set.
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => {}
             }
         }
-        turn_results.whole()
-    }
-
-    /// Carries a call out once, as in a run, and records nothing.
-    pub async fn call_once(&self, call: &ToolCall, attempt: Attempt) -> ToolOutcome {
-        self.attempt(self.tools.get(&call.name), 0, call, &attempt).await.value
+        results.whole()
     }
 
     async fn one(
-        &self,
-        session: &Session,
-        turn: u32,
-        index: u32,
-        call: ToolCall,
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        caller: Option<&Arc<Caller>>,
+        placed: Placed,
     ) -> Result<ToolResult, SessionError> {
+        let Placed { slot, call, refusal } = placed;
         let callable = self.tools.get(&call.name);
         let target = callable
             .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
-        let conduct = callable.map_or(REFUSED, |callable| self.runner.conduct(&callable.entry));
-        let conduct = Conduct { gate: Some(&self.permits), ..conduct };
+        let conduct = callable
+            .filter(|_| refusal.is_none())
+            .map_or(REFUSED, |callable| self.runner.conduct(&callable.entry));
+        let conduct = Conduct { gate: self.permits.get(Caller::depth(caller)), ..conduct };
         let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
-        let call = &call;
-        let carry_out = async |attempt: Attempt| {
-            Ok::<_, SessionError>(self.attempt(callable, index, call, &attempt).await)
-        };
-        let outcome = session.effect(Slot::tool(turn, index), Request::Tool(ask), conduct, carry_out).await?;
+        let (call, refusal) = (&call, refusal.as_ref());
+        let carry_out = async |attempt| self.attempt(session, caller, call, refusal, attempt).await;
+        let outcome = session.effect(slot, Request::Tool(ask), conduct, carry_out).await?;
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
         Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max })
     }
 
-    /// One attempt of a call, or what the model is told because there is nothing to attempt.
+    /// One attempt of a call, or what the caller is told because there is nothing to attempt.
     async fn attempt(
-        &self,
-        callable: Option<&Callable>,
-        index: u32,
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        caller: Option<&Arc<Caller>>,
         call: &ToolCall,
-        attempt: &Attempt,
-    ) -> Done<ToolOutcome> {
-        let (tool, input) = match self.admit(callable, index, call) {
+        refusal: Option<&ToolOutcome>,
+        attempt: Attempt,
+    ) -> Result<Done<ToolOutcome>, SessionError> {
+        if let Some(refusal) = refusal {
+            return Ok(refusal.clone().into());
+        }
+        let (tool, input) = match self.admit(call) {
             Ok(admitted) => admitted,
-            Err(refusal) => return refusal.into(),
+            Err(refusal) => return Ok(refusal.into()),
         };
-        let done = self.runner.call(&tool.entry, input, attempt).await;
-        Done { value: tool.hold(done.value), ..done }
+        let caller = Caller::new(caller, &call.name, &attempt.slot);
+        let nested = Arc::new(Nested::new(Arc::clone(self), Arc::clone(session), caller));
+        let fan_out = Arc::clone(&nested);
+        let done = self.runner.call(&tool.entry, input, &attempt, fan_out).await;
+        let value = nested.verdict()?.unwrap_or(done.value);
+        Ok(Done { value: tool.hold(value), ..done })
     }
 
-    /// What is called with what, or what to tell the model instead.
-    fn admit<'a>(
-        &self,
-        callable: Option<&'a Callable>,
-        index: u32,
-        call: &'a ToolCall,
-    ) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
+    /// What the model is told of a call that it may not make.
+    fn refuse_model(&self, index: u32, call: &ToolCall) -> Option<ToolOutcome> {
         if index >= self.max_calls_per_turn {
             let message = format!(
                 "a turn may make {} calls, and this is call {}: make it in a later turn",
                 self.max_calls_per_turn,
                 index + 1
             );
-            return Err(ToolOutcome::error(ErrorKind::TooManyCalls, message));
+            return Some(ToolOutcome::error(ErrorKind::TooManyCalls, message));
         }
-        let Some(callable) = callable else {
-            let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
-            names.sort_unstable();
-            let message = format!("there is no tool `{}`; the tools are: {}", call.name, names.join(", "));
+        if self.tools.get(&call.name).is_some_and(|tool| !tool.entry.hidden) {
+            return None;
+        }
+        let offered = self.tools.values().filter(|tool| !tool.entry.hidden);
+        let mut names: Vec<&str> = offered.map(|tool| tool.entry.spec.name.as_str()).collect();
+        names.sort_unstable();
+        let message = format!("there is no tool `{}`; the tools are: {}", call.name, names.join(", "));
+        Some(ToolOutcome::error(ErrorKind::UnknownTool, message))
+    }
+
+    /// What is called with what, or what to tell the caller instead.
+    fn admit<'a>(&'a self, call: &'a ToolCall) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
+        let Some(callable) = self.tools.get(&call.name) else {
+            let message = format!("there is no tool `{}`", call.name);
             return Err(ToolOutcome::error(ErrorKind::UnknownTool, message));
         };
         let input = match &call.arguments {

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::message::SHOWN_BYTES_MAX;
 
+/// Calls of other tools: a few full batches.
+const CALLS_MAX: u32 = 1000;
+
 /// What bounds one call of a tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolLimits {
@@ -30,6 +33,9 @@ pub struct ToolLimits {
     pub open_files_max: u32,
     /// Random bytes.
     pub random_bytes_max: u64,
+    /// Calls of other tools.
+    #[serde(skip_serializing_if = "is_default_calls_max")]
+    pub calls_max: u32,
 }
 
 impl Default for ToolLimits {
@@ -52,8 +58,14 @@ impl Default for ToolLimits {
             open_files_max: 64,
             // Keys and nonces take tens of bytes each.
             random_bytes_max: 1 << 20,
+            calls_max: CALLS_MAX,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_default_calls_max(calls: &u32) -> bool {
+    *calls == CALLS_MAX
 }
 
 /// A bound that a call can run into.
@@ -77,6 +89,8 @@ pub enum Limit {
     OpenFiles,
     /// Random bytes.
     Random,
+    /// The number of calls of other tools.
+    Calls,
 }
 
 impl Limit {
@@ -93,6 +107,7 @@ impl Limit {
             Self::HttpRequests => "http_requests",
             Self::OpenFiles => "open_files",
             Self::Random => "random_bytes",
+            Self::Calls => "calls",
         }
     }
 
@@ -123,6 +138,7 @@ impl Limit {
             Self::Random => {
                 &format_args!("the call wanted more than {} random bytes", limits.random_bytes_max)
             }
+            Self::Calls => &format_args!("the call made more than {} calls of other tools", limits.calls_max),
         };
         format!("{said} (limits.{key}); the call was stopped")
     }

@@ -35,6 +35,9 @@ pub struct Grants {
     pub network: Vec<NetworkGrant>,
     /// Where random numbers come from.
     pub random: RandomSource,
+    /// Globs over the names of other tools: those that the tool may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
 }
 
 /// A directory of the host that a guest sees.
@@ -99,6 +102,7 @@ impl Grants {
     /// What a call with these grants can do to the world outside of it.
     #[must_use]
     pub fn effects(&self) -> Effects {
+        // What a tool does by calling others is for those to say: each of their calls stands for itself.
         // Any request is noticed where it goes, whatever its method.
         if !self.network.is_empty() || self.dirs.iter().any(|dir| dir.access == Access::Rw) {
             Effects::Writing

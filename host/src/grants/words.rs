@@ -26,6 +26,12 @@ impl Grants {
             lines.push(format!("may see the environment variables {}", self.env.join(", ")));
         }
         lines.extend(self.network.iter().map(NetworkGrant::in_words));
+        if !self.calls.is_empty() {
+            lines.push(format!(
+                "may call the tools {} (each with its own grants, not with these)",
+                self.calls.join(", ")
+            ));
+        }
         if self.random == RandomSource::Os {
             lines.push("gets random numbers from the operating system".to_owned());
         }
@@ -77,6 +83,7 @@ impl ToolLimits {
             http_requests_max,
             open_files_max,
             random_bytes_max,
+            calls_max,
         } = self;
         let fuel = fuel.map_or(String::new(), |fuel| format!(", {fuel} instructions"));
         let bytes = |n: &u64| BinaryBytes(*n);
@@ -84,7 +91,7 @@ impl ToolLimits {
         format!(
             "{}, {} on a processor{fuel}, {} of memory, {} of output ({} shown to the model), \
              {} of log, {http_requests_max} requests with bodies of {}, {open_files_max} open files, \
-             {} of random numbers",
+             {} of random numbers, {calls_max} calls of other tools",
             time(timeout_ms),
             time(cpu_ms),
             bytes(memory_bytes_max),

@@ -1,4 +1,5 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 
 use super::event::{Entry, Event, Failed, Finished, Started};
 use crate::message::{Digest, Request, Slot};
@@ -118,10 +119,10 @@ fn running(started: &Started, attempt: u32) -> Result<(), OrderError> {
 /// each.
 pub fn statuses(
     entries: impl IntoIterator<Item = Entry>,
-) -> Result<HashMap<Slot, Status>, (Slot, OrderError)> {
+) -> Result<BTreeMap<Slot, Status>, (Slot, OrderError)> {
     let entries: Vec<Entry> = entries.into_iter().collect();
     let kept = kept(&entries);
-    let mut slots: HashMap<Slot, Status> = HashMap::new();
+    let mut slots: BTreeMap<Slot, Status> = BTreeMap::new();
     for Entry { slot, event, .. } in entries {
         let before = slots.remove(&slot).unwrap_or_default();
         let change = if kept.contains(&slot) { Change::Accepted } else { Change::Refused };
@@ -131,6 +132,12 @@ pub fn statuses(
         };
     }
     Ok(slots)
+}
+
+/// Whether nothing will come of a slot any more, because a call that it is below has ended.
+#[must_use]
+pub fn is_over(slot: &Slot, slots: &BTreeMap<Slot, Status>) -> bool {
+    slot.callers().any(|caller| matches!(slots.get(&caller), Some(Status::Finished { .. })))
 }
 
 /// The slots at which a person accepted a change.
@@ -143,24 +150,26 @@ fn kept(entries: &[Entry]) -> HashSet<Slot> {
 }
 
 /// The recorded part of a run, and which of it has been asked for again.
+///
+/// What the model asks for is asked for once. What a tool asks for may be asked for again, when the tool is
+/// tried again: so the cursor follows what is recorded below a call for as long as the call goes on, and only
+/// who asked last may record there.
 #[derive(Debug, Default)]
 pub struct Cursor {
-    slots: HashMap<Slot, Recorded>,
+    slots: BTreeMap<Slot, Recorded>,
     kept: HashSet<Slot>,
+    tickets: u64,
 }
 
 #[derive(Debug, Default)]
 struct Recorded {
     status: Status,
-    claim: Claimed,
+    claimed: Option<Ticket>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Claimed {
-    #[default]
-    No,
-    Yes,
-}
+/// The right to record at a slot. Whoever asks for the slot later takes it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
 
 /// What the journal says to a request at a slot.
 #[derive(Debug, PartialEq)]
@@ -186,18 +195,22 @@ pub struct Due {
     pub failures: u32,
     /// Not before this moment, in milliseconds since 1970-01-01T00:00:00Z; 0 for at once.
     pub at_ms: u64,
+    /// Who may make it.
+    pub ticket: Ticket,
 }
 
 impl Due {
-    /// The first attempt.
-    pub const FIRST: Self = Self { attempt: 1, failures: 0, at_ms: 0 };
+    fn first(ticket: Ticket) -> Self {
+        Self { attempt: 1, failures: 0, at_ms: 0, ticket }
+    }
 
-    fn after(started: &Started, failures: &[Failed]) -> Self {
+    fn after(started: &Started, failures: &[Failed], ticket: Ticket) -> Self {
         let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
         Self {
             attempt: started.attempt.saturating_add(1),
             failures: u32::try_from(failures.len()).unwrap_or(u32::MAX),
             at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
+            ticket,
         }
     }
 }
@@ -205,40 +218,78 @@ impl Due {
 impl Cursor {
     /// Reads the recorded events of a run, in any order of slots but in order within each.
     pub fn load(entries: impl IntoIterator<Item = Entry>) -> Result<Self, (Slot, OrderError)> {
-        let unclaimed = |(slot, status)| (slot, Recorded { status, claim: Claimed::No });
+        let unclaimed = |(slot, status)| (slot, Recorded { status, claimed: None });
         let entries: Vec<Entry> = entries.into_iter().collect();
         let kept = kept(&entries);
-        Ok(Self { slots: statuses(entries)?.into_iter().map(unclaimed).collect(), kept })
+        Ok(Self { slots: statuses(entries)?.into_iter().map(unclaimed).collect(), kept, tickets: 0 })
     }
 
-    /// Asks for a slot. Each is asked for once.
+    /// Asks for a slot. Each is asked for once, or once for every attempt of the call it is below.
     pub fn claim(&mut self, slot: &Slot, digest: Digest) -> Claim {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
         let Some(recorded) = self.slots.get_mut(slot) else {
-            let recorded = Recorded { status: Status::Absent, claim: Claimed::Yes };
-            self.slots.insert(slot.clone(), recorded);
-            return Claim::Attempt(Due::FIRST);
+            self.slots.insert(slot.clone(), Recorded { status: Status::Absent, claimed: Some(ticket) });
+            return Claim::Attempt(Due::first(ticket));
         };
-        if recorded.claim == Claimed::Yes {
+        if recorded.claimed.is_some() {
             return Claim::Taken;
         }
-        recorded.claim = Claimed::Yes;
-        match std::mem::take(&mut recorded.status) {
-            Status::Absent => Claim::Attempt(Due::FIRST),
+        recorded.claimed = Some(ticket);
+        // What will never be asked for again need not be kept twice.
+        let status =
+            if slot.is_nested() { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
+        match status {
+            Status::Absent => Claim::Attempt(Due::first(ticket)),
             Status::Started { started, failures } | Status::Failed { started, failures }
                 if started.digest != digest && !self.kept.contains(slot) =>
             {
-                let due = Due::after(&started, &failures);
+                let due = Due::after(&started, &failures, ticket);
                 Claim::Diverged(Box::new(started.request), Some(due))
             }
             Status::Finished { started, .. } if started.digest != digest && !self.kept.contains(slot) => {
                 Claim::Diverged(Box::new(started.request), None)
             }
             Status::Started { started, failures } => {
-                let due = Due::after(&started, &failures);
+                let due = Due::after(&started, &failures, ticket);
                 Claim::InDoubt(Box::new(started), due)
             }
-            Status::Failed { started, failures } => Claim::Attempt(Due::after(&started, &failures)),
+            Status::Failed { started, failures } => Claim::Attempt(Due::after(&started, &failures, ticket)),
             Status::Finished { finished, .. } => Claim::Substitute(Box::new(finished)),
+        }
+    }
+
+    /// Follows an event that is about to be recorded below a call; false if another one has the slot by now, so
+    /// that nothing may be recorded.
+    #[must_use]
+    pub fn follow(&mut self, slot: &Slot, ticket: Ticket, event: &Event) -> bool {
+        let Some(recorded) = self.slots.get_mut(slot).filter(|it| it.claimed == Some(ticket)) else {
+            return false;
+        };
+        // Whether the request may be another one was decided when the slot was asked for.
+        match std::mem::take(&mut recorded.status).next(event.clone(), Change::Accepted) {
+            Ok(status) => recorded.status = status,
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// An attempt of the call at a slot is over: nobody records below it any more, and the next attempt may ask
+    /// for what is there.
+    pub fn release_below(&mut self, slot: &Slot) {
+        let below = self.slots.range_mut((Bound::Excluded(slot), Bound::Unbounded));
+        for (_, recorded) in below.take_while(|(other, _)| other.is_below(slot)) {
+            recorded.claimed = None;
+        }
+    }
+
+    /// The call at a slot has ended: nobody will ask for what is below it.
+    pub fn forget_below(&mut self, slot: &Slot) {
+        let below = self.slots.range((Bound::Excluded(slot), Bound::Unbounded));
+        let below: Vec<Slot> =
+            below.map(|(other, _)| other).take_while(|other| other.is_below(slot)).cloned().collect();
+        for slot in below {
+            self.slots.remove(&slot);
         }
     }
 
@@ -254,11 +305,7 @@ impl Cursor {
     /// The slots that are recorded and were never asked for, in order.
     #[must_use]
     pub fn left_over(&self) -> Vec<Slot> {
-        let unclaimed = |(slot, recorded): (&Slot, &Recorded)| {
-            (recorded.claim == Claimed::No && recorded.status != Status::Absent).then(|| slot.clone())
-        };
-        let mut slots: Vec<Slot> = self.slots.iter().filter_map(unclaimed).collect();
-        slots.sort();
-        slots
+        let unclaimed = |recorded: &Recorded| recorded.claimed.is_none() && recorded.status != Status::Absent;
+        self.slots.iter().filter(|(_, recorded)| unclaimed(recorded)).map(|(slot, _)| slot.clone()).collect()
     }
 }

@@ -20,7 +20,7 @@ mod portable;
 mod runs;
 mod sled;
 
-pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, statuses};
+pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;

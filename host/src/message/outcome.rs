@@ -31,9 +31,11 @@ pub enum ErrorKind {
     UnknownTool,
     /// The input is not JSON, does not fit the schema, or the tool itself refused it.
     InvalidInput,
-    /// The host did not make the call, for a reason that lies in the reply as a whole.
+    /// The host did not make the call, for a reason that does not lie in the call itself: the reply was cut off,
+    /// or tools call each other too deeply or in a cycle.
     NotCalled,
-    /// The turn asked for more calls than its limit allows; this one was not made.
+    /// The turn asked for more calls than its limit allows, and this one was not made; or the tool itself made
+    /// more calls than it may.
     TooManyCalls,
     /// The tool says that trying again may help.
     Transient,
@@ -69,6 +71,8 @@ pub enum ErrorKind {
     OutputSize,
     /// The output is not JSON, or not what the tool's output schema promises.
     InvalidOutput,
+    /// The tool made other calls in this attempt than in the one before.
+    Diverged,
     /// The host stopped while the call went on, and a person decided that it counts as failed.
     InDoubt,
 }
@@ -99,6 +103,7 @@ impl ErrorKind {
             Self::Denied => "denied",
             Self::OutputSize => "too large an output",
             Self::InvalidOutput => "invalid output",
+            Self::Diverged => "diverged",
             Self::InDoubt => "in doubt",
         }
     }

@@ -125,6 +125,9 @@ pub struct ToolEntry {
     pub component: Digest,
     /// Digest of what the tool is granted, limits included.
     pub grants: Digest,
+    /// Whether only other tools may call it, and the model is not told of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
     /// How much of an outcome the model is shown, in bytes.
     #[serde(default = "super::default_shown", skip_serializing_if = "super::is_default_shown")]
     pub shown_bytes_max: u64,

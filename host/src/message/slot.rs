@@ -81,6 +81,23 @@ impl Slot {
         Self(steps)
     }
 
+    /// Whether the call here is made by a tool, and not by the model.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// Whether a tool that is called at `caller` made the call here, itself or through others.
+    #[must_use]
+    pub fn is_below(&self, caller: &Self) -> bool {
+        self.0.len() > caller.0.len() && self.0.starts_with(&caller.0)
+    }
+
+    /// The calls that wait for the call here, outermost first: none if the model made it.
+    pub fn callers(&self) -> impl Iterator<Item = Self> {
+        (1..self.0.len()).filter_map(|steps| self.0.get(..steps)).map(|steps| Self(steps.to_vec()))
+    }
+
     /// The path, outermost step first.
     #[must_use]
     pub fn steps(&self) -> &[Step] {

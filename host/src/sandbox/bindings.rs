@@ -3,7 +3,11 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "tool",
-    imports: { "host:tool/context.current": trappable },
+    // The world `tool` and one import more; a component that does not call others does not import it.
+    world: "orchestrator",
+    imports: {
+        "host:tool/context.current": trappable,
+        "host:tool/fan-out.call-all": async | trappable,
+    },
     exports: { default: async },
 });

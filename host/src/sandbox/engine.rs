@@ -8,11 +8,20 @@ use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAl
 
 use super::link;
 use super::state::{LiveGuard, State};
+use crate::dispatch::CALL_DEPTH_MAX;
 use crate::grants::ToolLimits;
 
-/// The most instances alive at once in a process. A call is CPU-bound, so more than a few per core only
-/// cost cache; those that wait on the outside world cost a memory slot each.
-pub const INSTANCES_MAX: u32 = 128;
+/// The most instances alive at once in a process, by how many callers wait for them. A call is CPU-bound, so more
+/// than a few per core only cost cache; those that wait on the outside world cost a memory slot each. A caller
+/// keeps its place while it waits for those it called: were the places shared, callers could fill all of them and
+/// wait for ever.
+pub const INSTANCES_BY_DEPTH: [u32; CALL_DEPTH_MAX + 1] = [128, 64, 64, 64];
+
+/// The places of the pool.
+const INSTANCES_MAX: u32 = {
+    let [calls, nested, deeper, deepest] = INSTANCES_BY_DEPTH;
+    calls + nested + deeper + deepest
+};
 
 /// Core modules in one component. A Rust guest has three (its own and two small adapters), a Python or
 /// JavaScript one up to about a dozen.
@@ -77,7 +86,7 @@ struct Inner {
     timed: Runtime,
     /// Made when the first tool asks for it: it reserves address space of its own.
     fueled: OnceLock<Result<Runtime, EngineError>>,
-    permits: Semaphore,
+    permits: [Semaphore; CALL_DEPTH_MAX + 1],
     live: Arc<AtomicUsize>,
 }
 
@@ -112,7 +121,7 @@ impl Sandbox {
     /// Sets the engine up. One a process is enough.
     pub fn new() -> Result<Self, EngineError> {
         let timed = Runtime::new(Metering::Time)?;
-        let permits = Semaphore::new(INSTANCES_MAX as usize);
+        let permits = INSTANCES_BY_DEPTH.map(|places| Semaphore::new(places as usize));
         Ok(Self(Arc::new(Inner { timed, fueled: OnceLock::new(), permits, live: Arc::default() })))
     }
 
@@ -137,10 +146,10 @@ impl Sandbox {
         }
     }
 
-    /// Waits for a free slot of the pool, which itself would answer with an error when it is full.
-    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // The semaphore is never closed.
-        self.0.permits.acquire().await.ok()
+    /// Waits for a free place of the pool, which itself would answer with an error when it is full.
+    pub(super) async fn permit(&self, depth: usize) -> Option<SemaphorePermit<'_>> {
+        // No semaphore is ever closed, and nothing is called deeper than there are places.
+        self.0.permits.get(depth)?.acquire().await.ok()
     }
 
     /// Counts an instance for as long as the guard lives.

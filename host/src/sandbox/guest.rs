@@ -8,7 +8,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::bindings::exports::host::tool::tools::ToolError as WitError;
-use super::bindings::{Tool, ToolPre};
+use super::bindings::{Orchestrator, OrchestratorPre};
 use super::clock::CallClock;
 use super::cpu::CpuMeter;
 use super::egress::Egress;
@@ -19,6 +19,7 @@ use super::random::CallRandom;
 use super::record::CallRecord;
 use super::state::{CallContext, Policy, State};
 use super::{link, verdict};
+use crate::dispatch::{FanOut, Nobody};
 use crate::grants::{Access, Limit, Placeholders};
 use crate::message::{Json, ToolOutcome, Trace, Usage};
 use crate::session::Done;
@@ -33,7 +34,7 @@ pub(super) const HANDLES_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct Guest {
     sandbox: Sandbox,
-    pre: ToolPre<State>,
+    pre: OrchestratorPre<State>,
     policy: Arc<Policy>,
 }
 
@@ -62,7 +63,7 @@ impl Guest {
         let world = |error: wasmtime::Error| AdmitError::World(format!("{error:#}"));
         let linker = link::linker_for(&sandbox.runtime(Metering::of(&policy.limits))?.linker, component)
             .map_err(world)?;
-        let pre = ToolPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
+        let pre = OrchestratorPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
         Ok(Self { sandbox: sandbox.clone(), pre, policy })
     }
 
@@ -74,12 +75,13 @@ impl Guest {
 
     /// Asks the component for its tools, in an instance of its own that is granted nothing.
     pub async fn list_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
-        let _permit = self.sandbox.permit().await;
+        let _permit = self.sandbox.permit(0).await;
         let Policy { tool, limits, .. } = &*self.policy;
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
         let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
-        let (mut store, cpu) =
-            self.store(&Arc::new(bare), None).map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
+        let (mut store, cpu) = self
+            .store(&Arc::new(bare), None, Arc::new(Nobody))
+            .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
                 let tool = self.pre.instantiate_async(&mut store).await?;
@@ -94,11 +96,18 @@ impl Guest {
         }
     }
 
-    /// Runs one call in an instance of its own. Dropping the future drops the instance.
-    pub async fn call(&self, export: &str, input: &Json, call: CallContext) -> Done<ToolOutcome> {
-        let _permit = self.sandbox.permit().await;
+    /// Runs one call in an instance of its own; the calls it makes itself go to `fan_out`. Dropping the future
+    /// drops the instance.
+    pub async fn call(
+        &self,
+        export: &str,
+        input: &Json,
+        call: CallContext,
+        fan_out: Arc<dyn FanOut>,
+    ) -> Done<ToolOutcome> {
+        let _permit = self.sandbox.permit(fan_out.depth()).await;
         let Policy { limits, masker, .. } = &*self.policy;
-        let (mut store, cpu) = match self.store(&self.policy, Some(call)) {
+        let (mut store, cpu) = match self.store(&self.policy, Some(call), fan_out) {
             Ok(made) => made,
             Err(error) => {
                 let message = format!("a granted directory cannot be opened: {error:#}");
@@ -147,7 +156,7 @@ impl Guest {
         export: &str,
         input: &Json,
     ) -> wasmtime::Result<Result<String, WitError>> {
-        let tool: Tool = self.pre.instantiate_async(&mut *store).await?;
+        let tool: Orchestrator = self.pre.instantiate_async(&mut *store).await?;
         tool.host_tool_tools().call_call(store, export, &input.as_str().to_owned()).await
     }
 
@@ -156,6 +165,7 @@ impl Guest {
         &self,
         policy: &Arc<Policy>,
         call: Option<CallContext>,
+        fan_out: Arc<dyn FanOut>,
     ) -> wasmtime::Result<(Store<State>, CpuMeter)> {
         let limits = &policy.limits;
         let log = CallLog::new(limits.log_bytes_max);
@@ -173,6 +183,8 @@ impl Guest {
             record: record.clone(),
             log,
             call,
+            fan_out,
+            calls_made: 0,
             policy: Arc::clone(policy),
             _live: self.sandbox.count_instance(),
         };

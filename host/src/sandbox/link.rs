@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
 
-use super::bindings::Tool;
+use super::bindings::Orchestrator;
 use super::files::{Files, HasFiles};
 use super::state::State;
 
@@ -19,7 +19,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    Tool::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    Orchestrator::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     // These take the place of what wasmtime-wasi just added.
     linker.allow_shadowing(true);
     random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

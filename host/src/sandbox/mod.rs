@@ -7,6 +7,7 @@
 //! host; admission fails with an [`AdmitError`].
 
 mod bindings;
+mod calls;
 mod clock;
 mod cpu;
 mod egress;
@@ -22,6 +23,6 @@ mod sockets;
 mod state;
 mod verdict;
 
-pub use engine::{EngineError, INSTANCES_MAX, Metering, Sandbox, compiler};
+pub use engine::{EngineError, INSTANCES_BY_DEPTH, Metering, Sandbox, compiler};
 pub use guest::{AdmitError, Guest, ToolDefinition};
 pub use state::{CallContext, Policy};

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use globset::GlobSet;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -14,6 +15,7 @@ use super::limiter::MemoryGauge;
 use super::log::CallLog;
 use super::random::CallRandom;
 use super::record::CallRecord;
+use crate::dispatch::FanOut;
 use crate::grants::{Grants, Masker, Secrets, ToolLimits};
 use crate::message::{Digest, Hasher};
 
@@ -26,6 +28,8 @@ pub struct Policy {
     pub grants: Grants,
     /// What bounds each call.
     pub limits: ToolLimits,
+    /// The tools it may call, by their names: what the grants say of them, ready to be matched.
+    pub calls: GlobSet,
     /// The agent's secrets; the grants say which of them the tool may send, and where.
     pub secrets: Arc<Secrets>,
     /// Masks all of the agent's secrets.
@@ -47,6 +51,10 @@ pub(super) struct State {
     pub(super) log: CallLog,
     /// None while the component lists its tools.
     pub(super) call: Option<CallContext>,
+    /// Who makes the calls of other tools.
+    pub(super) fan_out: Arc<dyn FanOut>,
+    /// How many of them were asked for.
+    pub(super) calls_made: u32,
     pub(super) _live: LiveGuard,
 }
 

@@ -28,6 +28,7 @@ pub(super) fn limited(limit: Limit, limits: &ToolLimits) -> ToolOutcome {
         Limit::HttpRequests => ErrorKind::HttpRequests,
         Limit::OpenFiles => ErrorKind::OpenFiles,
         Limit::Random => ErrorKind::RandomBytes,
+        Limit::Calls => ErrorKind::TooManyCalls,
     };
     ToolOutcome::error(kind, limit.message(limits))
 }

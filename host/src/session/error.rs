@@ -31,6 +31,12 @@ pub enum SessionError {
         /// The contradiction.
         error: OrderError,
     },
+    /// The call was made by a tool that has been stopped since, so nothing of it is recorded any more.
+    #[error("{slot} goes on after its caller was stopped; please report this as a bug")]
+    Stopped {
+        /// Where.
+        slot: Slot,
+    },
     /// The same slot was asked for twice: a bug of this program.
     #[error("{slot} was asked for twice; please report this as a bug")]
     Taken {

@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::journal::{
-    Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started,
+    Ack, Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started,
+    Ticket,
 };
 use crate::message::{
     Digest, Ending, ErrorKind, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
@@ -71,6 +72,14 @@ struct Effect {
     digest: Digest,
 }
 
+/// Who records an effect.
+struct Recorder<'a> {
+    session: &'a Session,
+    store: &'a dyn JournalStore,
+    slot: &'a Slot,
+    ticket: Ticket,
+}
+
 impl Session {
     /// Opens a run: a new one, where `entries` is empty, or one that is recorded up to some point. The
     /// manifest is durable when this returns; one that differs from the recorded manifest is a divergence, unless
@@ -109,7 +118,8 @@ impl Session {
         let session = Self { run, seed, mode, settlements, cursor: Mutex::new(cursor), watch, root };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
-            session.record_start(store, &Slot::RUN, started, Durability::Now).await?;
+            let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
+            store.append(&entry, Durability::Now).durable().await?;
         }
         Ok(session)
     }
@@ -132,6 +142,7 @@ impl Session {
         let claim = self.cursor().claim(&effect.slot, effect.digest);
         let (store, due) = match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
+                self.cursor().forget_below(&effect.slot);
                 return Ok(self.ended(effect, *finished, true)?);
             }
             (Claim::Attempt(due), Mode::Live(store)) => (store, due),
@@ -140,7 +151,7 @@ impl Session {
                 match self.decision(&effect.slot, *started)? {
                     Decided::Again => (store, due),
                     Decided::Ended(attempt, outcome) => {
-                        return Ok(self.settle(store, effect, attempt, outcome).await?);
+                        return Ok(self.settle(store, effect, due.ticket, attempt, outcome).await?);
                     }
                 }
             }
@@ -155,24 +166,26 @@ impl Session {
                 return Err(SessionError::Taken { slot: effect.slot }.into());
             }
         };
-        self.attempts(store, effect, due, conduct, carry_out).await
+        let finished = self.attempts(&**store, &effect, due, conduct, carry_out).await?;
+        Ok(self.ended(effect, finished, false)?)
     }
 
     /// Carries an effect out, attempt by attempt, until one of them is its end.
     async fn attempts<T, E, F>(
         &self,
-        store: &Arc<dyn JournalStore>,
-        effect: Effect,
+        store: &dyn JournalStore,
+        effect: &Effect,
         mut due: Due,
         conduct: Conduct<'_>,
         carry_out: impl Fn(Attempt) -> F,
-    ) -> Result<T, E>
+    ) -> Result<Finished, E>
     where
         T: Recorded,
         E: From<SessionError>,
         F: Future<Output = Result<Done<T>, E>>,
     {
-        let Effect { slot, request, .. } = &effect;
+        let Effect { slot, .. } = effect;
+        let recorder = Recorder { session: self, store, slot, ticket: due.ticket };
         loop {
             wait(due.at_ms, conduct.retry.max_delay_ms).await;
             let permit = match conduct.gate {
@@ -182,7 +195,7 @@ impl Session {
             };
             let attempt = Attempt::new(self.run, self.seed, slot, due.attempt, now_ms());
             let idempotency_key = attempt.idempotency_key;
-            self.begin(store, &effect, &attempt, conduct.reach).await?;
+            recorder.begin(effect, &attempt, conduct.reach).await?;
             let clock = Instant::now();
             let Done { value, usage, trace } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -195,41 +208,18 @@ impl Session {
             };
             let outcome = value.into_outcome();
             let Some(retry_ms) = retry else {
-                let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
-                let finished = self.record_end(store, slot, finished).await?;
-                return Ok(self.ended(effect, finished, false)?);
+                return Ok(recorder
+                    .end(Finished { attempt, at_ms, outcome, usage, trace, settled: false })
+                    .await?);
             };
-            let failed = Failed { attempt, at_ms, retry_ms, outcome, usage, trace };
-            let entry = self.entry(slot, Event::Failed(failed));
-            store.append(&entry, Durability::Now).durable().await.map_err(SessionError::from)?;
-            if let Event::Failed(failed) = &entry.event {
-                (self.watch)(&Notice::Failed { slot, request, failed });
-            }
-            due = Due { attempt: attempt.saturating_add(1), failures, at_ms: at_ms.saturating_add(retry_ms) };
+            recorder.fail(effect, Failed { attempt, at_ms, retry_ms, outcome, usage, trace }).await?;
+            due = Due {
+                attempt: attempt.saturating_add(1),
+                failures,
+                at_ms: at_ms.saturating_add(retry_ms),
+                ..due
+            };
         }
-    }
-
-    /// Records that an attempt begins.
-    async fn begin(
-        &self,
-        store: &Arc<dyn JournalStore>,
-        effect: &Effect,
-        attempt: &Attempt,
-        reach: Reach,
-    ) -> Result<(), SessionError> {
-        let Effect { slot, request, digest } = effect;
-        let Attempt { number, at_ms, .. } = *attempt;
-        let when = match reach {
-            Reach::Pure => Durability::WithNext,
-            Reach::Outside => Durability::Now,
-        };
-        let started =
-            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
-        self.record_start(store, slot, started, when).await?;
-        // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
-        tokio::task::yield_now().await;
-        (self.watch)(&Notice::Started { slot, attempt: number, request });
-        Ok(())
     }
 
     /// What a person said of an attempt that is in doubt.
@@ -250,13 +240,15 @@ impl Session {
         &self,
         store: &Arc<dyn JournalStore>,
         effect: Effect,
+        ticket: Ticket,
         attempt: u32,
         outcome: ToolOutcome,
     ) -> Result<T, SessionError> {
         let (usage, trace) = (Usage::default(), Trace::default());
         let outcome = Outcome::Tool(outcome);
         let finished = Finished { attempt, at_ms: now_ms(), outcome, usage, trace, settled: true };
-        let finished = self.record_end(store, &effect.slot, finished).await?;
+        let recorder = Recorder { session: self, store: &**store, slot: &effect.slot, ticket };
+        let finished = recorder.end(finished).await?;
         self.ended(effect, finished, false)
     }
 
@@ -301,7 +293,8 @@ impl Session {
                     trace: Trace::default(),
                     settled: false,
                 };
-                self.record_end(store, &Slot::RUN, finished).await?;
+                let entry = Entry { run: self.run, slot: Slot::RUN, event: Event::Finished(finished) };
+                store.append(&entry, Durability::Now).durable().await?;
                 Ok(ending)
             }
         }
@@ -322,41 +315,70 @@ impl Session {
         matches!(self.mode, Mode::Live(_))
     }
 
-    async fn record_start(
-        &self,
-        store: &Arc<dyn JournalStore>,
-        slot: &Slot,
-        started: Started,
-        when: Durability,
-    ) -> Result<(), SessionError> {
-        let ack = store.append(&self.entry(slot, Event::Started(started)), when);
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        // A claim is one step, so a panic elsewhere leaves nothing half done.
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder<'_> {
+    /// Records that an attempt begins.
+    async fn begin(&self, effect: &Effect, attempt: &Attempt, reach: Reach) -> Result<(), SessionError> {
+        let Effect { slot, request, digest } = effect;
+        let Attempt { number, at_ms, .. } = *attempt;
+        let when = match reach {
+            Reach::Pure => Durability::WithNext,
+            Reach::Outside => Durability::Now,
+        };
+        let started =
+            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
+        let (_, ack) = self.append(Event::Started(started), when)?;
         if when == Durability::Now {
             ack.durable().await?;
+        }
+        // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
+        tokio::task::yield_now().await;
+        (self.session.watch)(&Notice::Started { slot, attempt: number, request });
+        Ok(())
+    }
+
+    /// Records that an attempt failed, and that another one follows.
+    async fn fail(&self, effect: &Effect, failed: Failed) -> Result<(), SessionError> {
+        self.session.cursor().release_below(self.slot);
+        let (entry, ack) = self.append(Event::Failed(failed), Durability::Now)?;
+        ack.durable().await?;
+        if let Event::Failed(failed) = &entry.event {
+            (self.session.watch)(&Notice::Failed { slot: self.slot, request: &effect.request, failed });
         }
         Ok(())
     }
 
-    async fn record_end(
-        &self,
-        store: &Arc<dyn JournalStore>,
-        slot: &Slot,
-        finished: Finished,
-    ) -> Result<Finished, SessionError> {
-        let entry = self.entry(slot, Event::Finished(finished));
-        store.append(&entry, Durability::Now).durable().await?;
+    /// Records how the last attempt ended.
+    async fn end(&self, finished: Finished) -> Result<Finished, SessionError> {
+        self.session.cursor().forget_below(self.slot);
+        let (entry, ack) = self.append(Event::Finished(finished), Durability::Now)?;
+        ack.durable().await?;
         match entry.event {
             Event::Finished(finished) => Ok(finished),
-            Event::Started(_) | Event::Failed(_) => Err(SessionError::Taken { slot: slot.clone() }),
+            Event::Started(_) | Event::Failed(_) => Err(SessionError::Taken { slot: self.slot.clone() }),
         }
     }
 
-    fn entry(&self, slot: &Slot, event: Event) -> Entry {
-        Entry { run: self.run, slot: slot.clone(), event }
-    }
-
-    fn cursor(&self) -> MutexGuard<'_, Cursor> {
-        // A claim is one step, so a panic elsewhere leaves nothing half done.
-        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Hands an event over. Below a call that goes on the cursor follows it, in the order of the journal, and an
+    /// attempt whose caller was stopped can record nothing any more.
+    fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
+        let Self { session, store, slot, ticket } = *self;
+        let entry = Entry { run: session.run, slot: slot.clone(), event };
+        if !slot.is_nested() {
+            let ack = store.append(&entry, when);
+            return Ok((entry, ack));
+        }
+        let mut cursor = session.cursor();
+        if !cursor.follow(slot, ticket, &entry.event) {
+            return Err(SessionError::Stopped { slot: slot.clone() });
+        }
+        let ack = store.append(&entry, when);
+        Ok((entry, ack))
     }
 }
 

@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use globset::GlobMatcher;
+use globset::{Glob, GlobMatcher};
 
 use crate::config::{Config, ToolConfig};
-use crate::dispatch::ToolRunner;
+use crate::dispatch::{FanOut, ToolRunner};
 use crate::grants::{Effects, SecretError, Secrets};
 use crate::message::{Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
@@ -145,6 +145,19 @@ pub enum ToolboxReason {
         /// What there is.
         names: Vec<String>,
     },
+    /// It is granted calls of tools that are not there.
+    #[error("`permissions.calls` matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
+    CallsNothing {
+        /// The pattern.
+        glob: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// Nobody can call it.
+    #[error(
+        "it is hidden from the model, and no other tool may call any of its tools\n  grant that with `calls` in the permissions of a tool, or remove `hidden`"
+    )]
+    OutOfReach,
     /// Two tools with one name.
     #[error(
         "the tool `{name}` is already offered by [tools.{other}]\n  give one of them a `prefix`, or leave it out with `include`"
@@ -202,6 +215,34 @@ impl Toolbox {
         Ok(())
     }
 
+    /// Checks that what tools are granted to call is there, and that what is hidden can be called.
+    pub fn check_calls(&self, config: &Config) -> Result<(), ToolboxError> {
+        let fail = |tool: &ToolConfig, reason| ToolboxError::Tool {
+            tool: tool.name.clone(),
+            reason: Box::new(reason),
+        };
+        let names = || self.entries.iter().map(|entry| entry.spec.name.clone());
+        for tool in &config.tools {
+            for glob in &tool.grants.calls {
+                let called = Glob::new(glob).map(|glob| glob.compile_matcher());
+                if !called.is_ok_and(|called| names().any(|name| called.is_match(name))) {
+                    let reason = ToolboxReason::CallsNothing { glob: glob.clone(), names: names().collect() };
+                    return Err(fail(tool, reason));
+                }
+            }
+        }
+        let callable = |entry: &ToolEntry| {
+            let others = self.tools.iter().filter(|(table, _)| **table != entry.source);
+            others.into_iter().any(|(_, other)| other.guest.policy().calls.is_match(&entry.spec.name))
+        };
+        for tool in config.tools.iter().filter(|tool| tool.hidden) {
+            if !self.entries.iter().any(|entry| entry.source == tool.name && callable(entry)) {
+                return Err(fail(tool, ToolboxReason::OutOfReach));
+            }
+        }
+        Ok(())
+    }
+
     /// The tools on offer, sorted by name.
     #[must_use]
     pub fn entries(&self) -> &[ToolEntry] {
@@ -232,6 +273,7 @@ async fn load_one(
         tool: tool.name.clone(),
         grants: tool.grants.clone(),
         limits: tool.limits.clone(),
+        calls: admit::calls(&tool.grants),
         secrets: Arc::clone(secrets),
         masker: secrets.masker(),
     };
@@ -288,6 +330,7 @@ impl ToolRunner for Toolbox {
         tool: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
+        fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         Box::pin(async move {
             let Some(Loaded { guest, .. }) = self.tools.get(&tool.source) else {
@@ -302,7 +345,7 @@ impl ToolRunner for Toolbox {
                 deadline_ms: attempt.at_ms.saturating_add(guest.policy().limits.timeout_ms),
                 seed: CallContext::seed(attempt.seed, &attempt.idempotency_key),
             };
-            guest.call(&tool.export, input, context).await
+            guest.call(&tool.export, input, context, fan_out).await
         })
     }
 
