@@ -95,7 +95,8 @@ fn an_unknown_field_as_a_whole() {
    ·     ╰── here
    ╰────
   help: did you mean `max_turns`? Allowed here: max_turns, max_parallel_tools,
-        max_calls_per_turn, wall_time
+        max_calls_per_turn, max_tool_calls, max_total_tokens, max_cost_usd,
+        max_repeats, stop_on_tools, wall_time
 ";
     assert_eq!(shown(with("[limits]\nmax_turn = 3")), expected);
 }

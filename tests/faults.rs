@@ -30,7 +30,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     // fails a write as a full disk does, and needs no disk.
     let reply = "[[reply]]\ncalls = [{ name = \"big_output\", input = { bytes = 300000 } }]\n";
     let script = format!("{}\n[[reply]]\ntext = \"the end\"", reply.repeat(6));
-    let agent = Agent::scripted(&script).guest("hostile");
+    let agent = Agent::scripted(&script).guest("hostile").table("[limits]\nmax_repeats = 9");
     agent.host(&["check"]).ok();
     let run = agent.command(&["run"]);
     let mut limited = Command::new("bash");

@@ -10,8 +10,8 @@ use host::agent::Agent;
 use host::dispatch::{Dispatcher, FanOut, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
-    Arguments, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply, Retry, RunId, Slot,
-    ToolCall, ToolEntry, ToolOutcome, ToolSpec,
+    Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply, Retry,
+    RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
 use host::model::{Model, ModelError, ModelRequest};
 use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
@@ -216,6 +216,7 @@ fn manifest() -> Manifest {
         },
         max_turns: 10,
         max_calls_per_turn: 10,
+        budgets: Budgets::default(),
         tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),

@@ -11,6 +11,7 @@ mod agent;
 mod attacks;
 mod attempts;
 mod bad_input;
+mod budgets;
 mod calls;
 mod cli;
 mod compile;

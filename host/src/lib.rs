@@ -19,7 +19,7 @@
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
 //! - [`session`]: record or substitute; the only place that knows about replay.
 //! - [`model`]: who replies; one file per provider, and `scripted`.
-//! - [`dispatch`]: one turn's calls in parallel; results placed by call index.
+//! - [`dispatch`]: calls in parallel, of a turn or of a tool; results placed by call index.
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably.
 //! - [`message`]: the plain data all of them speak.

@@ -5,6 +5,7 @@
 //! one result, in call order, before the model is asked again. It fails only with the host's own failures
 //! ([`RunError`]); a tool's failure is data for the model.
 
+mod spending;
 mod transcript;
 
 pub use transcript::Transcript;
@@ -19,6 +20,7 @@ use crate::message::{
 };
 use crate::model::{Model, ModelError, ModelRequest};
 use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
+use spending::Spending;
 
 /// Everything one run needs.
 pub struct Agent {
@@ -52,15 +54,16 @@ impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ending, RunError> {
-        let Some(wall_time) = wall_time else { return self.turns().await };
-        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns()).await {
+        let mut spending = Spending::new(&self.manifest.budgets);
+        let Some(wall_time) = wall_time else { return self.turns(&mut spending).await };
+        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut spending)).await {
             return ended;
         }
         let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
-        Ok(self.session.stop(Ending::Limit(limit)).await?)
+        Ok(self.session.stop(spending.stop(&limit)).await?)
     }
 
-    async fn turns(&self) -> Result<Ending, RunError> {
+    async fn turns(&self, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest);
         for turn in 0..self.manifest.max_turns {
             for said in self.said(turn) {
@@ -72,6 +75,9 @@ impl Agent {
             if reply.calls.is_empty() && self.said(turn + 1).next().is_none() {
                 return self.finish(turn + 1, last_words(reply)).await;
             }
+            if let Some(limit) = spending.reply(&reply) {
+                return Ok(self.session.finish(limit).await?);
+            }
             let calls = reply.calls.clone();
             talk.push_reply(turn, reply);
             if cut_off {
@@ -82,13 +88,22 @@ impl Agent {
                     shown_bytes_max: SHOWN_BYTES_MAX,
                 }));
             } else {
-                let results = self.dispatcher.dispatch(&self.session, turn, calls).await?;
+                let refused = match spending.refuse(&calls) {
+                    Ok(refused) => refused,
+                    Err(limit) => return Ok(self.session.finish(limit).await?),
+                };
+                let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
+                let results = self.dispatcher.dispatch(&self.session, turn, placed).await?;
+                if let Some(limit) = spending.results(&calls, &refused, &results) {
+                    return Ok(self.session.finish(limit).await?);
+                }
                 talk.push_results(turn, results);
             }
         }
         let max_turns = self.manifest.max_turns;
-        let limit = format!("the run took max_turns = {max_turns} turns without a final answer");
-        Ok(self.session.finish(Ending::Limit(limit)).await?)
+        let limit =
+            spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
+        Ok(self.session.finish(limit).await?)
     }
 
     /// What the person says before a turn.

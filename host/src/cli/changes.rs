@@ -17,6 +17,7 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("what the person says later", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
+    differ("the budgets", recorded.budgets != now.budgets);
     if recorded.model != now.model {
         let (before, after) = (&recorded.model, &now.model);
         changes.push(format!(

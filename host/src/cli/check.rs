@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let cache = places.cache()?;
     Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
     let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_calls(&config)?;
+    toolbox.check_names(&config)?;
     model::connect(&config.model)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: toolbox.entries() };

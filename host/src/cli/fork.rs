@@ -189,7 +189,7 @@ fn forked(recorded: Manifest, prompt: Option<String>, fork: Fork) -> Manifest {
 fn begun(manifest: Manifest) -> Entry {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    let request = Request::Run(manifest);
+    let request = Request::Run(Box::new(manifest));
     let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept: None };
     Entry { run: RunId::new(), slot: Slot::RUN, event: Event::Started(started) }
 }

@@ -59,7 +59,7 @@ pub(super) async fn prepare(
     let cache = places.cache()?;
     Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
     let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_calls(config)?;
+    toolbox.check_names(config)?;
     Ok(Prepared {
         manifest: manifest(config, &toolbox, task),
         model,
@@ -80,6 +80,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manife
         model: identity(&config.model),
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
+        budgets: config.limits.budgets.clone(),
         tools: toolbox.entries().to_vec(),
         seed,
         said,

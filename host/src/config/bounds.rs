@@ -25,6 +25,12 @@ pub(super) const MAX_PARALLEL_TOOLS_LIMIT: u32 = 128;
 pub(super) const MAX_CALLS_PER_TURN: u32 = 128;
 /// Each call costs memory before it runs, so the bound cannot be lifted altogether.
 pub(super) const MAX_CALLS_PER_TURN_LIMIT: u32 = 10_000;
+/// As many as the largest run can make.
+pub(super) const MAX_TOOL_CALLS_LIMIT: u32 = MAX_TURNS_LIMIT * MAX_CALLS_PER_TURN_LIMIT;
+/// What TOML can write.
+pub(super) const TOKENS_LIMIT: u64 = i64::MAX as u64;
+/// A model that makes the same call, with the same result, in more turns than this is going in circles.
+pub(super) const MAX_REPEATS: u32 = 3;
 /// A run that takes longer than this is not waited for.
 pub(super) const WALL_TIME_LIMIT: Duration = Duration::from_hours(30 * 24);
 

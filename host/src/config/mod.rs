@@ -26,7 +26,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Digest, Retry};
+use crate::message::{Budgets, Digest, Retry};
 use file::FileError;
 
 /// An agent, as its agent.toml describes it.
@@ -88,7 +88,7 @@ pub enum Provider {
 }
 
 /// What bounds a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Model requests of a run.
     pub max_turns: u32,
@@ -96,6 +96,8 @@ pub struct Limits {
     pub max_parallel_tools: u32,
     /// Tool calls the model may make in one turn; it is told of those that exceed it.
     pub max_calls_per_turn: u32,
+    /// What else stops a run.
+    pub budgets: Budgets,
     /// How long a run may take, in milliseconds.
     pub wall_time_ms: Option<u64>,
 }
@@ -228,11 +230,17 @@ base_url = "http://localhost:11434/v1"
 api_key_env = "KEY"
 temperature = 0.5
 max_tokens = 1_000
+prices = { input = 1.25, output = 10.0 }
 
 [limits]
 max_turns = 3
 max_parallel_tools = 0x10
 max_calls_per_turn = 128
+max_tool_calls = 1000
+max_total_tokens = 1_000_000
+max_cost_usd = 0.5
+max_repeats = 3
+stop_on_tools = ["get_*"]
 wall_time = "1h 30m"
 
 [tools.weather]

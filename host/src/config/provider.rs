@@ -27,7 +27,8 @@ impl Check<'_> {
     }
 
     fn scripted(&mut self, raw: raw::Model) -> Option<Provider> {
-        let raw::Model { provider, script, name, base_url, api_key_env, temperature, max_tokens } = raw;
+        let raw::Model { provider, script, name, base_url, api_key_env, temperature, max_tokens, prices: _ } =
+            raw;
         self.meaningless("name", "scripted", span(name.as_ref()));
         self.meaningless("base_url", "scripted", span(base_url.as_ref()));
         self.meaningless("api_key_env", "scripted", span(api_key_env.as_ref()));
@@ -39,7 +40,16 @@ impl Check<'_> {
     }
 
     fn openai(&mut self, raw: raw::Model) -> Option<Provider> {
-        let raw::Model { provider, script, name, base_url, api_key_env, temperature: _, max_tokens: _ } = raw;
+        let raw::Model {
+            provider,
+            script,
+            name,
+            base_url,
+            api_key_env,
+            temperature: _,
+            max_tokens: _,
+            prices: _,
+        } = raw;
         self.meaningless("script", "openai", span(script.as_ref()));
         let base_url = match base_url {
             Some(url) => self.base_url(&url),

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::bounds::{
     ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_CALLS_PER_TURN_LIMIT,
-    MAX_PARALLEL_TOOLS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT, VERSION,
+    MAX_PARALLEL_TOOLS_LIMIT, MAX_TOOL_CALLS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT, TOKENS_LIMIT, VERSION,
 };
 
 /// An agent for `host run`. Paths are relative to this file.
@@ -86,6 +86,20 @@ pub(super) struct Model {
     /// Upper bound of a reply, in tokens; by default the provider's.
     #[schemars(with = "Option<u64>", range(min = 1))]
     pub(super) max_tokens: Option<Spanned<u64>>,
+    /// What its tokens cost, for `max_cost_usd` in `[limits]`.
+    pub(super) prices: Option<Prices>,
+}
+
+/// What a model's tokens cost, in US dollars per million.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prices {
+    /// Tokens of requests.
+    #[schemars(range(min = 0), example = 1.25)]
+    pub(super) input: f64,
+    /// Tokens of replies, reasoning included.
+    #[schemars(range(min = 0), example = 10.0)]
+    pub(super) output: f64,
 }
 
 /// Where the model is.
@@ -111,6 +125,24 @@ pub(super) struct Limits {
     /// Tool calls the model may make in one turn; 128 by default. It is told of those that exceed it.
     #[schemars(range(min = 1, max = MAX_CALLS_PER_TURN_LIMIT))]
     pub(super) max_calls_per_turn: Option<u32>,
+    /// Tool calls the model may make in the whole run; unlimited by default.
+    #[schemars(range(min = 1, max = MAX_TOOL_CALLS_LIMIT))]
+    pub(super) max_tool_calls: Option<u32>,
+    /// Tokens of all requests and replies of a run; unlimited by default. The run stops with the reply that reaches
+    /// it, before the calls of that reply are made.
+    #[schemars(range(min = 1, max = TOKENS_LIMIT))]
+    pub(super) max_total_tokens: Option<u64>,
+    /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.
+    #[schemars(with = "Option<f64>", range(min = 0))]
+    pub(super) max_cost_usd: Option<Spanned<f64>>,
+    /// Turns in a row that may make the same call with the same result; 3 by default. The model is told then, and
+    /// if it makes that call once more the run stops.
+    #[schemars(range(min = 1, max = MAX_TURNS_LIMIT))]
+    pub(super) max_repeats: Option<u32>,
+    /// Tools after whose call the run stops, as globs over the names that the model calls them by.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["hand_over"]]))]
+    pub(super) stop_on_tools: Vec<Spanned<String>>,
     /// How long a run may take, such as `"5m"`; unlimited by default.
     #[schemars(with = "Option<String>", example = &"5m")]
     pub(super) wall_time: Option<Spanned<String>>,

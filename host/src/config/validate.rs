@@ -7,12 +7,13 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::bounds::{
-    AGENT_NAME_CHARS_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_TURNS,
-    WALL_TIME_LIMIT,
+    AGENT_NAME_CHARS_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_REPEATS,
+    MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::error::{Problem, quote};
 use super::permissions::Kept;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
+use crate::message::{Budgets, Prices};
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -26,8 +27,9 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut check = Check { directory, problems: Vec::new() };
     let agent = check.agent(raw.agent);
+    let prices = raw.model.prices.as_ref().map(|it| Prices { input: it.input, output: it.output });
+    let limits = check.limits(raw.limits, prices);
     let model = check.model(raw.model);
-    let limits = check.limits(&raw.limits);
     let secrets = check.secrets(raw.secrets);
     let sources = raw.tools.values().map(|tool| directory.join(tool.source.get_ref()));
     let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
@@ -116,12 +118,26 @@ impl Check<'_> {
         })
     }
 
-    fn limits(&mut self, raw: &raw::Limits) -> Limits {
+    fn limits(&mut self, raw: raw::Limits, prices: Option<Prices>) -> Limits {
         let wall_time = raw.wall_time.as_ref();
+        if let Some(cost) = raw.max_cost_usd.as_ref().filter(|_| prices.is_none()) {
+            let help =
+                "add `prices = { input = …, output = … }` under [model], in US dollars per million tokens";
+            self.problem(cost.span(), "max_cost_usd needs to know what tokens cost", help);
+        }
+        let budgets = Budgets {
+            max_tool_calls: raw.max_tool_calls,
+            max_total_tokens: raw.max_total_tokens,
+            max_cost_usd: raw.max_cost_usd.map(Spanned::into_inner),
+            prices,
+            max_repeats: Some(raw.max_repeats.unwrap_or(MAX_REPEATS)),
+            stop_on_tools: self.globs(raw.stop_on_tools),
+        };
         Limits {
             max_turns: raw.max_turns.unwrap_or(MAX_TURNS),
             max_parallel_tools: raw.max_parallel_tools.unwrap_or(MAX_PARALLEL_TOOLS),
             max_calls_per_turn: raw.max_calls_per_turn.unwrap_or(MAX_CALLS_PER_TURN),
+            budgets,
             wall_time_ms: wall_time.map(|raw| self.duration_ms("wall_time", raw, "5m", WALL_TIME_LIMIT)),
         }
     }

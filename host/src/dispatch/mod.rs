@@ -153,16 +153,17 @@ impl Dispatcher {
         }
     }
 
-    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order. Calls in
-    /// doubt hold up no other; all of them are told of together, when the others have ended.
+    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order. A call that
+    /// comes with an outcome comes to that, and is not made. Calls in doubt hold up no other; all of them are told
+    /// of together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
         session: &Arc<Session>,
         turn: u32,
-        calls: Vec<ToolCall>,
+        calls: Vec<(ToolCall, Option<ToolOutcome>)>,
     ) -> Result<Vec<ToolResult>, SessionError> {
-        let place = |(index, call): (u32, ToolCall)| {
-            let refusal = self.refuse_model(index, &call);
+        let place = |(index, (call, refusal)): (u32, (ToolCall, Option<ToolOutcome>))| {
+            let refusal = refusal.or_else(|| self.refuse_model(index, &call));
             Placed { slot: Slot::tool(turn, index), call, refusal }
         };
         self.all(session, None, (0..).zip(calls).map(place).collect()).await

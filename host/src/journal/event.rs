@@ -98,7 +98,7 @@ impl Event {
 #[must_use]
 pub fn manifest(entries: &[Entry]) -> Option<&Manifest> {
     entries.iter().rev().find_map(|entry| match &entry.event {
-        Event::Started(Started { request: Request::Run(manifest), .. }) => Some(manifest),
+        Event::Started(Started { request: Request::Run(manifest), .. }) => Some(&**manifest),
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
     })
 }

@@ -3,6 +3,7 @@
 //! Owns the vocabulary every other module speaks. Imports nothing of ours, does no I/O and cannot fail,
 //! except where text is parsed into one of its types.
 
+mod budgets;
 mod id;
 mod json;
 mod outcome;
@@ -12,6 +13,7 @@ mod slot;
 mod text;
 mod trace;
 
+pub use budgets::{Budgets, Prices};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
 pub use outcome::{ErrorKind, ToolError, ToolOutcome};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Digest, Reply, RunId, Slot, ToolOutcome, ToolSpec};
+use super::{Arguments, Budgets, Digest, Reply, RunId, Slot, ToolOutcome, ToolSpec};
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
 /// answer belongs in here, and nothing that could not.
@@ -8,7 +8,7 @@ use super::{Arguments, Digest, Reply, RunId, Slot, ToolOutcome, ToolSpec};
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// To carry out a whole run.
-    Run(Manifest),
+    Run(Box<Manifest>),
     /// To ask the model for a reply.
     Model(ModelAsk),
     /// To call a tool.
@@ -56,6 +56,9 @@ pub struct Manifest {
     pub max_turns: u32,
     /// The most tool calls one turn may make.
     pub max_calls_per_turn: u32,
+    /// What else stops it.
+    #[serde(default, skip_serializing_if = "Budgets::is_none")]
+    pub budgets: Budgets,
     /// The tools offered to the model, sorted by name.
     pub tools: Vec<ToolEntry>,
     /// Seeds the random numbers that guests see.

@@ -46,6 +46,9 @@ struct ScriptedReply {
     #[serde(default)]
     expect: Vec<String>,
     stop: Option<Stop>,
+    /// What the reply is said to have taken, for agents with a budget of tokens.
+    #[serde(default)]
+    tokens: Tokens,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -177,7 +180,7 @@ impl ScriptedReply {
             text: self.text.clone(),
             calls: self.calls.iter().enumerate().map(call).collect(),
             stop,
-            tokens: Tokens::default(),
+            tokens: self.tokens,
             items: None,
         }
     }

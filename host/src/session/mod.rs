@@ -94,7 +94,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let mut cursor =
             Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-        let request = Request::Run(manifest.clone());
+        let request = Request::Run(Box::new(manifest.clone()));
         let digest = request.digest();
         let Decisions { settlements, change } = decisions;
         let mut kept = None;

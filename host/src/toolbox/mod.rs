@@ -59,6 +59,14 @@ pub enum ToolboxError {
         /// What is wrong.
         reason: Box<ToolboxReason>,
     },
+    /// Because the run is to stop on tools that are not there.
+    #[error("[limits]: `stop_on_tools` matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
+    StopOnNothing {
+        /// The pattern.
+        glob: String,
+        /// What there is.
+        names: Vec<String>,
+    },
     /// Because of a secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -215,20 +223,25 @@ impl Toolbox {
         Ok(())
     }
 
-    /// Checks that what tools are granted to call is there, and that what is hidden can be called.
-    pub fn check_calls(&self, config: &Config) -> Result<(), ToolboxError> {
+    /// Checks that what agent.toml says of tools by their names is about tools that are there, and that what is
+    /// hidden can be called.
+    pub fn check_names(&self, config: &Config) -> Result<(), ToolboxError> {
         let fail = |tool: &ToolConfig, reason| ToolboxError::Tool {
             tool: tool.name.clone(),
             reason: Box::new(reason),
         };
         let names = || self.entries.iter().map(|entry| entry.spec.name.clone());
+        let matches_nothing = |glob: &&String| {
+            let matcher = Glob::new(glob).map(|glob| glob.compile_matcher());
+            !matcher.is_ok_and(|matcher| names().any(|name| matcher.is_match(name)))
+        };
+        if let Some(glob) = config.limits.budgets.stop_on_tools.iter().find(matches_nothing) {
+            return Err(ToolboxError::StopOnNothing { glob: glob.clone(), names: names().collect() });
+        }
         for tool in &config.tools {
-            for glob in &tool.grants.calls {
-                let called = Glob::new(glob).map(|glob| glob.compile_matcher());
-                if !called.is_ok_and(|called| names().any(|name| called.is_match(name))) {
-                    let reason = ToolboxReason::CallsNothing { glob: glob.clone(), names: names().collect() };
-                    return Err(fail(tool, reason));
-                }
+            if let Some(glob) = tool.grants.calls.iter().find(matches_nothing) {
+                let reason = ToolboxReason::CallsNothing { glob: glob.clone(), names: names().collect() };
+                return Err(fail(tool, reason));
             }
         }
         let callable = |entry: &ToolEntry| {

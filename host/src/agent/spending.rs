@@ -1,0 +1,165 @@
+//! What a run has used, and what stops it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use crate::message::{
+    Budgets, Digest, Ending, ErrorKind, Prices, Reply, Tokens, ToolCall, ToolOutcome, ToolResult,
+};
+
+/// What a run has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    turns: u32,
+    tool_calls: u32,
+    tokens: Tokens,
+    prices: Option<Prices>,
+}
+
+impl fmt::Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { turns, tool_calls, tokens: Tokens { input, output }, prices } = self;
+        write!(
+            f,
+            "{turns} turns, {tool_calls} tool calls, {} tokens ({input} in, {output} out)",
+            input.saturating_add(*output)
+        )?;
+        prices.map_or(Ok(()), |prices| write!(f, ", {:.6} USD", prices.cost_usd(self.tokens)))
+    }
+}
+
+/// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
+pub(super) struct Spending {
+    budgets: Budgets,
+    stop_on: GlobSet,
+    used: Used,
+    repeats: HashMap<Digest, Repeat>,
+}
+
+/// A call that was made in the turn before.
+#[derive(Clone, Copy)]
+struct Repeat {
+    outcome: Digest,
+    /// How many turns in a row made it, with the same outcome.
+    turns: u32,
+    /// Whether the model was told that it is not made any more.
+    told: bool,
+}
+
+impl Spending {
+    pub(super) fn new(budgets: &Budgets) -> Self {
+        let mut stop_on = GlobSetBuilder::new();
+        // agent.toml was checked: all of them are globs.
+        for glob in budgets.stop_on_tools.iter().filter_map(|glob| Glob::new(glob).ok()) {
+            stop_on.add(glob);
+        }
+        Self {
+            stop_on: stop_on.build().unwrap_or_default(),
+            used: Used { prices: budgets.prices, ..Used::default() },
+            budgets: budgets.clone(),
+            repeats: HashMap::new(),
+        }
+    }
+
+    /// The end of a run that may not go on.
+    pub(super) fn stop(&self, why: &str) -> Ending {
+        // Endings of runs that were recorded without budgets have no more than the reason.
+        if self.budgets.is_none() {
+            return Ending::Limit(why.to_owned());
+        }
+        Ending::Limit(format!("{why}; used: {}", self.used))
+    }
+
+    /// Counts a reply; why its calls may not be made, if they may not.
+    pub(super) fn reply(&mut self, reply: &Reply) -> Option<Ending> {
+        let Used { turns, tool_calls, tokens, .. } = &mut self.used;
+        *turns += 1;
+        tokens.input = tokens.input.saturating_add(reply.tokens.input);
+        tokens.output = tokens.output.saturating_add(reply.tokens.output);
+        let calls = u32::try_from(reply.calls.len()).unwrap_or(u32::MAX);
+        if calls == 0 {
+            return None;
+        }
+        let (made, total) = (*tool_calls, tokens.input.saturating_add(tokens.output));
+        let tokens = *tokens;
+        let Budgets { max_tool_calls, max_total_tokens, max_cost_usd, prices, .. } = &self.budgets;
+        let counted = if max_cost_usd.is_some() { "max_cost_usd" } else { "max_total_tokens" };
+        if reply.tokens == Tokens::default() && (max_total_tokens.is_some() || max_cost_usd.is_some()) {
+            return Some(self.stop(&format!(
+                "the provider does not say how many tokens a reply took, so {counted} cannot be kept"
+            )));
+        }
+        if let Some(max) = max_total_tokens.filter(|max| total >= *max) {
+            return Some(self.stop(&format!("the run reached max_total_tokens = {max}")));
+        }
+        let cost = prices.map(|prices| prices.cost_usd(tokens));
+        if let (Some(max), Some(_)) = (max_cost_usd, cost.filter(|cost| Some(*cost) >= *max_cost_usd)) {
+            return Some(self.stop(&format!("the run reached max_cost_usd = {max}")));
+        }
+        if let Some(max) = max_tool_calls.filter(|max| made.saturating_add(calls) > *max) {
+            return Some(self.stop(&format!("the model asked for more than max_tool_calls = {max} calls")));
+        }
+        self.used.tool_calls = made.saturating_add(calls);
+        None
+    }
+
+    /// What the model is told of calls that it makes over and over, in call order; or the end, if it was told.
+    pub(super) fn refuse(&self, calls: &[ToolCall]) -> Result<Vec<Option<ToolOutcome>>, Ending> {
+        let Some(max) = self.budgets.max_repeats else { return Ok(vec![None; calls.len()]) };
+        let refusal = |call: &ToolCall| match self.repeats.get(&identity(call)) {
+            Some(repeat) if repeat.told => {
+                let name = &call.name;
+                Err(self.stop(&format!(
+                    "the model made the same call of {name} again after it was told not to (max_repeats = {max})"
+                )))
+            }
+            Some(repeat) if repeat.turns >= max => {
+                let message = format!(
+                    "this very call was made in each of the last {max} turns, with the same result each time, so it \
+                     was not made again: use that result, or do something else; the run is stopped if you repeat it"
+                );
+                Ok(Some(ToolOutcome::error(ErrorKind::NotCalled, message)))
+            }
+            Some(_) | None => Ok(None),
+        };
+        calls.iter().map(refusal).collect()
+    }
+
+    /// Notes what a turn's calls came to; the end, if one of them ends the run.
+    pub(super) fn results(
+        &mut self,
+        calls: &[ToolCall],
+        refused: &[Option<ToolOutcome>],
+        results: &[ToolResult],
+    ) -> Option<Ending> {
+        let mut repeats = HashMap::new();
+        let mut seen = HashSet::new();
+        for ((call, refused), result) in calls.iter().zip(refused).zip(results) {
+            let identity = identity(call);
+            // The same call made twice in one turn is made in one turn.
+            if !seen.insert(identity) {
+                continue;
+            }
+            let outcome = Digest::of_json(&result.outcome);
+            let repeat = match self.repeats.get(&identity) {
+                Some(before) if refused.is_some() => Repeat { told: true, ..*before },
+                Some(before) if before.outcome == outcome => {
+                    Repeat { turns: before.turns.saturating_add(1), ..*before }
+                }
+                Some(_) | None => Repeat { outcome, turns: 1, told: false },
+            };
+            repeats.insert(identity, repeat);
+        }
+        self.repeats = repeats;
+        let last = results.iter().find(|result| self.stop_on.is_match(&result.name))?;
+        let why = format!("the model called {}, which stop_on_tools names", last.name);
+        Some(self.stop(&format!("{why}; it came to: {}", last.model_text())))
+    }
+}
+
+/// What makes two calls the same.
+fn identity(call: &ToolCall) -> Digest {
+    Digest::of_json(&(&call.name, &call.arguments))
+}
