@@ -1,8 +1,11 @@
 //! What the loop does with what a model says.
 
-use crate::support::{Agent, outcome, tool_error, tool_output};
+use std::process::Stdio;
+use std::time::Duration;
 
-fn run(script: &str) -> (crate::support::Ran, Vec<serde_json::Value>) {
+use crate::support::{Agent, Ran, outcome, tool_error, tool_output};
+
+fn run(script: &str) -> (Ran, Vec<serde_json::Value>) {
     Agent::scripted(script).guest("hostile").run_and_show()
 }
 
@@ -145,16 +148,11 @@ fn a_call_in_flight_ends_with_ctrl_c_and_the_run_resumes() {
     let script = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }, { name = \"slow\", input = { spin_ms = 3000 } }]\n[[reply]]\ntext = \"ok\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["check"]).ok();
-    let child = agent
-        .command(&["run"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let child = agent.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let ran: crate::support::Ran = child.wait_with_output().unwrap().into();
+    let ran: Ran = child.wait_with_output().unwrap().into();
     ran.exits(130).says("interrupted; go on with: host resume");
     assert_eq!(tool_output(&agent.show(), "tool(0,0)"), 1);
     assert!(outcome(&agent.show(), "tool(0,1)").is_null());

@@ -110,7 +110,7 @@ impl ToolRunner for World {
     }
 
     fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
-        let retry = Retry { max_attempts: 3, initial_delay_ms: 0, max_delay_ms: 0 };
+        let retry = Retry { max_attempts: 3, initial_delay_ms: 0, max_delay_ms: 0, max_asked_ms: 0 };
         Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry, gate: None }
     }
 }
@@ -245,6 +245,7 @@ async fn work(
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         model: Arc::new(Planned { world: Arc::clone(world), plan: plan.to_vec() }),
+        retry: Retry::NEVER,
     };
     tokio::select! {
         biased;

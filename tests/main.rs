@@ -24,6 +24,7 @@ mod guests;
 mod interleavings;
 mod journal;
 mod kills;
+mod model_retry;
 mod power;
 mod provider;
 mod recorded;

@@ -23,7 +23,7 @@ use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
-use host::message::{Budgets, Digest, Ending, Json, Manifest, ModelIdentity, RunId, Slot};
+use host::message::{Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, RunId, Slot};
 use host::model::{Absent, Model, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, Session};
@@ -328,7 +328,7 @@ async fn run(
             .await
             .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
-    let agent = Agent { manifest, session: Arc::new(session), model, dispatcher };
+    let agent = Agent { manifest, session: Arc::new(session), retry: Retry::NEVER, model, dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 
@@ -339,7 +339,13 @@ async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>
         .await
         .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
-    let agent = Agent { manifest, session: Arc::new(session), model: Arc::new(Absent), dispatcher };
+    let agent = Agent {
+        manifest,
+        session: Arc::new(session),
+        retry: Retry::NEVER,
+        model: Arc::new(Absent),
+        dispatcher,
+    };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 

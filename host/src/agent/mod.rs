@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, Reply, Request, Retry, SHOWN_BYTES_MAX, Said, Slot, Stop, ToolOutcome,
-    ToolResult,
+    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, Retry, SHOWN_BYTES_MAX, Said, Slot, Stop,
+    ToolOutcome, ToolResult,
 };
-use crate::model::{Model, ModelError, ModelRequest};
+use crate::model::{Model, ModelRequest};
 use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
 use spending::Spending;
 
@@ -30,6 +30,8 @@ pub struct Agent {
     pub session: Arc<Session>,
     /// Who replies.
     pub model: Arc<dyn Model>,
+    /// When a request that failed is sent again.
+    pub retry: Retry,
     /// Who calls the tools.
     pub dispatcher: Arc<Dispatcher>,
 }
@@ -43,7 +45,7 @@ pub enum RunError {
         /// From 0.
         turn: u32,
         /// What happened.
-        error: ModelError,
+        error: ModelFailure,
     },
     /// The journal failed, or the run is not the recorded one.
     #[error(transparent)]
@@ -115,7 +117,7 @@ impl Agent {
         let request = Request::Model(talk.ask());
         let reach = if self.model.reaches_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
-        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: Retry::NEVER, gate: None };
+        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.retry, gate: None };
         let Manifest { instructions, model, .. } = &*self.manifest;
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |_| {
@@ -127,15 +129,16 @@ impl Agent {
                 temperature: model.temperature,
                 max_tokens: model.max_tokens,
             };
-            let reply = self.model.ask(&request).await.map_err(|error| RunError::Model { turn, error })?;
-            Ok(Done::from(reply))
+            let reply = self.model.ask(&request).await.map_err(ModelFailure::from);
+            Ok::<_, RunError>(Done::from(reply))
         };
-        self.session.effect(Slot::model(turn), request, conduct, carry_out).await
+        let reply = self.session.effect(Slot::model(turn), request, conduct, carry_out).await?;
+        reply.map_err(|error| RunError::Model { turn, error })
     }
 
     async fn finish(&self, turns: u32, ending: Ending) -> Result<Ending, RunError> {
         if self.session.is_live() {
-            self.model.finish(turns).map_err(|error| RunError::Model { turn: turns, error })?;
+            self.model.finish(turns).map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
         }
         Ok(self.session.finish(ending).await?)
     }

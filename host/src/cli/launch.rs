@@ -11,7 +11,7 @@ use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Fork, Manifest, ModelIdentity, Said};
+use crate::message::{Ending, Fork, Manifest, ModelIdentity, Retry, Said};
 use crate::model::{self, Model};
 use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Doubtful, Mode, Session, SessionError};
@@ -21,6 +21,7 @@ use crate::toolbox::Toolbox;
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
     model: Arc<dyn Model>,
+    retry: Retry,
     toolbox: Arc<Toolbox>,
     max_parallel_tools: u32,
     wall_time: Option<Duration>,
@@ -63,6 +64,7 @@ pub(super) async fn prepare(
     Ok(Prepared {
         manifest: manifest(config, &toolbox, task),
         model,
+        retry: config.model.retry,
         toolbox: Arc::new(toolbox),
         max_parallel_tools: config.limits.max_parallel_tools,
         wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
@@ -115,7 +117,7 @@ pub(super) async fn carry_out(
     decisions: Decisions,
     screen: &Screen,
 ) -> anyhow::Result<Exit> {
-    let Prepared { manifest, model, toolbox, max_parallel_tools, wall_time } = prepared;
+    let Prepared { manifest, model, retry, toolbox, max_parallel_tools, wall_time } = prepared;
     let mut summary = RunSummary {
         run: run.id,
         agent: manifest.agent.clone(),
@@ -137,6 +139,7 @@ pub(super) async fn carry_out(
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         model,
+        retry,
     };
     let stopped = tokio::select! {
         ended = agent.run(wall_time) => Stopped::of(ended),

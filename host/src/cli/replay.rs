@@ -10,7 +10,7 @@ use super::screen::{Format, Screen};
 use crate::agent::{Agent, RunError};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, NoRunner};
-use crate::message::{Ending, Manifest};
+use crate::message::{Ending, Manifest, Retry};
 use crate::model::Absent;
 use crate::session::{Decisions, Mode, Session, SessionError};
 
@@ -67,6 +67,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         model: Arc::new(Absent),
+        retry: Retry::NEVER,
     };
     let ended = match (agent.run(None).await, recorded_ending) {
         // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.

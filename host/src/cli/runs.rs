@@ -163,11 +163,12 @@ impl SlotReport {
     fn lines(&self, log: bool, lines: &mut Vec<String>) {
         let Self { slot, started, failures, finished, stopped } = self;
         let headline = headline(slot, &started.request);
-        for Failed { attempt, retry_ms, outcome, usage, trace, .. } in failures {
+        for Failed { attempt, retry_ms, gave_up, outcome, usage, trace, .. } in failures {
             let time = milliseconds(usage.wall_us);
             lines.push(format!("↻ {time:>10}  {headline} (attempt {attempt})"));
             let again = milliseconds(retry_ms.saturating_mul(1000));
-            lines.push(format!("              → {}; again after {again}", result(outcome).1));
+            let next = if *gave_up { "given up".to_owned() } else { format!("again after {again}") };
+            lines.push(format!("              → {}; {next}", result(outcome).1));
             lines.extend(noted(usage, trace, log));
         }
         let attempt =
@@ -242,7 +243,7 @@ fn ending(started: &Started, finished: Option<&Finished>) -> String {
             let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
             format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
         }
-        Some(Finished { outcome: Outcome::Model(_) | Outcome::Tool(_), .. }) => {
+        Some(Finished { outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_), .. }) => {
             "with a result of another kind".to_owned()
         }
     }

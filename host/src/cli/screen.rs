@@ -244,7 +244,8 @@ impl Screen {
         let line = console::truncate_str(&line, self.width().saturating_sub(40), "…").into_owned();
         let (time, wait) =
             (milliseconds(failed.usage.wall_us), milliseconds(failed.retry_ms.saturating_mul(1000)));
-        self.say(&format!("{line}  {time}, attempt {}; again in {wait}", failed.attempt));
+        let next = if failed.gave_up { "given up".to_owned() } else { format!("again in {wait}") };
+        self.say(&format!("{line}  {time}, attempt {}; {next}", failed.attempt));
     }
 
     fn show_finished(&self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
@@ -316,6 +317,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
         Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
         Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
         Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
+        Outcome::NoReply(failure) => (false, one_line(&failure.message)),
         Outcome::Model(reply) => (true, describe_reply(reply)),
         Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
         Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),

@@ -63,5 +63,10 @@ pub(super) const RANDOM_BYTES_LIMIT: u64 = 1 << 30;
 
 /// More attempts than this are no retry but a loop.
 pub(super) const ATTEMPTS_LIMIT: u32 = 100;
+/// What the providers' own clients wait.
+pub(super) const MODEL_INITIAL_DELAY_MS: u64 = 500;
+pub(super) const MODEL_MAX_DELAY_MS: u64 = 8_000;
+/// Limits by the minute pass within one.
+pub(super) const MODEL_MAX_RETRY_AFTER_MS: u64 = 60_000;
 /// A call that waits longer is better asked for again by a person.
 pub(super) const DELAY_LIMIT: Duration = Duration::from_hours(1);

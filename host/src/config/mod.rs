@@ -66,6 +66,8 @@ pub struct ModelConfig {
     pub temperature: Option<f64>,
     /// Upper bound of a reply in tokens, if not the provider's default.
     pub max_tokens: Option<u64>,
+    /// When a request that failed is sent again.
+    pub retry: Retry,
 }
 
 /// Where the model is.
@@ -231,6 +233,7 @@ api_key_env = "KEY"
 temperature = 0.5
 max_tokens = 1_000
 prices = { input = 1.25, output = 10.0 }
+retry = { max_attempts = 3, initial_delay = "500ms", max_delay = "8s", max_retry_after = "60s" }
 
 [limits]
 max_turns = 3

@@ -19,16 +19,27 @@ impl Check<'_> {
     pub(super) fn model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
         let temperature = raw.temperature.as_ref().map(|it| *it.get_ref());
         let max_tokens = raw.max_tokens.as_ref().map(|it| *it.get_ref());
+        let mut raw = raw;
+        let retry = self.model_retry(raw.retry.take().unwrap_or_default());
         let provider = match raw.provider.get_ref() {
             ProviderName::Scripted => self.scripted(raw),
             ProviderName::OpenAi => self.openai(raw),
         }?;
-        Some(ModelConfig { provider, temperature, max_tokens })
+        Some(ModelConfig { provider, temperature, max_tokens, retry })
     }
 
     fn scripted(&mut self, raw: raw::Model) -> Option<Provider> {
-        let raw::Model { provider, script, name, base_url, api_key_env, temperature, max_tokens, prices: _ } =
-            raw;
+        let raw::Model {
+            provider,
+            script,
+            name,
+            base_url,
+            api_key_env,
+            temperature,
+            max_tokens,
+            prices: _,
+            retry: _,
+        } = raw;
         self.meaningless("name", "scripted", span(name.as_ref()));
         self.meaningless("base_url", "scripted", span(base_url.as_ref()));
         self.meaningless("api_key_env", "scripted", span(api_key_env.as_ref()));
@@ -49,6 +60,7 @@ impl Check<'_> {
             temperature: _,
             max_tokens: _,
             prices: _,
+            retry: _,
         } = raw;
         self.meaningless("script", "openai", span(script.as_ref()));
         let base_url = match base_url {

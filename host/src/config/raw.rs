@@ -88,6 +88,27 @@ pub(super) struct Model {
     pub(super) max_tokens: Option<Spanned<u64>>,
     /// What its tokens cost, for `max_cost_usd` in `[limits]`.
     pub(super) prices: Option<Prices>,
+    /// When a request that failed is sent again.
+    pub(super) retry: Option<ModelRetry>,
+}
+
+/// When a model request that failed is sent again: after a connection that failed, after HTTP 408, 409 and 429, and
+/// after any 5xx.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModelRetry {
+    /// Attempts that may fail before the run breaks off; 3 by default, 1 for no retry.
+    #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
+    pub(super) max_attempts: Option<u32>,
+    /// The wait after the first failure, such as `"500ms"` (the default); it doubles with each further one.
+    #[schemars(with = "Option<String>", example = &"500ms")]
+    pub(super) initial_delay: Option<Spanned<String>>,
+    /// The longest wait, such as `"8s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"8s")]
+    pub(super) max_delay: Option<Spanned<String>>,
+    /// The longest wait that the provider may ask for in `retry-after`, such as `"60s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"60s")]
+    pub(super) max_retry_after: Option<Spanned<String>>,
 }
 
 /// What a model's tokens cost, in US dollars per million.

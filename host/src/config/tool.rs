@@ -4,8 +4,8 @@ use globset::Glob;
 use toml::Spanned;
 
 use super::bounds::{
-    DELAY_LIMIT, HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT,
-    RECORDED_BYTES_LIMIT, TIMEOUT_LIMIT,
+    DELAY_LIMIT, HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, MODEL_INITIAL_DELAY_MS, MODEL_MAX_DELAY_MS,
+    MODEL_MAX_RETRY_AFTER_MS, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT, RECORDED_BYTES_LIMIT, TIMEOUT_LIMIT,
 };
 use super::error::quote;
 use super::permissions::Kept;
@@ -62,19 +62,38 @@ impl Check<'_> {
     fn retry(&mut self, raw: raw::ToolRetry) -> (Retry, Vec<String>) {
         let raw::ToolRetry { max_attempts, initial_delay, max_delay, idempotent } = raw;
         let default = Retry::default();
-        let mut time = |key, raw: &Option<Spanned<String>>, example, default| {
-            raw.as_ref().map_or(default, |raw| self.duration_ms(key, raw, example, DELAY_LIMIT))
-        };
         let retry = Retry {
             max_attempts: max_attempts.unwrap_or(default.max_attempts),
-            initial_delay_ms: time("initial_delay", &initial_delay, "200ms", default.initial_delay_ms),
-            max_delay_ms: time("max_delay", &max_delay, "10s", default.max_delay_ms),
+            initial_delay_ms: self.delay("initial_delay", initial_delay.as_ref(), default.initial_delay_ms),
+            max_delay_ms: self.delay("max_delay", max_delay.as_ref(), default.max_delay_ms),
+            ..default
         };
-        if let Some(initial) = initial_delay.filter(|_| retry.initial_delay_ms > retry.max_delay_ms) {
+        self.delays(initial_delay.as_ref(), &retry);
+        (retry, self.globs(idempotent))
+    }
+
+    /// When a model request is sent again.
+    pub(super) fn model_retry(&mut self, raw: raw::ModelRetry) -> Retry {
+        let raw::ModelRetry { max_attempts, initial_delay, max_delay, max_retry_after } = raw;
+        let retry = Retry {
+            max_attempts: max_attempts.unwrap_or(Retry::default().max_attempts),
+            initial_delay_ms: self.delay("initial_delay", initial_delay.as_ref(), MODEL_INITIAL_DELAY_MS),
+            max_delay_ms: self.delay("max_delay", max_delay.as_ref(), MODEL_MAX_DELAY_MS),
+            max_asked_ms: self.delay("max_retry_after", max_retry_after.as_ref(), MODEL_MAX_RETRY_AFTER_MS),
+        };
+        self.delays(initial_delay.as_ref(), &retry);
+        retry
+    }
+
+    fn delay(&mut self, key: &str, raw: Option<&Spanned<String>>, default_ms: u64) -> u64 {
+        raw.map_or(default_ms, |raw| self.duration_ms(key, raw, "500ms", DELAY_LIMIT))
+    }
+
+    fn delays(&mut self, initial: Option<&Spanned<String>>, retry: &Retry) {
+        if let Some(initial) = initial.filter(|_| retry.initial_delay_ms > retry.max_delay_ms) {
             let message = "initial_delay is longer than max_delay";
             self.problem(initial.span(), message, "make it shorter, or raise max_delay");
         }
-        (retry, self.globs(idempotent))
     }
 
     fn digest(&mut self, raw: &Spanned<String>) -> Option<Digest> {

@@ -191,7 +191,7 @@ pub enum Claim {
 pub struct Due {
     /// From 1.
     pub attempt: u32,
-    /// How many attempts failed before.
+    /// How many attempts failed before, since the run broke off because of them.
     pub failures: u32,
     /// Not before this moment, in milliseconds since 1970-01-01T00:00:00Z; 0 for at once.
     pub at_ms: u64,
@@ -205,10 +205,12 @@ impl Due {
     }
 
     fn after(started: &Started, failures: &[Failed], ticket: Ticket) -> Self {
+        // Who gave up and was resumed has the whole budget again.
+        let since_resumed = failures.iter().rev().take_while(|failed| !failed.gave_up);
         let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
         Self {
             attempt: started.attempt.saturating_add(1),
-            failures: u32::try_from(failures.len()).unwrap_or(u32::MAX),
+            failures: u32::try_from(since_resumed.count()).unwrap_or(u32::MAX),
             at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
             ticket,
         }

@@ -42,7 +42,7 @@ pub struct Started {
     pub kept: Option<Vec<Slot>>,
 }
 
-/// An attempt failed in a way that another attempt may mend.
+/// An attempt failed in a way that another attempt, or a person, may mend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     /// The attempt that failed.
@@ -51,6 +51,9 @@ pub struct Failed {
     pub at_ms: u64,
     /// How long after that the next attempt is due, in milliseconds.
     pub retry_ms: u64,
+    /// Whether no other attempt was made by itself, so that the run broke off; a resume makes one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gave_up: bool,
     /// What it came to.
     pub outcome: Outcome,
     /// What it consumed.

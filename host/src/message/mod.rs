@@ -16,7 +16,7 @@ mod trace;
 pub use budgets::{Budgets, Prices};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
-pub use outcome::{ErrorKind, ToolError, ToolOutcome};
+pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
     Ending, Fork, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Said, Target, ToolAsk,
     ToolEntry,

@@ -23,6 +23,19 @@ pub struct ToolError {
     pub message: String,
 }
 
+/// Why a model gave no reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ModelFailure {
+    /// What happened and what to do about it.
+    pub message: String,
+    /// Whether the same request may be answered later.
+    pub may_pass: bool,
+    /// How long the provider asks to wait before the next attempt, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
 /// The kinds of failure, each told apart in the journal, on screen and to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Budgets, Digest, Reply, RunId, Slot, ToolOutcome, ToolSpec};
+use super::{Arguments, Budgets, Digest, ModelFailure, Reply, RunId, Slot, ToolOutcome, ToolSpec};
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
 /// answer belongs in here, and nothing that could not.
@@ -35,6 +35,8 @@ pub enum Outcome {
     Run(Ending),
     /// What the model replied.
     Model(Reply),
+    /// Why it did not.
+    NoReply(ModelFailure),
     /// What the tool call came to.
     Tool(ToolOutcome),
 }

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use crate::config::{ModelConfig, Provider};
-use crate::message::{Message, Reply, ToolSpec};
+use crate::message::{Message, ModelFailure, Reply, ToolSpec};
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
@@ -130,4 +130,22 @@ pub enum ModelError {
     /// The script does not fit the run.
     #[error(transparent)]
     Script(#[from] ScriptError),
+}
+
+impl From<ModelError> for ModelFailure {
+    fn from(error: ModelError) -> Self {
+        let (may_pass, retry_after_ms) = match &error {
+            ModelError::Unreachable { .. } => (true, None),
+            // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
+            ModelError::Status { status: 408 | 409 | 429 | 500..=599, retry_after_ms, .. } => {
+                (true, *retry_after_ms)
+            }
+            ModelError::Status { .. }
+            | ModelError::Unauthorized { .. }
+            | ModelError::Malformed { .. }
+            | ModelError::Setup(_)
+            | ModelError::Script(_) => (false, None),
+        };
+        Self { message: error.to_string(), may_pass, retry_after_ms }
+    }
 }

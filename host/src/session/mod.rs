@@ -166,28 +166,27 @@ impl Session {
                 return Err(SessionError::Taken { slot: effect.slot }.into());
             }
         };
-        let finished = self.attempts(&**store, &effect, due, conduct, carry_out).await?;
-        Ok(self.ended(effect, finished, false)?)
+        self.attempts(&**store, effect, due, conduct, carry_out).await
     }
 
-    /// Carries an effect out, attempt by attempt, until one of them is its end.
+    /// Carries an effect out, attempt by attempt, until one of them is its end or there is nothing more to try.
     async fn attempts<T, E, F>(
         &self,
         store: &dyn JournalStore,
-        effect: &Effect,
+        effect: Effect,
         mut due: Due,
         conduct: Conduct<'_>,
         carry_out: impl Fn(Attempt) -> F,
-    ) -> Result<Finished, E>
+    ) -> Result<T, E>
     where
         T: Recorded,
         E: From<SessionError>,
         F: Future<Output = Result<Done<T>, E>>,
     {
-        let Effect { slot, .. } = effect;
+        let slot = &effect.slot;
         let recorder = Recorder { session: self, store, slot, ticket: due.ticket };
         loop {
-            wait(due.at_ms, conduct.retry.max_delay_ms).await;
+            wait(due.at_ms, conduct.retry.longest_ms()).await;
             let permit = match conduct.gate {
                 // It is never closed, and without a permit the attempt would only be less bounded.
                 Some(gate) => gate.acquire().await.ok(),
@@ -195,7 +194,7 @@ impl Session {
             };
             let attempt = Attempt::new(self.run, self.seed, slot, due.attempt, now_ms());
             let idempotency_key = attempt.idempotency_key;
-            recorder.begin(effect, &attempt, conduct.reach).await?;
+            recorder.begin(&effect, &attempt, conduct.reach).await?;
             let clock = Instant::now();
             let Done { value, usage, trace } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -203,16 +202,25 @@ impl Session {
             let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
             let failures = due.failures.saturating_add(1);
             let retry = match conduct.doubt {
-                Doubt::Repeat if value.may_pass() => conduct.retry.delay_ms(failures, &idempotency_key),
+                Doubt::Repeat if value.may_pass() => {
+                    conduct.retry.delay_ms(failures, &idempotency_key, value.asked_ms())
+                }
                 Doubt::Repeat | Doubt::Ask => None,
             };
+            let is_end = value.is_end();
             let outcome = value.into_outcome();
-            let Some(retry_ms) = retry else {
-                return Ok(recorder
-                    .end(Finished { attempt, at_ms, outcome, usage, trace, settled: false })
-                    .await?);
-            };
-            recorder.fail(effect, Failed { attempt, at_ms, retry_ms, outcome, usage, trace }).await?;
+            if retry.is_none() && is_end {
+                let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
+                let finished = recorder.end(finished).await?;
+                return Ok(self.ended(effect, finished, false)?);
+            }
+            let (retry_ms, gave_up) = (retry.unwrap_or_default(), retry.is_none());
+            let failed = Failed { attempt, at_ms, retry_ms, gave_up, outcome, usage, trace };
+            let failed = recorder.fail(&effect, failed).await?;
+            if gave_up {
+                let value = T::from_outcome(failed.outcome);
+                return Ok(value.ok_or_else(|| diverged(effect.slot, DivergenceKind::OtherOutcome))?);
+            }
             due = Due {
                 attempt: attempt.saturating_add(1),
                 failures,
@@ -342,15 +350,16 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// Records that an attempt failed, and that another one follows.
-    async fn fail(&self, effect: &Effect, failed: Failed) -> Result<(), SessionError> {
+    /// Records that an attempt failed, and that another one is to follow.
+    async fn fail(&self, effect: &Effect, failed: Failed) -> Result<Failed, SessionError> {
         self.session.cursor().release_below(self.slot);
         let (entry, ack) = self.append(Event::Failed(failed), Durability::Now)?;
         ack.durable().await?;
-        if let Event::Failed(failed) = &entry.event {
-            (self.session.watch)(&Notice::Failed { slot: self.slot, request: &effect.request, failed });
-        }
-        Ok(())
+        let Event::Failed(failed) = entry.event else {
+            return Err(SessionError::Taken { slot: self.slot.clone() });
+        };
+        (self.session.watch)(&Notice::Failed { slot: self.slot, request: &effect.request, failed: &failed });
+        Ok(failed)
     }
 
     /// Records how the last attempt ended.

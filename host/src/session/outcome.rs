@@ -1,4 +1,4 @@
-use crate::message::{Ending, ErrorKind, Outcome, Reply, ToolOutcome, Trace, Usage};
+use crate::message::{Ending, ErrorKind, ModelFailure, Outcome, Reply, ToolOutcome, Trace, Usage};
 
 /// What carrying out an effect gave.
 #[derive(Debug)]
@@ -27,18 +27,42 @@ pub trait Recorded: Sized {
     fn may_pass(&self) -> bool {
         false
     }
+    /// How long it asks to wait before that attempt, in milliseconds.
+    fn asked_ms(&self) -> Option<u64> {
+        None
+    }
+    /// Whether it ends the effect when no other attempt is made now. If not, a resume makes one.
+    fn is_end(&self) -> bool {
+        true
+    }
 }
 
-impl Recorded for Reply {
+impl Recorded for Result<Reply, ModelFailure> {
     fn into_outcome(self) -> Outcome {
-        Outcome::Model(self)
+        match self {
+            Ok(reply) => Outcome::Model(reply),
+            Err(failure) => Outcome::NoReply(failure),
+        }
     }
 
     fn from_outcome(outcome: Outcome) -> Option<Self> {
         match outcome {
-            Outcome::Model(reply) => Some(reply),
+            Outcome::Model(reply) => Some(Ok(reply)),
+            Outcome::NoReply(failure) => Some(Err(failure)),
             Outcome::Run(_) | Outcome::Tool(_) => None,
         }
+    }
+
+    fn may_pass(&self) -> bool {
+        self.as_ref().is_err_and(|failure| failure.may_pass)
+    }
+
+    fn asked_ms(&self) -> Option<u64> {
+        self.as_ref().err()?.retry_after_ms
+    }
+
+    fn is_end(&self) -> bool {
+        self.is_ok()
     }
 }
 
@@ -50,7 +74,7 @@ impl Recorded for ToolOutcome {
     fn from_outcome(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Tool(outcome) => Some(outcome),
-            Outcome::Run(_) | Outcome::Model(_) => None,
+            Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) => None,
         }
     }
 
@@ -70,7 +94,7 @@ impl Recorded for Ending {
     fn from_outcome(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Run(ending) => Some(ending),
-            Outcome::Model(_) | Outcome::Tool(_) => None,
+            Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) => None,
         }
     }
 }

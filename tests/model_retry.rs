@@ -1,0 +1,152 @@
+//! Model requests that fail: what is sent again and when, what is recorded of it, and that a run that gave up goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+
+use crate::support::{Agent, Ran, outcome};
+
+/// Answers in turn; the last one again and again.
+struct InTurn {
+    answers: Vec<ResponseTemplate>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Respond for InTurn {
+    fn respond(&self, _: &Request) -> ResponseTemplate {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        self.answers[asked.min(self.answers.len() - 1)].clone()
+    }
+}
+
+/// A server, its agent, and a runtime that keeps it up.
+struct Provider {
+    agent: Agent,
+    asked: Arc<AtomicUsize>,
+    _server: MockServer,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn status(status: u16) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({ "error": { "message": "not now" } }))
+}
+
+fn answer() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "id": "c1", "object": "chat.completion", "model": "m",
+        "usage": { "prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18 },
+        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "the end" } }],
+    }))
+}
+
+impl Provider {
+    fn new(answers: Vec<ResponseTemplate>, retry: &str) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let answers = InTurn { answers, asked: Arc::clone(&asked) };
+        let server = runtime.block_on(async {
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(answers).mount(&server).await;
+            server
+        });
+        let agent = Agent::raw(&format!(
+            "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
+             base_url = \"{}\"\n[model.retry]\n{retry}",
+            server.uri()
+        ));
+        Self { agent, asked, _server: server, _runtime: runtime }
+    }
+
+    fn host(&self, args: &[&str]) -> Ran {
+        self.agent.host(args)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// What is recorded of the attempts that failed.
+    fn failures(&self) -> Vec<Value> {
+        let shown = self.agent.show();
+        let report = shown.iter().find(|report| report["slot"] == "model(0)").unwrap();
+        report["failures"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+const FAST: &str = "initial_delay = \"1ms\"";
+
+#[test]
+fn what_may_pass_is_asked_for_again_and_recorded() {
+    for failing in [408, 409, 429, 500, 502, 503, 504, 529] {
+        let provider = Provider::new(vec![status(failing), status(failing), answer()], FAST);
+        let ran = provider.host(&["run"]);
+        assert_eq!(ran.ok().stdout, "the end\n");
+        ran.says("again in");
+        assert_eq!((provider.asked(), provider.failures().len()), (3, 2), "{failing}");
+        let failure = &provider.failures()[0]["outcome"]["no_reply"];
+        assert!(
+            failure["message"].as_str().unwrap().contains(&format!("HTTP {failing}: not now")),
+            "{failure}"
+        );
+        assert_eq!(provider.host(&["replay", "last"]).ok().stdout, "the end\n");
+        assert_eq!(provider.asked(), 3, "a replay asks nobody");
+    }
+}
+
+#[test]
+fn a_provider_says_how_long_to_wait_up_to_a_limit() {
+    let wait = |header: &'static str, value: &'static str| status(429).insert_header(header, value);
+    for (asked, expected) in [
+        (wait("retry-after-ms", "120"), 120),
+        (wait("retry-after", "1"), 1000),
+        (wait("retry-after", "3600"), 1500),
+        (wait("retry-after", "nonsense"), 1),
+    ] {
+        let provider = Provider::new(vec![asked, answer()], &format!("{FAST}\nmax_retry_after = \"1500ms\""));
+        provider.host(&["run"]).ok();
+        assert_eq!(provider.failures()[0]["retry_ms"], expected);
+    }
+}
+
+#[test]
+fn a_run_that_gave_up_goes_on_with_the_whole_budget() {
+    let answers = vec![status(503), status(503), status(503), status(503), status(503), answer()];
+    let provider = Provider::new(answers, FAST);
+    provider.host(&["run"]).exits(4).says("given up").says("HTTP 503: not now").says("host resume");
+    assert_eq!(provider.asked(), 3);
+    assert_eq!(provider.failures()[2]["gave_up"], true);
+    provider.host(&["replay", "last"]).exits(1).says("its result was never recorded");
+    assert_eq!(provider.host(&["resume", "last"]).ok().stdout, "the end\n");
+    assert_eq!((provider.asked(), provider.failures().len()), (6, 5));
+    assert_eq!(outcome(&provider.agent.show(), "model(0)")["model"]["text"], "the end");
+    provider.host(&["replay", "last"]).ok();
+    provider.host(&["journal", "verify", "last"]).ok();
+}
+
+#[test]
+fn what_will_not_pass_is_not_asked_for_again() {
+    for refusing in [400, 401, 403, 404, 422] {
+        let provider = Provider::new(vec![status(refusing), answer()], FAST);
+        provider.host(&["run"]).exits(4).says("not now");
+        assert_eq!(provider.asked(), 1, "{refusing}");
+        assert_eq!(provider.host(&["resume", "last"]).ok().stdout, "the end\n", "mended meanwhile");
+    }
+    let once = Provider::new(vec![status(503), answer()], "max_attempts = 1");
+    once.host(&["run"]).exits(4);
+    assert_eq!(once.asked(), 1);
+}
+
+#[test]
+fn what_is_said_of_retries_has_to_make_sense() {
+    for (retry, said) in [
+        ("max_attempts = 0", "it goes from 1 to 100"),
+        ("initial_delay = \"9s\"", "initial_delay is longer than max_delay"),
+        ("max_retry_after = \"2h\"", "max_retry_after"),
+        ("idempotent = []", "idempotent"),
+    ] {
+        Provider::new(vec![answer()], retry).host(&["check"]).exits(2).says(said);
+    }
+}
