@@ -284,6 +284,8 @@ fn what_is_hidden_is_for_tools_alone() {
     let (kind, message) = tool_error(&shown, "tool(0,0)");
     assert_eq!(kind, "unknown_tool");
     assert!(message.contains("a_echo") && !message.contains("b_relay"), "{message}");
+    let checked = tables("permissions.calls = [\"b_echo\"]").host(&["check"]);
+    assert!(checked.ok().stdout.contains("guest-tools/hostile, hidden from the model"), "{}", checked.stdout);
     tables("").host(&["check"]).exits(2).says("[tools.b]: it is hidden from the model");
     tables("permissions.calls = [\"c_*\"]")
         .host(&["check"])

@@ -42,7 +42,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     print(&format!("{}: ok", config.path.display()))?;
     print(&format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)))?;
     for tool in &config.tools {
-        print(&format!("\n[tools.{}] from {}", tool.name, tool.source.display()))?;
+        let hidden = if tool.hidden { ", hidden from the model" } else { "" };
+        print(&format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()))?;
         for entry in toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
             let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
             print(&format!("  {}: {summary}", entry.spec.name))?;
