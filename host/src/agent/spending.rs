@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 
+use crate::grants::glob_set;
 use crate::message::{
     Budgets, Digest, Ending, ErrorKind, Prices, Reply, Tokens, ToolCall, ToolOutcome, ToolResult,
 };
@@ -50,13 +51,8 @@ struct Repeat {
 
 impl Spending {
     pub(super) fn new(budgets: &Budgets) -> Self {
-        let mut stop_on = GlobSetBuilder::new();
-        // agent.toml was checked: all of them are globs.
-        for glob in budgets.stop_on_tools.iter().filter_map(|glob| Glob::new(glob).ok()) {
-            stop_on.add(glob);
-        }
         Self {
-            stop_on: stop_on.build().unwrap_or_default(),
+            stop_on: glob_set(&budgets.stop_on_tools),
             used: Used { prices: budgets.prices, ..Used::default() },
             budgets: budgets.clone(),
             repeats: HashMap::new(),

@@ -22,6 +22,7 @@ pub use site::{HostPattern, Scheme, Site, SiteError};
 
 use std::path::PathBuf;
 
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
 /// What a tool may reach beyond its input. The default is nothing.
@@ -96,6 +97,16 @@ pub enum Effects {
     Reading,
     /// It may change something.
     Writing,
+}
+
+/// Tool names by globs that were checked when agent.toml was read.
+#[must_use]
+pub fn glob_set(globs: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs.iter().filter_map(|glob| Glob::new(glob).ok()) {
+        set.add(glob);
+    }
+    set.build().unwrap_or_default()
 }
 
 impl Grants {

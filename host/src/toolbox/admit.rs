@@ -1,12 +1,11 @@
 use std::path::Path;
 
-use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobMatcher};
 use serde_json::Value;
 
 use super::ToolboxReason;
 use crate::config::ToolConfig;
 use crate::dispatch::check_schema;
-use crate::grants::Grants;
 use crate::message::{Digest, Json, ToolEntry, ToolSpec, clean};
 use crate::sandbox::ToolDefinition;
 
@@ -70,16 +69,6 @@ pub(super) fn patterns(
         if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(glob)) }
     };
     globs.iter().map(compile).collect()
-}
-
-/// The names of the tools that may be called.
-pub(super) fn calls(grants: &Grants) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    // agent.toml was checked: all of them are globs.
-    for glob in grants.calls.iter().filter_map(|glob| Glob::new(glob).ok()) {
-        set.add(glob);
-    }
-    set.build().unwrap_or_default()
 }
 
 fn check_name(name: &str, prefix: &str) -> Result<(), String> {

@@ -26,7 +26,7 @@ use globset::{Glob, GlobMatcher};
 
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::{FanOut, ToolRunner};
-use crate::grants::{Effects, SecretError, Secrets};
+use crate::grants::{Effects, SecretError, Secrets, glob_set};
 use crate::message::{Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
@@ -286,7 +286,7 @@ async fn load_one(
         tool: tool.name.clone(),
         grants: tool.grants.clone(),
         limits: tool.limits.clone(),
-        calls: admit::calls(&tool.grants),
+        calls: glob_set(&tool.grants.calls),
         secrets: Arc::clone(secrets),
         masker: secrets.masker(),
     };
