@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use host::config::{Config, ConfigError, Provider};
-use host::grants::ToolLimits;
+use host::grants::{SecretSource, ToolLimits};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 const MODEL: &str = "[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n";
@@ -61,16 +61,26 @@ fn tools_are_sorted_and_have_limits_of_their_own() {
 
 #[test]
 fn the_default_key_goes_to_the_default_endpoint_only() {
-    let openai =
-        |more: &str| parse(&format!("version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\n{more}"));
-    let key = |more: &str| match openai(more).unwrap().model.provider {
-        Provider::OpenAi { api_key_env, .. } => api_key_env,
-        Provider::Scripted { .. } => panic!("not scripted"),
+    let key = |provider: &str, more: &str| {
+        let text = format!("version = 1\n[model]\nprovider = \"{provider}\"\nname = \"m\"\n{more}");
+        match parse(&text).unwrap().model.provider {
+            Provider::Remote(remote) => remote.key,
+            Provider::Scripted { .. } => panic!("not scripted"),
+        }
     };
-    assert_eq!(key("").as_deref(), Some("OPENAI_API_KEY"));
-    assert_eq!(key("base_url = \"https://api.openai.com/v1/\"").as_deref(), Some("OPENAI_API_KEY"));
-    assert_eq!(key("base_url = \"http://localhost:11434/v1\""), None);
-    assert_eq!(key("base_url = \"http://localhost/v1\"\napi_key_env = \"MINE\"").as_deref(), Some("MINE"));
+    let env = |name: &str| Some(SecretSource::Env(name.to_owned()));
+    assert_eq!(key("openai", ""), env("OPENAI_API_KEY"));
+    assert_eq!(key("openai", "base_url = \"https://api.openai.com/v1/\""), env("OPENAI_API_KEY"));
+    assert_eq!(key("openai", "base_url = \"http://localhost:11434/v1\""), None);
+    assert_eq!(key("openai", "base_url = \"http://localhost/v1\"\napi_key_env = \"MINE\""), env("MINE"));
+    assert_eq!(key("openai-responses", ""), env("OPENAI_API_KEY"));
+    assert_eq!(key("anthropic", ""), env("ANTHROPIC_API_KEY"));
+    assert_eq!(key("anthropic", "base_url = \"http://localhost\""), None);
+    assert_eq!(key("gemini", ""), env("GEMINI_API_KEY"));
+    assert_eq!(key("ollama", ""), None);
+    let file = SecretSource::File("/agents/a/key".into());
+    assert!(key("ollama", "api_key_file = \"key\"").is_some_and(|key| matches!(key, SecretSource::File(_))));
+    assert_eq!(key("ollama", "api_key_file = \"/agents/a/key\""), Some(file));
 }
 
 #[test]
@@ -207,6 +217,27 @@ fn providers_and_their_keys() {
         "api_key_env is not the name of a variable, in capitals"
     );
     says(url("ftp://example.com"), &["base_url is neither http nor https"]);
+    let anthropic = |more: &str| model(&format!("provider = \"anthropic\"\nname = \"m\"\n{more}"));
+    says(
+        anthropic("api_key_env = \"A\"\napi_key_file = \"b\""),
+        &["6:16: both `api_key_env` and `api_key_file`"],
+    );
+    says(
+        anthropic("extra = { messages = [] }"),
+        &["5:9: extra has `messages`, which the host writes itself"],
+    );
+    says(anthropic("extra = { at = 2026-01-01 }"), &["extra has 2026-01-01, which JSON has not"]);
+    says(
+        anthropic("[[model.fallback]]\nprovider = \"ollama\"\nname = \"m\"\nretry.max_attempts = 1"),
+        &["`retry` belongs to [model] itself"],
+    );
+    says(
+        anthropic("[[model.fallback]]\nprovider = \"ollama\""),
+        &["6:12: provider = \"ollama\" needs `name`"],
+    );
+    let costs = "prices = { input = 1.0, output = 1.0 }\n[[model.fallback]]\nprovider = \"ollama\"\nname = \"m\"\n\
+                 [limits]\nmax_cost_usd = 1.0";
+    says(anthropic(costs), &["max_cost_usd needs to know what tokens cost", "each [[model.fallback]]"]);
 }
 
 #[test]

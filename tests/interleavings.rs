@@ -13,7 +13,7 @@ use host::message::{
     Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply, Retry,
     RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
-use host::model::{Model, ModelError, ModelRequest};
+use host::model::{Model, ModelError, ModelRequest, Models};
 use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
 use proptest::prelude::*;
 use tokio::sync::Notify;
@@ -213,7 +213,9 @@ fn manifest() -> Manifest {
             base_url: None,
             temperature: None,
             max_tokens: None,
+            extra: None,
         },
+        fallbacks: Vec::new(),
         max_turns: 10,
         max_calls_per_turn: 10,
         budgets: Budgets::default(),
@@ -244,8 +246,10 @@ async fn work(
         dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::clone(world) as Arc<dyn ToolRunner>, parallel)),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
-        model: Arc::new(Planned { world: Arc::clone(world), plan: plan.to_vec() }),
-        retry: Retry::NEVER,
+        models: Models::only(
+            Arc::new(Planned { world: Arc::clone(world), plan: plan.to_vec() }),
+            Retry::NEVER,
+        ),
     };
     tokio::select! {
         biased;

@@ -24,7 +24,7 @@ use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
 use host::message::{Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, RunId, Slot};
-use host::model::{Absent, Model, Script, Scripted};
+use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, Session};
 use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
@@ -293,7 +293,9 @@ impl Bench {
                 base_url: None,
                 temperature: None,
                 max_tokens: None,
+                extra: None,
             },
+            fallbacks: Vec::new(),
             max_turns,
             max_calls_per_turn,
             budgets: Budgets::default(),
@@ -328,7 +330,8 @@ async fn run(
             .await
             .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
-    let agent = Agent { manifest, session: Arc::new(session), retry: Retry::NEVER, model, dispatcher };
+    let models = Models::only(model, Retry::NEVER);
+    let agent = Agent { manifest, session: Arc::new(session), models, dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 
@@ -339,13 +342,7 @@ async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>
         .await
         .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
-    let agent = Agent {
-        manifest,
-        session: Arc::new(session),
-        retry: Retry::NEVER,
-        model: Arc::new(Absent),
-        dispatcher,
-    };
+    let agent = Agent { manifest, session: Arc::new(session), models: Models::absent(), dispatcher };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, Retry, SHOWN_BYTES_MAX, Said, Slot, Stop,
+    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Said, Slot, Stop,
     ToolOutcome, ToolResult,
 };
-use crate::model::{Model, ModelRequest};
-use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
+use crate::model::{ModelRequest, Models};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
 use spending::Spending;
 
 /// Everything one run needs.
@@ -29,9 +29,7 @@ pub struct Agent {
     /// Where it is recorded.
     pub session: Arc<Session>,
     /// Who replies.
-    pub model: Arc<dyn Model>,
-    /// When a request that failed is sent again.
-    pub retry: Retry,
+    pub models: Models,
     /// Who calls the tools.
     pub dispatcher: Arc<Dispatcher>,
 }
@@ -56,7 +54,7 @@ impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ending, RunError> {
-        let mut spending = Spending::new(&self.manifest.budgets);
+        let mut spending = Spending::new(&self.manifest);
         let Some(wall_time) = wall_time else { return self.turns(&mut spending).await };
         if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut spending)).await {
             return ended;
@@ -72,12 +70,14 @@ impl Agent {
                 talk.push_said(said);
             }
             let reply = self.ask(turn, &mut talk).await?;
-            let cut_off = reply.stop == Stop::MaxTokens;
-            // The last word is not the model's where the person has one more.
-            if reply.calls.is_empty() && self.said(turn + 1).next().is_none() {
+            let cut_off = matches!(reply.stop, Stop::MaxTokens | Stop::ContextWindow);
+            // The last word is not the model's where the person has one more, and it is none where it only pauses.
+            let is_last = reply.stop != Stop::Paused && self.said(turn + 1).next().is_none();
+            if reply.calls.is_empty() && is_last {
                 return self.finish(turn + 1, last_words(reply)).await;
             }
-            if let Some(limit) = spending.reply(&reply) {
+            spending.count(&reply);
+            if let Some(limit) = spending.judge(&reply) {
                 return Ok(self.session.finish(limit).await?);
             }
             let calls = reply.calls.clone();
@@ -96,7 +96,7 @@ impl Agent {
                 };
                 let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
                 let results = self.dispatcher.dispatch(&self.session, turn, placed).await?;
-                if let Some(limit) = spending.results(&calls, &refused, &results) {
+                if let Some(limit) = spending.results(&refused, &results) {
                     return Ok(self.session.finish(limit).await?);
                 }
                 talk.push_results(turn, results);
@@ -115,30 +115,36 @@ impl Agent {
 
     async fn ask(&self, turn: u32, talk: &mut Transcript) -> Result<Reply, RunError> {
         let request = Request::Model(talk.ask());
-        let reach = if self.model.reaches_outside() { Reach::Outside } else { Reach::Pure };
+        let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
-        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.retry, gate: None };
-        let Manifest { instructions, model, .. } = &*self.manifest;
+        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, gate: None };
+        let slot = Slot::model(turn);
+        let heard = |text: &str| self.session.heard(&slot, text);
+        let identities = self.manifest.models();
         let (messages, tools) = (talk.messages(), talk.tools());
-        let carry_out = async |_| {
+        let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
-                instructions,
+                instructions: &self.manifest.instructions,
                 messages,
                 tools,
-                temperature: model.temperature,
-                max_tokens: model.max_tokens,
+                temperature: None,
+                max_tokens: None,
+                heard: &heard,
             };
-            let reply = self.model.ask(&request).await.map_err(ModelFailure::from);
+            let Attempt { failures, fallbacks, .. } = attempt;
+            let reply = self.models.ask(&request, &identities, fallbacks, failures).await;
             Ok::<_, RunError>(Done::from(reply))
         };
-        let reply = self.session.effect(Slot::model(turn), request, conduct, carry_out).await?;
+        let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;
         reply.map_err(|error| RunError::Model { turn, error })
     }
 
     async fn finish(&self, turns: u32, ending: Ending) -> Result<Ending, RunError> {
         if self.session.is_live() {
-            self.model.finish(turns).map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
+            self.models
+                .finish(turns)
+                .map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
         }
         Ok(self.session.finish(ending).await?)
     }
@@ -155,6 +161,10 @@ fn last_words(reply: Reply) -> Ending {
             "the answer was cut off at the model's token limit (max_tokens in [model]); it begins: {}",
             reply.text
         )),
-        Stop::End | Stop::ToolCalls | Stop::Other(_) => Ending::Answer(reply.text),
+        Stop::ContextWindow => Ending::Limit(format!(
+            "the answer was cut off because the conversation fills the model's context window; it begins: {}",
+            reply.text
+        )),
+        Stop::End | Stop::ToolCalls | Stop::Paused | Stop::Other(_) => Ending::Answer(reply.text),
     }
 }

@@ -7,7 +7,8 @@ use globset::GlobSet;
 
 use crate::grants::glob_set;
 use crate::message::{
-    Budgets, Digest, Ending, ErrorKind, Prices, Reply, Tokens, ToolCall, ToolOutcome, ToolResult,
+    Budgets, Digest, Ending, ErrorKind, Manifest, ModelIdentity, Prices, Reply, Tokens, ToolCall,
+    ToolOutcome, ToolResult,
 };
 
 /// What a run has used so far.
@@ -16,18 +17,19 @@ struct Used {
     turns: u32,
     tool_calls: u32,
     tokens: Tokens,
-    prices: Option<Prices>,
+    /// What was spent, in US dollars, if all of it has a price.
+    cost_usd: Option<f64>,
 }
 
 impl fmt::Display for Used {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turns, tool_calls, tokens: Tokens { input, output }, prices } = self;
+        let Self { turns, tool_calls, tokens: Tokens { input, output }, cost_usd } = self;
         write!(
             f,
             "{turns} turns, {tool_calls} tool calls, {} tokens ({input} in, {output} out)",
             input.saturating_add(*output)
         )?;
-        prices.map_or(Ok(()), |prices| write!(f, ", {:.6} USD", prices.cost_usd(self.tokens)))
+        cost_usd.map_or(Ok(()), |cost| write!(f, ", {cost:.6} USD"))
     }
 }
 
@@ -36,7 +38,32 @@ pub(super) struct Spending {
     budgets: Budgets,
     stop_on: GlobSet,
     used: Used,
+    /// The models, the first choice first, and what each used.
+    models: Vec<Spent>,
+    /// The calls of the last reply, in order.
+    calls: Vec<Digest>,
     repeats: HashMap<Digest, Repeat>,
+}
+
+/// What one model used.
+struct Spent {
+    model: ModelIdentity,
+    prices: Option<Prices>,
+    tokens: Tokens,
+}
+
+impl Spent {
+    fn new(model: &ModelIdentity, prices: Option<Prices>) -> Self {
+        Self { model: model.clone(), prices, tokens: Tokens::default() }
+    }
+
+    /// In US dollars, if that is known.
+    fn cost_usd(&self) -> Option<f64> {
+        match self.prices {
+            Some(prices) => Some(prices.cost_usd(self.tokens)),
+            None => (self.tokens == Tokens::default()).then_some(0.0),
+        }
+    }
 }
 
 /// A call that was made in the turn before.
@@ -50,13 +77,26 @@ struct Repeat {
 }
 
 impl Spending {
-    pub(super) fn new(budgets: &Budgets) -> Self {
-        Self {
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let Manifest { model, budgets, fallbacks, .. } = manifest;
+        let fallbacks = fallbacks.iter().map(|it| Spent::new(&it.model, it.prices));
+        let mut spending = Self {
             stop_on: glob_set(&budgets.stop_on_tools),
-            used: Used { prices: budgets.prices, ..Used::default() },
+            used: Used::default(),
+            models: std::iter::once(Spent::new(model, budgets.prices)).chain(fallbacks).collect(),
             budgets: budgets.clone(),
+            calls: Vec::new(),
             repeats: HashMap::new(),
-        }
+        };
+        spending.used.cost_usd = spending.cost_usd();
+        spending
+    }
+
+    /// What was spent, if there is a price for anything, and for all that was used.
+    fn cost_usd(&self) -> Option<f64> {
+        let priced = self.models.iter().any(|it| it.prices.is_some());
+        let cost = self.models.iter().try_fold(0.0, |sum, it| Some(sum + it.cost_usd()?));
+        cost.filter(|_| priced)
     }
 
     /// The end of a run that may not go on.
@@ -68,19 +108,33 @@ impl Spending {
         Ending::Limit(format!("{why}; used: {}", self.used))
     }
 
-    /// Counts a reply; why its calls may not be made, if they may not.
-    pub(super) fn reply(&mut self, reply: &Reply) -> Option<Ending> {
-        let Used { turns, tool_calls, tokens, .. } = &mut self.used;
-        *turns += 1;
-        tokens.input = tokens.input.saturating_add(reply.tokens.input);
-        tokens.output = tokens.output.saturating_add(reply.tokens.output);
+    /// Counts a reply.
+    pub(super) fn count(&mut self, reply: &Reply) {
+        let add = |used: &mut Tokens| {
+            used.input = used.input.saturating_add(reply.tokens.input);
+            used.output = used.output.saturating_add(reply.tokens.output);
+        };
+        self.used.turns += 1;
+        add(&mut self.used.tokens);
+        // A script says nothing of where its replies come from: it is the first choice.
+        let gave = |it: &Spent| reply.origin.as_ref().is_none_or(|origin| it.model.gave(origin));
+        let place = self.models.iter().position(gave).unwrap_or_default();
+        if let Some(spent) = self.models.get_mut(place) {
+            add(&mut spent.tokens);
+        }
+        self.used.cost_usd = self.cost_usd();
+        self.calls = reply.calls.iter().map(identity).collect();
+    }
+
+    /// Why the calls of the reply that was counted last may not be made, if they may not.
+    pub(super) fn judge(&mut self, reply: &Reply) -> Option<Ending> {
         let calls = u32::try_from(reply.calls.len()).unwrap_or(u32::MAX);
         if calls == 0 {
             return None;
         }
-        let (made, total) = (*tool_calls, tokens.input.saturating_add(tokens.output));
-        let tokens = *tokens;
-        let Budgets { max_tool_calls, max_total_tokens, max_cost_usd, prices, .. } = &self.budgets;
+        let Used { tool_calls: made, tokens, cost_usd, .. } = self.used;
+        let total = tokens.input.saturating_add(tokens.output);
+        let Budgets { max_tool_calls, max_total_tokens, max_cost_usd, .. } = &self.budgets;
         let counted = if max_cost_usd.is_some() { "max_cost_usd" } else { "max_total_tokens" };
         if reply.tokens == Tokens::default() && (max_total_tokens.is_some() || max_cost_usd.is_some()) {
             return Some(self.stop(&format!(
@@ -90,8 +144,7 @@ impl Spending {
         if let Some(max) = max_total_tokens.filter(|max| total >= *max) {
             return Some(self.stop(&format!("the run reached max_total_tokens = {max}")));
         }
-        let cost = prices.map(|prices| prices.cost_usd(tokens));
-        if let (Some(max), Some(_)) = (max_cost_usd, cost.filter(|cost| Some(*cost) >= *max_cost_usd)) {
+        if let (Some(max), Some(_)) = (max_cost_usd, cost_usd.filter(|cost| Some(*cost) >= *max_cost_usd)) {
             return Some(self.stop(&format!("the run reached max_cost_usd = {max}")));
         }
         if let Some(max) = max_tool_calls.filter(|max| made.saturating_add(calls) > *max) {
@@ -104,7 +157,7 @@ impl Spending {
     /// What the model is told of calls that it makes over and over, in call order; or the end, if it was told.
     pub(super) fn refuse(&self, calls: &[ToolCall]) -> Result<Vec<Option<ToolOutcome>>, Ending> {
         let Some(max) = self.budgets.max_repeats else { return Ok(vec![None; calls.len()]) };
-        let refusal = |call: &ToolCall| match self.repeats.get(&identity(call)) {
+        let refusal = |(call, identity): (&ToolCall, &Digest)| match self.repeats.get(identity) {
             Some(repeat) if repeat.told => {
                 let name = &call.name;
                 Err(self.stop(&format!(
@@ -120,33 +173,31 @@ impl Spending {
             }
             Some(_) | None => Ok(None),
         };
-        calls.iter().map(refusal).collect()
+        calls.iter().zip(&self.calls).map(refusal).collect()
     }
 
     /// Notes what a turn's calls came to; the end, if one of them ends the run.
     pub(super) fn results(
         &mut self,
-        calls: &[ToolCall],
         refused: &[Option<ToolOutcome>],
         results: &[ToolResult],
     ) -> Option<Ending> {
         let mut repeats = HashMap::new();
         let mut seen = HashSet::new();
-        for ((call, refused), result) in calls.iter().zip(refused).zip(results) {
-            let identity = identity(call);
+        for ((identity, refused), result) in self.calls.iter().zip(refused).zip(results) {
             // The same call made twice in one turn is made in one turn.
-            if !seen.insert(identity) {
+            if !seen.insert(*identity) {
                 continue;
             }
             let outcome = Digest::of_json(&result.outcome);
-            let repeat = match self.repeats.get(&identity) {
+            let repeat = match self.repeats.get(identity) {
                 Some(before) if refused.is_some() => Repeat { told: true, ..*before },
                 Some(before) if before.outcome == outcome => {
                     Repeat { turns: before.turns.saturating_add(1), ..*before }
                 }
                 Some(_) | None => Repeat { outcome, turns: 1, told: false },
             };
-            repeats.insert(identity, repeat);
+            repeats.insert(*identity, repeat);
         }
         self.repeats = repeats;
         let last = results.iter().find(|result| self.stop_on.is_match(&result.name))?;

@@ -20,7 +20,12 @@ impl Transcript {
     pub fn begin(manifest: &Manifest) -> Self {
         let tools: Vec<ToolSpec> =
             manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
-        let digest = Digest::of_json(&(&manifest.instructions, &manifest.model, &tools));
+        let Manifest { instructions, model, fallbacks, .. } = manifest;
+        let digest = if fallbacks.is_empty() {
+            Digest::of_json(&(instructions, model, &tools))
+        } else {
+            Digest::of_json(&(instructions, model, fallbacks, &tools))
+        };
         let mut transcript = Self { messages: Vec::new(), tools, digest, appended: Vec::new() };
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
         transcript

@@ -6,7 +6,7 @@ use super::screen::{Format, Screen, one_line};
 use super::{AgentArg, print};
 use crate::config::{Config, Provider};
 use crate::message::ToolEntry;
-use crate::model;
+use crate::model::Models;
 use crate::sandbox::Sandbox;
 use crate::toolbox::Toolbox;
 
@@ -33,7 +33,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
     let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, &say).await?;
     toolbox.check_names(&config)?;
-    model::connect(&config.model)?;
+    Models::connect(&config)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: toolbox.entries() };
         print(&serde_json::to_string_pretty(&report)?)?;
@@ -41,6 +41,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     }
     print(&format!("{}: ok", config.path.display()))?;
     print(&format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)))?;
+    for fallback in &config.fallbacks {
+        print(&format!("  and if it fails {}", describe(&fallback.provider)))?;
+    }
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
         print(&format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()))?;
@@ -62,6 +65,6 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 fn describe(provider: &Provider) -> String {
     match provider {
         Provider::Scripted { script } => format!("scripted by {}", script.display()),
-        Provider::OpenAi { name, base_url, .. } => format!("{name} at {base_url}"),
+        Provider::Remote(remote) => format!("{} at {}", remote.origin(), remote.base_url),
     }
 }

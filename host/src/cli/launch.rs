@@ -11,8 +11,8 @@ use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Fork, Manifest, ModelIdentity, Retry, Said};
-use crate::model::{self, Model};
+use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said};
+use crate::model::Models;
 use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Doubtful, Mode, Session, SessionError};
 use crate::toolbox::Toolbox;
@@ -20,8 +20,7 @@ use crate::toolbox::Toolbox;
 /// Everything a run needs that comes from agent.toml.
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
-    model: Arc<dyn Model>,
-    retry: Retry,
+    models: Models,
     toolbox: Arc<Toolbox>,
     max_parallel_tools: u32,
     wall_time: Option<Duration>,
@@ -55,7 +54,7 @@ pub(super) async fn prepare(
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
-    let model = model::connect(&config.model)?;
+    let models = Models::connect(config)?;
     let say = |line: &str| screen.say(line);
     let cache = places.cache()?;
     Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
@@ -63,8 +62,7 @@ pub(super) async fn prepare(
     toolbox.check_names(config)?;
     Ok(Prepared {
         manifest: manifest(config, &toolbox, task),
-        model,
-        retry: config.model.retry,
+        models,
         toolbox: Arc::new(toolbox),
         max_parallel_tools: config.limits.max_parallel_tools,
         wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
@@ -80,6 +78,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manife
         instructions: config.agent.instructions.clone(),
         prompt,
         model: identity(&config.model),
+        fallbacks: config.fallbacks.iter().map(fallback).collect(),
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
         budgets: config.limits.budgets.clone(),
@@ -90,18 +89,20 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manife
     }
 }
 
+fn fallback(config: &ModelConfig) -> Fallback {
+    Fallback { model: identity(config), prices: config.prices }
+}
+
 fn identity(config: &ModelConfig) -> ModelIdentity {
-    let (provider, name, base_url) = match &config.provider {
-        Provider::Scripted { script } => ("scripted", file_name(script), None),
-        Provider::OpenAi { name, base_url, .. } => ("openai", name.clone(), Some(base_url.clone())),
+    let (provider, name, base_url, extra) = match &config.provider {
+        Provider::Scripted { script } => ("scripted".to_owned(), file_name(script), None, None),
+        Provider::Remote(remote) => {
+            let Origin { provider, name, base_url } = remote.origin();
+            (provider, name, Some(base_url), remote.extra.clone())
+        }
     };
-    ModelIdentity {
-        provider: provider.to_owned(),
-        name,
-        base_url,
-        temperature: config.temperature,
-        max_tokens: config.max_tokens,
-    }
+    let ModelConfig { temperature, max_tokens, .. } = *config;
+    ModelIdentity { provider, name, base_url, temperature, max_tokens, extra }
 }
 
 fn file_name(path: &Path) -> String {
@@ -117,7 +118,7 @@ pub(super) async fn carry_out(
     decisions: Decisions,
     screen: &Screen,
 ) -> anyhow::Result<Exit> {
-    let Prepared { manifest, model, retry, toolbox, max_parallel_tools, wall_time } = prepared;
+    let Prepared { manifest, models, toolbox, max_parallel_tools, wall_time } = prepared;
     let mut summary = RunSummary {
         run: run.id,
         agent: manifest.agent.clone(),
@@ -138,8 +139,7 @@ pub(super) async fn carry_out(
         dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
-        model,
-        retry,
+        models,
     };
     let stopped = tokio::select! {
         ended = agent.run(wall_time) => Stopped::of(ended),

@@ -15,6 +15,7 @@ mod launch;
 mod places;
 mod recorded;
 mod replay;
+mod request;
 mod rerun;
 mod resume;
 mod run;
@@ -106,7 +107,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
-        Command::Runs(args) => runs::run(args, &places),
+        Command::Runs(args) => block_on(async move { runs::run(args, &places).await }),
         Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),

@@ -10,8 +10,8 @@ use super::screen::{Format, Screen};
 use crate::agent::{Agent, RunError};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, NoRunner};
-use crate::message::{Ending, Manifest, Retry};
-use crate::model::Absent;
+use crate::message::{Ending, Manifest};
+use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError};
 
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), max_parallel)),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
-        model: Arc::new(Absent),
-        retry: Retry::NEVER,
+        models: Models::absent(),
     };
     let ended = match (agent.run(None).await, recorded_ending) {
         // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::{denial, headline, milliseconds, one_line, result};
-use super::{diff, print, recorded};
+use super::{diff, print, recorded, request};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::SessionError;
@@ -36,6 +36,13 @@ enum Command {
         /// The other.
         other: String,
     },
+    /// Print a model request as it was sent, without the key.
+    Request {
+        /// The run: its id, the beginning of it, `last`, or a file.
+        run: String,
+        /// The turn, from 0; by default the last one.
+        turn: Option<u32>,
+    },
     /// Show one run: turns, calls, durations, outcomes.
     Show {
         /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
@@ -49,11 +56,12 @@ enum Command {
     },
 }
 
-pub(super) fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     match args.command {
         None => list(places, args.json),
         Some(Command::List { json }) => list(places, json || args.json),
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
+        Some(Command::Request { run, turn }) => request::run(places, &run, turn).await,
         Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
     }
 }

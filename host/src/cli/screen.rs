@@ -55,6 +55,7 @@ struct Inner {
 enum JsonEvent<'a> {
     RunStarted { run: RunId, manifest: &'a Manifest },
     Started { slot: &'a Slot, attempt: u32, request: &'a Request },
+    Heard { slot: &'a Slot, text: &'a str },
     Failed { slot: &'a Slot, failed: &'a Failed },
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
     Suspended { run: RunId, in_doubt: Vec<InDoubt<'a>>, exit_code: u8 },
@@ -210,6 +211,8 @@ impl Screen {
             (Format::Json, Notice::Finished { slot, finished, substituted, .. }) => {
                 event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
             }
+            (Format::Json, Notice::Heard { slot, text }) => event(&JsonEvent::Heard { slot, text }),
+            (Format::Text, Notice::Heard { slot, text }) => self.show_heard(slot, text),
             (Format::Json, Notice::Failed { slot, failed, .. }) => event(&JsonEvent::Failed { slot, failed }),
             (Format::Text, Notice::Started { slot, request, .. }) => self.show_running(slot, request),
             (Format::Text, Notice::Failed { slot, request, failed }) => {
@@ -233,6 +236,15 @@ impl Screen {
         bar.set_message(headline(slot, request));
         bar.enable_steady_tick(REDRAW);
         self.running().insert(slot.clone(), bar);
+    }
+
+    /// Shows the end of what is heard so far on the live line.
+    fn show_heard(&self, slot: &Slot, text: &str) {
+        if let Some(bar) = self.running().get(slot) {
+            let heard: Vec<char> = format!("{} {}", bar.message(), one_line(text)).chars().collect();
+            let from = heard.len().saturating_sub(self.width());
+            bar.set_message(heard.into_iter().skip(from).collect::<String>());
+        }
     }
 
     fn show_failed(&self, slot: &Slot, request: &Request, failed: &Failed) {

@@ -11,12 +11,14 @@ mod form;
 mod permissions;
 mod provider;
 mod raw;
+mod remote;
 mod shown;
 mod tool;
 mod units;
 mod validate;
 
 pub use error::{ConfigError, Problem};
+pub use remote::{Api, RemoteConfig};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Budgets, Digest, Retry};
+use crate::message::{Budgets, Digest, Prices, Retry};
 use file::FileError;
 
 /// An agent, as its agent.toml describes it.
@@ -38,6 +40,10 @@ pub struct Config {
     pub agent: AgentConfig,
     /// Who replies.
     pub model: ModelConfig,
+    /// Who replies when the model fails, one after the other.
+    pub fallbacks: Vec<ModelConfig>,
+    /// When a model request that failed is sent again.
+    pub model_retry: Retry,
     /// What bounds a run.
     pub limits: Limits,
     /// The components whose tools are offered, sorted by name.
@@ -66,8 +72,8 @@ pub struct ModelConfig {
     pub temperature: Option<f64>,
     /// Upper bound of a reply in tokens, if not the provider's default.
     pub max_tokens: Option<u64>,
-    /// When a request that failed is sent again.
-    pub retry: Retry,
+    /// What its tokens cost.
+    pub prices: Option<Prices>,
 }
 
 /// Where the model is.
@@ -78,15 +84,8 @@ pub enum Provider {
         /// The file, absolute.
         script: PathBuf,
     },
-    /// Behind an OpenAI-compatible endpoint.
-    OpenAi {
-        /// The model's name there.
-        name: String,
-        /// The endpoint, up to and without `/chat/completions`.
-        base_url: String,
-        /// The environment variable that holds the key, if one is needed.
-        api_key_env: Option<String>,
-    },
+    /// At a provider.
+    Remote(RemoteConfig),
 }
 
 /// What bounds a run.
@@ -230,10 +229,18 @@ provider = "openai"
 name = "m"
 base_url = "http://localhost:11434/v1"
 api_key_env = "KEY"
+stream = true
+extra = { reasoning_effort = "low", list = [1, 2.5, true] }
 temperature = 0.5
 max_tokens = 1_000
 prices = { input = 1.25, output = 10.0 }
 retry = { max_attempts = 3, initial_delay = "500ms", max_delay = "8s", max_retry_after = "60s" }
+
+[[model.fallback]]
+provider = "anthropic"
+name = "c"
+api_key_file = "/run/secrets/key"
+prices = { input = 3.0, output = 15.0 }
 
 [limits]
 max_turns = 3

@@ -24,8 +24,8 @@ const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 pub(super) struct Kept<'a> {
     /// The agent's secrets.
     pub(super) secrets: &'a BTreeMap<String, SecretSource>,
-    /// The variable with the model's key.
-    pub(super) key: Option<&'a str>,
+    /// Where the keys of the models are.
+    pub(super) keys: &'a [&'a SecretSource],
     /// The files that decide what tools may do: agent.toml, and where the tools come from.
     pub(super) deciding: &'a [PathBuf],
 }
@@ -143,10 +143,12 @@ impl Check<'_> {
             let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `ro`";
             self.problem(host.span(), message, help);
         }
-        for (name, source) in kept.secrets {
+        let named = kept.secrets.iter().map(|(name, source)| (format!("of [secrets.{name}]"), source));
+        let keys = kept.keys.iter().map(|source| ("with the key of a model".to_owned(), *source));
+        for (what, source) in named.chain(keys) {
             let SecretSource::File(file) = source else { continue };
             if file.canonicalize().is_ok_and(|file| file.starts_with(real)) {
-                let message = format!("the file of [secrets.{name}] is in this directory");
+                let message = format!("the file {what} is in this directory");
                 let help = "a tool would read the secret itself; keep the file elsewhere, or grant another directory";
                 self.problem(host.span(), message, help);
             }
@@ -165,8 +167,8 @@ impl Check<'_> {
                 "env has an entry that is not the name of an environment variable",
                 help,
             );
-        } else if kept.key == Some(text) {
-            let message = format!("{text} is the key of the model");
+        } else if kept.keys.iter().any(|key| matches!(key, SecretSource::Env(name) if name == text)) {
+            let message = format!("{text} is the key of a model");
             self.problem(name.span(), message, "no tool may see it; take it out of the list");
         } else if let Some((secret, _)) = secret {
             let message = format!("{text} is what [secrets.{secret}] keeps");

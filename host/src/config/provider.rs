@@ -2,85 +2,162 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
 use toml::Spanned;
 use url::Url;
 
+use super::error::quote;
 use super::raw::{self, ProviderName};
 use super::shown::can_name_secret;
 use super::validate::Check;
-use super::{ModelConfig, Provider};
+use super::{Api, ModelConfig, Provider, RemoteConfig};
+use crate::grants::SecretSource;
+use crate::message::{Json, Prices, Retry};
 
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-/// The default only where the key belongs: it must not be sent to any other endpoint unasked.
-const OPENAI_KEY_ENV: &str = "OPENAI_API_KEY";
+/// What the host itself writes into requests.
+const RESERVED: [&str; 9] = [
+    "model",
+    "messages",
+    "input",
+    "contents",
+    "instructions",
+    "system",
+    "systemInstruction",
+    "tools",
+    "stream",
+];
+
+/// The models of an agent.
+pub(super) struct Models {
+    pub(super) first: ModelConfig,
+    pub(super) fallbacks: Vec<ModelConfig>,
+    pub(super) retry: Retry,
+}
+
+impl Models {
+    /// All of them, the first choice first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &ModelConfig> {
+        std::iter::once(&self.first).chain(&self.fallbacks)
+    }
+}
 
 impl Check<'_> {
-    /// `None` if the provider's own keys are wrong; what is wrong has been noted then.
-    pub(super) fn model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
+    /// `None` if a provider's own keys are wrong; what is wrong has been noted then.
+    pub(super) fn models(&mut self, mut raw: raw::Model) -> Option<Models> {
+        let retry = self.model_retry(raw.retry.take().map(Spanned::into_inner).unwrap_or_default());
+        let fallbacks = std::mem::take(&mut raw.fallback);
+        let first = self.model(raw);
+        let fallbacks: Vec<Option<ModelConfig>> = fallbacks
+            .into_iter()
+            .map(|raw| {
+                let alone = raw.retry.as_ref().map(|it| ("retry", it.span()));
+                let alone = alone.or_else(|| Some(("fallback", raw.fallback.first()?.provider.span())));
+                if let Some((key, span)) = alone {
+                    let message = format!("`{key}` belongs to [model] itself");
+                    self.problem(span, message, "move it there: it holds for all models");
+                }
+                self.model(raw)
+            })
+            .collect();
+        Some(Models { first: first?, fallbacks: fallbacks.into_iter().collect::<Option<_>>()?, retry })
+    }
+
+    fn model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
+        let prices = raw.prices.as_ref().map(|it| Prices { input: it.input, output: it.output });
         let temperature = raw.temperature.as_ref().map(|it| *it.get_ref());
         let max_tokens = raw.max_tokens.as_ref().map(|it| *it.get_ref());
-        let mut raw = raw;
-        let retry = self.model_retry(raw.retry.take().unwrap_or_default());
         let provider = match raw.provider.get_ref() {
             ProviderName::Scripted => self.scripted(raw),
-            ProviderName::OpenAi => self.openai(raw),
+            ProviderName::OpenAi => self.remote(Api::OpenAi, raw),
+            ProviderName::OpenAiResponses => self.remote(Api::OpenAiResponses, raw),
+            ProviderName::Anthropic => self.remote(Api::Anthropic, raw),
+            ProviderName::Gemini => self.remote(Api::Gemini, raw),
+            ProviderName::Ollama => self.remote(Api::Ollama, raw),
         }?;
-        Some(ModelConfig { provider, temperature, max_tokens, retry })
+        Some(ModelConfig { provider, temperature, max_tokens, prices })
     }
 
     fn scripted(&mut self, raw: raw::Model) -> Option<Provider> {
-        let raw::Model {
-            provider,
-            script,
-            name,
-            base_url,
-            api_key_env,
-            temperature,
-            max_tokens,
-            prices: _,
-            retry: _,
-        } = raw;
-        self.meaningless("name", "scripted", span(name.as_ref()));
-        self.meaningless("base_url", "scripted", span(base_url.as_ref()));
-        self.meaningless("api_key_env", "scripted", span(api_key_env.as_ref()));
-        self.meaningless("temperature", "scripted", span(temperature.as_ref()));
-        self.meaningless("max_tokens", "scripted", span(max_tokens.as_ref()));
+        for (key, span) in [
+            ("name", span(raw.name.as_ref())),
+            ("base_url", span(raw.base_url.as_ref())),
+            ("api_key_env", span(raw.api_key_env.as_ref())),
+            ("api_key_file", span(raw.api_key_file.as_ref())),
+            ("temperature", span(raw.temperature.as_ref())),
+            ("max_tokens", span(raw.max_tokens.as_ref())),
+            ("stream", span(raw.stream.as_ref())),
+            ("extra", span(raw.extra.as_ref())),
+        ] {
+            self.meaningless(key, "scripted", span);
+        }
         let help = "add `script = \"script.toml\"`, a file of [[reply]] tables";
-        let script = self.needed("script", "scripted", script, provider.span(), help)?;
+        let script = self.needed("script", "scripted", raw.script, raw.provider.span(), help)?;
         Some(Provider::Scripted { script: self.path("script", &script)? })
     }
 
-    fn openai(&mut self, raw: raw::Model) -> Option<Provider> {
-        let raw::Model {
-            provider,
-            script,
-            name,
-            base_url,
-            api_key_env,
-            temperature: _,
-            max_tokens: _,
-            prices: _,
-            retry: _,
-        } = raw;
-        self.meaningless("script", "openai", span(script.as_ref()));
+    fn remote(&mut self, api: Api, raw: raw::Model) -> Option<Provider> {
+        let raw::Model { provider, script, name, base_url, api_key_env, api_key_file, stream, extra, .. } =
+            raw;
+        self.meaningless("script", api.as_str(), span(script.as_ref()));
         let base_url = match base_url {
             Some(url) => self.base_url(&url),
-            None => Some(OPENAI_BASE_URL.to_owned()),
+            None => Some(api.base_url().to_owned()),
         };
-        if let Some(name) = api_key_env.as_ref().filter(|name| !can_name_secret(name.get_ref())) {
+        let key = self.key(api_key_env, api_key_file);
+        let help = "add `name = \"…\"`, the model's name at the provider";
+        let name = self.needed("name", api.as_str(), name, provider.span(), help)?;
+        if name.get_ref().trim().is_empty() {
+            self.problem(name.span(), "the model's name is empty", "write the model's name at the provider");
+        }
+        let extra = extra.and_then(|extra| self.extra(&extra));
+        let base_url = base_url?;
+        // The default only where the key belongs: it must not be sent to any other endpoint unasked.
+        let default_key = api.key_variable().filter(|_| base_url == api.base_url());
+        Some(Provider::Remote(RemoteConfig {
+            api,
+            name: name.into_inner(),
+            key: key.or_else(|| default_key.map(|name| SecretSource::Env(name.to_owned()))),
+            base_url,
+            stream: stream.is_some_and(Spanned::into_inner),
+            extra,
+        }))
+    }
+
+    fn key(
+        &mut self,
+        variable: Option<Spanned<String>>,
+        file: Option<Spanned<std::path::PathBuf>>,
+    ) -> Option<SecretSource> {
+        if let Some(name) = variable.as_ref().filter(|name| !can_name_secret(name.get_ref())) {
             // The message does not repeat the value: it may be the key itself.
             let help = "write the variable's name, as in \"OPENAI_API_KEY\", not the key";
             self.problem(name.span(), "api_key_env is not the name of a variable, in capitals", help);
         }
-        let help = "add `name = \"…\"`, the model's name at the provider";
-        let name = self.needed("name", "openai", name, provider.span(), help)?;
-        if name.get_ref().trim().is_empty() {
-            self.problem(name.span(), "the model's name is empty", "write the model's name at the provider");
+        match (variable, file) {
+            (Some(_), Some(file)) => {
+                let message = "both `api_key_env` and `api_key_file` are given";
+                self.problem(file.span(), message, "keep one of them");
+                None
+            }
+            (Some(variable), None) => Some(SecretSource::Env(variable.into_inner())),
+            (None, Some(file)) => Some(SecretSource::File(self.path("api_key_file", &file)?)),
+            (None, None) => None,
         }
-        let base_url = base_url?;
-        let default_key = (base_url == OPENAI_BASE_URL).then(|| OPENAI_KEY_ENV.to_owned());
-        let api_key_env = api_key_env.map(Spanned::into_inner).or(default_key);
-        Some(Provider::OpenAi { name: name.into_inner(), base_url, api_key_env })
+    }
+
+    fn extra(&mut self, raw: &Spanned<toml::Table>) -> Option<Json> {
+        if let Some(key) = RESERVED.iter().find(|key| raw.get_ref().contains_key(**key)) {
+            let message = format!("extra has `{key}`, which the host writes itself");
+            self.problem(raw.span(), message, "take it out");
+        }
+        match json(&toml::Value::Table(raw.get_ref().clone())) {
+            Ok(value) => Some(Json::canonical(&value)),
+            Err(what) => {
+                let message = format!("extra has {}, which JSON has not", quote(&what));
+                self.problem(raw.span(), message, "write it as a text");
+                None
+            }
+        }
     }
 
     fn meaningless(&mut self, key: &str, provider: &str, span: Option<Range<usize>>) {
@@ -113,6 +190,23 @@ impl Check<'_> {
         }
         Some(raw.get_ref().trim_end_matches('/').to_owned())
     }
+}
+
+/// A TOML value as JSON; the error is what JSON has no form for.
+fn json(value: &toml::Value) -> Result<Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => Value::from(text.as_str()),
+        toml::Value::Integer(number) => Value::from(*number),
+        toml::Value::Float(number) if number.is_finite() => Value::from(*number),
+        toml::Value::Float(number) => return Err(number.to_string()),
+        toml::Value::Boolean(value) => Value::from(*value),
+        toml::Value::Datetime(moment) => return Err(moment.to_string()),
+        toml::Value::Array(list) => Value::Array(list.iter().map(json).collect::<Result<_, _>>()?),
+        toml::Value::Table(table) => {
+            let member = |(key, value): (&String, &toml::Value)| Ok((key.clone(), json(value)?));
+            Value::Object(table.iter().map(member).collect::<Result<_, String>>()?)
+        }
+    })
 }
 
 fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {

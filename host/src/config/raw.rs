@@ -72,24 +72,37 @@ pub(super) struct Model {
     /// The model's name at the provider.
     #[schemars(with = "Option<String>")]
     pub(super) name: Option<Spanned<String>>,
-    /// The endpoint of an OpenAI-compatible provider, such as `http://localhost:11434/v1`; by default
-    /// `https://api.openai.com/v1`.
+    /// The endpoint, such as `http://localhost:8000/v1`; by default the provider's own.
     #[schemars(with = "Option<String>", example = &"http://localhost:11434/v1")]
     pub(super) base_url: Option<Spanned<String>>,
-    /// The environment variable that holds the API key. By default `OPENAI_API_KEY` at the default
-    /// `base_url`, and none at any other.
+    /// The environment variable that holds the API key. By default `OPENAI_API_KEY`, `ANTHROPIC_API_KEY` or
+    /// `GEMINI_API_KEY` at the default `base_url`, and none at any other.
     #[schemars(with = "Option<String>", example = &"OPENAI_API_KEY")]
     pub(super) api_key_env: Option<Spanned<String>>,
+    /// The file that holds the API key, instead of `api_key_env`.
+    #[schemars(with = "Option<PathBuf>", example = &"/run/secrets/openai")]
+    pub(super) api_key_file: Option<Spanned<PathBuf>>,
     /// Sampling temperature, from 0 to 2; by default the provider's.
     #[schemars(with = "Option<f64>", range(min = 0, max = 2))]
     pub(super) temperature: Option<Spanned<f64>>,
     /// Upper bound of a reply, in tokens; by default the provider's.
     #[schemars(with = "Option<u64>", range(min = 1))]
     pub(super) max_tokens: Option<Spanned<u64>>,
+    /// Whether replies are read as they come: their text is shown meanwhile, and a long one is waited for as long as
+    /// something comes. False by default.
+    #[schemars(with = "Option<bool>")]
+    pub(super) stream: Option<Spanned<bool>>,
+    /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub(super) extra: Option<Spanned<toml::Table>>,
     /// What its tokens cost, for `max_cost_usd` in `[limits]`.
     pub(super) prices: Option<Prices>,
     /// When a request that failed is sent again.
-    pub(super) retry: Option<ModelRetry>,
+    #[schemars(with = "Option<ModelRetry>")]
+    pub(super) retry: Option<Spanned<ModelRetry>>,
+    /// The models to ask when this one fails for good, one after the other, each with the keys of `[model]`.
+    #[serde(default)]
+    pub(super) fallback: Vec<Model>,
 }
 
 /// When a model request that failed is sent again: after a connection that failed, after HTTP 408, 409 and 429, and
@@ -131,6 +144,15 @@ pub(super) enum ProviderName {
     Scripted,
     /// Behind `OpenAI` chat completions, or an endpoint compatible with them.
     OpenAi,
+    /// Behind `OpenAI` responses.
+    #[serde(rename = "openai-responses")]
+    OpenAiResponses,
+    /// Behind Anthropic messages.
+    Anthropic,
+    /// Behind Google Gemini.
+    Gemini,
+    /// Behind Ollama's own interface.
+    Ollama,
 }
 
 /// What bounds a run.

@@ -12,8 +12,10 @@ use super::bounds::{
 };
 use super::error::{Problem, quote};
 use super::permissions::Kept;
+use super::provider::Models;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
-use crate::message::{Budgets, Prices};
+use crate::grants::SecretSource;
+use crate::message::Budgets;
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -27,26 +29,27 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut check = Check { directory, problems: Vec::new() };
     let agent = check.agent(raw.agent);
-    let prices = raw.model.prices.as_ref().map(|it| Prices { input: it.input, output: it.output });
-    let limits = check.limits(raw.limits, prices);
-    let model = check.model(raw.model);
+    let models = check.models(raw.model);
+    let limits = check.limits(raw.limits, models.as_ref());
     let secrets = check.secrets(raw.secrets);
     let sources = raw.tools.values().map(|tool| directory.join(tool.source.get_ref()));
     let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
-    let kept = Kept { secrets: &secrets, key: model.as_ref().and_then(key_variable), deciding: &deciding };
+    let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).filter_map(key).collect();
+    let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
     let tools = raw.tools.into_iter().map(|(name, tool)| check.tool(&name, tool, &kept)).collect();
-    match model {
-        Some(model) if check.problems.is_empty() => {
-            Ok(Config { path: path.to_owned(), agent, model, limits, tools, secrets })
+    match models {
+        Some(Models { first: model, fallbacks, retry: model_retry }) if check.problems.is_empty() => {
+            let path = path.to_owned();
+            Ok(Config { path, agent, model, fallbacks, model_retry, limits, tools, secrets })
         }
         Some(_) | None => Err(check.problems),
     }
 }
 
-/// The variable that holds the model's key.
-fn key_variable(model: &ModelConfig) -> Option<&str> {
+/// Where a model's key is.
+fn key(model: &ModelConfig) -> Option<&SecretSource> {
     match &model.provider {
-        Provider::OpenAi { api_key_env, .. } => api_key_env.as_deref(),
+        Provider::Remote(remote) => remote.key.as_ref(),
         Provider::Scripted { .. } => None,
     }
 }
@@ -118,18 +121,19 @@ impl Check<'_> {
         })
     }
 
-    fn limits(&mut self, raw: raw::Limits, prices: Option<Prices>) -> Limits {
+    fn limits(&mut self, raw: raw::Limits, models: Option<&Models>) -> Limits {
         let wall_time = raw.wall_time.as_ref();
-        if let Some(cost) = raw.max_cost_usd.as_ref().filter(|_| prices.is_none()) {
-            let help =
-                "add `prices = { input = …, output = … }` under [model], in US dollars per million tokens";
+        let unpriced = models.is_some_and(|models| models.all().any(|model| model.prices.is_none()));
+        if let Some(cost) = raw.max_cost_usd.as_ref().filter(|_| unpriced) {
+            let help = "add `prices = { input = …, output = … }` under [model] and each [[model.fallback]], in US dollars \
+                        per million tokens";
             self.problem(cost.span(), "max_cost_usd needs to know what tokens cost", help);
         }
         let budgets = Budgets {
             max_tool_calls: raw.max_tool_calls,
             max_total_tokens: raw.max_total_tokens,
             max_cost_usd: raw.max_cost_usd.map(Spanned::into_inner),
-            prices,
+            prices: models.and_then(|models| models.first.prices),
             max_repeats: Some(raw.max_repeats.unwrap_or(MAX_REPEATS)),
             stop_on_tools: self.globs(raw.stop_on_tools),
         };

@@ -17,7 +17,7 @@ pub use address::{AddressClass, classify};
 pub use limits::{Limit, ToolLimits};
 pub use mask::{MaskStream, Masker};
 pub use network::{Allowed, NetworkGrant, Origin, Refusal, Wanted, allow};
-pub use secret::{Placeholders, Secret, SecretError, SecretSource, Secrets, Within};
+pub use secret::{Placeholders, Secret, SecretError, SecretSource, Secrets, Within, read_secret};
 pub use site::{HostPattern, Scheme, Site, SiteError};
 
 use std::path::PathBuf;

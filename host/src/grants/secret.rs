@@ -76,29 +76,7 @@ impl Secret {
     }
 
     fn load(name: &str, source: &SecretSource) -> Result<Self, SecretError> {
-        let refuse = |reason: String| SecretError { name: name.to_owned(), reason };
-        let value: SecretString = match source {
-            SecretSource::Env(variable) => match std::env::var(variable) {
-                Ok(value) => value.into(),
-                Err(std::env::VarError::NotPresent) => {
-                    return Err(refuse(format!("the environment variable {variable} is not set")));
-                }
-                Err(std::env::VarError::NotUnicode(_)) => {
-                    return Err(refuse(format!("the environment variable {variable} is not UTF-8")));
-                }
-            },
-            SecretSource::File(path) => {
-                let mut text = String::new();
-                let read = std::fs::File::open(path)
-                    .and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text));
-                read.map_err(|error| refuse(format!("cannot read {}: {error}", path.display())))?;
-                let value = text.strip_suffix('\n').unwrap_or(&text);
-                value.strip_suffix('\r').unwrap_or(value).into()
-            }
-        };
-        if value.expose_secret().len() as u64 > SECRET_BYTES_MAX {
-            return Err(refuse(format!("the value has more than {SECRET_BYTES_MAX} bytes")));
-        }
+        let value = read_secret(source).map_err(|reason| SecretError { name: name.to_owned(), reason })?;
         Self::new(name, value.expose_secret())
     }
 }
@@ -123,6 +101,36 @@ impl Secrets {
 
     fn get(&self, name: &str) -> Option<&Secret> {
         self.0.iter().find(|secret| secret.name == name)
+    }
+}
+
+/// Reads a secret from where it is; the error is the reason why it cannot be had.
+pub fn read_secret(source: &SecretSource) -> Result<SecretString, String> {
+    let (value, place): (SecretString, _) = match source {
+        SecretSource::Env(variable) => match std::env::var(variable) {
+            Ok(value) => (value.into(), format!("the environment variable {variable}")),
+            Err(std::env::VarError::NotPresent) => {
+                return Err(format!("the environment variable {variable} is not set"));
+            }
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(format!("the environment variable {variable} is not UTF-8"));
+            }
+        },
+        SecretSource::File(path) => {
+            let mut text = String::new();
+            let read = std::fs::File::open(path)
+                .and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text));
+            read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let value = text.strip_suffix('\n').unwrap_or(&text);
+            (value.strip_suffix('\r').unwrap_or(value).into(), path.display().to_string())
+        }
+    };
+    match value.expose_secret() {
+        value if value.len() as u64 > SECRET_BYTES_MAX => {
+            Err(format!("the value has more than {SECRET_BYTES_MAX} bytes"))
+        }
+        value if value.trim().is_empty() => Err(format!("{place} is empty")),
+        _ => Ok(value),
     }
 }
 

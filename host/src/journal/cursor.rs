@@ -191,8 +191,10 @@ pub enum Claim {
 pub struct Due {
     /// From 1.
     pub attempt: u32,
-    /// How many attempts failed before, since the run broke off because of them.
+    /// How many attempts failed before, since the run broke off because of them or another model stood in.
     pub failures: u32,
+    /// How many models were given up before, since the run broke off.
+    pub fallbacks: u32,
     /// Not before this moment, in milliseconds since 1970-01-01T00:00:00Z; 0 for at once.
     pub at_ms: u64,
     /// Who may make it.
@@ -201,16 +203,19 @@ pub struct Due {
 
 impl Due {
     fn first(ticket: Ticket) -> Self {
-        Self { attempt: 1, failures: 0, at_ms: 0, ticket }
+        Self { attempt: 1, failures: 0, fallbacks: 0, at_ms: 0, ticket }
     }
 
     fn after(started: &Started, failures: &[Failed], ticket: Ticket) -> Self {
         // Who gave up and was resumed has the whole budget again.
         let since_resumed = failures.iter().rev().take_while(|failed| !failed.gave_up);
+        let fallbacks = since_resumed.clone().filter(|failed| failed.fell_back()).count();
+        let since_fallback = since_resumed.take_while(|failed| !failed.fell_back());
         let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
         Self {
             attempt: started.attempt.saturating_add(1),
-            failures: u32::try_from(since_resumed.count()).unwrap_or(u32::MAX),
+            failures: u32::try_from(since_fallback.count()).unwrap_or(u32::MAX),
+            fallbacks: u32::try_from(fallbacks).unwrap_or(u32::MAX),
             at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
             ticket,
         }

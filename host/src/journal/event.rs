@@ -84,6 +84,14 @@ pub struct Finished {
     pub settled: bool,
 }
 
+impl Failed {
+    /// Whether the next attempt asks another model.
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        matches!(&self.outcome, Outcome::NoReply(failure) if failure.fall_back)
+    }
+}
+
 impl Event {
     /// The event's place among the events of its slot: an attempt's start, then its end.
     #[must_use]

@@ -6,6 +6,7 @@
 mod budgets;
 mod id;
 mod json;
+mod origin;
 mod outcome;
 mod request;
 mod retry;
@@ -16,9 +17,10 @@ mod trace;
 pub use budgets::{Budgets, Prices};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
+pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
-    Ending, Fork, Manifest, MessageRef, ModelAsk, ModelIdentity, Outcome, Request, Said, Target, ToolAsk,
+    Ending, Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk,
     ToolEntry,
 };
 pub use retry::Retry;
@@ -57,6 +59,9 @@ pub struct Reply {
     /// The provider's own form of the reply (reasoning items, signatures), echoed back as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Json>,
+    /// Which model gave it, if it was a provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// Why a model stopped talking.
@@ -70,6 +75,10 @@ pub enum Stop {
     ToolCalls,
     /// It was cut off at the token limit: calls in such a reply may be incomplete.
     MaxTokens,
+    /// It was cut off because the conversation fills the model's context window.
+    ContextWindow,
+    /// It stopped in the middle of its turn and wants to go on: it is asked again with what it said.
+    Paused,
     /// It, or its provider's filter, refused to answer.
     Refusal,
     /// Anything else, in the provider's word.

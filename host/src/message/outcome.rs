@@ -34,6 +34,9 @@ pub struct ModelFailure {
     /// How long the provider asks to wait before the next attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Whether the next attempt asks another model, one that stands in for this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fall_back: bool,
 }
 
 /// The kinds of failure, each told apart in the journal, on screen and to the model.

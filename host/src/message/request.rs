@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Budgets, Digest, ModelFailure, Reply, RunId, Slot, ToolOutcome, ToolSpec};
+use super::{
+    Arguments, Budgets, Digest, ModelFailure, ModelIdentity, Prices, Reply, RunId, Slot, ToolOutcome,
+    ToolSpec,
+};
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
 /// answer belongs in here, and nothing that could not.
@@ -54,6 +57,9 @@ pub struct Manifest {
     pub prompt: String,
     /// The model and its settings.
     pub model: ModelIdentity,
+    /// The models that are asked when it fails, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
     /// The most turns the run may take.
     pub max_turns: u32,
     /// The most tool calls one turn may make.
@@ -71,6 +77,16 @@ pub struct Manifest {
     /// Where the run comes from, if it shares the beginning of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked: Option<Fork>,
+}
+
+/// A model that is asked when those before it failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The model and its settings.
+    pub model: ModelIdentity,
+    /// What its tokens cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
 }
 
 /// What a person said in the middle of a run.
@@ -92,29 +108,17 @@ pub struct Fork {
 }
 
 impl Manifest {
+    /// The models that may reply, the first choice first.
+    #[must_use]
+    pub fn models(&self) -> Vec<&ModelIdentity> {
+        std::iter::once(&self.model).chain(self.fallbacks.iter().map(|fallback| &fallback.model)).collect()
+    }
+
     /// What makes the run what it is: all but where its configuration lies.
     #[must_use]
     pub fn identity(&self) -> Self {
         Self { config: String::new(), ..self.clone() }
     }
-}
-
-/// Which model answers, without any secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelIdentity {
-    /// The provider, as in agent.toml.
-    pub provider: String,
-    /// The model's name at the provider; for a script, the file's name.
-    pub name: String,
-    /// The endpoint, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<String>,
-    /// Sampling temperature, if set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Upper bound of a reply in tokens, if set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u64>,
 }
 
 /// A tool as a run knows it.

@@ -5,11 +5,19 @@
 //! what to do; API keys never appear in one.
 
 mod absent;
-mod openai;
+mod anthropic;
+mod error;
+mod gemini;
+mod models;
+mod ollama;
+mod openai_chat;
+mod openai_responses;
+mod remote;
 mod scripted;
 
 pub use absent::Absent;
-pub use openai::OpenAi;
+pub use error::ModelError;
+pub use models::Models;
 pub use scripted::{Script, ScriptError, Scripted};
 
 use std::sync::Arc;
@@ -17,38 +25,59 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::config::{ModelConfig, Provider};
-use crate::message::{Message, ModelFailure, Reply, ToolSpec};
+use crate::config::{Api, ModelConfig, Provider, RemoteConfig};
+use crate::grants::{SecretSource, read_secret};
+use crate::message::{Message, ModelIdentity, Reply, ToolSpec};
+use remote::Remote;
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
-    match &config.provider {
-        Provider::Scripted { script } => Ok(Arc::new(Scripted::new(Script::load(script)?))),
-        Provider::OpenAi { name, base_url, api_key_env } => {
-            let key = api_key_env.as_deref().map(read_key).transpose()?;
-            Ok(Arc::new(OpenAi::new(base_url, name, key)?))
-        }
-    }
+    let remote = match &config.provider {
+        Provider::Scripted { script } => return Ok(Arc::new(Scripted::new(Script::load(script)?))),
+        Provider::Remote(remote) => remote,
+    };
+    let key = remote.key.as_ref().map(read_key).transpose()?;
+    Ok(match remote.api {
+        Api::OpenAi => Arc::new(Remote::<openai_chat::OpenAiChat>::new(remote, key)?),
+        Api::OpenAiResponses => Arc::new(Remote::<openai_responses::OpenAiResponses>::new(remote, key)?),
+        Api::Anthropic => Arc::new(Remote::<anthropic::Anthropic>::new(remote, key)?),
+        Api::Gemini => Arc::new(Remote::<gemini::Gemini>::new(remote, key)?),
+        Api::Ollama => Arc::new(Remote::<ollama::Ollama>::new(remote, key)?),
+    })
 }
 
-fn read_key(variable: &str) -> Result<SecretString, ModelError> {
-    let missing = |what: &str| {
-        ModelError::Setup(format!(
-            "the environment variable {variable} {what}\n  it holds the API key: `api_key_env` in [model] names it"
-        ))
+/// The model of a recorded run, to write requests with: it has no key.
+pub fn from_identity(identity: &ModelIdentity) -> Result<Arc<dyn Model>, ModelError> {
+    let ModelIdentity { provider, name, base_url, extra, .. } = identity.clone();
+    let (Some(api), Some(base_url)) = (Api::named(&provider), base_url) else { return Ok(Arc::new(Absent)) };
+    let remote = RemoteConfig { api, name, base_url, key: None, stream: false, extra };
+    connect(&ModelConfig {
+        provider: Provider::Remote(remote),
+        temperature: None,
+        max_tokens: None,
+        prices: None,
+    })
+}
+
+fn read_key(source: &SecretSource) -> Result<SecretString, ModelError> {
+    let named = match source {
+        SecretSource::Env(_) => "api_key_env",
+        SecretSource::File(_) => "api_key_file",
     };
-    match std::env::var(variable) {
-        Ok(key) if key.trim().is_empty() => Err(missing("is empty")),
-        Ok(key) => Ok(SecretString::from(key.trim().to_owned())),
-        Err(std::env::VarError::NotPresent) => Err(missing("is not set")),
-        Err(std::env::VarError::NotUnicode(_)) => Err(missing("is not text")),
-    }
+    read_secret(source).map_err(|reason| {
+        ModelError::Setup(format!("{reason}\n  it holds the API key: `{named}` in [model] names it"))
+    })
 }
 
 /// A source of replies.
 pub trait Model: Send + Sync {
     /// Asks for the next reply. Dropping the future cancels the request.
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>>;
+
+    /// The request as it is sent, without the key: JSON. What a model that is sent nothing reads is what was said.
+    fn written(&self, request: &ModelRequest<'_>) -> Result<String, ModelError> {
+        serde_json::to_string(request.messages).map_err(|error| ModelError::Setup(error.to_string()))
+    }
 
     /// Whether a request leaves this process (and may cost money): its start is then journaled durably
     /// before it is sent.
@@ -61,7 +90,7 @@ pub trait Model: Send + Sync {
 }
 
 /// Everything a provider needs to form one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ModelRequest<'a> {
     /// The turn, from 0.
     pub turn: u32,
@@ -75,77 +104,6 @@ pub struct ModelRequest<'a> {
     pub temperature: Option<f64>,
     /// Upper bound for the reply, in tokens, if not the provider's default.
     pub max_tokens: Option<u64>,
-}
-
-/// Why a model gave no reply.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// No connection, or one that broke.
-    #[error(
-        "cannot reach {url}: {reason}\n  check `base_url` in [model], the network, and that the server is running"
-    )]
-    Unreachable {
-        /// The endpoint, without query.
-        url: String,
-        /// What the connection said.
-        reason: String,
-    },
-    /// The provider refused the key.
-    #[error(
-        "{url} refused the API key (HTTP {status}): {message}\n  check the environment variable named by `api_key_env` in [model]"
-    )]
-    Unauthorized {
-        /// The endpoint, without query.
-        url: String,
-        /// 401 or 403.
-        status: u16,
-        /// What the provider said.
-        message: String,
-    },
-    /// The provider answered with an error.
-    #[error("{url} answered HTTP {status}: {message}")]
-    Status {
-        /// The endpoint, without query.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// What the provider said, shortened.
-        message: String,
-        /// How long the provider asks to wait before a retry, in milliseconds.
-        retry_after_ms: Option<u64>,
-    },
-    /// The provider's answer cannot be read.
-    #[error(
-        "{url} answered with something that is not a chat completion: {reason}\n  is `base_url` in [model] an OpenAI-compatible endpoint?"
-    )]
-    Malformed {
-        /// The endpoint, without query.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The model cannot be set up from its configuration.
-    #[error("{0}")]
-    Setup(String),
-    /// The script does not fit the run.
-    #[error(transparent)]
-    Script(#[from] ScriptError),
-}
-
-impl From<ModelError> for ModelFailure {
-    fn from(error: ModelError) -> Self {
-        let (may_pass, retry_after_ms) = match &error {
-            ModelError::Unreachable { .. } => (true, None),
-            // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
-            ModelError::Status { status: 408 | 409 | 429 | 500..=599, retry_after_ms, .. } => {
-                (true, *retry_after_ms)
-            }
-            ModelError::Status { .. }
-            | ModelError::Unauthorized { .. }
-            | ModelError::Malformed { .. }
-            | ModelError::Setup(_)
-            | ModelError::Script(_) => (false, None),
-        };
-        Self { message: error.to_string(), may_pass, retry_after_ms }
-    }
+    /// Hears the text of a reply as it comes, where the provider streams it.
+    pub heard: &'a (dyn Fn(&str) + Send + Sync),
 }

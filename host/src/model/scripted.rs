@@ -182,6 +182,7 @@ impl ScriptedReply {
             stop,
             tokens: self.tokens,
             items: None,
+            origin: None,
         }
     }
 }

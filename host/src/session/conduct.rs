@@ -76,6 +76,10 @@ pub struct Attempt {
     pub at_ms: u64,
     /// The same for every attempt of this slot of this run.
     pub idempotency_key: Digest,
+    /// How many attempts failed before it, since the last time that the run broke off or another model stood in.
+    pub failures: u32,
+    /// How many models were given up before it, since the run broke off.
+    pub fallbacks: u32,
     /// The run's seed: with the key it decides on the random numbers that a guest sees.
     pub seed: u64,
 }
@@ -86,6 +90,7 @@ impl Attempt {
     pub fn new(run: RunId, seed: u64, slot: &Slot, number: u32, at_ms: u64) -> Self {
         let idempotency_key =
             Hasher::default().part(&run.to_bytes()).part(slot.to_string().as_bytes()).finish();
-        Self { slot: slot.clone(), number, at_ms, idempotency_key, seed }
+        let (failures, fallbacks) = (0, 0);
+        Self { slot: slot.clone(), number, at_ms, idempotency_key, failures, fallbacks, seed }
     }
 }

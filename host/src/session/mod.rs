@@ -11,19 +11,20 @@ mod divergence;
 mod error;
 mod notice;
 mod outcome;
+mod recorder;
 
 pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
 pub use divergence::{Divergence, DivergenceKind, diff};
 pub use error::{Doubtful, SessionError};
 pub use notice::{Notice, Watch};
 pub use outcome::{Done, Recorded};
+use recorder::Recorder;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::journal::{
-    Ack, Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started,
-    Ticket,
+    Change, Claim, Cursor, Due, Durability, Entry, Event, Failed, Finished, JournalStore, Started, Ticket,
 };
 use crate::message::{
     Digest, Ending, ErrorKind, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage,
@@ -70,14 +71,6 @@ struct Effect {
     slot: Slot,
     request: Request,
     digest: Digest,
-}
-
-/// Who records an effect.
-struct Recorder<'a> {
-    session: &'a Session,
-    store: &'a dyn JournalStore,
-    slot: &'a Slot,
-    ticket: Ticket,
 }
 
 impl Session {
@@ -192,7 +185,11 @@ impl Session {
                 Some(gate) => gate.acquire().await.ok(),
                 None => None,
             };
-            let attempt = Attempt::new(self.run, self.seed, slot, due.attempt, now_ms());
+            let attempt = Attempt {
+                failures: due.failures,
+                fallbacks: due.fallbacks,
+                ..Attempt::new(self.run, self.seed, slot, due.attempt, now_ms())
+            };
             let idempotency_key = attempt.idempotency_key;
             recorder.begin(&effect, &attempt, conduct.reach).await?;
             let clock = Instant::now();
@@ -201,7 +198,9 @@ impl Session {
             drop(permit);
             let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
             let failures = due.failures.saturating_add(1);
+            let falls_back = value.falls_back();
             let retry = match conduct.doubt {
+                Doubt::Repeat if falls_back => Some(0),
                 Doubt::Repeat if value.may_pass() => {
                     conduct.retry.delay_ms(failures, &idempotency_key, value.asked_ms())
                 }
@@ -223,7 +222,8 @@ impl Session {
             }
             due = Due {
                 attempt: attempt.saturating_add(1),
-                failures,
+                failures: if falls_back { 0 } else { failures },
+                fallbacks: due.fallbacks.saturating_add(u32::from(falls_back)),
                 at_ms: at_ms.saturating_add(retry_ms),
                 ..due
             };
@@ -308,6 +308,11 @@ impl Session {
         }
     }
 
+    /// Tells the watcher what is heard of a reply that is on its way.
+    pub fn heard(&self, slot: &Slot, text: &str) {
+        (self.watch)(&Notice::Heard { slot, text });
+    }
+
     /// How the run ended before this session, if it did.
     #[must_use]
     pub fn recorded_ending(&self) -> Option<&Ending> {
@@ -326,68 +331,6 @@ impl Session {
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
         // A claim is one step, so a panic elsewhere leaves nothing half done.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Recorder<'_> {
-    /// Records that an attempt begins.
-    async fn begin(&self, effect: &Effect, attempt: &Attempt, reach: Reach) -> Result<(), SessionError> {
-        let Effect { slot, request, digest } = effect;
-        let Attempt { number, at_ms, .. } = *attempt;
-        let when = match reach {
-            Reach::Pure => Durability::WithNext,
-            Reach::Outside => Durability::Now,
-        };
-        let started =
-            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
-        let (_, ack) = self.append(Event::Started(started), when)?;
-        if when == Durability::Now {
-            ack.durable().await?;
-        }
-        // So a caller that polls once can tell what is recorded, and ready, from what takes a task.
-        tokio::task::yield_now().await;
-        (self.session.watch)(&Notice::Started { slot, attempt: number, request });
-        Ok(())
-    }
-
-    /// Records that an attempt failed, and that another one is to follow.
-    async fn fail(&self, effect: &Effect, failed: Failed) -> Result<Failed, SessionError> {
-        self.session.cursor().release_below(self.slot);
-        let (entry, ack) = self.append(Event::Failed(failed), Durability::Now)?;
-        ack.durable().await?;
-        let Event::Failed(failed) = entry.event else {
-            return Err(SessionError::Taken { slot: self.slot.clone() });
-        };
-        (self.session.watch)(&Notice::Failed { slot: self.slot, request: &effect.request, failed: &failed });
-        Ok(failed)
-    }
-
-    /// Records how the last attempt ended.
-    async fn end(&self, finished: Finished) -> Result<Finished, SessionError> {
-        self.session.cursor().forget_below(self.slot);
-        let (entry, ack) = self.append(Event::Finished(finished), Durability::Now)?;
-        ack.durable().await?;
-        match entry.event {
-            Event::Finished(finished) => Ok(finished),
-            Event::Started(_) | Event::Failed(_) => Err(SessionError::Taken { slot: self.slot.clone() }),
-        }
-    }
-
-    /// Hands an event over. Below a call that goes on the cursor follows it, in the order of the journal, and an
-    /// attempt whose caller was stopped can record nothing any more.
-    fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
-        let Self { session, store, slot, ticket } = *self;
-        let entry = Entry { run: session.run, slot: slot.clone(), event };
-        if !slot.is_nested() {
-            let ack = store.append(&entry, when);
-            return Ok((entry, ack));
-        }
-        let mut cursor = session.cursor();
-        if !cursor.follow(slot, ticket, &entry.event) {
-            return Err(SessionError::Stopped { slot: slot.clone() });
-        }
-        let ack = store.append(&entry, when);
-        Ok((entry, ack))
     }
 }
 

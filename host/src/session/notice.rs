@@ -16,6 +16,13 @@ pub enum Notice<'a> {
         /// What is asked for.
         request: &'a Request,
     },
+    /// Text of a reply that is on its way. It is not recorded: what counts is the whole reply.
+    Heard {
+        /// Where.
+        slot: &'a Slot,
+        /// The next piece.
+        text: &'a str,
+    },
     /// An attempt failed, and another one will follow.
     Failed {
         /// Where.

@@ -31,6 +31,10 @@ pub trait Recorded: Sized {
     fn asked_ms(&self) -> Option<u64> {
         None
     }
+    /// Whether the next attempt asks another model, and need not wait.
+    fn falls_back(&self) -> bool {
+        false
+    }
     /// Whether it ends the effect when no other attempt is made now. If not, a resume makes one.
     fn is_end(&self) -> bool {
         true
@@ -59,6 +63,10 @@ impl Recorded for Result<Reply, ModelFailure> {
 
     fn asked_ms(&self) -> Option<u64> {
         self.as_ref().err()?.retry_after_ms
+    }
+
+    fn falls_back(&self) -> bool {
+        self.as_ref().is_err_and(|failure| failure.fall_back)
     }
 
     fn is_end(&self) -> bool {

@@ -1,0 +1,66 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Json;
+
+/// What recorded replies came from before they said so.
+const PROVIDER_BEFORE_ORIGINS: &str = "openai";
+
+/// Which model answers, without any secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// The provider, as in agent.toml.
+    pub provider: String,
+    /// The model's name at the provider; for a script, the file's name.
+    pub name: String,
+    /// The endpoint, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Sampling temperature, if set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Upper bound of a reply in tokens, if set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// What is sent with every request besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Json>,
+}
+
+impl ModelIdentity {
+    /// Whether a reply came from this model.
+    #[must_use]
+    pub fn gave(&self, origin: &Origin) -> bool {
+        (&self.provider, &self.name, self.base_url.as_deref())
+            == (&origin.provider, &origin.name, Some(&*origin.base_url))
+    }
+}
+
+/// Where a reply came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The provider, as in agent.toml.
+    pub provider: String,
+    /// The model's name there.
+    pub name: String,
+    /// The endpoint.
+    pub base_url: String,
+}
+
+impl Origin {
+    /// Whether this place takes back what came, in a provider's own form, from another one.
+    #[must_use]
+    pub fn takes(&self, other: Option<&Self>) -> bool {
+        match other {
+            Some(other) => (&self.provider, &self.base_url) == (&other.provider, &other.base_url),
+            None => self.provider == PROVIDER_BEFORE_ORIGINS,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.name)
+    }
+}

@@ -1,0 +1,79 @@
+//! Anthropic messages.
+//!
+//! A reply goes back as the content that came: thinking with its signature, redacted thinking, text and calls. The
+//! conversation up to its last message is marked for the provider's prompt cache. Source of the wire facts:
+//! <https://platform.claude.com/docs/en/api/messages> and
+//! <https://platform.claude.com/docs/en/build-with-claude/extended-thinking>.
+
+use rig_core::providers::anthropic::wire::{AnthropicConfig, Messages, ToolInputStreaming};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::remote::{Api, End, Items};
+use crate::message::{Stop, ToolCall};
+
+/// The bound of a reply where neither agent.toml nor the wire format knows one: the interface insists on it.
+const MAX_TOKENS: u64 = 32_000;
+
+/// The interface.
+pub(super) struct Anthropic;
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Vec<&'a RawValue>,
+}
+
+impl Api for Anthropic {
+    type Wire = Messages;
+    const KEY: (&'static str, &'static str) = ("x-api-key", "");
+    const CONVERSATION: &'static str = "messages";
+    const ID_CHARS_MAX: Option<usize> = Some(64);
+
+    fn wire(base_url: &str, model: &str) -> Messages {
+        let provider = AnthropicConfig::new("").with_base_url(base_url);
+        Messages {
+            default_max_tokens: provider.dialect.default_max_tokens(model).or(Some(MAX_TOKENS)),
+            provider,
+            model: model.to_owned(),
+            prompt_caching: true,
+            static_prefix_cache_ttl: None,
+            strict_tools: false,
+            tool_input_streaming: ToolInputStreaming::default(),
+        }
+    }
+
+    fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {
+        let Message { content } = serde_json::from_str(answer.get()).map_err(|error| error.to_string())?;
+        let mut items = Items::new(calls);
+        for block in content {
+            let value: Value = serde_json::from_str(block.get()).map_err(|error| error.to_string())?;
+            match value["type"].as_str() {
+                Some("tool_use") if value["name"].as_str().is_some_and(|name| !name.is_empty()) => {
+                    items.push_call(block, mend_call)?;
+                }
+                Some("tool_use") => {}
+                // Models say nothing at times, and the interface takes no empty text back.
+                Some("text") if value["text"].as_str().is_none_or(|text| text.trim().is_empty()) => {}
+                Some(_) | None => items.push(block),
+            }
+        }
+        Ok(items.list()?.map(|content| format!(r#"{{"role":"assistant","content":{content}}}"#)))
+    }
+
+    fn end(answer: &Value) -> End {
+        match answer["stop_reason"].as_str() {
+            Some("pause_turn") => End::Stop(Stop::Paused),
+            Some("model_context_window_exceeded") => End::Stop(Stop::ContextWindow),
+            Some(_) | None => End::AsRead,
+        }
+    }
+}
+
+fn mend_call(block: &mut Value, call: &ToolCall) {
+    block["id"] = call.id.as_str().into();
+    if !block["input"].is_object() {
+        block["input"] = json!({});
+    }
+}

@@ -1,0 +1,75 @@
+use super::ScriptError;
+use crate::message::ModelFailure;
+
+/// Why a model gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No connection, or one that broke.
+    #[error(
+        "cannot reach {url}: {reason}\n  check `base_url` in [model], the network, and that the server is running"
+    )]
+    Unreachable {
+        /// The endpoint, without query.
+        url: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// The provider refused the key.
+    #[error(
+        "{url} refused the API key (HTTP {status}): {message}\n  check what `api_key_env` or `api_key_file` in [model] names"
+    )]
+    Unauthorized {
+        /// The endpoint, without query.
+        url: String,
+        /// 401 or 403.
+        status: u16,
+        /// What the provider said.
+        message: String,
+    },
+    /// The provider answered with an error.
+    #[error("{url} answered HTTP {status}: {message}")]
+    Status {
+        /// The endpoint, without query.
+        url: String,
+        /// The HTTP status, or the one that a failure told in the middle of an answer would have had.
+        status: u16,
+        /// What the provider said, shortened.
+        message: String,
+        /// How long the provider asks to wait before a retry, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// The provider's answer cannot be read.
+    #[error(
+        "{url} answered with something that is not a reply: {reason}\n  do `base_url` and `provider` in [model] fit each other?"
+    )]
+    Malformed {
+        /// The endpoint, without query.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model cannot be set up from its configuration.
+    #[error("{0}")]
+    Setup(String),
+    /// The script does not fit the run.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+}
+
+impl From<ModelError> for ModelFailure {
+    fn from(error: ModelError) -> Self {
+        let (may_pass, retry_after_ms) = match &error {
+            ModelError::Unreachable { .. } => (true, None),
+            // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
+            ModelError::Status { status: 408 | 409 | 429 | 500..=599, retry_after_ms, .. } => {
+                (true, *retry_after_ms)
+            }
+            ModelError::Status { .. }
+            | ModelError::Unauthorized { .. }
+            | ModelError::Malformed { .. }
+            | ModelError::Setup(_)
+            | ModelError::Script(_) => (false, None),
+        };
+        Self { message: error.to_string(), may_pass, retry_after_ms, fall_back: false }
+    }
+}

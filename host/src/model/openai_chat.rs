@@ -1,0 +1,122 @@
+//! `OpenAI` chat completions, and every endpoint that is compatible with them.
+//!
+//! A reply goes back as the message that came, reasoning members and unknown ones included. Source of the wire facts:
+//! <https://platform.openai.com/docs/api-reference/chat>.
+
+use rig_core::providers::openai::wire::{Auth, Chat};
+use rig_core::providers::openai::{OpenAIConfig, Route};
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::remote::{Api, Body, BoxError, End, as_object, mark_strict};
+use crate::message::{Stop, ToolCall, ToolSpec};
+
+/// The interface.
+pub(super) struct OpenAiChat;
+
+#[derive(Deserialize)]
+struct Completion<'a> {
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+impl Api for OpenAiChat {
+    type Wire = Chat;
+    const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
+    const CONVERSATION: &'static str = "messages";
+
+    fn wire(base_url: &str, model: &str) -> Chat {
+        OpenAIConfig::new("")
+            .with_auth(Auth::OptionalBearer)
+            .with_route(Route::Chat)
+            .with_base_url(base_url)
+            .chat(model)
+    }
+
+    fn finish(body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+        plain_instructions(body)?;
+        mark_strict(body, |tool| tool.get_mut("function")?.as_object_mut())
+    }
+
+    /// Some servers name another kind of answer or none, and a sole choice need not have an index.
+    fn complete(answer: &mut Value) {
+        for (at, key, value) in [("", "object", json!("chat.completion")), ("/choices/0", "index", json!(0))]
+        {
+            if let Some(object) = answer.pointer_mut(at).and_then(Value::as_object_mut) {
+                object.insert(key.to_owned(), value);
+            }
+        }
+    }
+
+    fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {
+        let Completion { choices } = serde_json::from_str(answer.get()).map_err(|error| error.to_string())?;
+        let message = choices.first().ok_or("it has no choices")?.message.get();
+        let before: Value = serde_json::from_str(message).map_err(|error| error.to_string())?;
+        let after = mended(before.clone(), calls)?;
+        Ok(Some(if after == before { message.to_owned() } else { after.to_string() }))
+    }
+
+    fn end(answer: &Value) -> End {
+        let refused =
+            answer["choices"][0]["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
+        if refused { End::Stop(Stop::Refusal) } else { End::AsRead }
+    }
+}
+
+/// A plain string is what every compatible server reads; the crate may write a list of parts.
+fn plain_instructions(body: &mut Body) -> Result<(), BoxError> {
+    let Some(messages) = body.get_mut("messages") else { return Ok(()) };
+    let mut list: Vec<Box<RawValue>> = serde_json::from_str(messages.get())?;
+    let Some(first) = list.first_mut() else { return Ok(()) };
+    let message: Value = serde_json::from_str(first.get())?;
+    let (true, Some([part])) =
+        (message["role"] == "system", message["content"].as_array().map(Vec::as_slice))
+    else {
+        return Ok(());
+    };
+    *first = to_raw_value(&json!({ "role": "system", "content": part["text"] }))?;
+    *messages = to_raw_value(&list)?;
+    Ok(())
+}
+
+/// The message as it can be sent back, which is as it came but for what a provider would refuse: calls
+/// without a name (nothing can answer them), ids that tell no calls apart, and arguments that are not an
+/// object. Such arguments become the sole member of one, so the model still sees what it wrote.
+fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
+    let fields = message.as_object_mut().ok_or("its message is not an object")?;
+    fields.entry("role").or_insert_with(|| "assistant".into());
+    let sent = match fields.get_mut("tool_calls") {
+        Some(Value::Array(sent)) => sent,
+        Some(_) | None => &mut Vec::new(),
+    };
+    sent.retain(has_name);
+    if sent.len() != calls.len() {
+        return Err(format!("{} of its {} tool calls can be read", calls.len(), sent.len()));
+    }
+    for (sent, call) in sent.iter_mut().zip(calls) {
+        sent["id"] = call.id.as_str().into();
+        if let Some(Value::String(text)) = sent.pointer_mut("/function/arguments")
+            && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+        {
+            *text = as_object(text).to_string();
+        }
+    }
+    // Some servers write an empty list and would refuse to read it.
+    if sent.is_empty() {
+        fields.shift_remove("tool_calls");
+    }
+    Ok(message)
+}
+
+fn has_name(call: &Value) -> bool {
+    let kind = matches!(call["type"].as_str(), None | Some("function" | "custom"));
+    let name = call["function"]["name"].as_str().or(call["custom"]["name"].as_str());
+    kind && name.is_some_and(|name| !name.is_empty())
+}

@@ -1,0 +1,428 @@
+//! One HTTP exchange with a provider: a request out, the body of a success back, or what went wrong.
+//!
+//! Owns the connection, the API key and the meaning of a failure, of HTTP or in the middle of an answer; knows nothing
+//! of any wire format but where providers put the message of an error. Sends every request once: no retry, no redirect.
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures::Stream;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
+use rig_core::error::ProviderError;
+use rig_core::http_client::framing::{NdjsonFramer, SseFramer};
+use rig_core::wire::WireFrame;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use crate::model::ModelError;
+
+/// To connect, TLS included: a server that takes longer is down or unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From connecting to the last byte. Without streaming a reasoning model is silent for minutes before it
+/// answers, so only a wait that nobody would sit through counts as a failure.
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
+/// Between two pieces of an answer that is streamed: reasoning that is not shown makes for long pauses.
+const PAUSE_TIMEOUT: Duration = Duration::from_mins(5);
+/// The longest answer that is read: far above what any model writes, far below what would hurt the host.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How much of an error's body is read in search of its message.
+const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
+/// The longest message of a provider that goes into an error: enough for the reason, not for a web page.
+const MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// Where providers put the message of an error, the most specific place first.
+const MESSAGE_POINTERS: [&str; 5] =
+    ["/error/message", "/response/error/message", "/error", "/message", "/detail"];
+/// Where they put its kind.
+const KIND_POINTERS: [&str; 7] = [
+    "/error/status",
+    "/error/type",
+    "/error/code",
+    "/response/error/code",
+    "/response/error/type",
+    "/code",
+    "/type",
+];
+
+/// Where requests go, and the key they carry.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    client: Client,
+    base: Url,
+    key: Option<SecretString>,
+    header: (HeaderName, Option<HeaderValue>),
+}
+
+/// The body of a success.
+pub(super) enum Answer {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// As it comes.
+    Stream(Box<Frames>),
+}
+
+impl Endpoint {
+    /// Checks the address and the key, which goes into a header behind a prefix.
+    pub(super) fn new(
+        base_url: &str,
+        (header, prefix): (&'static str, &str),
+        key: Option<SecretString>,
+    ) -> Result<Self, ModelError> {
+        let base = Url::parse(base_url)
+            .map_err(|error| ModelError::Setup(format!("`base_url` in [model] is not a URL: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(setup("`base_url` in [model] must start with https:// or http://"));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(setup("`base_url` in [model] must not hold a password: use `api_key_env`"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(setup("`base_url` in [model] must end before any `?` or `#`"));
+        }
+        let key = key.filter(|key| !key.expose_secret().is_empty());
+        let value = key.as_ref().map(|key| header_value(prefix, key)).transpose()?;
+        let client = Client::builder()
+            .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            // A redirected POST arrives as a GET without a body: better to show where the server points.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))?;
+        Ok(Self { client, base, key, header: (HeaderName::from_static(header), value) })
+    }
+
+    /// The address below which the provider's paths lie.
+    pub(super) fn base_url(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// Sends a request and returns the body of a success; one that is streamed as it comes, if it was to be streamed.
+    pub(super) async fn send(&self, mut request: Request, stream: bool) -> Result<Answer, ModelError> {
+        let (name, value) = &self.header;
+        match value {
+            Some(value) => drop(request.headers_mut().insert(name, value.clone())),
+            // The wire format may have put an empty key there.
+            None => drop(request.headers_mut().remove(name)),
+        }
+        if !stream {
+            *request.timeout_mut() = Some(TOTAL_TIMEOUT);
+        }
+        let sent = tokio::time::timeout(TOTAL_TIMEOUT, self.client.execute(request)).await;
+        let mut response = match sent {
+            Ok(response) => response.map_err(|error| self.unreachable(error))?,
+            Err(_) => return Err(self.silent(TOTAL_TIMEOUT)),
+        };
+        let status = response.status();
+        if !status.is_success() {
+            let wait = retry_after_ms(response.headers(), SystemTime::now());
+            // A connection that breaks off here has still said what matters: the status.
+            let mut body = Vec::new();
+            let _ = read(&mut response, &mut body, ERROR_BODY_BYTES_MAX).await;
+            return Err(self.failure(status, wait, &body));
+        }
+        if let (true, Some(framer)) = (stream, Framer::of(response.headers())) {
+            return Ok(Answer::Stream(Box::new(Frames::new(self.clone(), response, framer))));
+        }
+        let mut body = Vec::new();
+        match read(&mut response, &mut body, BODY_BYTES_MAX).await {
+            Ok(Read::Whole) => Ok(Answer::Whole(body)),
+            Ok(Read::Cut) => Err(self.too_long()),
+            Err(error) => Err(self.unreachable(error)),
+        }
+    }
+
+    /// The error for a stream that does not end as one should.
+    pub(super) fn broke_off(&self, error: &ProviderError) -> ModelError {
+        match error {
+            ProviderError::Truncated => self.gone("the answer broke off before its end"),
+            ProviderError::ProviderResponse(response) => self.event(&response.body),
+            other => self.malformed(&other.to_string()),
+        }
+    }
+
+    /// A failure that the provider reports in the middle of its answer, after it had answered 200.
+    fn event(&self, body: &str) -> ModelError {
+        let value: Value = serde_json::from_str(body).unwrap_or_default();
+        let code = value.pointer("/error/code").and_then(Value::as_u64);
+        let kind = KIND_POINTERS.iter().find_map(|at| value.pointer(at)?.as_str()).unwrap_or_default();
+        let status = match (code.and_then(|code| u16::try_from(code).ok()), kind) {
+            (Some(code), _) => code,
+            (None, "overloaded_error") => 529,
+            (None, "rate_limit_error" | "rate_limit_exceeded" | "RESOURCE_EXHAUSTED") => 429,
+            (None, "timeout_error" | "DEADLINE_EXCEEDED") => 408,
+            (None, "api_error" | "server_error" | "INTERNAL" | "UNAVAILABLE" | "error") => 500,
+            (None, _) => 400,
+        };
+        self.failure(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), None, body.as_bytes())
+    }
+
+    /// A failure of the provider's that it tells in an answer of another form; the same request may be answered.
+    pub(super) fn reported(&self, message: &str) -> ModelError {
+        let (url, message) = (self.base.to_string(), self.excerpt(message));
+        ModelError::Status { url, status: 500, message, retry_after_ms: None }
+    }
+
+    /// The error for a success whose body is not what was asked for. Some gateways report a failure this
+    /// way, with the HTTP status of the provider behind them as its code.
+    pub(super) fn unreadable(&self, body: &[u8], reason: &str) -> ModelError {
+        let Some(message) = reported(body) else {
+            let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+            return self.malformed(&format!("{reason}; it begins with `{start}`"));
+        };
+        let code = serde_json::from_slice(body).ok().and_then(|body: Value| {
+            let code = body.pointer("/error/code")?.as_u64()?;
+            StatusCode::from_u16(u16::try_from(code).ok()?).ok()
+        });
+        match code.filter(|code| code.is_client_error() || code.is_server_error()) {
+            Some(code) => self.failure(code, None, body),
+            None => self.malformed(&format!("it reports an error: {message}")),
+        }
+    }
+
+    fn failure(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
+        let text = reported(body).unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
+        let text =
+            if text.is_empty() { status.canonical_reason().unwrap_or("no reason given") } else { &text };
+        let (url, message, status) = (self.base.to_string(), self.excerpt(text), status.as_u16());
+        match status {
+            401 | 403 => ModelError::Unauthorized { url, status, message },
+            _ => ModelError::Status { url, status, message, retry_after_ms },
+        }
+    }
+
+    pub(super) fn malformed(&self, reason: &str) -> ModelError {
+        ModelError::Malformed { url: self.base.to_string(), reason: self.excerpt(reason) }
+    }
+
+    fn too_long(&self) -> ModelError {
+        self.malformed(&format!("it is longer than {} MiB", BODY_BYTES_MAX / 1024 / 1024))
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> ModelError {
+        if error.is_timeout() && !error.is_connect() {
+            return self.silent(TOTAL_TIMEOUT);
+        }
+        self.gone(&reason(error))
+    }
+
+    fn silent(&self, waited: Duration) -> ModelError {
+        self.gone(&format!("no complete answer within {} s", waited.as_secs()))
+    }
+
+    fn gone(&self, reason: &str) -> ModelError {
+        ModelError::Unreachable { url: self.base.to_string(), reason: self.excerpt(reason) }
+    }
+
+    /// Text from outside as it may be shown: on one line, short, and without the key, which some servers
+    /// repeat when they refuse it.
+    fn excerpt(&self, text: &str) -> String {
+        let mut text = match &self.key {
+            Some(key) => text.replace(key.expose_secret(), "[API key]"),
+            None => text.to_owned(),
+        };
+        if text.len() > MESSAGE_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+            text.push_str(" [...]");
+        }
+        text.replace(char::is_control, " ")
+    }
+}
+
+fn setup(message: &str) -> ModelError {
+    ModelError::Setup(message.to_owned())
+}
+
+fn header_value(prefix: &str, key: &SecretString) -> Result<HeaderValue, ModelError> {
+    let mut value = HeaderValue::from_str(&format!("{prefix}{}", key.expose_secret())).map_err(|_| {
+        setup(
+            "the API key holds a line break or another character that no HTTP header may hold: \
+               check where `api_key_env` or `api_key_file` in [model] points",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// An answer as it comes, in the pieces that its wire format has.
+pub(super) struct Frames {
+    endpoint: Endpoint,
+    response: Response,
+    framer: Framer,
+    bytes: usize,
+    broken: Broken,
+}
+
+/// Why a stream broke, if it was the connection.
+#[derive(Clone, Default)]
+pub(super) struct Broken(Arc<Mutex<Option<ModelError>>>);
+
+impl Broken {
+    pub(super) fn take(&self) -> Option<ModelError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, error: ModelError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Cuts bytes into frames.
+enum Framer {
+    Events(SseFramer),
+    Lines(NdjsonFramer),
+}
+
+impl Framer {
+    /// By what the server says it sends; none if that is no stream.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.split(';').next().unwrap_or_default().trim() {
+            "text/event-stream" => Some(Self::Events(SseFramer::new())),
+            "application/x-ndjson" | "application/ndjson" => Some(Self::Lines(NdjsonFramer::new())),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Vec<WireFrame> {
+        match self {
+            Self::Events(framer) => {
+                let events = framer.push(bytes).map(|event| event.data);
+                events.filter(|data| !data.trim().is_empty()).map(WireFrame::Text).collect()
+            }
+            Self::Lines(framer) => framer.push(bytes).map(WireFrame::from_bytes).collect(),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<WireFrame> {
+        match self {
+            // An event that no empty line ends is not one.
+            Self::Events(_) => Vec::new(),
+            Self::Lines(framer) => framer.finish().map(WireFrame::from_bytes).into_iter().collect(),
+        }
+    }
+}
+
+impl Frames {
+    fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
+        Self { endpoint, response, framer, bytes: 0, broken: Broken::default() }
+    }
+
+    /// Where it is told later why the connection broke.
+    pub(super) fn broken(&self) -> Broken {
+        self.broken.clone()
+    }
+
+    /// The frames; the last one is an error if the connection broke.
+    pub(super) fn into_frames(self) -> impl Stream<Item = Result<WireFrame, ProviderError>> + Send + 'static {
+        let pieces = futures::stream::unfold(Some(self), |state| async {
+            let mut state = state?;
+            let (frames, over) = state.next().await;
+            Some((futures::stream::iter(frames), (!over).then_some(state)))
+        });
+        futures::StreamExt::flatten(pieces)
+    }
+
+    /// The next frames, and whether they are the last.
+    async fn next(&mut self) -> (Vec<Result<WireFrame, ProviderError>>, bool) {
+        let error = match tokio::time::timeout(PAUSE_TIMEOUT, self.response.chunk()).await {
+            Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
+                self.bytes += chunk.len();
+                return (self.framer.push(&chunk).into_iter().map(Ok).collect(), false);
+            }
+            Ok(Ok(None)) => return (self.framer.finish().into_iter().map(Ok).collect(), true),
+            Ok(Ok(Some(_))) => self.endpoint.too_long(),
+            Ok(Err(error)) => self.endpoint.unreachable(error),
+            Err(_) => self.endpoint.silent(PAUSE_TIMEOUT),
+        };
+        self.broken.set(error);
+        (vec![Err(ProviderError::Truncated)], true)
+    }
+}
+
+/// An error with all its causes: the outermost one only says that sending failed.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Whether a body was read to its end.
+enum Read {
+    Whole,
+    Cut,
+}
+
+async fn read(response: &mut Response, body: &mut Vec<u8>, bytes_max: usize) -> Result<Read, reqwest::Error> {
+    while let Some(chunk) = response.chunk().await? {
+        let room = bytes_max - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok(Read::Cut);
+        }
+    }
+    Ok(Read::Whole)
+}
+
+/// The message of a provider's error, if the body is one.
+fn reported(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    MESSAGE_POINTERS.iter().find_map(|at| body.pointer(at)?.as_str()).map(str::to_owned)
+}
+
+/// How long the provider asks to wait: `retry-after-ms` is the finer of its two headers, `retry-after` holds
+/// seconds or a date.
+fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str, unit_ms: f64| {
+        let ms = text(name)?.parse::<f64>().ok()? * unit_ms;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked; `as` saturates")]
+        (ms.is_finite() && ms >= 0.0).then_some(ms.ceil() as u64)
+    };
+    number("retry-after-ms", 1.0).or_else(|| number(RETRY_AFTER.as_str(), 1000.0)).or_else(|| {
+        let until = httpdate::parse_http_date(text(RETRY_AFTER.as_str())?).ok()?;
+        let wait = until.duration_since(now).unwrap_or_default();
+        u64::try_from(wait.as_millis()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn the_wait_is_read_from_either_header_in_any_form() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:30 GMT").unwrap();
+        let wait = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
+            retry_after_ms(&headers, now)
+        };
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("retry-after", "2")]), Some(2000));
+        assert_eq!(wait(&[("retry-after", "1.5")]), Some(1500));
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "250")]), Some(250));
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "soon")]), Some(2000));
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(7000));
+        assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")]), Some(0));
+        for text in ["-1", "NaN", "inf", "later"] {
+            assert_eq!(wait(&[("retry-after", text)]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_has_no_key_and_no_control_characters() {
+        let endpoint =
+            Endpoint::new("http://127.0.0.1:1/v1", ("authorization", "Bearer "), Some("sk-1".into()))
+                .unwrap();
+        assert_eq!(endpoint.excerpt("bad key sk-1\u{1b}[2J"), "bad key [API key] [2J");
+        let long = endpoint.excerpt(&"é".repeat(MESSAGE_BYTES_MAX));
+        assert!(long.len() <= MESSAGE_BYTES_MAX + 6 && long.ends_with("é [...]"), "{long}");
+        assert!(!format!("{endpoint:?}").contains("sk-1"));
+    }
+}

@@ -1,0 +1,188 @@
+//! Models behind HTTP: everything that is the same for all providers.
+//!
+//! Owns the order of one exchange: `request` writes it, `http` carries it, `reply` reads the answer, whole or as it
+//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its [`Api`], one
+//! file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`]; the
+//! API key is in no `Debug` output and in no error, even if the server repeats it.
+//!
+//! One thing is done here and not in the crate, because it rebuilds an assistant message from what it understood of
+//! it: the provider's own form of a reply is kept as it came, with whatever the provider put there (reasoning,
+//! signatures, phases), and goes back byte for byte. Only what the provider itself would refuse is mended, once, when
+//! it arrives, so that one bad call never makes the rest of a conversation fail.
+
+mod http;
+mod items;
+mod reply;
+mod request;
+mod strict;
+
+pub(super) use items::Items;
+pub(super) use request::{Body, BoxError, as_object};
+pub(super) use strict::mark_strict;
+
+use std::fmt;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use rig_core::completion::CompletionRequest;
+use rig_core::driver;
+use rig_core::operation::Completion;
+use rig_core::streaming::{Item, StreamEvent};
+use rig_core::wire::{Encoded, Wire, WireFrame};
+use secrecy::SecretString;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::{Model, ModelError, ModelRequest};
+use crate::config::RemoteConfig;
+use crate::message::{Json, Origin, Reply, Stop, ToolCall, ToolSpec};
+use http::{Answer, Endpoint};
+
+/// What is particular about one provider's interface.
+pub(super) trait Api: Send + Sync + 'static {
+    /// The wire format.
+    type Wire: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame> + fmt::Debug;
+
+    /// The header that carries the key, and what stands before the key in it.
+    const KEY: (&'static str, &'static str);
+
+    /// The member of a request that holds the conversation, as a list.
+    const CONVERSATION: &'static str;
+
+    /// The longest id of a call that may be sent back, if it may then have only letters, digits, `_` and `-`.
+    const ID_CHARS_MAX: Option<usize> = None;
+
+    /// The wire format for one model. It knows no key.
+    fn wire(base_url: &str, model: &str) -> Self::Wire;
+
+    /// Takes the key's place out of the address, where the wire format has one there.
+    fn address(_url: &mut Url) {}
+
+    /// Completes a request that is about to be sent.
+    fn finish(_body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Completes an answer that leaves out what the wire format insists on.
+    fn complete(_answer: &mut Value) {}
+
+    /// The reply as it goes back with the next request: an item of the conversation, or a list of items; none if
+    /// there is nothing to send back.
+    fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String>;
+
+    /// What the answer says of its end that the wire format does not tell.
+    fn end(_answer: &Value) -> End {
+        End::AsRead
+    }
+}
+
+/// How an answer ended.
+pub(super) enum End {
+    /// As the wire format reads it.
+    AsRead,
+    /// Like this.
+    Stop(Stop),
+    /// In a failure that the same request need not meet again.
+    Failed(String),
+}
+
+/// A model of one provider.
+pub(super) struct Remote<A: Api> {
+    wire: A::Wire,
+    http: Endpoint,
+    origin: Origin,
+    stream: bool,
+    extra: Option<Json>,
+}
+
+impl<A: Api> Remote<A> {
+    /// Checks the settings. Without a key, or with an empty one, requests carry none. Nothing is sent before the
+    /// first request.
+    pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
+        let http = Endpoint::new(&config.base_url, A::KEY, key)?;
+        let wire = A::wire(http.base_url(), &config.name);
+        let RemoteConfig { stream, extra, .. } = config;
+        Ok(Self { wire, http, origin: config.origin(), stream: *stream, extra: extra.clone() })
+    }
+
+    fn write(&self, request: &ModelRequest<'_>) -> Result<reqwest::Request, ModelError> {
+        request::write::<A>(&self.wire, request, &self.origin, self.extra.as_ref(), self.stream)
+            .map_err(|error| ModelError::Setup(format!("cannot form a request to {}: {error}", self.origin)))
+    }
+
+    async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
+        let post = self.write(request)?;
+        let reply = match self.http.send(post, self.stream).await? {
+            Answer::Whole(body) => self.read_whole(request.turn, &body).await,
+            Answer::Stream(stream) => self.read_stream(request, *stream).await,
+        }?;
+        Ok(Reply { origin: Some(self.origin.clone()), ..reply })
+    }
+
+    async fn read_whole(&self, turn: u32, body: &[u8]) -> Result<Reply, ModelError> {
+        let unreadable = |reason: String| self.http.unreadable(body, &reason);
+        let answer: Box<RawValue> =
+            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        let mut complete: Value =
+            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        A::complete(&mut complete);
+        let frame = futures::stream::iter([Ok(WireFrame::Text(complete.to_string()))]);
+        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frame));
+        let response = match model.call(dummy()).await {
+            Ok(response) => response,
+            Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
+        };
+        reply::read::<A>(turn, &answer, &response)
+            .map_err(|fault| fault.into_error(unreadable, |message| self.http.reported(&message)))
+    }
+
+    async fn read_stream(
+        &self,
+        request: &ModelRequest<'_>,
+        stream: http::Frames,
+    ) -> Result<Reply, ModelError> {
+        let broken = stream.broken();
+        let failed = |error: &rig_core::error::ProviderError| {
+            broken.take().unwrap_or_else(|| self.http.broke_off(error))
+        };
+        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(stream.into_frames()));
+        let mut streamed = model.stream(dummy()).map_err(|error| failed(&error))?;
+        while let Some(item) = streamed.next().await {
+            match item {
+                Ok(Item::Event(StreamEvent::Text { text, .. })) => (request.heard)(&text),
+                Ok(Item::Event(_) | Item::Unknown(_)) => {}
+                Err(error) => return reply::refusal(&error).ok_or_else(|| failed(&error)),
+            }
+        }
+        let response = streamed.finish().await.map_err(|error| failed(&error))?;
+        let malformed = |reason: String| self.http.malformed(&reason);
+        let answer =
+            serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
+        reply::read::<A>(request.turn, &answer, &response)
+            .map_err(|fault| fault.into_error(malformed, |message| self.http.reported(&message)))
+    }
+}
+
+/// What the wire's driver is asked, which has the answer already.
+fn dummy() -> CompletionRequest {
+    let mut request = CompletionRequest::new("-");
+    request.max_tokens = Some(1);
+    request
+}
+
+impl<A: Api> Model for Remote<A> {
+    fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
+        Box::pin(self.reply(request))
+    }
+
+    fn written(&self, request: &ModelRequest<'_>) -> Result<String, ModelError> {
+        let post = self.write(request)?;
+        let body = post.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        Ok(String::from_utf8_lossy(body).into_owned())
+    }
+
+    fn reaches_outside(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,145 @@
+//! An answer to our [`Reply`].
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::Stream;
+use futures::stream::BoxStream;
+use rig_core::completion::{CompletionResponse, FinishReason};
+use rig_core::driver::{Exchange, Opened, Opening, Transport};
+use rig_core::error::ProviderError;
+use rig_core::message::{AssistantContent, ProviderCallId, ToolCall as WireCall};
+use rig_core::operation::Completion;
+use rig_core::wire::{Encoded, Wire, WireFrame};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Api, End};
+use crate::message::{Arguments, Json, Reply, Stop, Tokens, ToolCall};
+use crate::model::ModelError;
+
+/// The frames of an answer.
+type Frames = BoxStream<'static, Result<WireFrame, ProviderError>>;
+
+/// The driver's transport, when the answer is arriving already.
+#[derive(Clone)]
+pub(super) struct Arrived(Arc<Mutex<Option<Frames>>>);
+
+impl Arrived {
+    pub(super) fn new(frames: impl Stream<Item = Result<WireFrame, ProviderError>> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::pin(frames)))))
+    }
+}
+
+impl<W: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame>> Transport<W> for Arrived {
+    fn send(&self, _: Encoded, _: Exchange) -> Opening<WireFrame> {
+        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Opening::ready(Opened::new(frames.unwrap_or_else(|| Box::pin(futures::stream::empty()))))
+    }
+}
+
+/// Why an answer gives no reply.
+pub(super) enum Fault {
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+    /// The provider failed, and says so; the same request may be answered.
+    Reported(String),
+}
+
+impl Fault {
+    pub(super) fn into_error(
+        self,
+        unreadable: impl FnOnce(String) -> ModelError,
+        reported: impl FnOnce(String) -> ModelError,
+    ) -> ModelError {
+        match self {
+            Self::Unreadable(reason) => unreadable(reason),
+            Self::Reported(message) => reported(message),
+        }
+    }
+}
+
+/// Reads an answer that the wire understood.
+pub(super) fn read<A: Api>(
+    turn: u32,
+    answer: &RawValue,
+    response: &CompletionResponse,
+) -> Result<Reply, Fault> {
+    let value: Value =
+        serde_json::from_str(answer.get()).map_err(|error| Fault::Unreadable(error.to_string()))?;
+    let stop = match A::end(&value) {
+        End::Failed(message) => return Err(Fault::Reported(message)),
+        End::Stop(stop) => stop,
+        End::AsRead => stop(response),
+    };
+    let calls = calls(&response.choice, turn, A::ID_CHARS_MAX);
+    let items = A::items(answer, &calls).map_err(Fault::Unreadable)?;
+    let items = items.map(Json::parse).transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
+    let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
+    let mut text = texts.join("\n");
+    if let (true, Some(error)) = (text.is_empty() && stop == Stop::Refusal, &response.error) {
+        text.clone_from(error);
+    }
+    let tokens = Tokens {
+        input: response.usage.input_tokens.unwrap_or(0),
+        output: response.usage.output_tokens.unwrap_or(0),
+    };
+    Ok(Reply { text, calls, stop, tokens, items, origin: None })
+}
+
+/// The reply in a provider's word that it will not answer: for some that is an error.
+pub(super) fn refusal(error: &ProviderError) -> Option<Reply> {
+    match error {
+        ProviderError::ProviderResponse(response) if response.refusal => {
+            Some(Reply { text: response.body.clone(), stop: Stop::Refusal, ..Reply::default() })
+        }
+        _ => None,
+    }
+}
+
+fn text(content: &AssistantContent) -> Option<&str> {
+    if let AssistantContent::Text(text) = content { Some(text.text()) } else { None }
+}
+
+/// The calls of an answer. One whose id is missing, empty or taken, or could not be sent back, gets an id made of its
+/// place in the run.
+fn calls(content: &[AssistantContent], turn: u32, id_chars_max: Option<usize>) -> Vec<ToolCall> {
+    let calls: Vec<&WireCall> = content
+        .iter()
+        .filter_map(|block| if let AssistantContent::ToolCall(call) = block { Some(call) } else { None })
+        .collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let fits = |id: &&str| id_chars_max.is_none_or(|max| id.len() <= max && id.chars().all(plain));
+    let own =
+        |call: &WireCall| call.id.provider().map(ProviderCallId::as_str).filter(fits).map(str::to_owned);
+    let mut taken: HashSet<String> = calls.iter().filter_map(|call| own(call)).collect();
+    let mut seen = HashSet::new();
+    let named = calls.into_iter().enumerate().map(|(index, call)| {
+        let id = own(call).filter(|id| seen.insert(id.clone())).unwrap_or_else(|| {
+            let mut id = format!("call_{turn}_{index}");
+            while !taken.insert(id.clone()) {
+                id.push('_');
+            }
+            id
+        });
+        let arguments = match &call.function.invalid_arguments {
+            Some(text) => Arguments::parse(text),
+            None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
+        };
+        ToolCall { id, name: call.function.name.as_str().to_owned(), arguments }
+    });
+    named.collect()
+}
+
+fn stop(response: &CompletionResponse) -> Stop {
+    match response.finish_reason() {
+        Some(FinishReason::Stop) => Stop::End,
+        Some(FinishReason::ToolCalls) => Stop::ToolCalls,
+        Some(FinishReason::Length) => Stop::MaxTokens,
+        Some(FinishReason::ContentFilter) => Stop::Refusal,
+        Some(FinishReason::Other(word)) if word == "refusal" => Stop::Refusal,
+        Some(FinishReason::Other(word)) => Stop::Other(word),
+        // A server may say none, and the crate may learn new words.
+        None | Some(_) => Stop::Other("unknown".to_owned()),
+    }
+}

@@ -1,0 +1,181 @@
+//! Our messages to a request.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rig_core::completion::{CompletionRequest, ToolDefinition};
+use rig_core::message::{
+    AssistantContent, AssistantMessage, CallId, EmptyToolName, Message as WireMessage, ToolCall as WireCall,
+    ToolFunction, ToolName, ToolResult as WireResult, ToolResultContent, UserContent,
+};
+use rig_core::wire::{Body as WireBody, Mode, Wire as _};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::Api;
+use crate::message::{Arguments, Json, Message, Origin, Reply, ToolCall, ToolResult};
+use crate::model::ModelRequest;
+
+/// The member that carries arguments which no provider would take back.
+pub(in crate::model) const MALFORMED: &str = "malformed_arguments";
+
+pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The members of a request, each as the text it is sent as: a message that was parsed and written again is not the
+/// same bytes.
+pub(in crate::model) type Body = BTreeMap<String, Box<RawValue>>;
+
+/// Writes a request.
+pub(super) fn write<A: Api>(
+    wire: &A::Wire,
+    request: &ModelRequest<'_>,
+    origin: &Origin,
+    extra: Option<&Json>,
+    stream: bool,
+) -> Result<reqwest::Request, BoxError> {
+    let History { messages, echoes } = History::of(request, origin)?;
+    let mut ask = CompletionRequest::new("");
+    ask.chat_history = messages;
+    ask.temperature = request.temperature;
+    ask.max_tokens = request.max_tokens;
+    ask.additional_params = extra.map(Json::to_value);
+    for tool in request.tools {
+        let (name, schema) = (ToolName::new(&*tool.name)?, tool.input_schema.to_value());
+        ask.tools.push(ToolDefinition::new(name, &*tool.description, schema));
+    }
+    // Encoding directly, not through the crate's driver, leaves out its rewriting of the history: calls
+    // renamed, turns dropped, answers invented.
+    let mode = if stream { Mode::Streaming } else { Mode::Unary };
+    let (parts, body) = wire.encode(ask, mode)?.request.into_parts();
+    let WireBody::Bytes(body) = body else { return Err("the request has parts".into()) };
+    let mut body: Body = serde_json::from_slice(&body)?;
+    put_back(body.get_mut(A::CONVERSATION).ok_or("the request has no conversation")?, echoes)?;
+    A::finish(&mut body, request.tools)?;
+    let mut url = parts.uri.to_string().parse()?;
+    A::address(&mut url);
+    let mut post = reqwest::Request::new(parts.method, url);
+    *post.headers_mut() = parts.headers;
+    *post.body_mut() = Some(serde_json::to_vec(&body)?.into());
+    Ok(post)
+}
+
+/// A conversation as the wire takes it.
+struct History<'a> {
+    messages: Vec<WireMessage>,
+    /// What a provider said, in its own form, each with the text that stands in its place.
+    echoes: Vec<(String, &'a Json)>,
+}
+
+impl<'a> History<'a> {
+    fn of(request: &ModelRequest<'a>, origin: &Origin) -> Result<Self, EmptyToolName> {
+        let mut history = Self { messages: Vec::new(), echoes: Vec::new() };
+        if !request.instructions.is_empty() {
+            history.messages.push(WireMessage::system(request.instructions));
+        }
+        let mut ids = Vec::new().into_iter();
+        let mut results = Vec::new();
+        for message in request.messages {
+            if let Message::Tool(result) = message {
+                // Results come in call order, so the place tells the call even if its id does not.
+                let id = ids.next().unwrap_or_else(|| CallId::from_wire(&*result.call_id));
+                results.push(UserContent::ToolResult(answer(id, result)?));
+                continue;
+            }
+            history.push_results(&mut results);
+            match message {
+                Message::User(text) => history.messages.push(WireMessage::user(text)),
+                Message::Assistant(reply) => ids = history.push_reply(reply, origin)?.into_iter(),
+                Message::Tool(_) => {}
+            }
+        }
+        history.push_results(&mut results);
+        Ok(history)
+    }
+
+    /// All results of a turn are one message: some providers take no other.
+    fn push_results(&mut self, results: &mut Vec<UserContent>) {
+        if !results.is_empty() {
+            self.messages.push(WireMessage::User { content: std::mem::take(results) });
+        }
+    }
+
+    fn push_reply(&mut self, reply: &'a Reply, origin: &Origin) -> Result<Vec<CallId>, EmptyToolName> {
+        let ids = call_ids(&reply.calls);
+        match &reply.items {
+            // What one provider encrypted or signed is nothing to another.
+            Some(items) if origin.takes(reply.origin.as_ref()) => {
+                let mark = format!("\u{0}{}", self.echoes.len());
+                self.messages.push(WireMessage::assistant(&*mark));
+                self.echoes.push((mark, items));
+            }
+            Some(_) | None if reply.text.is_empty() && reply.calls.is_empty() => {}
+            Some(_) | None => self.messages.push(assistant(reply, &ids)?),
+        }
+        Ok(ids)
+    }
+}
+
+/// A reply that does not come from this provider, such as a scripted one.
+fn assistant(reply: &Reply, ids: &[CallId]) -> Result<WireMessage, EmptyToolName> {
+    let mut content = Vec::new();
+    if !reply.text.is_empty() {
+        content.push(AssistantContent::text(&*reply.text));
+    }
+    for (call, id) in reply.calls.iter().zip(ids) {
+        let text = match &call.arguments {
+            Arguments::Json(json) => json.as_str(),
+            Arguments::Malformed(text) => text,
+        };
+        let function = ToolFunction::new(tool_name(&call.name)?, as_object(text));
+        content.push(AssistantContent::ToolCall(WireCall::new(id.clone(), function)));
+    }
+    Ok(WireMessage::Assistant(AssistantMessage::new(content)))
+}
+
+fn answer(call: CallId, result: &ToolResult) -> Result<WireResult, EmptyToolName> {
+    let content = vec![ToolResultContent::text(result.model_text())];
+    Ok(WireResult { call, name: tool_name(&result.name)?, content, is_error: !result.outcome.is_output() })
+}
+
+/// The ids of a reply's calls. An empty or repeated one could not tell its call from the others: the crate
+/// gives such a call an id that is in no other place of the request.
+fn call_ids(calls: &[ToolCall]) -> Vec<CallId> {
+    let mut seen = HashSet::new();
+    calls.iter().map(|call| CallId::from_wire(if seen.insert(&call.id) { &*call.id } else { "" })).collect()
+}
+
+fn tool_name(name: &str) -> Result<ToolName, EmptyToolName> {
+    ToolName::new(if name.is_empty() { "unnamed" } else { name })
+}
+
+/// Puts what the provider said, in its own form, where its marks stand.
+fn put_back(conversation: &mut Box<RawValue>, echoes: Vec<(String, &Json)>) -> Result<(), BoxError> {
+    if echoes.is_empty() {
+        return Ok(());
+    }
+    let mut echoes = echoes.into_iter().peekable();
+    let mut whole: Vec<Box<RawValue>> = Vec::new();
+    for item in serde_json::from_str::<Vec<Box<RawValue>>>(conversation.get())? {
+        let mark = echoes.peek().map(|(mark, _)| json!(mark).to_string());
+        match echoes.next_if(|_| mark.is_some_and(|mark| item.get().contains(&mark))) {
+            Some((_, items)) if items.as_str().trim_start().starts_with('[') => {
+                whole.extend(serde_json::from_str::<Vec<Box<RawValue>>>(items.as_str())?);
+            }
+            Some((_, item)) => whole.push(to_raw_value(item)?),
+            None => whole.push(item),
+        }
+    }
+    if echoes.next().is_some() {
+        return Err("a message was left out of the request".into());
+    }
+    *conversation = to_raw_value(&whole)?;
+    Ok(())
+}
+
+/// Arguments as an object, the only form that every provider takes back.
+pub(in crate::model) fn as_object(arguments: &str) -> Value {
+    match serde_json::from_str(arguments) {
+        Ok(object @ Value::Object(_)) => object,
+        _ if arguments.trim().is_empty() => json!({}),
+        Ok(_) | Err(_) => json!({ MALFORMED: arguments }),
+    }
+}

@@ -1,0 +1,122 @@
+//! Whether a tool's input can be held to its schema by the provider itself.
+//!
+//! `OpenAI` does that ("strict") only for schemas of a certain form, and refuses the request for any other. So it is
+//! asked for where the schema has that form as its author wrote it, and never by rewriting the schema.
+//! Source: <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>.
+
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value};
+
+use super::{Body, BoxError};
+
+/// The keywords that a strict schema may have.
+const KEYWORDS: [&str; 21] = [
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "anyOf",
+    "const",
+    "description",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "items",
+    "maxItems",
+    "maximum",
+    "minItems",
+    "minimum",
+    "multipleOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+];
+
+/// The formats that a strict schema may name.
+const FORMATS: [&str; 9] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
+
+/// How deep a strict schema may be nested.
+const DEPTH_MAX: usize = 5;
+
+/// Asks for strictness in a request's tools: `place` finds the table with the `parameters` in an entry.
+pub(in crate::model) fn mark_strict(
+    body: &mut Body,
+    place: impl Fn(&mut Value) -> Option<&mut Map<String, Value>>,
+) -> Result<(), BoxError> {
+    let Some(tools) = body.get_mut("tools") else { return Ok(()) };
+    let mut list: Vec<Value> = serde_json::from_str(tools.get())?;
+    for tool in list.iter_mut().filter_map(place) {
+        if tool.get("parameters").is_some_and(|schema| schema["type"] == "object" && is_strict(schema, 0)) {
+            tool.insert("strict".to_owned(), true.into());
+        }
+    }
+    *tools = to_raw_value(&list)?;
+    Ok(())
+}
+
+fn is_strict(schema: &Value, depth: usize) -> bool {
+    let Value::Object(schema) = schema else { return false };
+    if depth > DEPTH_MAX || !schema.keys().all(|key| KEYWORDS.contains(&key.as_str())) {
+        return false;
+    }
+    let format = schema.get("format").is_none_or(|it| it.as_str().is_some_and(|it| FORMATS.contains(&it)));
+    let closed = !may_be_object(schema) || is_closed(schema);
+    let mut below = ["properties", "$defs"]
+        .into_iter()
+        .filter_map(|key| schema.get(key)?.as_object())
+        .flat_map(|map| map.values().map(|it| (it, depth + 1)))
+        .chain(schema.get("items").map(|it| (it, depth + 1)))
+        .chain(schema.get("anyOf").and_then(Value::as_array).into_iter().flatten().map(|it| (it, depth)));
+    format && closed && below.all(|(schema, depth)| is_strict(schema, depth))
+}
+
+fn may_be_object(schema: &Map<String, Value>) -> bool {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind == "object",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        _ => schema.contains_key("properties"),
+    }
+}
+
+/// Whether an object has to have exactly the properties that are listed.
+fn is_closed(schema: &Map<String, Value>) -> bool {
+    let required = schema.get("required").and_then(Value::as_array);
+    let required = |name: &String| required.is_some_and(|list| list.iter().any(|it| it == name.as_str()));
+    let all = schema.get("properties").and_then(Value::as_object).is_none_or(|it| it.keys().all(required));
+    all && schema.get("additionalProperties") == Some(&Value::Bool(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_provider_takes_is_strict() {
+        let strict = |schema: Value| is_strict(&schema, 0);
+        let object = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        assert!(strict(object(json!({}), json!([]))));
+        assert!(strict(object(json!({"a": {"type": "string"}}), json!(["a"]))));
+        assert!(strict(object(json!({"a": {"type": ["string", "null"], "format": "date"}}), json!(["a"]))));
+        assert!(strict(object(
+            json!({"a": {"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}]}}),
+            json!(["a"])
+        )));
+        assert!(!strict(object(json!({"a": {"type": "string"}}), json!([]))), "an optional member");
+        assert!(!strict(json!({"type": "object", "properties": {}})), "other members");
+        assert!(!strict(object(json!({"a": {"type": "string", "default": "x"}}), json!(["a"]))));
+        assert!(!strict(object(json!({"a": {"type": "string", "format": "uri"}}), json!(["a"]))));
+        assert!(!strict(object(json!({"a": {"oneOf": []}}), json!(["a"]))));
+        let inner = json!({"type": "object", "properties": {"b": {"type": "string"}}});
+        assert!(!strict(object(json!({"a": inner}), json!(["a"]))), "an open object within");
+        assert!(!strict(object(json!({"a": {"type": "array", "items": inner}}), json!(["a"]))));
+        assert!(!strict(object(json!({"a": true}), json!(["a"]))));
+        let deep =
+            (0..10).fold(json!({"type": "string"}), |below, _| object(json!({"a": below}), json!(["a"])));
+        assert!(!strict(deep));
+    }
+}

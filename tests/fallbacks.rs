@@ -1,0 +1,180 @@
+//! Models that stand in for one that fails, and the requests that were sent to each.
+
+use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+
+use crate::support::{Agent, outcome};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A provider that answers by the path of the request: a chat completion or Anthropic messages.
+struct Providers {
+    agent: Agent,
+    server: MockServer,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What each of them answers, in turn; the last answer again and again.
+struct InTurn {
+    openai: (Vec<ResponseTemplate>, AtomicUsize),
+    anthropic: (Vec<ResponseTemplate>, AtomicUsize),
+    unknown: Mutex<Vec<String>>,
+}
+
+impl Respond for InTurn {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let (answers, next) = match request.url.path() {
+            "/chat/completions" => &self.openai,
+            "/v1/messages" => &self.anthropic,
+            other => {
+                self.unknown.lock().unwrap().push(other.to_owned());
+                return ResponseTemplate::new(404);
+            }
+        };
+        answers[next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)].clone()
+    }
+}
+
+const WEATHER: &str = r#"{"city":"Paris"}"#;
+
+fn failing(status: u16) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({ "error": { "message": "not now" } }))
+}
+
+/// A chat completion that calls the tool, or says something.
+fn completion(text: Option<&str>) -> ResponseTemplate {
+    let call = json!({"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": WEATHER}});
+    let message = match text {
+        Some(text) => json!({"role": "assistant", "content": text}),
+        None => {
+            json!({"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [call]})
+        }
+    };
+    let reason = if text.is_some() { "stop" } else { "tool_calls" };
+    ResponseTemplate::new(200).set_body_json(json!({
+        "id": "c", "object": "chat.completion", "model": "m",
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+        "choices": [{"index": 0, "finish_reason": reason, "message": message}],
+    }))
+}
+
+fn message(text: Option<&str>) -> ResponseTemplate {
+    let call =
+        json!({"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}});
+    let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "c2ln"});
+    let (content, reason) = match text {
+        Some(text) => (json!([{"type": "text", "text": text}]), "end_turn"),
+        None => (json!([thinking, call]), "tool_use"),
+    };
+    ResponseTemplate::new(200).set_body_json(json!({
+        "id": "m", "type": "message", "role": "assistant", "model": "c", "content": content, "stop_reason": reason,
+        "stop_sequence": null, "usage": {"input_tokens": 1000, "output_tokens": 100},
+    }))
+}
+
+impl Providers {
+    fn new(openai: Vec<ResponseTemplate>, anthropic: Vec<ResponseTemplate>, more: &str) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let answers = InTurn {
+            openai: (openai, AtomicUsize::new(0)),
+            anthropic: (anthropic, AtomicUsize::new(0)),
+            unknown: Mutex::default(),
+        };
+        let server = runtime.block_on(async {
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(answers).mount(&server).await;
+            server
+        });
+        let uri = server.uri();
+        let agent = Agent::raw(&format!(
+            "version = 1\n[agent]\nprompt = \"go on\"\ninstructions = \"Be brief.\"\n[model]\nprovider = \"openai\"\n\
+             name = \"m\"\nbase_url = \"{uri}\"\nprices = {{ input = 1.0, output = 10.0 }}\n\
+             retry = {{ max_attempts = 2, initial_delay = \"1ms\" }}\n[[model.fallback]]\nprovider = \"anthropic\"\n\
+             name = \"c\"\nbase_url = \"{uri}\"\nmax_tokens = 77\nprices = {{ input = 3.0, output = 30.0 }}\n{more}"
+        ))
+        .guest("weather");
+        Self { agent, server, runtime }
+    }
+
+    /// The bodies of the requests to a path.
+    fn sent(&self, path: &str) -> Vec<String> {
+        let requests = self.runtime.block_on(self.server.received_requests()).unwrap();
+        let to = requests.into_iter().filter(|request| request.url.path() == path);
+        to.map(|request| String::from_utf8(request.body).unwrap()).collect()
+    }
+
+    fn asked(&self) -> (usize, usize) {
+        (self.sent("/chat/completions").len(), self.sent("/v1/messages").len())
+    }
+}
+
+#[test]
+fn another_model_stands_in_when_attempts_are_used_up_or_of_no_use() {
+    for (failures, asked) in [(vec![failing(503)], (2, 1)), (vec![failing(401)], (1, 1))] {
+        let providers = Providers::new(failures, vec![message(Some("the end"))], "");
+        assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
+        assert_eq!(providers.asked(), asked);
+        let shown = providers.agent.show();
+        let origin = &outcome(&shown, "model(0)")["model"]["origin"];
+        assert_eq!((&origin["provider"], &origin["name"]), (&json!("anthropic"), &json!("c")));
+        let slot = shown.iter().find(|report| report["slot"] == "model(0)").unwrap();
+        let failed = slot["failures"].as_array().unwrap().last().unwrap();
+        assert_eq!(failed["outcome"]["no_reply"]["fall_back"], true);
+        assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        assert_eq!(providers.asked(), asked, "a replay asks nobody");
+        let sent: Value = serde_json::from_str(&providers.sent("/v1/messages")[0]).unwrap();
+        assert_eq!(
+            (&sent["model"], &sent["max_tokens"]),
+            (&json!("c"), &json!(77)),
+            "each has settings of its own"
+        );
+    }
+}
+
+#[test]
+fn when_all_fail_the_run_breaks_off_and_a_resume_begins_with_the_first() {
+    let openai = vec![failing(503), failing(503), completion(Some("at last"))];
+    let providers = Providers::new(openai, vec![failing(529)], "");
+    providers.agent.host(&["run"]).exits(4).says("HTTP 529: not now").says("host resume");
+    assert_eq!(providers.asked(), (2, 2));
+    assert_eq!(providers.agent.host(&["resume", "last"]).ok().stdout, "at last\n");
+    assert_eq!(providers.asked(), (3, 2));
+}
+
+#[test]
+fn raw_items_go_back_only_where_they_came_from() {
+    let openai = vec![completion(None), failing(401), completion(None), completion(Some("the end"))];
+    let providers = Providers::new(openai, vec![message(None)], "");
+    assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(providers.asked(), (4, 1));
+    let second = &providers.sent("/v1/messages")[0];
+    assert!(!second.contains("reasoning_content") && second.contains(r#""name":"get_weather""#), "{second}");
+    let last = providers.sent("/chat/completions").pop().unwrap();
+    assert!(last.contains("reasoning_content") && !last.contains("c2ln"), "{last}");
+}
+
+#[test]
+fn every_request_can_be_shown_as_it_was_sent() {
+    let providers = Providers::new(vec![completion(None), failing(401)], vec![message(Some("the end"))], "");
+    providers.agent.host(&["run"]).ok();
+    let sent = [providers.sent("/chat/completions")[0].clone(), providers.sent("/v1/messages")[0].clone()];
+    for (turn, sent) in sent.iter().enumerate() {
+        let shown = providers.agent.host(&["runs", "request", "last", &turn.to_string()]);
+        assert_eq!(shown.ok().stdout.trim_end(), sent);
+    }
+    assert_eq!(providers.agent.host(&["runs", "request", "last"]).ok().stdout.trim_end(), sent[1]);
+    providers.agent.host(&["runs", "request", "last", "2"]).exits(2).says("it has those of turns 0 to 1");
+    assert_eq!(providers.asked(), (2, 1), "none was sent again");
+}
+
+#[test]
+fn costs_go_by_the_prices_of_the_model_that_replied() {
+    // 1000 in and 100 out cost 0.002 USD with the first model and 0.006 with the other one.
+    let limit = "[limits]\nmax_cost_usd = 0.0075";
+    let openai = vec![completion(None), failing(401)];
+    let providers = Providers::new(openai, vec![message(None)], limit);
+    let ran = providers.agent.host(&["run"]);
+    ran.exits(5).says("max_cost_usd = 0.0075").says("0.008000 USD");
+    providers.agent.host(&["replay", "last"]).exits(5);
+}
