@@ -155,7 +155,7 @@ fn a_call_in_doubt_suspends_the_run_until_a_person_decides() {
     assert_eq!(tool_output(&shown, "tool(0,1)"), 1, "its sibling has ended");
     let said = agent.host(&["resume", "last", "--json"]);
     let last: Value = serde_json::from_str(said.exits(3).stdout.lines().last().unwrap()).unwrap();
-    assert_eq!((&last["event"], &last["in_doubt"][0]["slot"]), (&json!("suspended"), &json!("tool(0,0)")));
+    assert_eq!((&last["event"], &last["waiting"][0]["slot"]), (&json!("suspended"), &json!("tool(0,0)")));
     // Once more, with the decision to do it again: the server answers now.
     let resumed = agent.host(&["resume", "last", "--settle", "tool(0,0)=retry"]);
     assert_eq!(resumed.ok().stdout, "the end\n");

@@ -10,8 +10,8 @@ use host::agent::Agent;
 use host::dispatch::{Dispatcher, FanOut, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
-    Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply, Retry,
-    RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
+    Approvals, Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply,
+    Retry, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
 use host::model::{Model, ModelError, ModelRequest, Models};
 use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
@@ -194,6 +194,7 @@ fn manifest() -> Manifest {
     };
     let leaf = ToolSpec { name: "leaf".to_owned(), ..spec.clone() };
     let tool = |spec| ToolEntry {
+        builtin: None,
         spec,
         source: "t".to_owned(),
         export: "echo".to_owned(),
@@ -219,6 +220,7 @@ fn manifest() -> Manifest {
         max_turns: 10,
         max_calls_per_turn: 10,
         budgets: Budgets::default(),
+        approvals: Approvals::default(),
         tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),

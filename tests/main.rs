@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod approval;
 mod attacks;
 mod attempts;
 mod bad_input;

@@ -23,7 +23,7 @@ use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
-use host::message::{Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, RunId, Slot};
+use host::message::{Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, RunId, Slot};
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, Session};
@@ -299,6 +299,7 @@ impl Bench {
             max_turns,
             max_calls_per_turn,
             budgets: Budgets::default(),
+            approvals: Approvals::default(),
             tools: self.toolbox.entries().to_vec(),
             seed: 1,
             said: Vec::new(),

@@ -149,7 +149,7 @@ pub fn result(id: &str, name: &str, index: usize) -> Message {
 
 pub fn tool_result(id: &str, name: &str, outcome: ToolOutcome) -> Message {
     let (call_id, name) = (id.to_owned(), name.to_owned());
-    Message::Tool(ToolResult { call_id, name, outcome, shown_bytes_max: SHOWN_BYTES_MAX })
+    Message::Tool(ToolResult { call_id, name, outcome, shown_bytes_max: SHOWN_BYTES_MAX, note: None })
 }
 
 pub fn call(id: &str, name: &str, arguments: &str) -> ToolCall {

@@ -88,6 +88,7 @@ impl Agent {
                     name: call.name.clone(),
                     outcome: ToolOutcome::error(ErrorKind::NotCalled, CUT_OFF),
                     shown_bytes_max: SHOWN_BYTES_MAX,
+                    note: None,
                 }));
             } else {
                 let refused = match spending.refuse(&calls) {

@@ -18,6 +18,8 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
     differ("the budgets", recorded.budgets != now.budgets);
+    differ("which calls are to be approved", recorded.approvals != now.approvals);
+    differ("the fallbacks", recorded.fallbacks != now.fallbacks);
     if recorded.model != now.model {
         let (before, after) = (&recorded.model, &now.model);
         changes.push(format!(
@@ -72,7 +74,7 @@ fn touched(name: &str, entries: &[Entry]) -> String {
         .filter_map(|entry| match &entry.event {
             Event::Started(started) => match &started.request {
                 Request::Tool(ask) if ask.name == name => Some(entry.slot.to_string()),
-                Request::Tool(_) | Request::Model(_) | Request::Run(_) => None,
+                Request::Tool(_) | Request::Approval(_) | Request::Model(_) | Request::Run(_) => None,
             },
             Event::Failed(_) | Event::Finished(_) => None,
         })

@@ -3,12 +3,10 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen, one_line};
-use super::{AgentArg, print};
+use super::{AgentArg, launch, print};
 use crate::config::{Config, Provider};
 use crate::message::ToolEntry;
 use crate::model::Models;
-use crate::sandbox::Sandbox;
-use crate::toolbox::Toolbox;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,11 +26,7 @@ struct Report<'a> {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
-    let say = |line: &str| screen.say(line);
-    let cache = places.cache()?;
-    Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
-    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_names(&config)?;
+    let toolbox = launch::load(&config, places, &screen).await?;
     Models::connect(&config)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: toolbox.entries() };

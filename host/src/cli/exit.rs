@@ -78,7 +78,7 @@ impl Exit {
     fn of_session_error(error: &SessionError) -> Self {
         match error {
             SessionError::Diverged(_) => Self::Divergence,
-            SessionError::InDoubt(_) => Self::Suspended,
+            SessionError::Waits(_) => Self::Suspended,
             SessionError::Journal(error) => Self::of_journal_error(error),
             SessionError::Unfinished { .. }
             | SessionError::Order { .. }

@@ -108,7 +108,7 @@ fn turn(args: &Args) -> Result<u32, Misuse> {
 fn shared(entries: Vec<Entry>, turn: u32) -> anyhow::Result<Vec<Entry>> {
     let before = |slot: &Slot| match slot.steps().first() {
         Some(Step::Model { turn: at } | Step::Tool { turn: at, .. }) => *at < turn,
-        Some(Step::Call { .. }) | None => false,
+        Some(Step::Call { .. } | Step::Approval) | None => false,
     };
     let shared: Vec<Entry> = entries.into_iter().filter(|entry| before(&entry.slot)).collect();
     let slots =
@@ -149,7 +149,9 @@ impl Edit {
                         Some(Request::Tool(ask)) => {
                             Outcome::Tool(ToolOutcome::Output(settle::result(file, ask, &recorded.tools)?))
                         }
-                        Some(Request::Model(_) | Request::Run(_)) | None => Outcome::Model(reply(file)?),
+                        Some(Request::Model(_) | Request::Run(_) | Request::Approval(_)) | None => {
+                            Outcome::Model(reply(file)?)
+                        }
                     };
                     *finished = Finished { outcome, settled: true, ..finished.clone() };
                 }

@@ -4,23 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::approvals::ApprovalsFile;
 use super::exit::Exit;
+use super::person::AtTerminal;
 use super::places::Places;
 use super::screen::Screen;
 use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Person};
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said};
 use crate::model::Models;
 use crate::sandbox::Sandbox;
-use crate::session::{Decisions, Doubtful, Mode, Session, SessionError};
+use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
 use crate::toolbox::Toolbox;
 
 /// Everything a run needs that comes from agent.toml.
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
     models: Models,
+    person: Arc<dyn Person>,
     toolbox: Arc<Toolbox>,
     max_parallel_tools: u32,
     wall_time: Option<Duration>,
@@ -55,18 +58,27 @@ pub(super) async fn prepare(
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
     let models = Models::connect(config)?;
-    let say = |line: &str| screen.say(line);
-    let cache = places.cache()?;
-    Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
-    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_names(config)?;
+    let toolbox = load(config, places, screen).await?;
+    let manifest = manifest(config, &toolbox, task);
+    let approvals = ApprovalsFile::new(places.runs()?.path());
     Ok(Prepared {
-        manifest: manifest(config, &toolbox, task),
+        person: Arc::new(AtTerminal::new(screen, approvals, config, &manifest)),
+        manifest,
         models,
         toolbox: Arc::new(toolbox),
         max_parallel_tools: config.limits.max_parallel_tools,
         wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
     })
+}
+
+/// Loads the tools of an agent and checks what agent.toml says of them.
+pub(super) async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Toolbox> {
+    let say = |line: &str| screen.say(line);
+    let cache = places.cache()?;
+    Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
+    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
+    toolbox.check_names(config)?;
+    Ok(toolbox)
 }
 
 /// What the run is going to be, as it is recorded.
@@ -82,6 +94,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manife
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
         budgets: config.limits.budgets.clone(),
+        approvals: config.approvals.clone(),
         tools: toolbox.entries().to_vec(),
         seed,
         said,
@@ -118,7 +131,7 @@ pub(super) async fn carry_out(
     decisions: Decisions,
     screen: &Screen,
 ) -> anyhow::Result<Exit> {
-    let Prepared { manifest, models, toolbox, max_parallel_tools, wall_time } = prepared;
+    let Prepared { manifest, models, person, toolbox, max_parallel_tools, wall_time } = prepared;
     let mut summary = RunSummary {
         run: run.id,
         agent: manifest.agent.clone(),
@@ -136,7 +149,7 @@ pub(super) async fn carry_out(
         return conclude(run, summary, &ending, screen);
     }
     let agent = Agent {
-        dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools)),
+        dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools).attended_by(person)),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         models,
@@ -150,10 +163,10 @@ pub(super) async fn carry_out(
     let id = run.id;
     match stopped {
         Stopped::Ended(ending) => return conclude(run, summary, &ending, screen),
-        Stopped::Suspended(in_doubt) => {
+        Stopped::Suspended(waiting) => {
             summary.state = RunState::Suspended;
             run.write_summary(&summary)?;
-            screen.suspended(id, &in_doubt);
+            screen.suspended(id, &waiting);
             return Ok(Exit::Suspended);
         }
         Stopped::Interrupted | Stopped::Failed(_) => summary.state = RunState::Interrupted,
@@ -186,8 +199,8 @@ fn conclude(run: OpenRun, summary: RunSummary, ending: &Ending, screen: &Screen)
 enum Stopped {
     /// The run ended.
     Ended(Ending),
-    /// It waits for a decision on these.
-    Suspended(Vec<Doubtful>),
+    /// It waits for these.
+    Suspended(Vec<Waiting>),
     /// Ctrl-C.
     Interrupted,
     /// The host, or the model's provider, failed.
@@ -198,7 +211,7 @@ impl Stopped {
     fn of(ended: Result<Ending, RunError>) -> Self {
         match ended {
             Ok(ending) => Self::Ended(ending),
-            Err(RunError::Session(SessionError::InDoubt(in_doubt))) => Self::Suspended(in_doubt),
+            Err(RunError::Session(SessionError::Waits(waiting))) => Self::Suspended(waiting),
             Err(error) => Self::Failed(error),
         }
     }

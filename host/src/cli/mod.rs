@@ -3,15 +3,18 @@
 //! Owns arguments, what is printed and exit codes. stdout carries results alone (the final answer, lists,
 //! JSON); everything said along the way goes to stderr.
 
+mod approvals;
 mod build;
 mod changes;
 mod check;
+mod decide;
 mod diff;
 mod exit;
 mod fork;
 mod init;
 mod journal;
 mod launch;
+mod person;
 mod places;
 mod recorded;
 mod replay;
@@ -22,6 +25,7 @@ mod run;
 mod runs;
 mod screen;
 mod settle;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +57,12 @@ enum Command {
     Run(run::Args),
     /// Go on with a run that was interrupted: recorded results are substituted, the rest is carried out.
     Resume(resume::Args),
+    /// Allow a call that a suspended run waits to make.
+    Approve(decide::Approve),
+    /// Do not allow a call that a suspended run waits to make.
+    Deny(decide::Deny),
+    /// Answer a question that a suspended run waits for.
+    Answer(decide::Answer),
     /// Go through a recorded run again, without calling a tool or asking a model, and verify every request.
     Replay(replay::Args),
     /// Start a run that shares the beginning of a recorded one, from some turn on with other words or results.
@@ -104,6 +114,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => block_on(async move { run::run(args, &places).await }),
         Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
+        Command::Approve(args) => block_on(async move { decide::approve(args, &places).await }),
+        Command::Deny(args) => block_on(async move { decide::deny(args, &places).await }),
+        Command::Answer(args) => block_on(async move { decide::answer(args, &places).await }),
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),

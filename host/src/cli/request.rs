@@ -55,7 +55,7 @@ pub(super) async fn run(places: &Places, name: &str, turn: Option<u32>) -> anyho
     let settings = replied(&manifest, &entries, turn);
     let before = |slot: &Slot| match slot.steps().first() {
         Some(Step::Model { turn: at } | Step::Tool { turn: at, .. }) => *at < turn,
-        Some(Step::Call { .. }) | None => true,
+        Some(Step::Call { .. } | Step::Approval) | None => true,
     };
     // Without its end, the run goes on.
     let goes_on = |entry: &Entry| entry.slot != Slot::RUN || matches!(entry.event, Event::Started(_));
@@ -86,7 +86,7 @@ fn replied(manifest: &Manifest, entries: &[Entry], turn: u32) -> ModelIdentity {
     let origin = entries.iter().find_map(|entry| match &entry.event {
         Event::Finished(finished) if entry.slot == Slot::model(turn) => match &finished.outcome {
             Outcome::Model(reply) => reply.origin.as_ref(),
-            Outcome::Run(_) | Outcome::NoReply(_) | Outcome::Tool(_) => None,
+            Outcome::Run(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
         },
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
     });

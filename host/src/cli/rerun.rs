@@ -245,6 +245,7 @@ impl Terms<'_> {
         let hint = "--config AGENT.TOML names another one";
         let mut config = Config::load(path).with_context(|| format!("{} ({hint})", path.display()))?;
         config.tools.retain(|tool| tool.name == *table);
+        config.agent.builtins.clear();
         let Some(tool) = config.tools.first_mut() else {
             return Err(Misuse(format!("{} has no [tools.{table}] ({hint})", path.display())).into());
         };

@@ -160,7 +160,7 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
                 lines.push(String::new());
             }
-            Request::Model(_) | Request::Tool(_) => report.lines(log, &mut lines),
+            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
         }
     }
     Ok(lines.join("\n"))
@@ -251,8 +251,9 @@ fn ending(started: &Started, finished: Option<&Finished>) -> String {
             let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
             format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
         }
-        Some(Finished { outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_), .. }) => {
-            "with a result of another kind".to_owned()
-        }
+        Some(Finished {
+            outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_),
+            ..
+        }) => "with a result of another kind".to_owned(),
     }
 }

@@ -2,19 +2,21 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::person::decided;
 use super::print;
+use super::waiting::{self, Shown};
 use crate::journal::{Change, Failed, Finished};
 use crate::message::{
     Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
 };
-use crate::session::{Doubtful, Notice, Watch};
+use crate::session::{Notice, Waiting, Watch};
 
 /// Width of a line where there is no terminal to ask.
 const WIDTH_WITHOUT_TERMINAL: usize = 160;
@@ -58,17 +60,9 @@ enum JsonEvent<'a> {
     Heard { slot: &'a Slot, text: &'a str },
     Failed { slot: &'a Slot, failed: &'a Failed },
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
-    Suspended { run: RunId, in_doubt: Vec<InDoubt<'a>>, exit_code: u8 },
+    Suspended { run: RunId, waiting: Vec<Shown<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
     RunEnded { run: RunId, ending: &'a Ending, exit_code: u8 },
-}
-
-/// An effect that the run waits for a decision on.
-#[derive(Serialize)]
-struct InDoubt<'a> {
-    slot: &'a Slot,
-    request: &'a Request,
-    at_ms: u64,
 }
 
 impl Screen {
@@ -154,29 +148,35 @@ impl Screen {
         self.say(&next);
     }
 
-    /// Says which effects are in doubt, and how to decide on them.
-    pub(super) fn suspended(&self, run: RunId, in_doubt: &[Doubtful]) {
+    /// Says what the run waits for, and how it goes on.
+    pub(super) fn suspended(&self, run: RunId, waiting: &[Waiting]) {
         self.clear();
-        if self.0.format == Format::Json {
-            let in_doubt = in_doubt.iter().map(|Doubtful { slot, request, at_ms }| InDoubt {
-                slot,
-                request,
-                at_ms: *at_ms,
-            });
-            let (in_doubt, exit_code) = (in_doubt.collect(), Exit::Suspended as u8);
-            return event(&JsonEvent::Suspended { run, in_doubt, exit_code });
+        match self.0.format {
+            Format::Json => {
+                let (waiting, exit_code) = (waiting.iter().map(Shown::from).collect(), Exit::Suspended as u8);
+                event(&JsonEvent::Suspended { run, waiting, exit_code });
+            }
+            Format::Text => waiting::lines(run, waiting).iter().for_each(|line| self.say(line)),
         }
-        self.say("the run is suspended: the host stopped in the middle of these, and whether they took effect is not known");
-        let mut settle = String::new();
-        for Doubtful { slot, request, at_ms } in in_doubt {
-            let at = UNIX_EPOCH.checked_add(Duration::from_millis(*at_ms)).unwrap_or(UNIX_EPOCH);
-            let at = humantime::format_rfc3339_millis(at);
-            self.say(&format!("  ? {}  (began {at})", headline(slot, request)));
-            // Writing to a string cannot fail.
-            let _ = write!(settle, " --settle '{slot}=HOW'");
-        }
-        self.say(&format!("decide, and go on with: host resume {run}{settle}"));
-        self.say("HOW is `retry` (call it again), `failed`, or `result:FILE` (it took effect; FILE has its output as JSON)");
+    }
+
+    /// Whether it is people who read this.
+    pub(super) fn is_for_people(&self) -> bool {
+        !self.0.live.is_hidden()
+    }
+
+    /// Asks the person at the terminal, while the run goes on; none if there is no answer to be had.
+    pub(super) async fn ask(&self, text: &str, question: &str) -> Option<String> {
+        // What is drawn live would overwrite what is being typed.
+        self.0.live.set_draw_target(ProgressDrawTarget::hidden());
+        eprint!("{text}{}{question}", if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).ok().filter(|bytes| *bytes > 0).map(|_| line)
+        });
+        let line = line.await.ok().flatten();
+        self.0.live.set_draw_target(ProgressDrawTarget::stderr());
+        line
     }
 
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
@@ -313,7 +313,7 @@ pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", manifest.agent),
         Request::Model(ask) => format!("{slot} {} messages", ask.messages),
-        Request::Tool(ask) => {
+        Request::Tool(ask) | Request::Approval(ask) => {
             let arguments = match &ask.arguments {
                 Arguments::Json(json) => json.as_str(),
                 Arguments::Malformed(text) => text,
@@ -333,6 +333,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
         Outcome::Model(reply) => (true, describe_reply(reply)),
         Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
         Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),
+        Outcome::Decision(decision) => decided(decision),
     }
 }
 

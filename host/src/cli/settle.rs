@@ -53,8 +53,13 @@ pub(super) fn settlements(
     }
     let slots =
         statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let doubtful =
-        |(slot, status)| call_in_doubt(status).filter(|_| !is_over(slot, &slots)).map(|ask| (slot, ask));
+    let waits = |ask: &ToolAsk| tools.iter().any(|it| it.builtin.is_some() && it.spec.name == ask.name);
+    let doubtful = |(slot, status)| {
+        call_in_doubt(status)
+            .filter(|ask| !waits(ask))
+            .filter(|_| !is_over(slot, &slots))
+            .map(|ask| (slot, ask))
+    };
     let in_doubt: BTreeMap<&Slot, &ToolAsk> = slots.iter().filter_map(doubtful).collect();
     for Settle { slot, how } in settle {
         let Some(ask) = in_doubt.get(slot) else {
@@ -81,7 +86,7 @@ fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
     match status {
         Status::Started { started, .. } => match &started.request {
             Request::Tool(ask) => Some(ask),
-            Request::Run(_) | Request::Model(_) => None,
+            Request::Run(_) | Request::Model(_) | Request::Approval(_) => None,
         },
         Status::Absent | Status::Failed { .. } | Status::Finished { .. } => None,
     }

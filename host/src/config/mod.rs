@@ -4,6 +4,7 @@
 //! `instructions_file`; whether a tool exists is the toolbox's to say. It fails with a [`ConfigError`] that
 //! shows the line and says what to do.
 
+mod approval;
 mod bounds;
 mod error;
 mod file;
@@ -28,7 +29,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Budgets, Digest, Prices, Retry};
+use crate::message::{Approvals, Budgets, Builtin, Digest, Prices, Retry};
 use file::FileError;
 
 /// An agent, as its agent.toml describes it.
@@ -46,6 +47,8 @@ pub struct Config {
     pub model_retry: Retry,
     /// What bounds a run.
     pub limits: Limits,
+    /// Which calls a person has to approve.
+    pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.
     pub tools: Vec<ToolConfig>,
     /// Where the secrets are that tools may send.
@@ -61,6 +64,8 @@ pub struct AgentConfig {
     pub instructions: String,
     /// What to ask if the command line does not say.
     pub prompt: Option<String>,
+    /// The host's own tools that are offered.
+    pub builtins: Vec<Builtin>,
 }
 
 /// Who replies.
@@ -223,6 +228,7 @@ instructions = """
 Tell, don't "guess": ü €
 """
 prompt = 'go'
+builtins = ["ask_human", "sleep_until"]
 
 [model]
 provider = "openai"
@@ -252,6 +258,12 @@ max_cost_usd = 0.5
 max_repeats = 3
 stop_on_tools = ["get_*"]
 wall_time = "1h 30m"
+
+[approval]
+default = "ask"
+auto = [{ tool = "get_*", input = { city = "P*" } }]
+ask = [{ tool = "now" }]
+deny = []
 
 [tools.weather]
 source = "../weather"

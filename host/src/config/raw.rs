@@ -30,6 +30,9 @@ pub(super) struct AgentToml {
     /// What bounds a run.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// Which calls a person has to approve before they are made.
+    #[serde(default)]
+    pub(super) approval: Approval,
     /// The components whose tools the model may call, by a name of your choice: up to 32 of the characters
     /// A-Z a-z 0-9 _ -.
     #[serde(default)]
@@ -57,6 +60,68 @@ pub(super) struct Agent {
     pub(super) instructions_file: Option<Spanned<PathBuf>>,
     /// What to ask if the command line does not say.
     pub(super) prompt: Option<String>,
+    /// Tools that the host itself gives: `ask_human` asks the person and waits for the answer, `sleep_until` waits for
+    /// a moment. A run that waits is suspended.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["ask_human"]]))]
+    pub(super) builtins: Vec<BuiltinName>,
+}
+
+/// A tool that the host itself gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BuiltinName {
+    /// Asks the person something and waits for the answer.
+    AskHuman,
+    /// Waits for a moment.
+    SleepUntil,
+}
+
+/// Which calls a person has to approve. Of the rules that are about a call, one that denies comes first, then one that
+/// asks, then one that lets pass.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval {
+    /// What holds for a call that no rule is about; `"auto"` by default.
+    pub(super) default: Option<Verdict>,
+    /// Calls that are made unasked.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "get_*"}]]))]
+    pub(super) auto: Vec<CallRule>,
+    /// Calls that a person is asked about.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "send_*"}]]))]
+    pub(super) ask: Vec<CallRule>,
+    /// Calls that are never made.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "delete_*"}]]))]
+    pub(super) deny: Vec<CallRule>,
+}
+
+/// What becomes of a call before it is made.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    /// It is made.
+    Auto,
+    /// A person is asked.
+    Ask,
+    /// It is not made, and the model is told so.
+    Deny,
+}
+
+/// Calls, by globs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallRule {
+    /// The tool's name, as a glob.
+    #[schemars(with = "String", example = &"send_*")]
+    pub(super) tool: Spanned<String>,
+    /// Members of the input and globs over their texts, all of which have to fit; a member that is no text counts as
+    /// its JSON.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) input: BTreeMap<String, Spanned<String>>,
 }
 
 /// Who replies.

@@ -49,12 +49,16 @@ impl Check<'_> {
         }
     }
 
+    pub(super) fn glob(&mut self, pattern: &Spanned<String>) {
+        if let Err(error) = Glob::new(pattern.get_ref()) {
+            let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
+            self.problem(pattern.span(), message, "write the name, with `*` for any part of it");
+        }
+    }
+
     pub(super) fn globs(&mut self, patterns: Vec<Spanned<String>>) -> Vec<String> {
         for pattern in &patterns {
-            if let Err(error) = Glob::new(pattern.get_ref()) {
-                let message = format!("\"{}\" is not a glob: {}", quote(pattern.get_ref()), error.kind());
-                self.problem(pattern.span(), message, "write a tool's name, with `*` for any part of it");
-            }
+            self.glob(pattern);
         }
         patterns.into_iter().map(Spanned::into_inner).collect()
     }

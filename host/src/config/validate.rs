@@ -15,7 +15,7 @@ use super::permissions::Kept;
 use super::provider::Models;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
 use crate::grants::SecretSource;
-use crate::message::Budgets;
+use crate::message::{Budgets, Builtin};
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -31,6 +31,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let agent = check.agent(raw.agent);
     let models = check.models(raw.model);
     let limits = check.limits(raw.limits, models.as_ref());
+    let approvals = check.approvals(raw.approval);
     let secrets = check.secrets(raw.secrets);
     let sources = raw.tools.values().map(|tool| directory.join(tool.source.get_ref()));
     let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
@@ -40,7 +41,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     match models {
         Some(Models { first: model, fallbacks, retry: model_retry }) if check.problems.is_empty() => {
             let path = path.to_owned();
-            Ok(Config { path, agent, model, fallbacks, model_retry, limits, tools, secrets })
+            Ok(Config { path, agent, model, fallbacks, model_retry, limits, approvals, tools, secrets })
         }
         Some(_) | None => Err(check.problems),
     }
@@ -74,7 +75,7 @@ impl Check<'_> {
     }
 
     fn agent(&mut self, raw: raw::Agent) -> AgentConfig {
-        let raw::Agent { name, instructions, instructions_file, prompt } = raw;
+        let raw::Agent { name, instructions, instructions_file, prompt, builtins } = raw;
         let name = match name {
             Some(name) => self.agent_name(name),
             None => {
@@ -91,7 +92,15 @@ impl Check<'_> {
             (None, Some(file)) => self.instructions_file(&file),
             (None, None) => String::new(),
         };
-        AgentConfig { name, instructions, prompt }
+        let mut builtins: Vec<Builtin> = builtins
+            .into_iter()
+            .map(|name| match name {
+                raw::BuiltinName::AskHuman => Builtin::AskHuman,
+                raw::BuiltinName::SleepUntil => Builtin::SleepUntil,
+            })
+            .collect();
+        builtins.dedup();
+        AgentConfig { name, instructions, prompt, builtins }
     }
 
     fn agent_name(&mut self, raw: Spanned<String>) -> String {

@@ -6,11 +6,16 @@
 //! give n results, whatever any one of them comes to; dropping the future cancels all of them. It fails
 //! only where the session fails.
 
+mod approval;
+mod builtin;
 mod fan_out;
+mod person;
 mod schema;
 
+pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
-pub use schema::{SchemaError, check_output, check_schema};
+pub use person::{Person, Unattended};
+pub use schema::{SchemaError, check_input, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +26,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::message::{
-    Arguments, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk, ToolCall,
-    ToolEntry, ToolOutcome, ToolResult,
+    Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
+    ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Doubtful, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting};
+use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
 use schema::Schema;
 
@@ -80,7 +86,7 @@ struct Placed {
 /// What calls made together came to, so far.
 struct Results {
     results: Vec<Option<ToolResult>>,
-    in_doubt: Vec<Doubtful>,
+    waiting: Vec<Waiting>,
 }
 
 impl Results {
@@ -91,19 +97,19 @@ impl Results {
                     *place = Some(result);
                 }
             }
-            Err(SessionError::InDoubt(doubtful)) => self.in_doubt.extend(doubtful),
+            Err(SessionError::Waits(waiting)) => self.waiting.extend(waiting),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
     fn whole(self) -> Result<Vec<ToolResult>, SessionError> {
-        let Self { results, mut in_doubt } = self;
-        if in_doubt.is_empty() {
+        let Self { results, mut waiting } = self;
+        if waiting.is_empty() {
             return Ok(results.into_iter().flatten().collect());
         }
-        in_doubt.sort_by(|a, b| a.slot.cmp(&b.slot));
-        Err(SessionError::InDoubt(in_doubt))
+        waiting.sort_by(|a, b| a.slot.cmp(&b.slot));
+        Err(SessionError::Waits(waiting))
     }
 }
 
@@ -114,6 +120,8 @@ pub struct Dispatcher {
     /// By how many callers wait for a call: those of one depth never wait for places that their own callers hold.
     permits: [Semaphore; CALL_DEPTH_MAX + 1],
     max_calls_per_turn: u32,
+    gate: Gate,
+    person: Arc<dyn Person>,
 }
 
 struct Callable {
@@ -150,12 +158,20 @@ impl Dispatcher {
             runner,
             permits: std::array::from_fn(|_| Semaphore::new(max_parallel as usize)),
             max_calls_per_turn: manifest.max_calls_per_turn,
+            gate: Gate::new(&manifest.approvals),
+            person: Arc::new(Unattended),
         }
     }
 
+    /// Has somebody decide on the calls that agent.toml wants approved.
+    #[must_use]
+    pub fn attended_by(self, person: Arc<dyn Person>) -> Self {
+        Self { person, ..self }
+    }
+
     /// Runs all calls of a turn and returns when each has ended: one result a call, in call order. A call that
-    /// comes with an outcome comes to that, and is not made. Calls in doubt hold up no other; all of them are told
-    /// of together, when the others have ended.
+    /// comes with an outcome comes to that, and is not made. Calls that wait hold up no other; all of them are told of
+    /// together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -177,7 +193,7 @@ impl Dispatcher {
         call: &ToolCall,
         attempt: Attempt,
     ) -> Result<ToolOutcome, SessionError> {
-        Ok(self.attempt(session, None, call, None, attempt).await?.value)
+        Ok(self.attempt(session, None, call, attempt).await?.value)
     }
 
     /// Runs calls that the model, or a tool, makes together.
@@ -187,7 +203,7 @@ impl Dispatcher {
         caller: Option<Arc<Caller>>,
         calls: Vec<Placed>,
     ) -> Result<Vec<ToolResult>, SessionError> {
-        let mut results = Results { results: calls.iter().map(|_| None).collect(), in_doubt: vec![] };
+        let mut results = Results { results: calls.iter().map(|_| None).collect(), waiting: vec![] };
         let mut tasks = JoinSet::new();
         for (index, placed) in calls.into_iter().enumerate() {
             let (dispatcher, session, caller) = (Arc::clone(self), Arc::clone(session), caller.clone());
@@ -216,20 +232,42 @@ impl Dispatcher {
         caller: Option<&Arc<Caller>>,
         placed: Placed,
     ) -> Result<ToolResult, SessionError> {
-        let Placed { slot, call, refusal } = placed;
+        let Placed { slot, mut call, mut refusal } = placed;
         let callable = self.tools.get(&call.name);
         let target = callable
             .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
-        let conduct = callable
-            .filter(|_| refusal.is_none())
-            .map_or(REFUSED, |callable| self.runner.conduct(&callable.entry));
-        let conduct = Conduct { gate: self.permits.get(Caller::depth(caller)), ..conduct };
-        let ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
-        let (call, refusal) = (&call, refusal.as_ref());
-        let carry_out = async |attempt| self.attempt(session, caller, call, refusal, attempt).await;
-        let outcome = session.effect(slot, Request::Tool(ask), conduct, carry_out).await?;
+        let mut ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
+        let mut note = None;
+        // Nobody is asked about a call that would come to nothing.
+        if self.gate.may_stop() && refusal.is_none() && self.admit(&call).is_ok() {
+            match self.gate.pass(session, &*self.person, &slot, &ask).await? {
+                Passed::Approved(None) => {}
+                Passed::Approved(Some(input)) => {
+                    note = Some(format!("the person changed the input of this call to {}", input.as_str()));
+                    call.arguments = Arguments::Json(input);
+                    ask.arguments = call.arguments.clone();
+                }
+                Passed::Refused(outcome) => refusal = Some(outcome),
+            }
+        }
+        let builtin = callable.and_then(|callable| callable.entry.builtin);
+        let conduct = match (callable, builtin, &refusal) {
+            (Some(callable), None, None) => {
+                let gate = self.permits.get(Caller::depth(caller));
+                Conduct { gate, ..self.runner.conduct(&callable.entry) }
+            }
+            (Some(_), Some(_), None) => ASKING,
+            (None, _, _) | (Some(_), _, Some(_)) => REFUSED,
+        };
+        let request = Request::Tool(ask);
+        let carry_out = async |attempt| match (&refusal, builtin) {
+            (Some(refusal), _) => Ok(refusal.clone().into()),
+            (None, Some(builtin)) => Ok(self.call_builtin(builtin, &call, &request, &attempt).await?.into()),
+            (None, None) => self.attempt(session, caller, &call, attempt).await,
+        };
+        let outcome = session.effect(slot, request.clone(), conduct, carry_out).await?;
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
-        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max })
+        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max, note })
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.
@@ -238,12 +276,8 @@ impl Dispatcher {
         session: &Arc<Session>,
         caller: Option<&Arc<Caller>>,
         call: &ToolCall,
-        refusal: Option<&ToolOutcome>,
         attempt: Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
-        if let Some(refusal) = refusal {
-            return Ok(refusal.clone().into());
-        }
         let (tool, input) = match self.admit(call) {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(refusal.into()),
@@ -254,6 +288,19 @@ impl Dispatcher {
         let done = self.runner.call(&tool.entry, input, &attempt, fan_out).await;
         let value = nested.verdict()?.unwrap_or(done.value);
         Ok(Done { value: tool.hold(value), ..done })
+    }
+
+    async fn call_builtin(
+        &self,
+        builtin: Builtin,
+        call: &ToolCall,
+        request: &Request,
+        attempt: &Attempt,
+    ) -> Result<ToolOutcome, SessionError> {
+        match self.admit(call) {
+            Ok((_, input)) => builtin::call(builtin, input, request, attempt, &*self.person).await,
+            Err(refusal) => Ok(refusal),
+        }
     }
 
     /// What the model is told of a call that it may not make.

@@ -43,6 +43,11 @@ impl Schema {
     }
 }
 
+/// Checks an input that did not come from a model, and says which rule failed where.
+pub fn check_input(schema: &Json, input: &Json) -> Result<(), String> {
+    Schema::new(schema).check("input", input)
+}
+
 /// Checks an output that did not come from the tool itself, and says which rule failed where.
 pub fn check_output(schema: &Json, output: &Json) -> Result<(), String> {
     Schema::new(schema).check("output", output)

@@ -77,7 +77,8 @@ impl Status {
                 Self::Started { started: before, failures } | Self::Failed { started: before, failures },
                 Event::Started(started),
             ) => {
-                let accepted = change == Change::Accepted || started.kept.is_some();
+                let accepted =
+                    change == Change::Accepted || started.kept.is_some() || asks_anew(&before, &started);
                 if before.digest != started.digest && !accepted {
                     return Err(OrderError::OtherRequest(started.attempt));
                 }
@@ -96,11 +97,22 @@ impl Status {
                 Self::Absent | Self::Failed { .. },
                 Event::Failed(Failed { attempt, .. }) | Event::Finished(Finished { attempt, .. }),
             ) => Err(OrderError::NotRunning(attempt)),
+            (Self::Finished { started: before, .. }, Event::Started(started))
+                if asks_anew(&before, &started) =>
+            {
+                begin(before.attempt.saturating_add(1), started, Vec::new())
+            }
             (Self::Finished { .. }, Event::Started(_) | Event::Failed(_) | Event::Finished(_)) => {
                 Err(OrderError::AfterEnd)
             }
         }
     }
+}
+
+/// Whether a person is asked about something else than before: what was said of the one thing does not count for the
+/// other.
+fn asks_anew(before: &Started, started: &Started) -> bool {
+    matches!(before.request, Request::Approval(_)) && before.digest != started.digest
 }
 
 fn begin(expected: u32, started: Started, failures: Vec<Failed>) -> Result<Status, OrderError> {
@@ -248,6 +260,11 @@ impl Cursor {
             if slot.is_nested() { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
         match status {
             Status::Absent => Claim::Attempt(Due::first(ticket)),
+            Status::Started { started, .. } | Status::Finished { started, .. }
+                if started.digest != digest && matches!(started.request, Request::Approval(_)) =>
+            {
+                Claim::Attempt(Due::after(&started, &[], ticket))
+            }
             Status::Started { started, failures } | Status::Failed { started, failures }
                 if started.digest != digest && !self.kept.contains(slot) =>
             {
@@ -297,6 +314,15 @@ impl Cursor {
             below.map(|(other, _)| other).take_while(|other| other.is_below(slot)).cloned().collect();
         for slot in below {
             self.slots.remove(&slot);
+        }
+    }
+
+    /// What is recorded as the end of the effect at a slot.
+    #[must_use]
+    pub fn ended(&self, slot: &Slot) -> Option<&Finished> {
+        match &self.slots.get(slot)?.status {
+            Status::Finished { finished, .. } => Some(finished),
+            Status::Absent | Status::Started { .. } | Status::Failed { .. } => None,
         }
     }
 

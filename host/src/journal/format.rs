@@ -18,6 +18,7 @@ const RUN_BYTES: usize = 16;
 const END_OF_SLOT: u8 = 0x00;
 const TURN: u8 = 0x01;
 const CALL: u8 = 0x02;
+const APPROVAL: u8 = 0x03;
 const IN_TURN_MODEL: u8 = 0x01;
 const IN_TURN_TOOL: u8 = 0x02;
 /// version, number of chunks, checksum.
@@ -145,6 +146,7 @@ fn event_key(run: RunId, slot: &Slot, ordinal: u32) -> Vec<u8> {
                 key.push(IN_TURN_TOOL);
                 key.extend_from_slice(&index.to_be_bytes());
             }
+            Step::Approval => key.push(APPROVAL),
             Step::Call { index } => {
                 key.push(CALL);
                 key.extend_from_slice(&index.to_be_bytes());
@@ -164,6 +166,11 @@ fn parse_key(stem: &[u8]) -> Option<(RunId, Slot, u32)> {
         if *tag == END_OF_SLOT {
             let ordinal = u32::from_be_bytes(after.try_into().ok()?);
             return Some((RunId::from_bytes(*run), Slot::from_steps(steps), ordinal));
+        }
+        if *tag == APPROVAL {
+            steps.push(Step::Approval);
+            rest = after;
+            continue;
         }
         let (number, after) = after.split_first_chunk::<4>()?;
         let number = u32::from_be_bytes(*number);

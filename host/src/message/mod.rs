@@ -3,6 +3,7 @@
 //! Owns the vocabulary every other module speaks. Imports nothing of ours, does no I/O and cannot fail,
 //! except where text is parsed into one of its types.
 
+mod approval;
 mod budgets;
 mod id;
 mod json;
@@ -14,6 +15,7 @@ mod slot;
 mod text;
 mod trace;
 
+pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use json::Json;
@@ -141,6 +143,9 @@ pub struct ToolResult {
     /// How much of it the model is shown, in bytes.
     #[serde(default = "default_shown", skip_serializing_if = "is_default_shown")]
     pub shown_bytes_max: u64,
+    /// What the model has to know besides, such as that a person changed the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// How much of an outcome a model is shown if nothing else is said: about 16,000 tokens, of which a few fit
@@ -151,7 +156,11 @@ impl ToolResult {
     /// What the model reads.
     #[must_use]
     pub fn model_text(&self) -> String {
-        self.outcome.model_text(self.shown_bytes_max)
+        let text = self.outcome.model_text(self.shown_bytes_max);
+        match &self.note {
+            Some(note) => format!("{text}\n({note})"),
+            None => text,
+        }
     }
 }
 

@@ -89,6 +89,8 @@ pub enum ErrorKind {
     InvalidOutput,
     /// The tool made other calls in this attempt than in the one before.
     Diverged,
+    /// A person, or agent.toml, does not allow the call.
+    NotApproved,
     /// The host stopped while the call went on, and a person decided that it counts as failed.
     InDoubt,
 }
@@ -120,6 +122,7 @@ impl ErrorKind {
             Self::OutputSize => "too large an output",
             Self::InvalidOutput => "invalid output",
             Self::Diverged => "diverged",
+            Self::NotApproved => "not approved",
             Self::InDoubt => "in doubt",
         }
     }

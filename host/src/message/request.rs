@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Arguments, Budgets, Digest, ModelFailure, ModelIdentity, Prices, Reply, RunId, Slot, ToolOutcome,
-    ToolSpec,
+    Approvals, Arguments, Budgets, Builtin, Decision, Digest, ModelFailure, ModelIdentity, Prices, Reply,
+    RunId, Slot, ToolOutcome, ToolSpec,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -16,6 +16,9 @@ pub enum Request {
     Model(ModelAsk),
     /// To call a tool.
     Tool(ToolAsk),
+    /// To let a person decide on a call, before it is made. It is bound to the component, the grants and the
+    /// arguments, as the call itself is.
+    Approval(ToolAsk),
 }
 
 impl Request {
@@ -25,7 +28,7 @@ impl Request {
         match self {
             Self::Run(manifest) => Digest::of_json(&manifest.identity()),
             Self::Model(ask) => Digest::of_json(ask),
-            Self::Tool(ask) => Digest::of_json(ask),
+            Self::Tool(ask) | Self::Approval(ask) => Digest::of_json(ask),
         }
     }
 }
@@ -42,6 +45,8 @@ pub enum Outcome {
     NoReply(ModelFailure),
     /// What the tool call came to.
     Tool(ToolOutcome),
+    /// What a person decided.
+    Decision(Decision),
 }
 
 /// Everything a run depends on besides its recorded results, so that a journal alone can be replayed.
@@ -67,6 +72,9 @@ pub struct Manifest {
     /// What else stops it.
     #[serde(default, skip_serializing_if = "Budgets::is_none")]
     pub budgets: Budgets,
+    /// Which calls a person has to approve.
+    #[serde(default, skip_serializing_if = "Approvals::is_none")]
+    pub approvals: Approvals,
     /// The tools offered to the model, sorted by name.
     pub tools: Vec<ToolEntry>,
     /// Seeds the random numbers that guests see.
@@ -137,6 +145,9 @@ pub struct ToolEntry {
     /// Whether only other tools may call it, and the model is not told of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// Which of the host's own tools it is, if it is one: then there is no component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
     /// How much of an outcome the model is shown, in bytes.
     #[serde(default = "super::default_shown", skip_serializing_if = "super::is_default_shown")]
     pub shown_bytes_max: u64,

@@ -33,6 +33,8 @@ pub enum Step {
         /// The call's place among all calls its parent makes, from 0.
         index: u32,
     },
+    /// What a person decides on the call whose slot this step extends.
+    Approval,
 }
 
 impl Step {
@@ -40,6 +42,8 @@ impl Step {
         match self {
             Self::Model { turn } => (turn, 0, 0),
             Self::Tool { turn, index } => (turn, 1, index),
+            // Before the calls that a tool makes: it comes before the tool runs.
+            Self::Approval => (0, 0, 0),
             Self::Call { index } => (index, 2, 0),
         }
     }
@@ -79,6 +83,21 @@ impl Slot {
         let mut steps = self.0.clone();
         steps.push(Step::Call { index });
         Self(steps)
+    }
+
+    /// The slot of what a person decides on the call here.
+    #[must_use]
+    pub fn approval(&self) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step::Approval);
+        Self(steps)
+    }
+
+    /// The call that a decision here is about, if this is the slot of one.
+    #[must_use]
+    pub fn approved(&self) -> Option<Self> {
+        let (last, call) = self.0.split_last()?;
+        (*last == Step::Approval).then(|| Self(call.to_vec()))
     }
 
     /// Whether the call here is made by a tool, and not by the model.
@@ -124,6 +143,7 @@ impl fmt::Display for Slot {
                 Step::Model { turn } => write!(f, "model({turn})")?,
                 Step::Tool { turn, index } => write!(f, "tool({turn},{index})")?,
                 Step::Call { index } => write!(f, "call({index})")?,
+                Step::Approval => f.write_str("approval")?,
             }
         }
         Ok(())
@@ -133,7 +153,7 @@ impl fmt::Display for Slot {
 /// Text that is not a slot.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)`"
+    "`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)` or `/approval`"
 )]
 pub struct SlotParseError(String);
 
@@ -150,6 +170,9 @@ impl FromStr for Slot {
 }
 
 fn parse_step(text: &str) -> Option<Step> {
+    if text == "approval" {
+        return Some(Step::Approval);
+    }
     let (noun, numbers) = text.strip_suffix(')')?.split_once('(')?;
     let mut numbers = numbers.split(',').map(|n| n.parse::<u32>().ok());
     let step = match noun {
@@ -181,14 +204,27 @@ mod tests {
 
     #[test]
     fn text_form_round_trips() {
-        for slot in [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0)] {
+        for slot in
+            [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0).approval()]
+        {
             assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
         }
     }
 
     #[test]
     fn slots_sort_as_a_run_goes() {
-        let run = ["run", "model(0)", "tool(0,0)", "tool(0,0)/call(1)", "tool(0,1)", "model(1)", "tool(1,0)"];
+        let run = [
+            "run",
+            "model(0)",
+            "tool(0,0)",
+            "tool(0,0)/approval",
+            "tool(0,0)/call(0)",
+            "tool(0,0)/call(0)/approval",
+            "tool(0,0)/call(1)",
+            "tool(0,1)",
+            "model(1)",
+            "tool(1,0)",
+        ];
         let mut slots: Vec<Slot> = run.iter().rev().map(|slot| slot.parse().unwrap()).collect();
         slots.sort();
         assert_eq!(slots.iter().map(Slot::to_string).collect::<Vec<_>>(), run);

@@ -34,6 +34,8 @@ pub enum Doubt {
     Repeat,
     /// Ask a person: twice may do harm, and so may not at all.
     Ask,
+    /// Go on with it: it is a person, or a moment, that it waits for.
+    GoOn,
 }
 
 /// What a person decided before a run goes on. By default: nothing.

@@ -11,10 +11,9 @@ pub enum SessionError {
     /// The run asks for something else than what is recorded.
     #[error(transparent)]
     Diverged(Box<Divergence>),
-    /// Effects began before the process died, and only a person can say what to do about them. Everything
-    /// beside them has ended and is recorded.
-    #[error("the run waits for a decision on {}", places(.0))]
-    InDoubt(Vec<Doubtful>),
+    /// Effects that only a person, or time, can bring to their end. Everything beside them has ended and is recorded.
+    #[error("the run waits for {}", places(.0))]
+    Waits(Vec<Waiting>),
     /// Replay came to a request whose result was never recorded.
     #[error(
         "the recording ends at {slot}: its result was never recorded\n  `host resume` carries the run on from there"
@@ -45,17 +44,32 @@ pub enum SessionError {
     },
 }
 
-/// An effect of which it is not known whether it took place.
-#[derive(Debug, PartialEq)]
-pub struct Doubtful {
+/// An effect that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
     /// Where.
     pub slot: Slot,
     /// What was asked for.
     pub request: Request,
-    /// When the attempt began, in milliseconds since 1970-01-01T00:00:00Z.
+    /// Since when, in milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
+    /// For what.
+    pub wants: Wants,
 }
 
-fn places(doubtful: &[Doubtful]) -> String {
-    doubtful.iter().map(|it| it.slot.to_string()).collect::<Vec<_>>().join(", ")
+/// What an effect waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// That a person says whether it took effect: the process died in the middle of it.
+    Settlement,
+    /// That a person says whether it may be made.
+    Approval,
+    /// What a person answers.
+    Answer,
+    /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
+    Moment(u64),
+}
+
+fn places(waiting: &[Waiting]) -> String {
+    waiting.iter().map(|it| it.slot.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -15,7 +15,7 @@ mod recorder;
 
 pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
 pub use divergence::{Divergence, DivergenceKind, diff};
-pub use error::{Doubtful, SessionError};
+pub use error::{SessionError, Waiting, Wants};
 pub use notice::{Notice, Watch};
 pub use outcome::{Done, Recorded};
 use recorder::Recorder;
@@ -133,16 +133,21 @@ impl Session {
     {
         let effect = Effect { digest: request.digest(), slot, request };
         let claim = self.cursor().claim(&effect.slot, effect.digest);
-        let (store, due) = match (claim, &self.mode) {
+        let (store, due, begun) = match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
                 self.cursor().forget_below(&effect.slot);
                 return Ok(self.ended(effect, *finished, true)?);
             }
-            (Claim::Attempt(due), Mode::Live(store)) => (store, due),
-            (Claim::InDoubt(_, due), Mode::Live(store)) if conduct.doubt == Doubt::Repeat => (store, due),
+            (Claim::Attempt(due), Mode::Live(store)) => (store, due, None),
+            (Claim::InDoubt(_, due), Mode::Live(store)) if conduct.doubt == Doubt::Repeat => {
+                (store, due, None)
+            }
+            (Claim::InDoubt(started, due), Mode::Live(store)) if conduct.doubt == Doubt::GoOn => {
+                (store, Due { attempt: started.attempt, ..due }, Some(started.at_ms))
+            }
             (Claim::InDoubt(started, due), Mode::Live(store)) => {
                 match self.decision(&effect.slot, *started)? {
-                    Decided::Again => (store, due),
+                    Decided::Again => (store, due, None),
                     Decided::Ended(attempt, outcome) => {
                         return Ok(self.settle(store, effect, due.ticket, attempt, outcome).await?);
                     }
@@ -159,15 +164,16 @@ impl Session {
                 return Err(SessionError::Taken { slot: effect.slot }.into());
             }
         };
-        self.attempts(&**store, effect, due, conduct, carry_out).await
+        self.attempts(&**store, effect, (due, begun), conduct, carry_out).await
     }
 
-    /// Carries an effect out, attempt by attempt, until one of them is its end or there is nothing more to try.
+    /// Carries an effect out, attempt by attempt, until one of them is its end or there is nothing more to try. The
+    /// first attempt may have begun already.
     async fn attempts<T, E, F>(
         &self,
         store: &dyn JournalStore,
         effect: Effect,
-        mut due: Due,
+        (mut due, mut begun): (Due, Option<u64>),
         conduct: Conduct<'_>,
         carry_out: impl Fn(Attempt) -> F,
     ) -> Result<T, E>
@@ -188,10 +194,13 @@ impl Session {
             let attempt = Attempt {
                 failures: due.failures,
                 fallbacks: due.fallbacks,
-                ..Attempt::new(self.run, self.seed, slot, due.attempt, now_ms())
+                ..Attempt::new(self.run, self.seed, slot, due.attempt, begun.unwrap_or_else(now_ms))
             };
             let idempotency_key = attempt.idempotency_key;
-            recorder.begin(&effect, &attempt, conduct.reach).await?;
+            match begun.take() {
+                None => recorder.begin(&effect, &attempt, conduct.reach).await?,
+                Some(_) => recorder.go_on(&effect, &attempt).await,
+            }
             let clock = Instant::now();
             let Done { value, usage, trace } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -204,7 +213,7 @@ impl Session {
                 Doubt::Repeat if value.may_pass() => {
                     conduct.retry.delay_ms(failures, &idempotency_key, value.asked_ms())
                 }
-                Doubt::Repeat | Doubt::Ask => None,
+                Doubt::Repeat | Doubt::Ask | Doubt::GoOn => None,
             };
             let is_end = value.is_end();
             let outcome = value.into_outcome();
@@ -239,7 +248,10 @@ impl Session {
                 Ok(Decided::Ended(attempt, ToolOutcome::error(ErrorKind::InDoubt, SETTLED_FAILED)))
             }
             Some(Settlement::Result(json)) => Ok(Decided::Ended(attempt, ToolOutcome::Output(json.clone()))),
-            None => Err(SessionError::InDoubt(vec![Doubtful { slot: slot.clone(), request, at_ms }])),
+            None => {
+                let waiting = Waiting { slot: slot.clone(), request, at_ms, wants: Wants::Settlement };
+                Err(SessionError::Waits(vec![waiting]))
+            }
         }
     }
 
@@ -306,6 +318,19 @@ impl Session {
                 Ok(ending)
             }
         }
+    }
+
+    /// Whether the effect at a slot has ended, so that nothing is to be decided about it any more.
+    #[must_use]
+    pub fn has_ended(&self, slot: &Slot) -> bool {
+        self.cursor().ended(slot).is_some()
+    }
+
+    /// What was decided at a slot, whatever it was asked about.
+    #[must_use]
+    pub fn decided<T: Recorded>(&self, slot: &Slot) -> Option<T> {
+        let outcome = self.cursor().ended(slot)?.outcome.clone();
+        T::from_outcome(outcome)
     }
 
     /// Tells the watcher what is heard of a reply that is on its way.

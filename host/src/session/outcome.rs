@@ -1,4 +1,4 @@
-use crate::message::{Ending, ErrorKind, ModelFailure, Outcome, Reply, ToolOutcome, Trace, Usage};
+use crate::message::{Decision, Ending, ErrorKind, ModelFailure, Outcome, Reply, ToolOutcome, Trace, Usage};
 
 /// What carrying out an effect gave.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Recorded for Result<Reply, ModelFailure> {
         match outcome {
             Outcome::Model(reply) => Some(Ok(reply)),
             Outcome::NoReply(failure) => Some(Err(failure)),
-            Outcome::Run(_) | Outcome::Tool(_) => None,
+            Outcome::Run(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
         }
     }
 
@@ -82,7 +82,7 @@ impl Recorded for ToolOutcome {
     fn from_outcome(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Tool(outcome) => Some(outcome),
-            Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) => None,
+            Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Decision(_) => None,
         }
     }
 
@@ -102,7 +102,20 @@ impl Recorded for Ending {
     fn from_outcome(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Run(ending) => Some(ending),
-            Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) => None,
+            Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
+        }
+    }
+}
+
+impl Recorded for Decision {
+    fn into_outcome(self) -> Outcome {
+        Outcome::Decision(self)
+    }
+
+    fn from_outcome(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Decision(decision) => Some(decision),
+            Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) => None,
         }
     }
 }

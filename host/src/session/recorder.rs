@@ -36,6 +36,13 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    /// An attempt goes on that began before.
+    pub(super) async fn go_on(&self, effect: &Effect, attempt: &Attempt) {
+        tokio::task::yield_now().await;
+        let Effect { slot, request, .. } = effect;
+        (self.session.watch)(&Notice::Started { slot, attempt: attempt.number, request });
+    }
+
     /// Records that an attempt failed, and that another one is to follow.
     pub(super) async fn fail(&self, effect: &Effect, failed: Failed) -> Result<Failed, SessionError> {
         self.session.cursor().release_below(self.slot);

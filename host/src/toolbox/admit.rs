@@ -45,6 +45,7 @@ pub(super) fn entries(
         let export = definition.name.clone();
         let spec = spec(definition, &tool.prefix).map_err(refuse)?;
         entries.push(ToolEntry {
+            builtin: None,
             spec,
             source: tool.name.clone(),
             export,

@@ -25,9 +25,9 @@ use futures::future::BoxFuture;
 use globset::{Glob, GlobMatcher};
 
 use crate::config::{Config, ToolConfig};
-use crate::dispatch::{FanOut, ToolRunner};
+use crate::dispatch::{FanOut, ToolRunner, builtin_entry};
 use crate::grants::{Effects, SecretError, Secrets, glob_set};
-use crate::message::{Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
+use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
 
@@ -59,9 +59,11 @@ pub enum ToolboxError {
         /// What is wrong.
         reason: Box<ToolboxReason>,
     },
-    /// Because the run is to stop on tools that are not there.
-    #[error("[limits]: `stop_on_tools` matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
-    StopOnNothing {
+    /// Because something is said of tools that are not there.
+    #[error("{key} matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
+    MatchesNothing {
+        /// Where it is said.
+        key: &'static str,
         /// The pattern.
         glob: String,
         /// What there is.
@@ -168,7 +170,7 @@ pub enum ToolboxReason {
     OutOfReach,
     /// Two tools with one name.
     #[error(
-        "the tool `{name}` is already offered by [tools.{other}]\n  give one of them a `prefix`, or leave it out with `include`"
+        "the tool `{name}` is already offered by {other}\n  give one of them a `prefix`, or leave it out with `include`"
     )]
     Duplicate {
         /// The name.
@@ -187,7 +189,8 @@ impl Toolbox {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
+        let builtins = config.agent.builtins.iter().copied().map(builtin_entry);
+        let mut toolbox = Self { tools: HashMap::new(), entries: builtins.collect() };
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
             let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
@@ -195,7 +198,10 @@ impl Toolbox {
                 if let Some(other) = toolbox.entries.iter().find(|other| other.spec.name == entry.spec.name) {
                     let reason = ToolboxReason::Duplicate {
                         name: entry.spec.name.clone(),
-                        other: other.source.clone(),
+                        other: match other.builtin {
+                            Some(_) => "the host itself".to_owned(),
+                            None => format!("[tools.{}]", other.source),
+                        },
                     };
                     return Err(wrap(reason));
                 }
@@ -235,8 +241,14 @@ impl Toolbox {
             let matcher = Glob::new(glob).map(|glob| glob.compile_matcher());
             !matcher.is_ok_and(|matcher| names().any(|name| matcher.is_match(name)))
         };
-        if let Some(glob) = config.limits.budgets.stop_on_tools.iter().find(matches_nothing) {
-            return Err(ToolboxError::StopOnNothing { glob: glob.clone(), names: names().collect() });
+        let Approvals { auto, ask, deny, .. } = &config.approvals;
+        let approvals =
+            [("`auto` in [approval]", auto), ("`ask` in [approval]", ask), ("`deny` in [approval]", deny)];
+        let approvals = approvals.iter().flat_map(|(key, rules)| rules.iter().map(|rule| (*key, &rule.tool)));
+        let stops =
+            config.limits.budgets.stop_on_tools.iter().map(|glob| ("`stop_on_tools` in [limits]", glob));
+        if let Some((key, glob)) = stops.chain(approvals).find(|(_, glob)| matches_nothing(glob)) {
+            return Err(ToolboxError::MatchesNothing { key, glob: glob.clone(), names: names().collect() });
         }
         for tool in &config.tools {
             if let Some(glob) = tool.grants.calls.iter().find(matches_nothing) {

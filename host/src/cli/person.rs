@@ -1,0 +1,143 @@
+//! The person at the terminal, if there is one.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use futures::future::BoxFuture;
+
+use super::approvals::ApprovalsFile;
+use super::screen::{Screen, headline, one_line};
+use crate::config::Config;
+use crate::dispatch::Person;
+use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, clean};
+use crate::session::diff;
+
+/// Asks at the terminal, one thing after the other; what was approved always is not asked again.
+pub(super) struct AtTerminal {
+    screen: Screen,
+    approvals: ApprovalsFile,
+    /// The agent.toml.
+    config: String,
+    /// What each tool is granted, in words.
+    grants: HashMap<String, Vec<String>>,
+    /// Whether anybody can be asked.
+    attended: bool,
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl AtTerminal {
+    pub(super) fn new(
+        screen: &Screen,
+        approvals: ApprovalsFile,
+        config: &Config,
+        manifest: &Manifest,
+    ) -> Self {
+        let granted = |source: &str| {
+            let tool = config.tools.iter().find(|tool| tool.name == *source);
+            tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
+        };
+        let tools = manifest.tools.iter();
+        Self {
+            screen: screen.clone(),
+            approvals,
+            config: manifest.config.clone(),
+            grants: tools.map(|tool| (tool.spec.name.clone(), granted(&tool.source))).collect(),
+            attended: screen.is_for_people() && std::io::stdin().is_terminal(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The call as the person has to see it: whole, with what its tool may do, and what is new in it.
+    fn shown(&self, slot: &Slot, ask: &ToolAsk) -> String {
+        let input = match &ask.arguments {
+            Arguments::Json(json) => json.to_value(),
+            Arguments::Malformed(text) => text.as_str().into(),
+        };
+        let pretty = serde_json::to_string_pretty(&input).unwrap_or_default();
+        let mut text = format!("\n{slot} asks to call {} with\n{}\n", ask.name, clean(&pretty));
+        let granted = self.grants.get(&ask.name).map(Vec::as_slice).unwrap_or_default();
+        for line in granted {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {line}");
+        }
+        if let Some(last) = self.approvals.last_input(&self.config, &ask.name) {
+            let difference = diff(["approved last time", "now"], &last, &input);
+            text.push_str(if difference.is_empty() {
+                "the same as approved last time\n"
+            } else {
+                &difference
+            });
+        }
+        text
+    }
+
+    async fn decide(&self, slot: &Slot, ask: &ToolAsk) -> Option<Decision> {
+        if self.approvals.is_always(&self.config, ask) {
+            return Some(Decision::Approved { input: None });
+        }
+        if !self.attended {
+            return None;
+        }
+        let _one_at_a_time = self.asking.lock().await;
+        let mut shown = self.shown(slot, ask);
+        loop {
+            let question = "[a]pprove, approve a[l]ways, [d]eny, or [s]uspend the run to decide later? ";
+            let answer = self.screen.ask(&shown, question).await?;
+            let always = match answer.trim() {
+                "a" | "approve" => false,
+                "l" | "always" => true,
+                "s" | "suspend" => return None,
+                "d" | "deny" => {
+                    let reason = self.screen.ask("", "why (for the model to read; may be empty)? ").await?;
+                    let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+                    return Some(Decision::Denied { reason });
+                }
+                _ => {
+                    shown = String::new();
+                    continue;
+                }
+            };
+            if let Err(error) = self.approvals.add(&self.config, ask, None, always) {
+                self.screen.say(&format!("{error:#}; the approval holds for this call alone"));
+            }
+            return Some(Decision::Approved { input: None });
+        }
+    }
+}
+
+impl Person for AtTerminal {
+    fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
+        Box::pin(self.decide(slot, ask))
+    }
+
+    fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            if !self.attended {
+                return None;
+            }
+            let _one_at_a_time = self.asking.lock().await;
+            let shown = format!("\n{slot} asks: {}", clean(question));
+            let answer =
+                self.screen.ask(&shown, "your answer (empty: suspend the run, and answer later): ").await?;
+            Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+        })
+    }
+}
+
+/// A decision in one line.
+pub(super) fn decided(decision: &Decision) -> (bool, String) {
+    match decision {
+        Decision::Approved { input: None } => (true, "approved".to_owned()),
+        Decision::Approved { input: Some(input) } => {
+            (true, format!("approved with {}", one_line(input.as_str())))
+        }
+        Decision::Denied { reason: None } => (false, "denied".to_owned()),
+        Decision::Denied { reason: Some(reason) } => (false, format!("denied: {}", one_line(reason))),
+    }
+}
+
+/// A call in one line, without its slot.
+pub(super) fn call(slot: &Slot, ask: &ToolAsk) -> String {
+    headline(slot, &Request::Tool(ask.clone()))
+}
