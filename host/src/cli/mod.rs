@@ -21,6 +21,7 @@ mod run;
 mod runs;
 mod screen;
 mod settle;
+mod traces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

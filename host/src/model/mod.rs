@@ -146,6 +146,13 @@ impl From<ModelError> for ModelFailure {
             | ModelError::Setup(_)
             | ModelError::Script(_) => (false, None),
         };
-        Self { message: error.to_string(), may_pass, retry_after_ms }
+        let status = match &error {
+            ModelError::Status { status, .. } | ModelError::Unauthorized { status, .. } => Some(*status),
+            ModelError::Unreachable { .. }
+            | ModelError::Malformed { .. }
+            | ModelError::Setup(_)
+            | ModelError::Script(_) => None,
+        };
+        Self { message: error.to_string(), may_pass, status, retry_after_ms }
     }
 }
