@@ -31,3 +31,4 @@ mod recorded;
 mod rerun;
 mod sandbox;
 mod support;
+mod telemetry;

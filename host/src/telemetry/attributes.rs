@@ -31,6 +31,9 @@ pub(super) const ATTEMPT_FAILED: &str = "host.attempt_failed";
 /// The kind of error of a span whose effect was stopped before it came to anything.
 pub(super) const CUT_OFF: &str = "cancelled";
 
+/// The kind of error of an attempt that ended with the process.
+pub(super) const KILLED: &str = "killed";
+
 /// The kind of error for which there is no other word.
 const OTHER: &str = "_OTHER";
 
@@ -126,6 +129,13 @@ pub(super) fn reply(reply: &Reply) -> Vec<KeyValue> {
         attributes.push(KeyValue::new("gen_ai.usage.input_tokens", int(reply.tokens.input)));
         attributes.push(KeyValue::new("gen_ai.usage.output_tokens", int(reply.tokens.output)));
     }
+    attributes
+}
+
+/// Which attempt failed, and how.
+pub(super) fn attempt(number: u32, error: Option<&str>) -> Vec<KeyValue> {
+    let mut attributes = vec![KeyValue::new(ATTEMPT, i64::from(number))];
+    attributes.extend(error.map(|error| KeyValue::new(ERROR_TYPE, error.to_owned())));
     attributes
 }
 

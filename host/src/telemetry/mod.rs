@@ -16,12 +16,13 @@ mod spans;
 
 pub use collector::{Collector, CollectorError};
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::journal::{Entry, Event};
+use crate::journal::{Entry, Event, Started};
 use crate::message::{Ending, Manifest, ModelFailure, RunId, Slot};
 use crate::session::{Notice, Watch};
 use attributes::About;
@@ -48,13 +49,23 @@ pub struct Trace {
 /// Which work on the run this is.
 ///
 /// A process that stops exports a span `invoke_agent` of its own, so each has another id. One that was killed
-/// exported none: whoever goes on takes the id over, and what either carried out stands below one span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// exported none, nor spans of what was going on: whoever goes on takes them over, as they began then, and what
+/// either of the two carried out stands in one tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
     /// From 1.
     number: u32,
-    /// When it began, in milliseconds since 1970-01-01T00:00:00Z, if another process began it.
-    began_ms: Option<u64>,
+    /// What another process began, and did not end.
+    taken_over: HashMap<Slot, Begun>,
+}
+
+/// When an effect began, and how far it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Begun {
+    /// In milliseconds since 1970-01-01T00:00:00Z.
+    at_ms: u64,
+    /// The attempt that did not end.
+    attempt: u32,
 }
 
 /// How a run stands when a process has done with it.
@@ -74,20 +85,36 @@ impl Invocation {
     /// The work that goes on from what is recorded; `killed` if the process before did not say how it left the run.
     #[must_use]
     pub fn after(entries: &[Entry], killed: bool) -> Self {
-        let began = |entry: &Entry| match &entry.event {
-            Event::Started(started) if entry.slot == Slot::RUN => Some((started.attempt, started.at_ms)),
-            Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-        };
-        match entries.iter().rev().find_map(began) {
-            Some((number, at_ms)) if killed => Self { number, began_ms: Some(at_ms) },
-            Some((number, _)) => Self { number: number.saturating_add(1), began_ms: None },
-            None => Self { number: 1, began_ms: None },
+        let last = entries.iter().filter(|entry| entry.slot == Slot::RUN).filter_map(begun).next_back();
+        match last {
+            None => Self { number: 1, taken_over: HashMap::new() },
+            Some(run) if !killed => {
+                Self { number: run.attempt.saturating_add(1), taken_over: HashMap::new() }
+            }
+            Some(run) => {
+                let mut taken_over = HashMap::from([(Slot::RUN, run)]);
+                for entry in entries.iter().filter(|entry| entry.slot != Slot::RUN) {
+                    let Some(begun) = begun(entry).filter(|begun| begun.at_ms >= run.at_ms) else { continue };
+                    let first = taken_over.entry(entry.slot.clone()).or_insert(begun);
+                    first.attempt = begun.attempt;
+                }
+                Self { number: run.attempt, taken_over }
+            }
         }
     }
+}
 
-    fn began(self) -> SystemTime {
-        let began = self.began_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
-        began.unwrap_or_else(SystemTime::now)
+/// When and as which attempt an effect began, if the entry says that.
+fn begun(entry: &Entry) -> Option<Begun> {
+    match &entry.event {
+        Event::Started(Started { attempt, at_ms, .. }) => Some(Begun { at_ms: *at_ms, attempt: *attempt }),
+        Event::Failed(_) | Event::Finished(_) => None,
+    }
+}
+
+impl Begun {
+    fn at(self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.at_ms)).unwrap_or(UNIX_EPOCH)
     }
 }
 
@@ -151,8 +178,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Finished, Started};
-    use crate::message::{Digest, MessageRef, ModelAsk, Outcome, Request, Usage};
+    use crate::message::{Digest, MessageRef, ModelAsk, Request};
 
     fn started(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
@@ -163,21 +189,20 @@ mod tests {
 
     #[test]
     fn a_process_that_was_killed_leaves_its_invocation_to_the_next() {
-        let run = [started(Slot::RUN, 1, 100), started(Slot::model(0), 1, 200), started(Slot::RUN, 2, 300)];
-        assert_eq!(Invocation::after(&[], false), Invocation { number: 1, began_ms: None });
-        assert_eq!(Invocation::after(&run, false), Invocation { number: 3, began_ms: None });
-        assert_eq!(Invocation::after(&run, true), Invocation { number: 2, began_ms: Some(300) });
-        let outcome = Outcome::Run(Ending::Answer("the end".to_owned()));
-        let finished = Finished {
-            attempt: 2,
-            at_ms: 400,
-            outcome,
-            usage: Usage::default(),
-            trace: crate::message::Trace::default(),
-            settled: false,
-        };
-        let end = Entry { event: Event::Finished(finished), ..run[2].clone() };
-        let ended = [run[0].clone(), run[2].clone(), end];
-        assert_eq!(Invocation::after(&ended, true), Invocation { number: 2, began_ms: Some(300) });
+        let run = [
+            started(Slot::RUN, 1, 100),
+            started(Slot::model(0), 1, 200),
+            started(Slot::RUN, 2, 300),
+            started(Slot::tool(0, 0), 1, 400),
+            started(Slot::tool(0, 0), 2, 500),
+        ];
+        let own = |number| Invocation { number, taken_over: HashMap::new() };
+        assert_eq!(Invocation::after(&[], false), own(1));
+        assert_eq!(Invocation::after(&run, false), own(3));
+        let killed = Invocation::after(&run, true);
+        let run = Begun { at_ms: 300, attempt: 2 };
+        let tool = Begun { at_ms: 400, attempt: 2 };
+        let taken_over = HashMap::from([(Slot::RUN, run), (Slot::tool(0, 0), tool)]);
+        assert_eq!(killed, Invocation { number: 2, taken_over }, "what was done before it is not its own");
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use opentelemetry::trace::{
     Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
@@ -9,7 +10,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
 use super::attributes::{self, About, Opening};
 use super::content::{self, Talk};
 use super::ids::{Ids, SpanName};
-use super::{Invocation, Stand};
+use super::{Begun, Invocation, Stand};
 use crate::journal::{Failed, Finished};
 use crate::message::{Ending, ModelFailure, Outcome, Request, Slot, Step, ToolError, ToolOutcome};
 use crate::session::Notice;
@@ -62,6 +63,7 @@ impl Spans {
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
         let tracer = provider.tracer_with_scope(scope.build());
         ids.announce(SpanName { invocation: invocation.number, slot: &Slot::RUN, cut_off: 0 });
+        let began = invocation.taken_over.get(&Slot::RUN).map_or_else(SystemTime::now, |run| run.at());
         let Opening { name, kind, attributes } = about.run();
         let said = talk.iter().flat_map(|talk| {
             let instructions =
@@ -70,7 +72,7 @@ impl Spans {
         });
         let attributes: Vec<KeyValue> = attributes.into_iter().chain(said).collect();
         let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
-        let root = tracer.build_with_context(builder.with_start_time(invocation.began()), &Context::new());
+        let root = tracer.build_with_context(builder.with_start_time(began), &Context::new());
         Self {
             ids,
             tracer,
@@ -107,7 +109,16 @@ impl Spans {
         self.ids.announce(SpanName { invocation: self.invocation.number, slot, cut_off });
         let builder = self.tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
         let above = Context::new().with_remote_span_context(self.above(slot));
-        let span = self.tracer.build_with_context(builder, &above);
+        // An attempt that another process began and did not end is one that failed, of this very effect.
+        let before = self.invocation.taken_over.remove(slot).filter(|before| before.attempt < attempt);
+        let began = before.map_or_else(SystemTime::now, Begun::at);
+        let mut span = self.tracer.build_with_context(builder.with_start_time(began), &above);
+        if let Some(before) = before {
+            span.add_event(
+                attributes::ATTEMPT_FAILED,
+                attributes::attempt(before.attempt, Some(attributes::KILLED)),
+            );
+        }
         self.open.insert(slot.clone(), Open { span, attempt });
     }
 
@@ -144,8 +155,7 @@ impl Spans {
         self.cut_off_below(slot);
         let Closing { error, words, .. } = self.closing(&failed.outcome);
         let Some(open) = self.open.get_mut(slot) else { return };
-        let mut event = vec![KeyValue::new(attributes::ATTEMPT, i64::from(failed.attempt))];
-        event.extend(error.clone().map(|error| KeyValue::new(attributes::ERROR_TYPE, error)));
+        let mut event = attributes::attempt(failed.attempt, error.as_deref());
         event.extend(words.clone().map(|words| KeyValue::new(attributes::ERROR_MESSAGE, words)));
         if !failed.gave_up {
             event.push(KeyValue::new(attributes::RETRY_MS, attributes::int(failed.retry_ms)));
