@@ -485,7 +485,8 @@ fn a_run_that_was_killed_and_its_resume_are_one_tree() {
     child.wait().unwrap();
     let before = collector.spans();
     assert!(before.iter().all(|span| span.text("host.slot") != "run"), "it could not say that it ended");
-    collector.host(&agent, &["resume", "last"]).ok();
+    let resumed = collector.command(&agent, &["resume", "last"]).env(CAPTURE, "true").output();
+    Ran::from(resumed.unwrap()).ok();
     let spans = collector.trace();
     let expected: BTreeMap<&str, Option<&str>> = [
         ("run", None),
@@ -509,6 +510,16 @@ fn a_run_that_was_killed_and_its_resume_are_one_tree() {
         );
     }
     assert_eq!(at(&spans, "run").text("host.run.state"), "answered");
+    // What was said before is part of what the model is asked now.
+    let input = at(&spans, "model(1)").json("gen_ai.input.messages");
+    let ids =
+        input.as_array().unwrap().iter().map(|it| (&it["role"], &it["parts"][0]["id"])).collect::<Vec<_>>();
+    let (none, calls) = (&Value::Null, [json!("id-0"), json!("id-1")]);
+    assert_eq!(ids[0], (&json!("user"), none));
+    assert_eq!(
+        ids[1..],
+        [(&json!("assistant"), &calls[0]), (&json!("tool"), &calls[0]), (&json!("tool"), &calls[1])]
+    );
 }
 
 #[test]
@@ -523,6 +534,13 @@ fn each_process_that_stops_says_how_the_run_stands() {
     assert_eq!((suspended.text("host.run.state"), suspended.failed), ("suspended", false));
     let begun = at(&spans, "tool(0,0)");
     assert_eq!(begun.text("error.type"), "cancelled", "it waits with the call in doubt");
+    // A resume that is refused does nothing, so it neither is a span nor changes how the run stands.
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), format!("{toml}\n[limits]\nmax_turns = 9\n")).unwrap();
+    collector.host(&agent, &["resume", "last"]).exits(6);
+    std::fs::write(agent.toml(), toml).unwrap();
+    let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    assert_eq!((&listed[0]["state"], collector.spans().len()), (&json!("suspended"), spans.len()));
     collector.host(&agent, &["resume", "last", "--settle", "tool(0,0)/call(0)=retry"]).ok();
     let spans = collector.trace();
     let roots: Vec<&Span> = spans.iter().filter(|span| span.text("host.slot") == "run").collect();

@@ -1,11 +1,11 @@
 //! What happens in a run, as OpenTelemetry spans, exported by OTLP over HTTP while the run goes on.
 //!
 //! Owns the spans of one process's work on one run: how a [`Notice`] becomes a span, which ids and attributes it
-//! has, and its way to the collector. Knows of no loop, no sandbox and no journal: it is told what happens, as the
-//! screen is. Invariant: only what is carried out now is exported, and never anything that is substituted; what was
-//! said to and by the model and the tools is in no span unless [`CAPTURE`](collector::CAPTURE) asks for it. A
-//! collector that is down costs a run no more than [`FLUSH_MAX`] at its end, and fails nothing: [`Trace::flush`] says
-//! what was lost and why. It fails only where the environment names a collector that there cannot be.
+//! has, and its way to the collector. Knows of no loop and no sandbox: it is told what happens, as the screen is.
+//! Invariant: only what is carried out now is exported, and never anything that is substituted; what was said to
+//! and by the model and the tools is in no span unless the environment asks for it. A collector that is down costs
+//! a run two seconds at its end, at most, and fails nothing: [`Trace::flush`] says what was lost and why. It fails
+//! only where the environment names a collector that there cannot be.
 
 mod attributes;
 mod collector;
@@ -153,7 +153,7 @@ impl Trace {
         }
     }
 
-    /// Waits until the collector has all spans, but no longer than [`FLUSH_MAX`]. What was lost and why, if anything
+    /// Waits until the collector has all spans, but no longer than two seconds. What was lost and why, if anything
     /// was.
     pub async fn flush(self) -> Option<String> {
         let Self { provider, tally, collector, .. } = self;
