@@ -33,3 +33,4 @@ mod recorded;
 mod rerun;
 mod sandbox;
 mod support;
+mod telemetry;

@@ -22,6 +22,7 @@
 //! - [`dispatch`]: calls in parallel, of a turn or of a tool; results placed by call index.
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably.
+//! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
 //! - [`message`]: the plain data all of them speak.
 //! - [`cli`]: the command `host`, one file per subcommand.
 //!
@@ -37,4 +38,5 @@ pub mod message;
 pub mod model;
 pub mod sandbox;
 pub mod session;
+pub mod telemetry;
 pub mod toolbox;

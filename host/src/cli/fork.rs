@@ -8,6 +8,7 @@ use super::exit::{Exit, Misuse};
 use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::traces::Traces;
 use super::{changes, recorded, settle};
 use crate::config::Config;
 use crate::journal::{
@@ -36,6 +37,8 @@ pub(super) struct Args {
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    traces: Traces,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +85,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     run.begin_with(&RunFile { summary, entries: entries.clone() }).await?;
     // Whatever differs from the recorded run is what the fork is for.
     let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
-    launch::carry_out(run, entries, prepared, decisions, &screen).await
+    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces).await
 }
 
 /// The first turn that is not shared.

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::person::AtTerminal;
 use super::places::Places;
 use super::screen::Screen;
+use super::traces::Traces;
 use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
 use crate::dispatch::{Dispatcher, Person};
@@ -17,6 +18,7 @@ use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Sa
 use crate::model::Models;
 use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
+use crate::telemetry::{Invocation, Stand};
 use crate::toolbox::Toolbox;
 
 /// Everything a run needs that comes from agent.toml.
@@ -130,24 +132,34 @@ pub(super) async fn carry_out(
     prepared: Prepared,
     decisions: Decisions,
     screen: &Screen,
+    traces: &Traces,
 ) -> anyhow::Result<Exit> {
     let Prepared { manifest, models, person, toolbox, max_parallel_tools, wall_time } = prepared;
-    let mut summary = RunSummary {
+    let summary = RunSummary {
         run: run.id,
         agent: manifest.agent.clone(),
         prompt: manifest.prompt.clone(),
         started_ms: run.id.started_ms(),
         state: RunState::Running,
     };
+    let trace = traces.of(run.id, screen);
+    let left = run.left();
+    let invocation = Invocation::after(&entries, left == Some(RunState::Running));
     run.write_summary(&summary)?;
     let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
-    let session =
-        Session::open(run.id, Mode::Live(store), entries, &manifest, decisions, screen.watch()).await?;
+    let watch = trace.beside(screen.watch());
+    let opened = Session::open(run.id, Mode::Live(store), entries, &manifest, decisions, watch).await;
+    if let (Err(_), Some(state)) = (&opened, left) {
+        // A run that may not go on stands as it stood; the error matters more than that this is written.
+        let _ = run.write_summary(&RunSummary { state, ..summary.clone() });
+    }
+    let session = opened?;
     screen.run_started(run.id, &manifest);
     if let Some(ending) = session.recorded_ending().cloned() {
         drop(session);
         return conclude(run, summary, &ending, screen);
     }
+    trace.begin(&manifest, invocation);
     let agent = Agent {
         dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools).attended_by(person)),
         manifest: Arc::new(manifest),
@@ -160,6 +172,14 @@ pub(super) async fn carry_out(
     };
     // With it goes the last one, besides the run, who could write to the journal.
     drop(agent);
+    trace.stop(stopped.stand());
+    let exit = leave(stopped, run, summary, screen);
+    trace.flush(screen).await;
+    exit
+}
+
+/// Leaves a run on which nothing more is carried out, and says how it stands.
+fn leave(stopped: Stopped, run: OpenRun, mut summary: RunSummary, screen: &Screen) -> anyhow::Result<Exit> {
     let id = run.id;
     match stopped {
         Stopped::Ended(ending) => return conclude(run, summary, &ending, screen),
@@ -213,6 +233,16 @@ impl Stopped {
             Ok(ending) => Self::Ended(ending),
             Err(RunError::Session(SessionError::Waits(waiting))) => Self::Suspended(waiting),
             Err(error) => Self::Failed(error),
+        }
+    }
+
+    fn stand(&self) -> Stand<'_> {
+        match self {
+            Self::Ended(ending) => Stand::Ended(ending),
+            Self::Suspended(_) => Stand::Suspended,
+            Self::Interrupted => Stand::Interrupted,
+            Self::Failed(RunError::Model { error, .. }) => Stand::Failed(Some(error)),
+            Self::Failed(RunError::Session(_)) => Stand::Failed(None),
         }
     }
 }

@@ -25,6 +25,7 @@ mod run;
 mod runs;
 mod screen;
 mod settle;
+mod traces;
 mod waiting;
 
 use std::path::PathBuf;

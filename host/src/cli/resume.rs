@@ -5,6 +5,7 @@ use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
+use super::traces::Traces;
 use super::{changes, recorded};
 use crate::config::Config;
 use crate::journal::{Change, JournalError, JournalStore as _, ending};
@@ -25,6 +26,8 @@ pub(super) struct Args {
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    traces: Traces,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
@@ -50,5 +53,5 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         screen.changed(id, &changes, change);
     }
     let decisions = Decisions { settlements, change };
-    launch::carry_out(run, entries, prepared, decisions, &screen).await
+    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces).await
 }

@@ -3,6 +3,7 @@ use super::exit::Exit;
 use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::traces::Traces;
 use crate::config::Config;
 use crate::message::RunId;
 use crate::session::Decisions;
@@ -16,6 +17,8 @@ pub(super) struct Args {
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    traces: Traces,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
@@ -30,5 +33,5 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = RunId::new();
     let prepared = launch::prepare(&config, Task::new(prompt, id.seed()), places, &screen).await?;
     let run = places.runs()?.create(id)?;
-    launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen).await
+    launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces).await
 }

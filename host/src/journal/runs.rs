@@ -379,6 +379,13 @@ impl OpenRun {
         Ok(())
     }
 
+    /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
+    #[must_use]
+    pub fn left(&self) -> Option<RunState> {
+        let text = fs::read(self.path.join(SUMMARY)).ok()?;
+        serde_json::from_slice::<RunSummary>(&text).ok().map(|summary| summary.state)
+    }
+
     /// Replaces the run's summary, whole or not at all.
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
         let text = serde_json::to_vec(summary).map_err(std::io::Error::from);

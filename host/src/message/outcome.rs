@@ -31,6 +31,9 @@ pub struct ModelFailure {
     pub message: String,
     /// Whether the same request may be answered later.
     pub may_pass: bool,
+    /// The HTTP status, if the provider answered with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// How long the provider asks to wait before the next attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,

@@ -58,18 +58,19 @@ pub enum ModelError {
 
 impl From<ModelError> for ModelFailure {
     fn from(error: ModelError) -> Self {
-        let (may_pass, retry_after_ms) = match &error {
-            ModelError::Unreachable { .. } => (true, None),
+        let (status, may_pass, retry_after_ms) = match &error {
+            ModelError::Unreachable { .. } => (None, true, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
-            ModelError::Status { status: 408 | 409 | 429 | 500..=599, retry_after_ms, .. } => {
-                (true, *retry_after_ms)
+            ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {
+                (Some(*status), true, *retry_after_ms)
             }
-            ModelError::Status { .. }
-            | ModelError::Unauthorized { .. }
-            | ModelError::Malformed { .. }
-            | ModelError::Setup(_)
-            | ModelError::Script(_) => (false, None),
+            ModelError::Status { status, .. } | ModelError::Unauthorized { status, .. } => {
+                (Some(*status), false, None)
+            }
+            ModelError::Malformed { .. } | ModelError::Setup(_) | ModelError::Script(_) => {
+                (None, false, None)
+            }
         };
-        Self { message: error.to_string(), may_pass, retry_after_ms, fall_back: false }
+        Self { message: error.to_string(), may_pass, status, retry_after_ms, fall_back: false }
     }
 }

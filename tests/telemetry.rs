@@ -1,0 +1,653 @@
+//! Traces, as a collector on loopback gets them: which spans, in which tree, with which attributes; one trace for a
+//! run however often it was killed; nothing that is substituted, and nothing that was said unless that is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1 as proto;
+use prost::Message as _;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use wiremock::matchers::{any, body_string_contains, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::attacks::Server;
+use crate::support::{Agent, Ran, root};
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+
+/// A collector that decodes what it gets.
+struct Collector {
+    server: MockServer,
+    runtime: Runtime,
+}
+
+/// A span, with its attributes as JSON.
+#[derive(Clone, Debug)]
+struct Span {
+    name: String,
+    trace: Vec<u8>,
+    id: Vec<u8>,
+    parent: Vec<u8>,
+    kind: proto::span::SpanKind,
+    start: u64,
+    end: u64,
+    attributes: BTreeMap<String, Value>,
+    events: Vec<(String, BTreeMap<String, Value>)>,
+    failed: bool,
+    says: String,
+    resource: BTreeMap<String, Value>,
+}
+
+impl Collector {
+    fn start() -> Self {
+        Self::answering(200)
+    }
+
+    fn answering(status: u16) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(async {
+            let server = MockServer::start().await;
+            Mock::given(path("/v1/traces")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
+            server
+        });
+        Self { server, runtime }
+    }
+
+    fn requests(&self) -> Vec<wiremock::Request> {
+        self.runtime.block_on(self.server.received_requests()).unwrap()
+    }
+
+    /// All spans so far, in the order in which they began.
+    fn spans(&self) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for request in self.requests() {
+            assert_eq!(request.headers["content-type"], "application/x-protobuf");
+            let request = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
+            for of in request.resource_spans {
+                let resource = attributes(of.resource.unwrap().attributes);
+                let all = of.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                spans.extend(all.map(|span| Span::new(span, resource.clone())));
+            }
+        }
+        spans.sort_by_key(|span| span.start);
+        spans
+    }
+
+    /// The spans of a run that has ended: every one well-formed, in one trace, each id once.
+    #[track_caller]
+    fn trace(&self) -> Vec<Span> {
+        let spans = self.spans();
+        let ids: BTreeSet<_> = spans.iter().map(|span| &span.id).collect();
+        assert_eq!(ids.len(), spans.len(), "each id once: {spans:#?}");
+        for span in &spans {
+            let run: host::message::RunId = span.text("host.run.id").parse().unwrap();
+            assert_eq!(span.trace, run.to_bytes(), "the trace is the run");
+            assert_eq!(span.trace, spans[0].trace, "one trace");
+            assert!(span.start <= span.end, "{span:#?}");
+            assert_eq!(span.failed, span.attributes.contains_key("error.type"), "{span:#?}");
+            if let Some(parent) = spans.iter().find(|parent| parent.id == span.parent) {
+                assert!(parent.start <= span.start && span.end <= parent.end, "{span:#?} within {parent:#?}");
+            }
+        }
+        spans
+    }
+
+    /// All that came, to look for what should not be in it.
+    fn bytes(&self) -> String {
+        let bodies = self.requests().into_iter().flat_map(|request| request.body);
+        String::from_utf8_lossy(&bodies.collect::<Vec<u8>>()).into_owned()
+    }
+
+    /// The binary, set to export to this collector.
+    fn command(&self, agent: &Agent, args: &[&str]) -> Command {
+        let mut command = agent.command(args);
+        command.env(ENDPOINT, self.server.uri());
+        command
+    }
+
+    fn host(&self, agent: &Agent, args: &[&str]) -> Ran {
+        self.command(agent, args).output().unwrap().into()
+    }
+
+    /// Waits until spans with these names are there.
+    fn wait_for(&self, names: &[&str]) {
+        let started = Instant::now();
+        while !names.iter().all(|name| self.spans().iter().any(|span| span.name == *name)) {
+            assert!(started.elapsed() < Duration::from_secs(30), "{names:?} in {:#?}", self.spans());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Span {
+    fn new(span: proto::Span, resource: BTreeMap<String, Value>) -> Self {
+        let kind = span.kind();
+        let status = span.status.unwrap_or_default();
+        let event = |event: proto::span::Event| (event.name, attributes(event.attributes));
+        Self {
+            name: span.name,
+            trace: span.trace_id,
+            id: span.span_id,
+            parent: span.parent_span_id,
+            kind,
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            attributes: attributes(span.attributes),
+            events: span.events.into_iter().map(event).collect(),
+            failed: status.code() == proto::status::StatusCode::Error,
+            says: status.message,
+            resource,
+        }
+    }
+
+    #[track_caller]
+    fn text(&self, key: &str) -> &str {
+        self.attributes.get(key).and_then(Value::as_str).unwrap_or_else(|| panic!("{key} in {self:#?}"))
+    }
+
+    /// An attribute that holds JSON.
+    #[track_caller]
+    fn json(&self, key: &str) -> Value {
+        serde_json::from_str(self.text(key)).unwrap()
+    }
+}
+
+fn attributes(pairs: Vec<KeyValue>) -> BTreeMap<String, Value> {
+    let count = pairs.len();
+    let map: BTreeMap<String, Value> =
+        pairs.into_iter().map(|pair| (pair.key, value(pair.value.unwrap()))).collect();
+    assert_eq!(map.len(), count, "each attribute once: {map:#?}");
+    map
+}
+
+fn value(of: AnyValue) -> Value {
+    match of.value.unwrap() {
+        any_value::Value::StringValue(text) => text.into(),
+        any_value::Value::BoolValue(it) => it.into(),
+        any_value::Value::IntValue(number) => number.into(),
+        any_value::Value::DoubleValue(number) => number.into(),
+        any_value::Value::ArrayValue(array) => array.values.into_iter().map(value).collect(),
+        other => panic!("{other:?} is no attribute of ours"),
+    }
+}
+
+/// The only span with a name.
+#[track_caller]
+fn span<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let found: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
+    assert_eq!(found.len(), 1, "one {name} in {:#?}", spans.iter().map(|it| &it.name).collect::<Vec<_>>());
+    found[0]
+}
+
+/// The span of a slot.
+#[track_caller]
+fn at<'a>(spans: &'a [Span], slot: &str) -> &'a Span {
+    let found: Vec<&Span> = spans.iter().filter(|span| span.text("host.slot") == slot).collect();
+    assert_eq!(found.len(), 1, "one span at {slot} in {spans:#?}");
+    found[0]
+}
+
+/// Each span's slot with that of the span above it.
+fn tree(spans: &[Span]) -> BTreeMap<&str, Option<&str>> {
+    let above = |span: &Span| spans.iter().find(|it| it.id == span.parent).map(|it| it.text("host.slot"));
+    spans.iter().map(|span| (span.text("host.slot"), above(span))).collect()
+}
+
+fn hostile(prefix: &str, lines: &str) -> String {
+    let source = root().join("guest-tools/hostile");
+    format!("[tools.{prefix}]\nsource = \"{}\"\nprefix = \"{prefix}_\"\n{lines}", source.display())
+}
+
+fn fetch(server: &Server, lines: &str) -> String {
+    let source = root().join("guest-tools/fetch");
+    format!(
+        "[tools.fetch]\nsource = \"{}\"\n{lines}\n[[tools.fetch.permissions.network]]\n\
+         host = \"http://127.0.0.1:{}\"\nmethods = [\"GET\"]\nallow_private = true",
+        source.display(),
+        server.port()
+    )
+}
+
+/// An agent that makes these calls in one turn.
+fn agent(calls: &[Value], tables: &[String]) -> Agent {
+    let call = |(index, call): (usize, &Value)| {
+        format!(
+            "{{ id = \"id-{index}\", name = {}, input_text = {:?} }}",
+            call["name"],
+            call["input"].to_string()
+        )
+    };
+    let calls: Vec<String> = calls.iter().enumerate().map(call).collect();
+    let script = format!("[[reply]]\ncalls = [{}]\n[[reply]]\ntext = \"the end\"", calls.join(", "));
+    tables.iter().fold(Agent::scripted(&script), |agent, table| agent.table(table))
+}
+
+fn answering() -> Agent {
+    Agent::scripted("[[reply]]\ntext = \"the end\"")
+}
+
+fn example() -> String {
+    root().join("examples/claims-orchestrated/agent.toml").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_is_a_tree_of_spans() {
+    let (collector, agent) = (Collector::start(), Agent::raw(""));
+    collector.host(&agent, &["run", &example()]).ok();
+    let spans = collector.trace();
+    let call = |index| format!("tool(0,0)/call({index})");
+    let (a, b, c) = (call(0), call(1), call(2));
+    let expected: BTreeMap<&str, Option<&str>> = [
+        ("run", None),
+        ("model(0)", Some("run")),
+        ("tool(0,0)", Some("run")),
+        (&a, Some("tool(0,0)")),
+        (&b, Some("tool(0,0)")),
+        (&c, Some("tool(0,0)")),
+        ("model(1)", Some("run")),
+    ]
+    .into();
+    assert_eq!(tree(&spans), expected);
+    let root = span(&spans, "invoke_agent claims-orchestrated");
+    assert!(root.parent.is_empty(), "{root:#?}");
+    assert_eq!(root.kind, proto::span::SpanKind::Internal);
+    assert_eq!(root.resource["service.name"], "host");
+    assert_eq!(root.text("host.run.state"), "answered");
+    assert!(spans.iter().all(|span| !span.failed && span.events.is_empty()));
+    let tool = span(&spans, "execute_tool calculate_metrics");
+    assert!(at(&spans, "model(0)").end <= tool.start && tool.end <= at(&spans, "model(1)").start);
+    for (key, expected) in [
+        ("gen_ai.operation.name", "execute_tool"),
+        ("gen_ai.tool.name", "calculate_metrics"),
+        ("gen_ai.tool.type", "function"),
+        ("gen_ai.agent.name", "claims-orchestrated"),
+        ("gen_ai.conversation.id", root.text("host.run.id")),
+    ] {
+        assert_eq!(tool.text(key), expected);
+    }
+    for name in ["check_eligibility", "compare_to_standard_rates", "check_fraud"] {
+        span(&spans, &format!("execute_tool {name}"));
+    }
+    let chat = at(&spans, "model(0)");
+    assert_eq!((chat.name.as_str(), chat.kind), ("chat script.toml", proto::span::SpanKind::Internal));
+    assert_eq!(chat.attributes["gen_ai.response.finish_reasons"], json!(["tool_call"]));
+    assert_eq!(at(&spans, "model(1)").attributes["gen_ai.response.finish_reasons"], json!(["stop"]));
+}
+
+#[test]
+fn what_is_said_stays_here_unless_it_is_asked_for() {
+    let said = ["broken leg", "health insurance", "Approved", "withinStandard", "orthopedic"];
+    let (collector, agent) = (Collector::start(), Agent::raw(""));
+    collector.host(&agent, &["run", &example()]).ok();
+    collector.command(&agent, &["run", &example()]).env(CAPTURE, "event_only").output().unwrap();
+    let bytes = collector.bytes();
+    assert!(bytes.contains("calculate_metrics") && said.iter().all(|it| !bytes.contains(it)), "{bytes}");
+
+    let collector = Collector::start();
+    collector.command(&agent, &["run", &example()]).env(CAPTURE, "True").output().unwrap();
+    let bytes = collector.bytes();
+    assert!(said.iter().all(|it| bytes.contains(it)), "{bytes}");
+    let spans = collector.trace();
+    let chat = at(&spans, "model(1)");
+    let input = chat.json("gen_ai.input.messages");
+    let roles: Vec<&str> = input.as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool"]);
+    assert!(input[0]["parts"][0]["content"].as_str().unwrap().starts_with("Decide this claim"));
+    let (call, response) = (&input[1]["parts"][0], &input[2]["parts"][0]);
+    assert_eq!((&call["type"], &call["name"]), (&json!("tool_call"), &json!("calculate_metrics")));
+    assert_eq!((&call["arguments"]["amount"], &call["id"]), (&json!(3000), &response["id"]));
+    assert_eq!(response["response"]["eligibility"]["output"]["eligible"], true);
+    let output = chat.json("gen_ai.output.messages");
+    assert_eq!(output[0]["finish_reason"], "stop");
+    assert!(output[0]["parts"][0]["content"].as_str().unwrap().starts_with("Approved"));
+    let tool = span(&spans, "execute_tool calculate_metrics");
+    assert_eq!(tool.json("gen_ai.tool.call.arguments"), call["arguments"]);
+    assert_eq!(tool.json("gen_ai.tool.call.result"), response["response"]);
+    assert_eq!(tool.text("gen_ai.tool.call.id"), call["id"]);
+    let root = at(&spans, "run");
+    assert!(root.json("gen_ai.system_instructions")[0]["content"].as_str().unwrap().contains("health"));
+    assert_eq!(root.json("gen_ai.output.messages"), output);
+}
+
+/// A provider that answers in turn with these statuses, the last one again and again.
+fn provider(runtime: &Runtime, statuses: &[u16]) -> (MockServer, Agent) {
+    let answer = |status: u16| {
+        let body = match status {
+            200 => json!({
+                "id": "c1", "object": "chat.completion", "model": "m-2",
+                "usage": { "prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18 },
+                "choices": [{
+                    "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "the end" }
+                }],
+            }),
+            _ => json!({ "error": { "message": "secretive reasons" } }),
+        };
+        ResponseTemplate::new(status).set_body_json(body)
+    };
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        for (turn, status) in statuses.iter().enumerate() {
+            let mock = Mock::given(any()).and(body_string_contains("go on")).respond_with(answer(*status));
+            let last = turn + 1 == statuses.len();
+            if last { mock } else { mock.up_to_n_times(1) }.mount(&server).await;
+        }
+        server
+    });
+    let agent = Agent::raw(&format!(
+        "version = 1\n[agent]\nname = \"asker\"\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
+         base_url = \"{}/v1\"\ntemperature = 0.5\nmax_tokens = 99\n[model.retry]\ninitial_delay = \"1ms\"",
+        server.uri()
+    ));
+    (server, agent)
+}
+
+#[test]
+fn a_model_request_is_one_span_with_all_its_attempts() {
+    let collector = Collector::start();
+    let (server, agent) = provider(&collector.runtime, &[503, 429, 200]);
+    collector.host(&agent, &["run"]).ok();
+    let spans = collector.trace();
+    let chat = span(&spans, "chat m");
+    let common = [
+        ("gen_ai.agent.name", json!("asker")),
+        ("gen_ai.provider.name", json!("openai")),
+        ("gen_ai.request.model", json!("m")),
+        ("gen_ai.request.temperature", json!(0.5)),
+        ("gen_ai.request.max_tokens", json!(99)),
+        ("server.address", json!("127.0.0.1")),
+        ("server.port", json!(server.address().port())),
+    ];
+    let own = [
+        ("gen_ai.operation.name", json!("chat")),
+        ("gen_ai.conversation.id", chat.attributes["host.run.id"].clone()),
+        ("gen_ai.response.finish_reasons", json!(["stop"])),
+        ("gen_ai.usage.input_tokens", json!(11)),
+        ("gen_ai.usage.output_tokens", json!(7)),
+        ("host.attempt", json!(3)),
+        ("host.run.id", chat.attributes["host.run.id"].clone()),
+        ("host.slot", json!("model(0)")),
+    ];
+    let expected = common.iter().chain(&own).map(|(key, value)| ((*key).to_owned(), value.clone()));
+    assert_eq!(chat.attributes, expected.collect(), "these and no others");
+    assert_eq!((chat.kind, chat.failed), (proto::span::SpanKind::Client, false), "it was mended");
+    let attempts: Vec<_> =
+        chat.events.iter().map(|(name, it)| (name.as_str(), &it["host.attempt"])).collect();
+    assert_eq!(attempts, [("host.attempt_failed", &json!(1)), ("host.attempt_failed", &json!(2))]);
+    let errors: Vec<_> = chat.events.iter().map(|(_, it)| it["error.type"].as_str().unwrap()).collect();
+    assert_eq!(errors, ["503", "429"]);
+    assert!(chat.events.iter().all(|(_, it)| it["host.retry_ms"].is_u64() && it.len() == 3));
+    let root = span(&spans, "invoke_agent asker");
+    assert!(common.iter().all(|(key, value)| root.attributes[*key] == *value), "{root:#?}");
+}
+
+#[test]
+fn a_run_that_the_model_breaks_off_is_an_error_and_its_resume_a_span_of_its_own() {
+    let collector = Collector::start();
+    let (_server, agent) = provider(&collector.runtime, &[401, 200]);
+    collector.host(&agent, &["run"]).exits(4);
+    let spans = collector.trace();
+    let (root, chat) = (at(&spans, "run"), at(&spans, "model(0)"));
+    assert_eq!((root.text("host.run.state"), root.text("error.type")), ("failed", "401"));
+    assert_eq!((chat.text("error.type"), chat.events.len()), ("401", 1));
+    assert!(!chat.attributes.contains_key("gen_ai.usage.input_tokens"));
+    assert!(!collector.bytes().contains("secretive"), "the provider's words are not exported");
+    collector.host(&agent, &["resume", "last"]).ok();
+    let spans = collector.trace();
+    let roots: Vec<&Span> = spans.iter().filter(|span| span.name == "invoke_agent asker").collect();
+    let states: Vec<&str> = roots.iter().map(|root| root.text("host.run.state")).collect();
+    assert_eq!(states, ["failed", "answered"]);
+    assert_eq!(spans.iter().filter(|span| span.parent == roots[1].id).count(), 1, "what was done then");
+
+    let collector = Collector::start();
+    let (_server, agent) = provider(&collector.runtime, &[400]);
+    collector.command(&agent, &["run"]).env(CAPTURE, "true").output().unwrap();
+    let chat = at(&collector.trace(), "model(0)").clone();
+    assert!(chat.says.contains("HTTP 400: secretive reasons"), "unless they are asked for: {chat:#?}");
+}
+
+#[test]
+fn a_call_that_fails_is_an_error_and_an_attempt_that_fails_an_event() {
+    let collector = Collector::start();
+    let inner = json!({ "batches": [[{ "name": "b_slow", "input": { "spin_ms": 20000 } }]] });
+    let calls = [
+        json!({ "name": "b_flaky", "input": { "fail_attempts": 2 } }),
+        json!({ "name": "b_flaky", "input": { "fail_attempts": 9 } }),
+        json!({ "name": "b_panic_now", "input": {} }),
+        json!({ "name": "b_nothing", "input": {} }),
+        json!({ "name": "a_relay", "input": inner }),
+    ];
+    let fast = "retry = { max_attempts = 3, initial_delay = \"10ms\", max_delay = \"20ms\" }";
+    let caller = "permissions.calls = [\"b_*\"]\nlimits.timeout = \"500ms\"\nretry.max_attempts = 2";
+    let agent = agent(&calls, &[hostile("a", caller), hostile("b", fast)]);
+    collector.host(&agent, &["run"]).ok();
+    let spans = collector.trace();
+    let errors = |slot| {
+        let span = at(&spans, slot);
+        let events = span.events.iter().map(|(_, it)| it["error.type"].as_str().unwrap()).collect::<Vec<_>>();
+        (
+            span.attributes.get("error.type").and_then(Value::as_str),
+            events,
+            span.attributes["host.attempt"].clone(),
+        )
+    };
+    assert_eq!(errors("tool(0,0)"), (None, vec!["transient"; 2], json!(3)));
+    assert_eq!(errors("tool(0,1)"), (Some("transient"), vec!["transient"; 2], json!(3)));
+    assert_eq!(errors("tool(0,2)"), (Some("trap"), vec![], json!(1)));
+    assert_eq!(errors("tool(0,3)"), (Some("unknown_tool"), vec![], json!(1)));
+    assert_eq!(errors("tool(0,4)"), (Some("timeout"), vec!["timeout"], json!(2)));
+    assert_eq!(at(&spans, "tool(0,3)").text("gen_ai.tool.call.id"), "id-3");
+    // Nobody waits for what a caller that was stopped had called, in either of its attempts.
+    let caller = at(&spans, "tool(0,4)");
+    let nested: Vec<&Span> = spans.iter().filter(|span| span.parent == caller.id).collect();
+    assert_eq!(nested.len(), 2, "{spans:#?}");
+    for nested in nested {
+        assert_eq!((nested.text("host.slot"), nested.text("error.type")), ("tool(0,4)/call(0)", "cancelled"));
+    }
+    assert!(spans.iter().all(|span| span.says.is_empty()), "the tools' words are not exported");
+    assert!(!at(&spans, "run").failed, "the model was told, and the run went on");
+}
+
+/// A run that hangs in a request, its sibling's span at the collector.
+fn hanging(collector: &Collector, lines: &str) -> (Agent, Server, Child) {
+    let server = Server::start();
+    let url = format!("http://127.0.0.1:{}/allowed/first-hangs", server.port());
+    let nested = json!({ "batches": [[
+        { "name": "fetch", "input": { "url": url } }, { "name": "b_echo", "input": { "value": 1 } }
+    ]] });
+    let calls = [json!({ "name": "a_relay", "input": nested }), json!({ "name": "b_counter", "input": {} })];
+    let relay = "permissions.calls = [\"*\"]\nretry.idempotent = [\"*\"]";
+    let agent = agent(&calls, &[hostile("a", relay), hostile("b", ""), fetch(&server, lines)]);
+    agent.host(&["check"]).ok();
+    let mut command = collector.command(&agent, &["run"]);
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "20").stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    collector.wait_for(&["execute_tool b_counter", "execute_tool b_echo", "chat script.toml"]);
+    let started = Instant::now();
+    while server.requests().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(30), "no request came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (agent, server, child)
+}
+
+#[test]
+fn a_run_that_was_killed_and_its_resume_are_one_tree() {
+    let collector = Collector::start();
+    let (agent, _server, mut child) = hanging(&collector, "retry.idempotent = [\"fetch\"]");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = collector.spans();
+    assert!(before.iter().all(|span| span.text("host.slot") != "run"), "it could not say that it ended");
+    let resumed = collector.command(&agent, &["resume", "last"]).env(CAPTURE, "true").output();
+    Ran::from(resumed.unwrap()).ok();
+    let spans = collector.trace();
+    let expected: BTreeMap<&str, Option<&str>> = [
+        ("run", None),
+        ("model(0)", Some("run")),
+        ("tool(0,0)", Some("run")),
+        ("tool(0,0)/call(0)", Some("tool(0,0)")),
+        ("tool(0,0)/call(1)", Some("tool(0,0)")),
+        ("tool(0,1)", Some("run")),
+        ("model(1)", Some("run")),
+    ]
+    .into();
+    assert_eq!((tree(&spans), spans.len()), (expected, 7), "nothing that was substituted came twice");
+    for slot in ["tool(0,0)", "tool(0,0)/call(0)"] {
+        let again = at(&spans, slot);
+        assert_eq!(again.attributes["host.attempt"], 2);
+        assert_eq!(
+            again.events[0].1,
+            [("error.type", json!("killed")), ("host.attempt", json!(1))]
+                .map(|(k, v)| (k.to_owned(), v))
+                .into()
+        );
+    }
+    assert_eq!(at(&spans, "run").text("host.run.state"), "answered");
+    // What was said before is part of what the model is asked now.
+    let input = at(&spans, "model(1)").json("gen_ai.input.messages");
+    let ids =
+        input.as_array().unwrap().iter().map(|it| (&it["role"], &it["parts"][0]["id"])).collect::<Vec<_>>();
+    let (none, calls) = (&Value::Null, [json!("id-0"), json!("id-1")]);
+    assert_eq!(ids[0], (&json!("user"), none));
+    assert_eq!(
+        ids[1..],
+        [(&json!("assistant"), &calls[0]), (&json!("tool"), &calls[0]), (&json!("tool"), &calls[1])]
+    );
+}
+
+#[test]
+fn each_process_that_stops_says_how_the_run_stands() {
+    let collector = Collector::start();
+    let (agent, _server, mut child) = hanging(&collector, "");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    collector.host(&agent, &["resume", "last"]).exits(3);
+    let spans = collector.trace();
+    let suspended = at(&spans, "run").clone();
+    assert_eq!((suspended.text("host.run.state"), suspended.failed), ("suspended", false));
+    let begun = at(&spans, "tool(0,0)");
+    assert_eq!(begun.text("error.type"), "cancelled", "it waits with the call in doubt");
+    // A resume that is refused does nothing, so it neither is a span nor changes how the run stands.
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), format!("{toml}\n[limits]\nmax_turns = 9\n")).unwrap();
+    collector.host(&agent, &["resume", "last"]).exits(6);
+    std::fs::write(agent.toml(), toml).unwrap();
+    let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
+    assert_eq!((&listed[0]["state"], collector.spans().len()), (&json!("suspended"), spans.len()));
+    collector.host(&agent, &["resume", "last", "--settle", "tool(0,0)/call(0)=retry"]).ok();
+    let spans = collector.trace();
+    let roots: Vec<&Span> = spans.iter().filter(|span| span.text("host.slot") == "run").collect();
+    assert_eq!(
+        roots.iter().map(|it| it.text("host.run.state")).collect::<Vec<_>>(),
+        ["suspended", "answered"]
+    );
+    let below = |root: &Span| -> BTreeSet<&str> {
+        let id = root.id.clone();
+        spans.iter().filter(|span| span.parent == id).map(|it| it.text("host.slot")).collect()
+    };
+    assert_eq!(below(roots[0]), ["model(0)", "tool(0,0)", "tool(0,1)"].into());
+    assert_eq!(below(roots[1]), ["tool(0,0)", "model(1)"].into());
+}
+
+#[test]
+fn a_run_that_is_interrupted_or_stopped_by_a_limit_says_so() {
+    let collector = Collector::start();
+    let (_agent, _server, mut child) = hanging(&collector, "");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let spans = collector.trace();
+    let states: Vec<(&str, &str)> =
+        spans.iter().filter(|it| it.failed).map(|it| (it.text("host.slot"), it.text("error.type"))).collect();
+    assert_eq!(
+        states,
+        [("run", "interrupted"), ("tool(0,0)", "cancelled"), ("tool(0,0)/call(0)", "cancelled")]
+    );
+
+    let collector = Collector::start();
+    let calls = [json!({ "name": "b_counter", "input": {} })];
+    let agent = agent(&calls, &[hostile("b", ""), "[limits]\nmax_turns = 1".to_owned()]);
+    collector.host(&agent, &["run"]).exits(5);
+    let root = at(&collector.trace(), "run").clone();
+    assert_eq!((root.text("host.run.state"), root.text("error.type")), ("limited", "limit"));
+}
+
+#[test]
+fn what_is_only_looked_at_again_is_not_exported() {
+    let collector = Collector::start();
+    let calls = [json!({ "name": "b_counter", "input": {} })];
+    let agent = agent(&calls, &[hostile("b", "")]);
+    agent.host(&["run"]).ok();
+    for again in [
+        ["replay", "last"].as_slice(),
+        &["replay", "last", "--rerun", "b_counter"],
+        &["resume", "last"],
+        &["runs", "show", "last"],
+    ] {
+        collector.host(&agent, again).ok();
+    }
+    assert_eq!(collector.requests().len(), 0);
+    // A fork is a run of its own, and carries out what it does not share.
+    collector.host(&agent, &["fork", "last", "--at", "1"]).ok();
+    let spans = collector.trace();
+    assert_eq!(spans.iter().map(|it| it.text("host.slot")).collect::<Vec<_>>(), ["run", "model(1)"]);
+}
+
+#[test]
+fn a_collector_that_is_down_fails_nothing_and_is_said_once() {
+    let closed = format!("http://127.0.0.1:{}", Server::closed().port());
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
+    let refusing = Collector::answering(403);
+    for (url, why) in [
+        (closed, "Connection refused"),
+        (silent.0.clone(), "it took longer than 2 s to answer"),
+        (refusing.server.uri(), "status code: 403"),
+    ] {
+        let agent = answering();
+        let ran = agent.host(&["run", "--otlp", &url]);
+        assert_eq!(ran.ok().stdout, "the end\n");
+        let lines: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("export")).collect();
+        assert_eq!(lines.len(), 1, "{}", ran.stderr);
+        let said = format!("2 of 2 spans were not exported to {url}/v1/traces: ");
+        assert!(lines[0].starts_with(&said) && lines[0].contains(why), "{}", lines[0]);
+    }
+}
+
+#[test]
+fn the_standard_environment_and_the_argument_say_where_to() {
+    let (collector, agent) = (Collector::start(), answering());
+    agent.host(&["run"]).ok();
+    for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "always_off")] {
+        let ran = Ran::from(collector.command(&agent, &["run"]).env(off.0, off.1).output().unwrap());
+        assert!(!ran.ok().stderr.contains("export"), "{}", ran.stderr);
+    }
+    assert_eq!(collector.requests().len(), 0);
+    let output = agent
+        .command(&["run", "--otlp", &collector.server.uri()])
+        .env(ENDPOINT, "http://127.0.0.1:1")
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=open%20sesame")
+        .env("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        .env("OTEL_SERVICE_NAME", "claims")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        .output();
+    let ran = Ran::from(output.unwrap());
+    assert!(!ran.ok().stderr.contains("export"), "{}", ran.stderr);
+    assert_eq!(collector.requests()[0].headers["x-key"], "open sesame");
+    let resource = &collector.trace()[0].resource;
+    assert_eq!(
+        (&resource["service.name"], &resource["deployment.environment.name"]),
+        (&json!("claims"), &json!("test"))
+    );
+
+    agent.host(&["run", "--otlp", "localhost:4318"]).exits(2).says("is neither http: nor https:");
+    let wrong = agent.command(&["run"]).env(ENDPOINT, "collector").output().unwrap();
+    Ran::from(wrong).ok().says("no traces are exported: OTEL_EXPORTER_OTLP_ENDPOINT is not the address");
+}
