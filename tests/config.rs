@@ -132,7 +132,7 @@ fn unknown_fields_at_every_depth() {
 fn a_misspelt_key_is_not_missing_too() {
     let error = with("[tools.a]\nsorce = \"a\"").unwrap_err();
     assert_eq!(error.problems().count(), 1, "{error:?}");
-    says(with("[tools.a]\nprefix = \"a\""), &["5:1: `source` is missing in [tools.a]", "add `source = "]);
+    says(with("[tools.a]\nprefix = \"a\""), &["5:8: `source` is missing in [tools.a]", "add `source = "]);
 }
 
 #[test]

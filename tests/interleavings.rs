@@ -195,6 +195,7 @@ fn manifest() -> Manifest {
     let leaf = ToolSpec { name: "leaf".to_owned(), ..spec.clone() };
     let tool = |spec| ToolEntry {
         builtin: None,
+        agent: None,
         spec,
         source: "t".to_owned(),
         export: "echo".to_owned(),
@@ -252,6 +253,7 @@ async fn work(
             Arc::new(Planned { world: Arc::clone(world), plan: plan.to_vec() }),
             Retry::NEVER,
         ),
+        slot: Slot::RUN,
     };
     tokio::select! {
         biased;

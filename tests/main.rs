@@ -32,5 +32,6 @@ mod providers;
 mod recorded;
 mod rerun;
 mod sandbox;
+mod subagents;
 mod support;
 mod telemetry;

@@ -332,7 +332,7 @@ async fn run(
             .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
     let models = Models::only(model, Retry::NEVER);
-    let agent = Agent { manifest, session: Arc::new(session), models, dispatcher };
+    let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 
@@ -343,7 +343,8 @@ async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>
         .await
         .unwrap();
     let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
-    let agent = Agent { manifest, session: Arc::new(session), models: Models::absent(), dispatcher };
+    let models = Models::absent();
+    let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
     assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
 }
 

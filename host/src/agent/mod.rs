@@ -5,9 +5,11 @@
 //! one result, in call order, before the model is asked again. It fails only with the host's own failures
 //! ([`RunError`]); a tool's failure is data for the model.
 
+mod called;
 mod spending;
 mod transcript;
 
+pub use called::{CalledAgent, CalledAgents};
 pub use transcript::Transcript;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Agent {
     pub models: Models,
     /// Who calls the tools.
     pub dispatcher: Arc<Dispatcher>,
+    /// Below which its effects are recorded: that of the run itself, or that of the call of another agent's.
+    pub slot: Slot,
 }
 
 /// Why a run ended without an ending: it can be resumed.
@@ -60,11 +64,11 @@ impl Agent {
             return ended;
         }
         let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
-        Ok(self.session.stop(spending.stop(&limit)).await?)
+        Ok(self.session.stop(&self.slot, spending.stop(&limit)).await?)
     }
 
     async fn turns(&self, spending: &mut Spending) -> Result<Ending, RunError> {
-        let mut talk = Transcript::begin(&self.manifest);
+        let mut talk = Transcript::begin(&self.manifest, &self.slot);
         for turn in 0..self.manifest.max_turns {
             for said in self.said(turn) {
                 talk.push_said(said);
@@ -78,7 +82,7 @@ impl Agent {
             }
             spending.count(&reply);
             if let Some(limit) = spending.judge(&reply) {
-                return Ok(self.session.finish(limit).await?);
+                return Ok(self.session.finish(&self.slot, limit).await?);
             }
             let calls = reply.calls.clone();
             talk.push_reply(turn, reply);
@@ -93,12 +97,12 @@ impl Agent {
             } else {
                 let refused = match spending.refuse(&calls) {
                     Ok(refused) => refused,
-                    Err(limit) => return Ok(self.session.finish(limit).await?),
+                    Err(limit) => return Ok(self.session.finish(&self.slot, limit).await?),
                 };
                 let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
-                let results = self.dispatcher.dispatch(&self.session, turn, placed).await?;
+                let results = self.dispatcher.dispatch(&self.session, &self.slot, turn, placed).await?;
                 if let Some(limit) = spending.results(&refused, &results) {
-                    return Ok(self.session.finish(limit).await?);
+                    return Ok(self.session.finish(&self.slot, limit).await?);
                 }
                 talk.push_results(turn, results);
             }
@@ -106,7 +110,7 @@ impl Agent {
         let max_turns = self.manifest.max_turns;
         let limit =
             spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
-        Ok(self.session.finish(limit).await?)
+        Ok(self.session.finish(&self.slot, limit).await?)
     }
 
     /// What the person says before a turn.
@@ -119,7 +123,7 @@ impl Agent {
         let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
         let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, gate: None };
-        let slot = Slot::model(turn);
+        let slot = self.slot.model_of(turn);
         let heard = |text: &str| self.session.heard(&slot, text);
         let identities = self.manifest.models();
         let (messages, tools) = (talk.messages(), talk.tools());
@@ -147,7 +151,7 @@ impl Agent {
                 .finish(turns)
                 .map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
         }
-        Ok(self.session.finish(ending).await?)
+        Ok(self.session.finish(&self.slot, ending).await?)
     }
 }
 

@@ -8,6 +8,8 @@ use crate::message::{
 /// what turn n added and not what the n turns before it said.
 #[derive(Clone, Debug)]
 pub struct Transcript {
+    /// The run's slot, below which the messages are recorded.
+    run: Slot,
     messages: Vec<Message>,
     tools: Vec<ToolSpec>,
     digest: Digest,
@@ -15,9 +17,9 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The conversation at its start: the prompt.
+    /// The conversation of the run at a slot, at its start: the prompt.
     #[must_use]
-    pub fn begin(manifest: &Manifest) -> Self {
+    pub fn begin(manifest: &Manifest, run: &Slot) -> Self {
         let tools: Vec<ToolSpec> =
             manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
         let Manifest { instructions, model, fallbacks, .. } = manifest;
@@ -26,7 +28,7 @@ impl Transcript {
         } else {
             Digest::of_json(&(instructions, model, fallbacks, &tools))
         };
-        let mut transcript = Self { messages: Vec::new(), tools, digest, appended: Vec::new() };
+        let mut transcript = Self { run: run.clone(), messages: Vec::new(), tools, digest, appended: Vec::new() };
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
         transcript
     }
@@ -47,13 +49,15 @@ impl Transcript {
 
     /// Appends what the model replied.
     pub fn push_reply(&mut self, turn: u32, reply: Reply) {
-        self.push(Message::Assistant(reply), MessageRef::At(Slot::model(turn)));
+        let at = MessageRef::At(self.run.model_of(turn));
+        self.push(Message::Assistant(reply), at);
     }
 
     /// Appends the results of a turn's calls, in call order.
     pub fn push_results(&mut self, turn: u32, results: impl IntoIterator<Item = ToolResult>) {
         for (index, result) in (0..).zip(results) {
-            self.push(Message::Tool(result), MessageRef::At(Slot::tool(turn, index)));
+            let at = MessageRef::At(self.run.tool_of(turn, index));
+            self.push(Message::Tool(result), at);
         }
     }
 

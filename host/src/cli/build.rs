@@ -1,10 +1,11 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::places::Places;
 use super::print;
 use super::screen::{Format, Screen};
-use crate::config::Config;
+use crate::config::{Config, SubAgent};
 use crate::message::Digest;
 use crate::toolbox::build;
 
@@ -21,7 +22,9 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
         vec![args.path.canonicalize()?]
     } else {
         let config = Config::load(&args.path)?;
-        config.tools.into_iter().map(|tool| tool.source).filter(|source| source.is_dir()).collect()
+        let agents = config.sub_agents()?;
+        let sources = sources(config, agents);
+        sources.into_iter().filter(|source| source.is_dir()).collect()
     };
     let cache = places.cache()?;
     for path in &crates {
@@ -34,4 +37,11 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
         screen.say("no tool of this agent is a crate: there is nothing to build");
     }
     Ok(Exit::Ok)
+}
+
+/// Where the tools of an agent come from, and those of the agents that it calls.
+fn sources(config: Config, agents: Vec<SubAgent>) -> BTreeSet<PathBuf> {
+    let own = config.tools.into_iter().map(|tool| tool.source);
+    let below = agents.into_iter().flat_map(|agent| sources(agent.config, agent.agents));
+    own.chain(below).collect()
 }

@@ -48,7 +48,10 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
 fn tool(before: &ToolEntry, after: &ToolEntry, entries: &[Entry]) -> Vec<String> {
     let name = &before.spec.name;
     let mut changes = Vec::new();
-    if before.component != after.component {
+    if let (Some(before), Some(after)) = (&before.agent, &after.agent) {
+        let below = between(before, after, &[]);
+        changes.extend(below.into_iter().map(|change| format!("in the agent {name}: {change}")));
+    } else if before.component != after.component {
         let (was, is) = (before.component.short(), after.component.short());
         changes.push(format!("the component of {name}: {was} was, {is} is{}", touched(name, entries)));
     }

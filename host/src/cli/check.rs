@@ -1,9 +1,10 @@
 use serde::Serialize;
 
+use super::crew::{Loaded, Member};
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen, one_line};
-use super::{AgentArg, launch, print};
+use super::{AgentArg, print};
 use crate::config::{Config, Provider};
 use crate::message::ToolEntry;
 use crate::model::Models;
@@ -26,34 +27,49 @@ struct Report<'a> {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
-    let toolbox = launch::load(&config, places, &screen).await?;
+    let loaded = Loaded::load(&config, places, &screen).await?;
     Models::connect(&config)?;
     if args.json {
-        let report = Report { agent: &config.agent.name, tools: toolbox.entries() };
+        let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
         print(&serde_json::to_string_pretty(&report)?)?;
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;
-    print(&format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)))?;
+    print(&described(&config, &loaded).join("\n"))?;
+    Ok(Exit::Ok)
+}
+
+/// An agent and what it can call, in words.
+fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut say = |line: String| lines.push(line);
+    say(format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)));
     for fallback in &config.fallbacks {
-        print(&format!("  and if it fails {}", describe(&fallback.provider)))?;
+        say(format!("  and if it fails {}", describe(&fallback.provider)));
     }
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
-        print(&format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()))?;
-        for entry in toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
+        say(format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()));
+        for entry in loaded.toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
             let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
-            print(&format!("  {}: {summary}", entry.spec.name))?;
+            say(format!("  {}: {summary}", entry.spec.name));
         }
-        if let Some(entry) = toolbox.entries().iter().find(|entry| entry.source == tool.name) {
-            print(&format!("  sha256 = \"{}\"", entry.component))?;
+        if let Some(entry) = loaded.toolbox.entries().iter().find(|entry| entry.source == tool.name) {
+            say(format!("  sha256 = \"{}\"", entry.component));
         }
         for line in tool.grants.in_words() {
-            print(&format!("  {line}"))?;
+            say(format!("  {line}"));
         }
-        print(&format!("  limits per call: {}", tool.limits.in_words()))?;
+        say(format!("  limits per call: {}", tool.limits.in_words()));
     }
-    Ok(Exit::Ok)
+    for Member { entry, config, loaded, .. } in &loaded.members {
+        let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
+        say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
+        say(format!("  {}: {summary}", entry.spec.name));
+        let below = described(config, loaded);
+        below.iter().flat_map(|it| it.lines()).for_each(|line| say(format!("  {line}").trim_end().to_owned()));
+    }
+    lines
 }
 
 fn describe(provider: &Provider) -> String {

@@ -63,9 +63,17 @@ pub(super) struct Answer {
 /// A run, and what in it waits for a person's word.
 struct Open {
     run: OpenRun,
-    manifest: Manifest,
-    /// By the slot of the call: the attempt that waits, and the call.
-    waiting: BTreeMap<Slot, (u32, ToolAsk)>,
+    /// By the slot of the call.
+    waiting: BTreeMap<Slot, Call>,
+}
+
+/// A call that waits.
+struct Call {
+    /// The attempt that waits.
+    attempt: u32,
+    ask: ToolAsk,
+    /// The agent whose model makes it.
+    agent: Manifest,
 }
 
 /// What kind of word.
@@ -81,13 +89,13 @@ pub(super) async fn approve(args: Approve, places: &Places) -> anyhow::Result<Ex
     let chosen = open.choose(&which.slots)?;
     let mut decisions = Vec::new();
     for slot in chosen {
-        let Some((_, ask)) = open.waiting.get(&slot) else { continue };
-        let input = edit.as_ref().map(|file| open.input(file, ask)).transpose()?;
-        decisions.push((slot, ask.clone(), input));
+        let Some(call) = open.waiting.get(&slot) else { continue };
+        let input = edit.as_ref().map(|file| call.input(file)).transpose()?;
+        decisions.push((slot, call, input));
     }
     let approvals = ApprovalsFile::new(places.runs()?.path());
-    for (slot, ask, input) in decisions {
-        approvals.add(&open.manifest.config, &ask, input.as_ref(), always)?;
+    for (slot, call, input) in decisions {
+        approvals.add(&call.agent.config, &call.ask, input.as_ref(), always)?;
         open.record(&slot, Outcome::Decision(Decision::Approved { input })).await?;
     }
     Ok(open.go_on())
@@ -115,6 +123,21 @@ pub(super) async fn answer(args: Answer, places: &Places) -> anyhow::Result<Exit
     Ok(open.go_on())
 }
 
+impl Call {
+    /// An edited input, which has to fit the tool's schema.
+    fn input(&self, file: &std::path::Path) -> anyhow::Result<Json> {
+        let unreadable = || Misuse(format!("cannot read {}", file.display()));
+        let unfit = || Misuse(format!("{} is not an input of {}", file.display(), self.ask.name));
+        let text = std::fs::read_to_string(file).with_context(unreadable)?;
+        let value: serde_json::Value = serde_json::from_str(&text).with_context(unfit)?;
+        let json = Json::canonical(&value);
+        if let Some(tool) = self.agent.tool(&self.ask.name) {
+            check_input(&tool.spec.input_schema, &json).map_err(anyhow::Error::msg).with_context(unfit)?;
+        }
+        Ok(json)
+    }
+}
+
 impl Open {
     fn new(name: &str, word: Word, places: &Places) -> anyhow::Result<Self> {
         let runs = places.runs()?;
@@ -128,14 +151,17 @@ impl Open {
         let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let waits = |(slot, status): (&Slot, &Status)| {
             let Status::Started { started, .. } = status else { return None };
+            let agent = |call: &Slot| recorded::agent_at(call, &manifest, &slots);
             let (call, ask) = match (&started.request, word) {
                 (Request::Approval(ask), Word::Approval) => (slot.approved()?, ask),
-                (Request::Tool(ask), Word::Answer) if is_question(&manifest, ask) => (slot.clone(), ask),
+                (Request::Tool(ask), Word::Answer) if is_question(agent(slot), ask) => (slot.clone(), ask),
                 _ => return None,
             };
-            (!is_over(slot, &slots)).then(|| (call, (started.attempt, ask.clone())))
+            let agent = agent(&call).clone();
+            let waiting = Call { attempt: started.attempt, ask: ask.clone(), agent };
+            (!is_over(slot, &slots)).then_some((call, waiting))
         };
-        let waiting: BTreeMap<Slot, (u32, ToolAsk)> = slots.iter().filter_map(waits).collect();
+        let waiting: BTreeMap<Slot, Call> = slots.iter().filter_map(waits).collect();
         let missing = match word {
             Word::Approval => "nothing in this run waits for approval",
             Word::Answer => "nothing in this run waits for an answer",
@@ -143,13 +169,13 @@ impl Open {
         if waiting.is_empty() {
             return Err(Misuse(missing.to_owned()).into());
         }
-        Ok(Self { run, manifest, waiting })
+        Ok(Self { run, waiting })
     }
 
     /// The calls that are meant; each has to wait.
     fn choose(&self, slots: &[Slot]) -> anyhow::Result<Vec<Slot>> {
         let list = || {
-            let calls = self.waiting.iter().map(|(slot, (_, ask))| format!("\n  {}", call(slot, ask)));
+            let calls = self.waiting.iter().map(|(slot, it)| format!("\n  {}", call(slot, &it.ask)));
             calls.collect::<Vec<_>>().concat()
         };
         let slots: Vec<Slot> = match (slots, self.waiting.len()) {
@@ -167,22 +193,9 @@ impl Open {
         }
     }
 
-    /// An edited input, which has to fit the tool's schema.
-    fn input(&self, file: &std::path::Path, ask: &ToolAsk) -> anyhow::Result<Json> {
-        let unreadable = || Misuse(format!("cannot read {}", file.display()));
-        let unfit = || Misuse(format!("{} is not an input of {}", file.display(), ask.name));
-        let text = std::fs::read_to_string(file).with_context(unreadable)?;
-        let value: serde_json::Value = serde_json::from_str(&text).with_context(unfit)?;
-        let json = Json::canonical(&value);
-        if let Some(tool) = self.manifest.tools.iter().find(|tool| tool.spec.name == ask.name) {
-            check_input(&tool.spec.input_schema, &json).map_err(anyhow::Error::msg).with_context(unfit)?;
-        }
-        Ok(json)
-    }
-
     /// Records what the person says.
     async fn record(&self, call_slot: &Slot, outcome: Outcome) -> anyhow::Result<()> {
-        let Some((attempt, ask)) = self.waiting.get(call_slot) else { return Ok(()) };
+        let Some(Call { attempt, ask, .. }) = self.waiting.get(call_slot) else { return Ok(()) };
         let said = match &outcome {
             Outcome::Decision(decision) => decided(decision).1,
             Outcome::Tool(ToolOutcome::Output(_) | ToolOutcome::Error(_)) => "answered".to_owned(),
@@ -209,6 +222,5 @@ impl Open {
 }
 
 fn is_question(manifest: &Manifest, ask: &ToolAsk) -> bool {
-    let tool = manifest.tools.iter().find(|tool| tool.spec.name == ask.name);
-    tool.is_some_and(|tool| tool.builtin == Some(Builtin::AskHuman))
+    manifest.tool(&ask.name).is_some_and(|tool| tool.builtin == Some(Builtin::AskHuman))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::approvals::ApprovalsFile;
+use super::crew::Loaded;
 use super::exit::Exit;
 use super::person::AtTerminal;
 use super::places::Places;
@@ -12,11 +13,10 @@ use super::screen::Screen;
 use super::traces::Traces;
 use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, Provider};
-use crate::dispatch::{Dispatcher, Person};
+use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said};
+use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said, Slot};
 use crate::model::Models;
-use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
 use crate::telemetry::{Invocation, Stand};
 use crate::toolbox::Toolbox;
@@ -25,9 +25,7 @@ use crate::toolbox::Toolbox;
 pub(super) struct Prepared {
     pub(super) manifest: Manifest,
     models: Models,
-    person: Arc<dyn Person>,
-    toolbox: Arc<Toolbox>,
-    max_parallel_tools: u32,
+    dispatcher: Dispatcher,
     wall_time: Option<Duration>,
 }
 
@@ -60,27 +58,19 @@ pub(super) async fn prepare(
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
     let models = Models::connect(config)?;
-    let toolbox = load(config, places, screen).await?;
-    let manifest = manifest(config, &toolbox, task);
+    let loaded = Loaded::load(config, places, screen).await?;
+    let manifest = manifest(config, &loaded.toolbox, task);
     let approvals = ApprovalsFile::new(places.runs()?.path());
+    let person = AtTerminal::new(screen, approvals, config, &manifest);
+    let toolbox = Arc::clone(&loaded.toolbox);
+    let dispatcher = Dispatcher::new(&manifest, toolbox, config.limits.max_parallel_tools);
+    let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person))).attended_by(Arc::new(person));
     Ok(Prepared {
-        person: Arc::new(AtTerminal::new(screen, approvals, config, &manifest)),
         manifest,
         models,
-        toolbox: Arc::new(toolbox),
-        max_parallel_tools: config.limits.max_parallel_tools,
+        dispatcher,
         wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
     })
-}
-
-/// Loads the tools of an agent and checks what agent.toml says of them.
-pub(super) async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Toolbox> {
-    let say = |line: &str| screen.say(line);
-    let cache = places.cache()?;
-    Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
-    let toolbox = Toolbox::load(config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_names(config)?;
-    Ok(toolbox)
 }
 
 /// What the run is going to be, as it is recorded.
@@ -134,7 +124,7 @@ pub(super) async fn carry_out(
     screen: &Screen,
     traces: &Traces,
 ) -> anyhow::Result<Exit> {
-    let Prepared { manifest, models, person, toolbox, max_parallel_tools, wall_time } = prepared;
+    let Prepared { manifest, models, dispatcher, wall_time } = prepared;
     let summary = RunSummary {
         run: run.id,
         agent: manifest.agent.clone(),
@@ -161,10 +151,11 @@ pub(super) async fn carry_out(
     }
     trace.begin(&manifest, invocation);
     let agent = Agent {
-        dispatcher: Arc::new(Dispatcher::new(&manifest, toolbox, max_parallel_tools).attended_by(person)),
+        dispatcher: Arc::new(dispatcher),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         models,
+        slot: Slot::RUN,
     };
     let stopped = tokio::select! {
         ended = agent.run(wall_time) => Stopped::of(ended),

@@ -7,6 +7,7 @@ mod approvals;
 mod build;
 mod changes;
 mod check;
+mod crew;
 mod decide;
 mod diff;
 mod exit;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
@@ -10,7 +11,7 @@ use super::approvals::ApprovalsFile;
 use super::screen::{Screen, headline, one_line};
 use crate::config::Config;
 use crate::dispatch::Person;
-use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, clean};
+use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, ToolEntry, clean};
 use crate::session::diff;
 
 /// Asks at the terminal, one thing after the other; what was approved always is not asked again.
@@ -23,7 +24,7 @@ pub(super) struct AtTerminal {
     grants: HashMap<String, Vec<String>>,
     /// Whether anybody can be asked.
     attended: bool,
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AtTerminal {
@@ -33,8 +34,11 @@ impl AtTerminal {
         config: &Config,
         manifest: &Manifest,
     ) -> Self {
-        let granted = |source: &str| {
-            let tool = config.tools.iter().find(|tool| tool.name == *source);
+        let granted = |entry: &ToolEntry| {
+            if let Some(agent) = &entry.agent {
+                return vec![format!("an agent, which has what {} grants", agent.config)];
+            }
+            let tool = config.tools.iter().find(|tool| tool.name == entry.source);
             tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
         };
         let tools = manifest.tools.iter();
@@ -42,10 +46,16 @@ impl AtTerminal {
             screen: screen.clone(),
             approvals,
             config: manifest.config.clone(),
-            grants: tools.map(|tool| (tool.spec.name.clone(), granted(&tool.source))).collect(),
+            grants: tools.map(|tool| (tool.spec.name.clone(), granted(tool))).collect(),
             attended: screen.is_for_people() && std::io::stdin().is_terminal(),
-            asking: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
         }
+    }
+
+    /// The same person, for an agent that is called by the other one: asked one thing at a time by both.
+    pub(super) fn beside(&self, config: &Config, manifest: &Manifest) -> Self {
+        let Self { screen, approvals, asking, .. } = self;
+        Self { asking: Arc::clone(asking), ..Self::new(screen, approvals.clone(), config, manifest) }
     }
 
     /// The call as the person has to see it: whole, with what its tool may do, and what is new in it.

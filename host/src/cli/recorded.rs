@@ -1,9 +1,10 @@
 //! Runs as they are named on the command line, and what is recorded of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::journal::{self, Entry, JournalError, RunFile, RunsDir};
-use crate::message::{Manifest, RunId};
+use crate::journal::{self, Entry, JournalError, RunFile, RunsDir, Status};
+use crate::message::{Manifest, Request, RunId, Slot};
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
 pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
@@ -19,4 +20,28 @@ pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), Jo
 /// What the run was begun with, or last carried on with.
 pub(super) fn manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
     journal::manifest(entries).ok_or(JournalError::NotBegun { run })
+}
+
+/// The agent that did what is recorded at a slot: the run's own, or one that was called like a tool.
+pub(super) fn agent_at<'a>(
+    slot: &Slot,
+    manifest: &'a Manifest,
+    slots: &BTreeMap<Slot, Status>,
+) -> &'a Manifest {
+    slot.callers().fold(manifest, |manifest, caller| {
+        let request = match slots.get(&caller) {
+            Some(
+                Status::Started { started, .. }
+                | Status::Failed { started, .. }
+                | Status::Finished { started, .. },
+            ) => Some(&started.request),
+            Some(Status::Absent) | None => None,
+        };
+        let name = match request {
+            Some(Request::Tool(ask)) => Some(ask.name.as_str()),
+            Some(Request::Run(_) | Request::Model(_) | Request::Approval(_)) | None => None,
+        };
+        let called = name.and_then(|name| manifest.tool(name)).and_then(|tool| tool.agent.as_deref());
+        called.unwrap_or(manifest)
+    })
 }

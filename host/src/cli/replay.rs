@@ -7,10 +7,10 @@ use super::places::Places;
 use super::recorded;
 use super::rerun::{self, Rerun, Terms};
 use super::screen::{Format, Screen};
-use crate::agent::{Agent, RunError};
+use crate::agent::{Agent, CalledAgents, RunError};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, NoRunner};
-use crate::message::{Ending, Manifest};
+use crate::message::{Ending, Manifest, Slot};
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError};
 
@@ -63,10 +63,14 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let recorded_ending = session.recorded_ending().cloned();
     let max_parallel = manifest.max_calls_per_turn;
     let agent = Agent {
-        dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), max_parallel)),
+        dispatcher: Arc::new(
+            Dispatcher::new(&manifest, Arc::new(NoRunner), max_parallel)
+                .calling(Arc::new(CalledAgents::recorded(&manifest))),
+        ),
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         models: Models::absent(),
+        slot: Slot::RUN,
     };
     let ended = match (agent.run(None).await, recorded_ending) {
         // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.

@@ -1,5 +1,6 @@
 //! `host runs request`: a model request as it was sent. The journal does not repeat the conversation with every
-//! request; it is put together again by going through the run up to there.
+//! request; it is put together again by going through the run up to there. Those of agents that the run's own agent
+//! calls are not among them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,6 +71,7 @@ pub(super) async fn run(places: &Places, name: &str, turn: Option<u32>) -> anyho
         manifest: Arc::new(manifest),
         session: Arc::new(session),
         models: Models::only(Arc::clone(&writer) as _, Retry::NEVER),
+        slot: Slot::RUN,
     };
     let ended = agent.run(None).await;
     let written = writer.written.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -153,7 +153,9 @@ fn calls(
             return None;
         };
         let Finished { outcome: Outcome::Tool(outcome), .. } = finished else { return None };
-        let made = names.contains(&ask.name.as_str()) && was_made(&outcome);
+        // An agent that was called has tools of its own, whatever they are called.
+        let is_own = slot.run() == Slot::RUN;
+        let made = is_own && names.contains(&ask.name.as_str()) && was_made(&outcome);
         let attempt = Attempt::new(run, manifest.seed, &slot, attempt, at_ms);
         made.then_some(Recorded { attempt, ask, outcome })
     };
@@ -214,6 +216,10 @@ impl Terms<'_> {
         if calls.is_empty() {
             return Ok(None);
         }
+        if manifest.tools.iter().any(|tool| is_meant(&self.rerun.tool, tool) && tool.agent.is_some()) {
+            let message = "it is an agent: only calls of components can be made again; `host replay RUN` goes through its run";
+            return Err(Misuse(message.to_owned()).into());
+        }
         let toolbox = self.toolbox(&manifest, toolboxes).await?;
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let session =
@@ -246,6 +252,7 @@ impl Terms<'_> {
         let mut config = Config::load(path).with_context(|| format!("{} ({hint})", path.display()))?;
         config.tools.retain(|tool| tool.name == *table);
         config.agent.builtins.clear();
+        config.agents.clear();
         let Some(tool) = config.tools.first_mut() else {
             return Err(Misuse(format!("{} has no [tools.{table}] ({hint})", path.display())).into());
         };

@@ -36,15 +36,16 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = runs.find(&args.run)?;
     if runs.is_sealed(id) {
         let entries = runs.read(id)?;
-        settle::settlements(&args.settle, &entries, &[])?;
-        screen.run_started(id, recorded::manifest(id, &entries)?);
+        let recorded = recorded::manifest(id, &entries)?;
+        settle::settlements(&args.settle, &entries, recorded)?;
+        screen.run_started(id, recorded);
         let ended = ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
         return screen.run_ended(id, ended);
     }
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;
     let recorded = recorded::manifest(id, &entries)?;
-    let settlements = settle::settlements(&args.settle, &entries, &recorded.tools)?;
+    let settlements = settle::settlements(&args.settle, &entries, recorded)?;
     let change = if args.accept_changes { Change::Accepted } else { Change::Refused };
     let config = Config::load(Path::new(&recorded.config))?;
     let prepared = launch::prepare(&config, Task::of(recorded), places, &screen).await?;

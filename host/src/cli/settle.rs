@@ -7,9 +7,10 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 
 use super::exit::Misuse;
+use super::recorded;
 use crate::dispatch::check_output;
 use crate::journal::{Entry, Status, is_over, statuses};
-use crate::message::{Json, Request, Slot, ToolAsk, ToolEntry};
+use crate::message::{Json, Manifest, Request, Slot, ToolAsk, ToolEntry};
 use crate::session::{SessionError, Settlement, Settlements};
 
 /// One decision, as it is written.
@@ -45,7 +46,7 @@ impl FromStr for Settle {
 pub(super) fn settlements(
     settle: &[Settle],
     entries: &[Entry],
-    tools: &[ToolEntry],
+    manifest: &Manifest,
 ) -> anyhow::Result<Settlements> {
     let mut settlements = Settlements::new();
     if settle.is_empty() {
@@ -53,10 +54,15 @@ pub(super) fn settlements(
     }
     let slots =
         statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let waits = |ask: &ToolAsk| tools.iter().any(|it| it.builtin.is_some() && it.spec.name == ask.name);
+    let tools = |slot: &Slot| recorded::agent_at(slot, manifest, &slots).tools.as_slice();
+    // What waits, and what an agent does, is gone on with: nobody has to know whether it took effect.
+    let goes_on = |slot: &Slot, ask: &ToolAsk| {
+        let tool = tools(slot).iter().find(|tool| tool.spec.name == ask.name);
+        tool.is_some_and(|tool| tool.builtin.is_some() || tool.agent.is_some())
+    };
     let doubtful = |(slot, status)| {
         call_in_doubt(status)
-            .filter(|ask| !waits(ask))
+            .filter(|ask| !goes_on(slot, ask))
             .filter(|_| !is_over(slot, &slots))
             .map(|ask| (slot, ask))
     };
@@ -72,7 +78,7 @@ pub(super) fn settlements(
         let settlement = match how {
             How::Retry => Settlement::Retry,
             How::Failed => Settlement::Failed,
-            How::Result(file) => Settlement::Result(result(file, ask, tools)?),
+            How::Result(file) => Settlement::Result(result(file, ask, tools(slot))?),
         };
         if settlements.insert(slot.clone(), settlement).is_some() {
             return Err(Misuse(format!("{slot} is settled twice")).into());

@@ -4,6 +4,7 @@
 //! `instructions_file`; whether a tool exists is the toolbox's to say. It fails with a [`ConfigError`] that
 //! shows the line and says what to do.
 
+mod agents;
 mod approval;
 mod bounds;
 mod error;
@@ -18,6 +19,7 @@ mod tool;
 mod units;
 mod validate;
 
+pub use agents::{AGENT_DEPTH_MAX, SubAgent};
 pub use error::{ConfigError, Problem};
 pub use remote::{Api, RemoteConfig};
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.
     pub tools: Vec<ToolConfig>,
+    /// The agents that are offered like tools, sorted by name.
+    pub agents: Vec<AgentTool>,
     /// Where the secrets are that tools may send.
     pub secrets: BTreeMap<String, SecretSource>,
 }
@@ -60,6 +64,8 @@ pub struct Config {
 pub struct AgentConfig {
     /// The agent's name; by default that of its directory.
     pub name: String,
+    /// What it does, for agents that call it.
+    pub description: Option<String>,
     /// The system prompt; may be empty.
     pub instructions: String,
     /// What to ask if the command line does not say.
@@ -106,6 +112,17 @@ pub struct Limits {
     pub budgets: Budgets,
     /// How long a run may take, in milliseconds.
     pub wall_time_ms: Option<u64>,
+}
+
+/// An agent that is offered like a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentTool {
+    /// The NAME of `[tools.NAME]`.
+    pub name: String,
+    /// Put before the name.
+    pub prefix: String,
+    /// Its agent.toml, absolute.
+    pub path: PathBuf,
 }
 
 /// A component and how its tools are offered.
@@ -224,6 +241,7 @@ version = 1
 
 [agent]
 name = "whole"
+description = "Knows the weather."
 instructions = """
 Tell, don't "guess": ü €
 """
@@ -276,6 +294,10 @@ permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = [
 ] }
 limits = { timeout = "30s", cpu = "10s", memory = "64MiB", output = "1MiB", shown = "64KiB", log = "64KiB", http_body = "10MiB", http_requests = 100, open_files = 64, random_bytes = "1MiB", calls = 1000 }
 
+[tools.research]
+agent = "../research/agent.toml"
+prefix = "ask_"
+
 [secrets.TOKEN]
 env = "GITHUB_TOKEN"
 "#;
@@ -301,6 +323,8 @@ env = "GITHUB_TOKEN"
         let config = parse(WHOLE).unwrap();
         let [tool] = config.tools.as_slice() else { panic!("{:?}", config.tools) };
         assert_eq!(tool.source, Path::new("/agents/whole/../weather"));
+        let [agent] = config.agents.as_slice() else { panic!("{:?}", config.agents) };
+        assert_eq!(agent.path, Path::new("/agents/whole/../research/agent.toml"));
         assert_eq!(config.limits.max_parallel_tools, 16);
         assert_eq!(config.limits.wall_time_ms, Some(5_400_000));
         assert_eq!(tool.limits, ToolLimits::default());

@@ -33,8 +33,8 @@ pub(super) struct AgentToml {
     /// Which calls a person has to approve before they are made.
     #[serde(default)]
     pub(super) approval: Approval,
-    /// The components whose tools the model may call, by a name of your choice: up to 32 of the characters
-    /// A-Z a-z 0-9 _ -.
+    /// The components whose tools the model may call, and the agents that it may call like tools, by a name of your
+    /// choice: up to 32 of the characters A-Z a-z 0-9 _ -.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Tool>")]
     pub(super) tools: BTreeMap<Spanned<String>, Tool>,
@@ -52,6 +52,9 @@ pub(super) struct Agent {
     /// The agent's name; by default that of its directory.
     #[schemars(with = "Option<String>")]
     pub(super) name: Option<Spanned<String>>,
+    /// What it does, for the models of agents that have this one for a tool; needed for that.
+    #[schemars(with = "Option<String>", example = &"Looks something up on the web, and says where it found it.")]
+    pub(super) description: Option<Spanned<String>>,
     /// The system prompt.
     #[schemars(with = "Option<String>")]
     pub(super) instructions: Option<Spanned<String>>,
@@ -256,13 +259,17 @@ pub(super) struct Limits {
     pub(super) wall_time: Option<Spanned<String>>,
 }
 
-/// A component and how its tools are offered.
+/// A component and how its tools are offered, or another agent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tool {
     /// A .wasm component, or a crate directory that is built into one.
-    #[schemars(with = "PathBuf", example = &"tools/greet")]
-    pub(super) source: Spanned<PathBuf>,
+    #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
+    pub(super) source: Option<Spanned<PathBuf>>,
+    /// The agent.toml of another agent, instead of `source`: one tool of the table's name, which takes a prompt, runs
+    /// that agent with all of its own, and gives its answer. Only `prefix` goes with it.
+    #[schemars(with = "Option<PathBuf>", example = &"researcher/agent.toml")]
+    pub(super) agent: Option<Spanned<PathBuf>>,
     /// The SHA-256 the component has to have: 64 hexadecimal digits.
     #[schemars(with = "Option<String>")]
     pub(super) sha256: Option<Spanned<String>>,
@@ -278,14 +285,11 @@ pub(super) struct Tool {
     #[serde(default)]
     pub(super) hidden: bool,
     /// What the component may reach; nothing by default.
-    #[serde(default)]
-    pub(super) permissions: Permissions,
+    pub(super) permissions: Option<Permissions>,
     /// What bounds one call.
-    #[serde(default)]
-    pub(super) limits: ToolLimits,
+    pub(super) limits: Option<ToolLimits>,
     /// When a call that failed is tried again.
-    #[serde(default)]
-    pub(super) retry: ToolRetry,
+    pub(super) retry: Option<ToolRetry>,
 }
 
 /// When a call that failed is tried again. That is only done where nothing speaks against doing it twice:

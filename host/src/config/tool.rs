@@ -1,4 +1,6 @@
-//! The `[tools.NAME]` table: which component, which of its tools, within which limits.
+//! The `[tools.NAME]` table: which component, which of its tools, within which limits; or which other agent.
+
+use std::path::PathBuf;
 
 use globset::Glob;
 use toml::Spanned;
@@ -10,12 +12,72 @@ use super::bounds::{
 use super::error::quote;
 use super::permissions::Kept;
 use super::validate::Check;
-use super::{ToolConfig, ToolLimits, raw};
+use super::{AgentTool, ToolConfig, ToolLimits, raw};
 use crate::message::{Digest, Retry};
 
+/// What a table is about.
+pub(super) enum Table {
+    Component(Box<ToolConfig>),
+    Agent(AgentTool),
+}
+
 impl Check<'_> {
-    pub(super) fn tool(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> ToolConfig {
-        let raw::Tool { source, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
+    pub(super) fn table(
+        &mut self,
+        name: &Spanned<String>,
+        raw: raw::Tool,
+        kept: &Kept<'_>,
+    ) -> Option<Table> {
+        self.names(name, raw.prefix.as_ref());
+        match (raw.source.clone(), raw.agent.clone()) {
+            (Some(source), None) => {
+                Some(Table::Component(Box::new(self.component(name, &source, raw, kept))))
+            }
+            (None, Some(path)) => self.agent_tool(name, &path, raw).map(Table::Agent),
+            (Some(_), Some(path)) => {
+                let help = "keep `source` for a component, or `agent` for another agent";
+                self.problem(path.span(), "both `source` and `agent` are given", help);
+                None
+            }
+            (None, None) => {
+                let message = format!("`source` is missing in [tools.{}]", quote(name.get_ref()));
+                let help = "add `source = \"tools/greet\"`, a component or a crate, or `agent = \"…\"`, the agent.toml of \
+                            another agent";
+                self.problem(name.span(), message, help);
+                None
+            }
+        }
+    }
+
+    /// An agent brings everything with it but its name.
+    fn agent_tool(
+        &mut self,
+        name: &Spanned<String>,
+        path: &Spanned<PathBuf>,
+        raw: raw::Tool,
+    ) -> Option<AgentTool> {
+        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
+        for (key, is_given, why) in [
+            ("sha256", sha256.is_some(), "it is no component"),
+            ("include", !include.is_empty(), "it is one tool"),
+            ("hidden", hidden, "no tool can call it, so that only the model is left"),
+            ("permissions", permissions.is_some(), "its tools have those that its own agent.toml grants"),
+            ("limits", limits.is_some(), "those in its own agent.toml hold"),
+            ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
+        ] {
+            if is_given {
+                let message = format!("`{key}` has no meaning for an agent in [tools.{}]", quote(name.get_ref()));
+                self.problem(name.span(), message, format!("remove it: {why}"));
+            }
+        }
+        Some(AgentTool {
+            name: name.get_ref().clone(),
+            prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
+            path: self.path("agent", path)?,
+        })
+    }
+
+    fn names(&mut self, name: &Spanned<String>, prefix: Option<&Spanned<String>>) {
         if name.get_ref().is_empty() || !plain(name.get_ref()) {
             let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
             self.problem(
@@ -24,7 +86,7 @@ impl Check<'_> {
                 format!("use 1 to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
             );
         }
-        if let Some(prefix) = prefix.as_ref().filter(|prefix| !plain(prefix.get_ref())) {
+        if let Some(prefix) = prefix.filter(|prefix| !plain(prefix.get_ref())) {
             let message = format!("a prefix cannot be \"{}\"", quote(prefix.get_ref()));
             self.problem(
                 prefix.span(),
@@ -32,18 +94,28 @@ impl Check<'_> {
                 format!("use up to {NAME_CHARS_MAX} of the characters A-Z a-z 0-9 _ -"),
             );
         }
+    }
+
+    fn component(
+        &mut self,
+        name: &Spanned<String>,
+        source: &Spanned<PathBuf>,
+        raw: raw::Tool,
+        kept: &Kept<'_>,
+    ) -> ToolConfig {
+        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
-        let (retry, idempotent) = self.retry(retry);
+        let (retry, idempotent) = self.retry(retry.unwrap_or_default());
         ToolConfig {
             name: name.get_ref().clone(),
-            source: self.path("source", &source).unwrap_or_default(),
+            source: self.path("source", source).unwrap_or_default(),
             sha256,
             include,
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
             hidden,
-            grants: self.grants(permissions, kept),
-            limits: self.tool_limits(&limits),
+            grants: self.grants(permissions.unwrap_or_default(), kept),
+            limits: self.tool_limits(&limits.unwrap_or_default()),
             retry,
             idempotent,
         }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::bounds::{
-    AGENT_NAME_CHARS_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_REPEATS,
+    AGENT_NAME_CHARS_MAX, DESCRIPTION_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_REPEATS,
     MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::error::{Problem, quote};
 use super::permissions::Kept;
 use super::provider::Models;
+use super::tool::Table;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
 use crate::grants::SecretSource;
-use crate::message::{Budgets, Builtin};
+use crate::message::{Budgets, Builtin, clean};
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -33,15 +34,23 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
     let secrets = check.secrets(raw.secrets);
-    let sources = raw.tools.values().map(|tool| directory.join(tool.source.get_ref()));
+    let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
+    let sources = sources.map(|source| directory.join(source.get_ref()));
     let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
     let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).filter_map(key).collect();
     let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
-    let tools = raw.tools.into_iter().map(|(name, tool)| check.tool(&name, tool, &kept)).collect();
+    let (mut tools, mut agents) = (Vec::new(), Vec::new());
+    for (name, tool) in raw.tools {
+        match check.table(&name, tool, &kept) {
+            Some(Table::Component(tool)) => tools.push(*tool),
+            Some(Table::Agent(agent)) => agents.push(agent),
+            None => {}
+        }
+    }
     match models {
         Some(Models { first: model, fallbacks, retry: model_retry }) if check.problems.is_empty() => {
             let path = path.to_owned();
-            Ok(Config { path, agent, model, fallbacks, model_retry, limits, approvals, tools, secrets })
+            Ok(Config { path, agent, model, fallbacks, model_retry, limits, approvals, tools, agents, secrets })
         }
         Some(_) | None => Err(check.problems),
     }
@@ -75,13 +84,14 @@ impl Check<'_> {
     }
 
     fn agent(&mut self, raw: raw::Agent) -> AgentConfig {
-        let raw::Agent { name, instructions, instructions_file, prompt, builtins } = raw;
+        let raw::Agent { name, description, instructions, instructions_file, prompt, builtins } = raw;
         let name = match name {
             Some(name) => self.agent_name(name),
             None => {
                 self.directory.file_name().map_or("agent".into(), |name| name.to_string_lossy().into_owned())
             }
         };
+        let description = description.map(|text| self.description(text));
         let instructions = match (instructions, instructions_file) {
             (Some(_), Some(file)) => {
                 let message = "both `instructions` and `instructions_file` are given";
@@ -100,7 +110,7 @@ impl Check<'_> {
             })
             .collect();
         builtins.dedup();
-        AgentConfig { name, instructions, prompt, builtins }
+        AgentConfig { name, description, instructions, prompt, builtins }
     }
 
     fn agent_name(&mut self, raw: Spanned<String>) -> String {
@@ -115,6 +125,16 @@ impl Check<'_> {
             );
         }
         raw.into_inner()
+    }
+
+    /// What the models of other agents read, without hidden characters.
+    fn description(&mut self, raw: Spanned<String>) -> String {
+        let text = raw.get_ref();
+        if text.trim().is_empty() || text.len() > DESCRIPTION_BYTES_MAX {
+            let help = format!("say in up to {DESCRIPTION_BYTES_MAX} bytes what the agent does");
+            self.problem(raw.span(), "description is empty or too long", help);
+        }
+        clean(text).into_owned()
     }
 
     fn instructions_file(&mut self, raw: &Spanned<PathBuf>) -> String {

@@ -70,6 +70,7 @@ pub fn entry(builtin: Builtin) -> ToolEntry {
         grants: Digest::of(b""),
         hidden: false,
         builtin: Some(builtin),
+        agent: None,
         shown_bytes_max: SHOWN_BYTES_MAX,
     }
 }

@@ -137,7 +137,7 @@ impl Nested {
             return Err(Stop::Caller(ToolOutcome::error(ErrorKind::TooManyCalls, message)));
         }
         let place = |(index, call)| {
-            let refusal = self.caller.refuse(&call);
+            let refusal = self.caller.refuse(&call).or_else(|| self.dispatcher.refuse_tool(&call));
             Placed { slot: self.caller.slot.call(index), call, refusal }
         };
         let placed = (first..).zip(calls).map(place).collect();

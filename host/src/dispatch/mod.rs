@@ -6,12 +6,14 @@
 //! give n results, whatever any one of them comes to; dropping the future cancels all of them. It fails
 //! only where the session fails.
 
+mod agents;
 mod approval;
 mod builtin;
 mod fan_out;
 mod person;
 mod schema;
 
+pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
@@ -30,6 +32,7 @@ use crate::message::{
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting};
+use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
 use schema::Schema;
@@ -122,6 +125,19 @@ pub struct Dispatcher {
     max_calls_per_turn: u32,
     gate: Gate,
     person: Arc<dyn Person>,
+    agents: Arc<dyn AgentRunner>,
+}
+
+/// Who carries a call out.
+enum By {
+    /// Nobody: it comes to this.
+    Nobody(ToolOutcome),
+    /// The host itself.
+    Host(Builtin),
+    /// An agent.
+    Agent,
+    /// A component.
+    Component,
 }
 
 struct Callable {
@@ -160,7 +176,14 @@ impl Dispatcher {
             max_calls_per_turn: manifest.max_calls_per_turn,
             gate: Gate::new(&manifest.approvals),
             person: Arc::new(Unattended),
+            agents: Arc::new(NoAgents),
         }
+    }
+
+    /// Has somebody carry out the runs of the agents among the tools.
+    #[must_use]
+    pub fn calling(self, agents: Arc<dyn AgentRunner>) -> Self {
+        Self { agents, ..self }
     }
 
     /// Has somebody decide on the calls that agent.toml wants approved.
@@ -169,18 +192,19 @@ impl Dispatcher {
         Self { person, ..self }
     }
 
-    /// Runs all calls of a turn and returns when each has ended: one result a call, in call order. A call that
+    /// Runs all calls of a turn, of the run at a slot, and returns when each has ended: one result a call, in call order. A call that
     /// comes with an outcome comes to that, and is not made. Calls that wait hold up no other; all of them are told of
     /// together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
         session: &Arc<Session>,
+        run: &Slot,
         turn: u32,
         calls: Vec<(ToolCall, Option<ToolOutcome>)>,
     ) -> Result<Vec<ToolResult>, SessionError> {
         let place = |(index, (call, refusal)): (u32, (ToolCall, Option<ToolOutcome>))| {
             let refusal = refusal.or_else(|| self.refuse_model(index, &call));
-            Placed { slot: Slot::tool(turn, index), call, refusal }
+            Placed { slot: run.tool_of(turn, index), call, refusal }
         };
         self.all(session, None, (0..).zip(calls).map(place).collect()).await
     }
@@ -250,24 +274,42 @@ impl Dispatcher {
                 Passed::Refused(outcome) => refusal = Some(outcome),
             }
         }
-        let builtin = callable.and_then(|callable| callable.entry.builtin);
-        let conduct = match (callable, builtin, &refusal) {
-            (Some(callable), None, None) => {
-                let gate = self.permits.get(Caller::depth(caller));
-                Conduct { gate, ..self.runner.conduct(&callable.entry) }
-            }
-            (Some(_), Some(_), None) => ASKING,
-            (None, _, _) | (Some(_), _, Some(_)) => REFUSED,
+        let by = self.by(callable, refusal, &call);
+        let gate = self.permits.get(Caller::depth(caller));
+        let conduct = match (&by, callable) {
+            (By::Component, Some(callable)) => Conduct { gate, ..self.runner.conduct(&callable.entry) },
+            (By::Agent, _) => Conduct { gate, ..BELOW },
+            (By::Host(_), _) => ASKING,
+            (By::Nobody(_), _) | (By::Component, None) => REFUSED,
         };
         let request = Request::Tool(ask);
-        let carry_out = async |attempt| match (&refusal, builtin) {
-            (Some(refusal), _) => Ok(refusal.clone().into()),
-            (None, Some(builtin)) => Ok(self.call_builtin(builtin, &call, &request, &attempt).await?.into()),
-            (None, None) => self.attempt(session, caller, &call, attempt).await,
+        let carry_out = async |attempt| match &by {
+            By::Nobody(refusal) => Ok(refusal.clone().into()),
+            By::Host(builtin) => Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into()),
+            By::Agent => Ok(self.call_agent(session, &call, &attempt).await?.into()),
+            By::Component => self.attempt(session, caller, &call, attempt).await,
         };
-        let outcome = session.effect(slot, request.clone(), conduct, carry_out).await?;
+        let outcome = match by {
+            By::Agent => session.composite(slot, request.clone(), conduct, carry_out).await?,
+            By::Nobody(_) | By::Host(_) | By::Component => {
+                session.effect(slot, request.clone(), conduct, carry_out).await?
+            }
+        };
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
         Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max, note })
+    }
+
+    /// Who carries a call out that may come to something without.
+    fn by(&self, callable: Option<&Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> By {
+        match (refusal, callable) {
+            (Some(refusal), _) => By::Nobody(refusal),
+            (None, Some(callable)) => match (callable.entry.builtin, &callable.entry.agent) {
+                (Some(builtin), _) => By::Host(builtin),
+                (None, Some(_)) => By::Agent,
+                (None, None) => By::Component,
+            },
+            (None, None) => By::Nobody(unknown(&call.name)),
+        }
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.
@@ -303,6 +345,25 @@ impl Dispatcher {
         }
     }
 
+    async fn call_agent(
+        &self,
+        session: &Arc<Session>,
+        call: &ToolCall,
+        attempt: &Attempt,
+    ) -> Result<ToolOutcome, SessionError> {
+        match self.admit(call) {
+            Ok((agent, input)) => self.agents.call(&agent.entry, input, attempt, session).await,
+            Err(refusal) => Ok(refusal),
+        }
+    }
+
+    /// What a tool is told of a call that only a model may make.
+    fn refuse_tool(&self, call: &ToolCall) -> Option<ToolOutcome> {
+        let is_agent = self.tools.get(&call.name).is_some_and(|tool| tool.entry.agent.is_some());
+        let message = || format!("`{}` is an agent, and no tool can call one", call.name);
+        is_agent.then(|| ToolOutcome::error(ErrorKind::NotCalled, message()))
+    }
+
     /// What the model is told of a call that it may not make.
     fn refuse_model(&self, index: u32, call: &ToolCall) -> Option<ToolOutcome> {
         if index >= self.max_calls_per_turn {
@@ -326,8 +387,7 @@ impl Dispatcher {
     /// What is called with what, or what to tell the caller instead.
     fn admit<'a>(&'a self, call: &'a ToolCall) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
         let Some(callable) = self.tools.get(&call.name) else {
-            let message = format!("there is no tool `{}`", call.name);
-            return Err(ToolOutcome::error(ErrorKind::UnknownTool, message));
+            return Err(unknown(&call.name));
         };
         let input = match &call.arguments {
             Arguments::Json(json) => json,
@@ -341,4 +401,8 @@ impl Dispatcher {
             .map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
         Ok((callable, input))
     }
+}
+
+fn unknown(tool: &str) -> ToolOutcome {
+    ToolOutcome::error(ErrorKind::UnknownTool, format!("there is no tool `{tool}`"))
 }

@@ -164,7 +164,7 @@ fn kept(entries: &[Entry]) -> HashSet<Slot> {
 /// The recorded part of a run, and which of it has been asked for again.
 ///
 /// What the model asks for is asked for once. What a tool asks for may be asked for again, when the tool is
-/// tried again: so the cursor follows what is recorded below a call for as long as the call goes on, and only
+/// tried again, and so may what an agent asks for that such a tool called: so the cursor follows what is recorded below a call for as long as the call goes on, and only
 /// who asked last may record there.
 #[derive(Debug, Default)]
 pub struct Cursor {
@@ -335,10 +335,12 @@ impl Cursor {
         kept
     }
 
-    /// The slots that are recorded and were never asked for, in order.
+    /// The slots that are recorded below one and were never asked for, in order.
     #[must_use]
-    pub fn left_over(&self) -> Vec<Slot> {
+    pub fn left_over(&self, run: &Slot) -> Vec<Slot> {
         let unclaimed = |recorded: &Recorded| recorded.claimed.is_none() && recorded.status != Status::Absent;
-        self.slots.iter().filter(|(_, recorded)| unclaimed(recorded)).map(|(slot, _)| slot.clone()).collect()
+        let below = self.slots.range((Bound::Excluded(run), Bound::Unbounded));
+        let below = below.take_while(|(slot, _)| slot.is_below(run));
+        below.filter(|(_, recorded)| unclaimed(recorded)).map(|(slot, _)| slot.clone()).collect()
     }
 }

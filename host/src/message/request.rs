@@ -122,10 +122,18 @@ impl Manifest {
         std::iter::once(&self.model).chain(self.fallbacks.iter().map(|fallback| &fallback.model)).collect()
     }
 
-    /// What makes the run what it is: all but where its configuration lies.
+    /// What makes the run what it is: all but where its configuration lies, and that of the agents that it calls.
     #[must_use]
     pub fn identity(&self) -> Self {
-        Self { config: String::new(), ..self.clone() }
+        let agent = |tool: &ToolEntry| tool.agent.as_ref().map(|agent| Box::new(agent.identity()));
+        let tools = self.tools.iter().map(|tool| ToolEntry { agent: agent(tool), ..tool.clone() });
+        Self { config: String::new(), tools: tools.collect(), ..self.clone() }
+    }
+
+    /// The tool, or agent, that is called by a name.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&ToolEntry> {
+        self.tools.iter().find(|tool| tool.spec.name == name)
     }
 }
 
@@ -138,7 +146,7 @@ pub struct ToolEntry {
     pub source: String,
     /// The name the component itself gives it, without the prefix.
     pub export: String,
-    /// SHA-256 of the component.
+    /// SHA-256 of the component; of an agent, the digest of what it is.
     pub component: Digest,
     /// Digest of what the tool is granted, limits included.
     pub grants: Digest,
@@ -148,6 +156,10 @@ pub struct ToolEntry {
     /// Which of the host's own tools it is, if it is one: then there is no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
+    /// What the run of the agent is that it stands for, if it is one: then there is no component. Its prompt comes
+    /// with the call, and its seed is that of the run that calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<Manifest>>,
     /// How much of an outcome the model is shown, in bytes.
     #[serde(default = "super::default_shown", skip_serializing_if = "super::is_default_shown")]
     pub shown_bytes_max: u64,

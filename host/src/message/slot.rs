@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 ///
 /// A slot is a path: the run itself is the empty path, written `run`; `model(2)` is the model request of
 /// the third turn; `tool(2,0)` the first tool call of that turn; a call that a tool makes extends the slot
-/// of its parent, as in `tool(2,0)/call(1)`.
+/// of its parent, as in `tool(2,0)/call(1)`, and so does what an agent does that is called like a tool, as in
+/// `tool(2,0)/model(0)` and `tool(2,0)/tool(0,1)`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(Vec<Step>);
 
@@ -40,11 +41,11 @@ pub enum Step {
 impl Step {
     fn order(self) -> (u32, u8, u32) {
         match self {
-            Self::Model { turn } => (turn, 0, 0),
-            Self::Tool { turn, index } => (turn, 1, index),
-            // Before the calls that a tool makes: it comes before the tool runs.
+            // Before whatever is below a call: it comes before the call is made.
             Self::Approval => (0, 0, 0),
-            Self::Call { index } => (index, 2, 0),
+            Self::Model { turn } => (turn, 1, 0),
+            Self::Tool { turn, index } => (turn, 2, index),
+            Self::Call { index } => (index, 3, 0),
         }
     }
 }
@@ -68,29 +69,49 @@ impl Slot {
     /// The model request of a turn.
     #[must_use]
     pub fn model(turn: u32) -> Self {
-        Self(vec![Step::Model { turn }])
+        Self::RUN.model_of(turn)
     }
 
     /// A tool call of a turn.
     #[must_use]
     pub fn tool(turn: u32, index: u32) -> Self {
-        Self(vec![Step::Tool { turn, index }])
+        Self::RUN.tool_of(turn, index)
+    }
+
+    /// The model request of a turn of the run at this slot: of the run itself, or of an agent that is called here.
+    #[must_use]
+    pub fn model_of(&self, turn: u32) -> Self {
+        self.step(Step::Model { turn })
+    }
+
+    /// A tool call of a turn of the run at this slot.
+    #[must_use]
+    pub fn tool_of(&self, turn: u32, index: u32) -> Self {
+        self.step(Step::Tool { turn, index })
     }
 
     /// The slot of a call that the tool at this slot makes.
     #[must_use]
     pub fn call(&self, index: u32) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(Step::Call { index });
-        Self(steps)
+        self.step(Step::Call { index })
     }
 
     /// The slot of what a person decides on the call here.
     #[must_use]
     pub fn approval(&self) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(Step::Approval);
-        Self(steps)
+        self.step(Step::Approval)
+    }
+
+    fn step(&self, step: Step) -> Self {
+        Self(self.0.iter().copied().chain([step]).collect())
+    }
+
+    /// The run whose turn this belongs to: the run itself, or the slot at which an agent is called like a tool.
+    #[must_use]
+    pub fn run(&self) -> Self {
+        let is_turn = |step: &Step| matches!(step, Step::Model { .. } | Step::Tool { .. });
+        let turn = self.0.iter().rposition(is_turn).unwrap_or_default();
+        Self(self.0.iter().copied().take(turn).collect())
     }
 
     /// The call that a decision here is about, if this is the slot of one.
@@ -100,13 +121,13 @@ impl Slot {
         (*last == Step::Approval).then(|| Self(call.to_vec()))
     }
 
-    /// Whether the call here is made by a tool, and not by the model.
+    /// Whether this is below a call: of a tool that makes calls, or of an agent.
     #[must_use]
     pub fn is_nested(&self) -> bool {
         self.0.len() > 1
     }
 
-    /// Whether a tool that is called at `caller` made the call here, itself or through others.
+    /// Whether what is called at `caller`, a tool or an agent, did this, itself or through others.
     #[must_use]
     pub fn is_below(&self, caller: &Self) -> bool {
         self.0.len() > caller.0.len() && self.0.starts_with(&caller.0)
@@ -205,7 +226,7 @@ mod tests {
     #[test]
     fn text_form_round_trips() {
         for slot in
-            [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0).approval()]
+            [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0).approval(), Slot::tool(0, 1).model_of(2), Slot::tool(0, 1).tool_of(0, 3).call(4)]
         {
             assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
         }
@@ -222,12 +243,32 @@ mod tests {
             "tool(0,0)/call(0)/approval",
             "tool(0,0)/call(1)",
             "tool(0,1)",
+            "tool(0,1)/approval",
+            "tool(0,1)/model(0)",
+            "tool(0,1)/tool(0,0)",
+            "tool(0,1)/tool(0,0)/approval",
+            "tool(0,1)/tool(0,0)/model(0)",
+            "tool(0,1)/tool(0,0)/call(0)",
+            "tool(0,1)/model(1)",
             "model(1)",
             "tool(1,0)",
         ];
         let mut slots: Vec<Slot> = run.iter().rev().map(|slot| slot.parse().unwrap()).collect();
         slots.sort();
         assert_eq!(slots.iter().map(Slot::to_string).collect::<Vec<_>>(), run);
+    }
+
+    #[test]
+    fn what_happens_belongs_to_the_turn_of_a_run() {
+        for (slot, run) in [
+            (Slot::RUN, Slot::RUN),
+            (Slot::model(1), Slot::RUN),
+            (Slot::tool(1, 0).call(2).approval(), Slot::RUN),
+            (Slot::tool(1, 0).model_of(3), Slot::tool(1, 0)),
+            (Slot::tool(1, 0).tool_of(3, 0).call(1), Slot::tool(1, 0)),
+        ] {
+            assert_eq!(slot.run(), run, "{slot}");
+        }
     }
 
     #[test]

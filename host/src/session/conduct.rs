@@ -34,7 +34,7 @@ pub enum Doubt {
     Repeat,
     /// Ask a person: twice may do harm, and so may not at all.
     Ask,
-    /// Go on with it: it is a person, or a moment, that it waits for.
+    /// Go on with it: it is a person, or a moment, that it waits for, or what it did so far is recorded below it.
     GoOn,
 }
 

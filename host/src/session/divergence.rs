@@ -3,7 +3,7 @@ use std::fmt;
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::message::{Ending, Request, Slot};
+use crate::message::{Ending, Outcome, Request, Slot};
 
 /// The run is not the one that is recorded.
 #[derive(Debug)]
@@ -26,6 +26,13 @@ pub enum DivergenceKind {
     },
     /// The recorded result is of another kind than the request.
     OtherOutcome,
+    /// What is recorded below the slot comes to something else than is recorded there.
+    OtherResult {
+        /// What is recorded.
+        recorded: Box<Outcome>,
+        /// What it came to now.
+        attempted: Box<Outcome>,
+    },
     /// The run ended, and these recorded slots were never asked for.
     LeftOver(Vec<Slot>),
     /// The run ended otherwise than recorded.
@@ -59,6 +66,7 @@ impl Divergence {
                 (recorded, attempted) => diff(RECORDED, recorded, attempted),
             },
             DivergenceKind::OtherEnding { recorded, attempted } => diff(RECORDED, recorded, attempted),
+            DivergenceKind::OtherResult { recorded, attempted } => diff(RECORDED, recorded, attempted),
             DivergenceKind::OtherOutcome | DivergenceKind::LeftOver(_) => String::new(),
         }
     }
@@ -84,6 +92,9 @@ impl fmt::Display for Divergence {
             }
             DivergenceKind::OtherOutcome => {
                 writeln!(f, "diverged at {slot}: a result of another kind is recorded")?;
+            }
+            DivergenceKind::OtherResult { .. } => {
+                writeln!(f, "diverged at {slot}: what is recorded below it comes to something else")?;
             }
             DivergenceKind::LeftOver(slots) => {
                 writeln!(

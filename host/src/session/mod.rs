@@ -133,6 +133,61 @@ impl Session {
     {
         let effect = Effect { digest: request.digest(), slot, request };
         let claim = self.cursor().claim(&effect.slot, effect.digest);
+        self.claimed(effect, claim, conduct, carry_out).await
+    }
+
+    /// The result of a call that is made up of the effects below it, as that of an agent is: the same as
+    /// [`Session::effect`], but a replay goes through what is below it, and holds what that comes to against the
+    /// recorded result.
+    pub async fn composite<F>(
+        &self,
+        slot: Slot,
+        request: Request,
+        conduct: Conduct<'_>,
+        carry_out: impl Fn(Attempt) -> F,
+    ) -> Result<ToolOutcome, SessionError>
+    where
+        F: Future<Output = Result<Done<ToolOutcome>, SessionError>>,
+    {
+        let effect = Effect { digest: request.digest(), slot, request };
+        let claim = self.cursor().claim(&effect.slot, effect.digest);
+        if let (Claim::Substitute(recorded), Mode::Replay) = (&claim, &self.mode)
+            && !recorded.settled
+        {
+            let attempt =
+                Attempt::new(self.run, self.seed, &effect.slot, recorded.attempt, recorded.at_ms);
+            let attempted = match carry_out(attempt).await {
+                Ok(done) => done.value.into_outcome(),
+                // It was stopped in the middle of things: as far as it went, it is the recorded one.
+                Err(SessionError::Unfinished { .. })
+                    if matches!(recorded.outcome, Outcome::Tool(ToolOutcome::Error(_))) =>
+                {
+                    recorded.outcome.clone()
+                }
+                Err(error) => return Err(error),
+            };
+            if attempted != recorded.outcome {
+                let (recorded, attempted) = (Box::new(recorded.outcome.clone()), Box::new(attempted));
+                let kind = DivergenceKind::OtherResult { recorded, attempted };
+                return Err(diverged(effect.slot, kind));
+            }
+        }
+        self.claimed(effect, claim, conduct, carry_out).await
+    }
+
+    /// The result of an effect, by what the journal says to it.
+    async fn claimed<T, E, F>(
+        &self,
+        effect: Effect,
+        claim: Claim,
+        conduct: Conduct<'_>,
+        carry_out: impl Fn(Attempt) -> F,
+    ) -> Result<T, E>
+    where
+        T: Recorded,
+        E: From<SessionError>,
+        F: Future<Output = Result<Done<T>, E>>,
+    {
         let (store, due, begun) = match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
                 self.cursor().forget_below(&effect.slot);
@@ -284,18 +339,22 @@ impl Session {
         T::from_outcome(finished.outcome).ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome))
     }
 
-    /// Ends the run: `ending` is durable when this returns. Where an ending is recorded it has to be the
-    /// same, and every recorded slot has to have been asked for.
-    pub async fn finish(&self, ending: Ending) -> Result<Ending, SessionError> {
-        let left_over = self.cursor().left_over();
+    /// Ends the run at a slot: `ending` is durable when this returns, if it is the run itself. Where an ending is
+    /// recorded it has to be the same, and every slot recorded below has to have been asked for. How an agent ended
+    /// that was called at a slot is recorded as what the call came to, by who called it.
+    pub async fn finish(&self, run: &Slot, ending: Ending) -> Result<Ending, SessionError> {
+        let left_over = self.cursor().left_over(run);
         if let Some(first) = left_over.first().cloned() {
             return Err(diverged(first, DivergenceKind::LeftOver(left_over)));
         }
-        self.stop(ending).await
+        self.stop(run, ending).await
     }
 
-    /// Ends the run where it stands, as a limit from outside does: recorded slots may be left over.
-    pub async fn stop(&self, ending: Ending) -> Result<Ending, SessionError> {
+    /// Ends the run at a slot where it stands, as a limit from outside does: recorded slots may be left over.
+    pub async fn stop(&self, run: &Slot, ending: Ending) -> Result<Ending, SessionError> {
+        if *run != Slot::RUN {
+            return Ok(ending);
+        }
         match (&self.root, &self.mode) {
             (Root::Ended(recorded), _) if *recorded == ending => Ok(ending),
             (Root::Ended(recorded), _) => {

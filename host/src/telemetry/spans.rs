@@ -131,7 +131,9 @@ impl Spans {
             Request::Model(_) => self.about.chat(slot),
             Request::Tool(ask) => self.about.tool(slot, &ask.name),
         };
-        let Some(talk) = &mut self.talk else { return Some(opening) };
+        let Some(talk) = self.talk.as_mut().filter(|_| slot.run() == Slot::RUN || !is_model(request)) else {
+            return Some(opening);
+        };
         let mut say = |name, words| opening.attributes.push(KeyValue::new(name, words));
         match request {
             Request::Run(_) | Request::Approval(_) => {}
@@ -170,12 +172,16 @@ impl Spans {
 
     fn finished(&mut self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
         self.cut_off_below(slot);
-        if let (Request::Model(ask), Some(talk), true) = (request, &mut self.talk, substituted) {
+        let is_own = slot.run() == Slot::RUN;
+        if let (Request::Model(ask), Some(talk), true, true) =
+            (request, &mut self.talk, substituted, is_own)
+        {
             talk.ask(ask);
         }
-        if let ([Step::Model { turn }], Outcome::Model(reply)) = (slot.steps(), &finished.outcome) {
+        if let ([.., Step::Model { turn }], Outcome::Model(reply)) = (slot.steps(), &finished.outcome) {
+            let run = slot.run();
             let ids =
-                (0..).zip(&reply.calls).map(|(index, call)| (Slot::tool(*turn, index), call.id.clone()));
+                (0..).zip(&reply.calls).map(|(index, call)| (run.tool_of(*turn, index), call.id.clone()));
             self.call_ids.extend(ids);
         }
         if let Some(talk) = &mut self.talk {
@@ -264,4 +270,8 @@ fn end(span: &mut Span, Closing { attributes, error, words }: Closing) -> usize 
     }
     span.end();
     usize::from(span.span_context().is_sampled())
+}
+
+fn is_model(request: &Request) -> bool {
+    matches!(request, Request::Model(_))
 }

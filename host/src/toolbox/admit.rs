@@ -46,6 +46,7 @@ pub(super) fn entries(
         let spec = spec(definition, &tool.prefix).map_err(refuse)?;
         entries.push(ToolEntry {
             builtin: None,
+            agent: None,
             spec,
             source: tool.name.clone(),
             export,

@@ -189,28 +189,32 @@ impl Toolbox {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let builtins = config.agent.builtins.iter().copied().map(builtin_entry);
-        let mut toolbox = Self { tools: HashMap::new(), entries: builtins.collect() };
+        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
+        config.agent.builtins.iter().try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
             let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
-            for entry in entries {
-                if let Some(other) = toolbox.entries.iter().find(|other| other.spec.name == entry.spec.name) {
-                    let reason = ToolboxReason::Duplicate {
-                        name: entry.spec.name.clone(),
-                        other: match other.builtin {
-                            Some(_) => "the host itself".to_owned(),
-                            None => format!("[tools.{}]", other.source),
-                        },
-                    };
-                    return Err(wrap(reason));
-                }
-                toolbox.entries.push(entry);
-            }
+            entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
             toolbox.tools.insert(tool.name.clone(), loaded);
         }
-        toolbox.entries.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(toolbox)
+    }
+
+    /// Offers one more tool, if none is called so yet. What it does is not for the toolbox to know, unless it is one
+    /// of a component: agents are called by others.
+    pub fn offer(&mut self, entry: ToolEntry) -> Result<(), ToolboxError> {
+        let name = &entry.spec.name;
+        if let Some(other) = self.entries.iter().find(|other| other.spec.name == *name) {
+            let other = match other.builtin {
+                Some(_) => "the host itself".to_owned(),
+                None => format!("[tools.{}]", other.source),
+            };
+            let reason = Box::new(ToolboxReason::Duplicate { name: name.clone(), other });
+            return Err(ToolboxError::Tool { tool: entry.source, reason });
+        }
+        let place = self.entries.partition_point(|other| other.spec.name < *name);
+        self.entries.insert(place, entry);
+        Ok(())
     }
 
     /// Checks that no tool is granted a directory where the host keeps its own files: whoever can change a
@@ -250,8 +254,15 @@ impl Toolbox {
         if let Some((key, glob)) = stops.chain(approvals).find(|(_, glob)| matches_nothing(glob)) {
             return Err(ToolboxError::MatchesNothing { key, glob: glob.clone(), names: names().collect() });
         }
+        // No tool can call an agent.
+        let callable = || self.entries.iter().filter(|entry| entry.agent.is_none());
+        let names = || callable().map(|entry| entry.spec.name.clone());
+        let calls_nothing = |glob: &&String| {
+            let matcher = Glob::new(glob).map(|glob| glob.compile_matcher());
+            !matcher.is_ok_and(|matcher| names().any(|name| matcher.is_match(name)))
+        };
         for tool in &config.tools {
-            if let Some(glob) = tool.grants.calls.iter().find(matches_nothing) {
+            if let Some(glob) = tool.grants.calls.iter().find(calls_nothing) {
                 let reason = ToolboxReason::CallsNothing { glob: glob.clone(), names: names().collect() };
                 return Err(fail(tool, reason));
             }

@@ -1,0 +1,93 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::json;
+
+use super::{Agent, RunError};
+use crate::dispatch::{AgentRunner, Dispatcher, NoAgents, NoRunner, agent_prompt};
+use crate::message::{Ending, ErrorKind, Json, Manifest, ToolEntry, ToolOutcome};
+use crate::model::Models;
+use crate::session::{Attempt, Session, SessionError};
+
+/// An agent that can be called like a tool, with all of its own that its runs share.
+pub struct CalledAgent {
+    /// What each of its runs does, but for the prompt.
+    pub manifest: Manifest,
+    /// Who replies.
+    pub models: Models,
+    /// Who calls its tools.
+    pub dispatcher: Arc<Dispatcher>,
+    /// How long one of its runs may take.
+    pub wall_time: Option<Duration>,
+}
+
+/// The agents that an agent can call, by the names it calls them by.
+#[derive(Default)]
+pub struct CalledAgents(HashMap<String, CalledAgent>);
+
+impl CalledAgents {
+    /// These agents.
+    pub fn new(agents: impl IntoIterator<Item = (String, CalledAgent)>) -> Self {
+        Self(agents.into_iter().collect())
+    }
+
+    /// Those that are recorded with a run, to go through it again: they ask no model and call no tool.
+    #[must_use]
+    pub fn recorded(manifest: &Manifest) -> Self {
+        Self::new(manifest.tools.iter().filter_map(|tool| {
+            let agent = tool.agent.as_deref()?;
+            let dispatcher = Dispatcher::new(agent, Arc::new(NoRunner), agent.max_calls_per_turn);
+            let dispatcher = Arc::new(dispatcher.calling(Arc::new(Self::recorded(agent))));
+            let (manifest, models) = (agent.clone(), Models::absent());
+            Some((tool.spec.name.clone(), CalledAgent { manifest, models, dispatcher, wall_time: None }))
+        }))
+    }
+}
+
+impl AgentRunner for CalledAgents {
+    fn call<'a>(
+        &'a self,
+        agent: &'a ToolEntry,
+        input: &'a Json,
+        attempt: &'a Attempt,
+        session: &'a Arc<Session>,
+    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>> {
+        let Some(called) = self.0.get(&agent.spec.name) else {
+            return NoAgents.call(agent, input, attempt, session);
+        };
+        Box::pin(async move {
+            let prompt = match agent_prompt(input) {
+                Ok(prompt) => prompt,
+                Err(refusal) => return Ok(refusal),
+            };
+            let CalledAgent { manifest, models, dispatcher, wall_time } = called;
+            let agent = Agent {
+                manifest: Arc::new(Manifest { prompt, seed: attempt.seed, ..manifest.clone() }),
+                session: Arc::clone(session),
+                models: models.clone(),
+                dispatcher: Arc::clone(dispatcher),
+                slot: attempt.slot.clone(),
+            };
+            match agent.run(*wall_time).await {
+                Ok(ending) => Ok(outcome(ending)),
+                Err(RunError::Model { turn, error }) => Ok(failed(&format!("has no reply from its model in its turn {turn}: {error}"))),
+                Err(RunError::Session(error)) => Err(error),
+            }
+        })
+    }
+}
+
+/// What the call of an agent comes to whose run ended.
+fn outcome(ending: Ending) -> ToolOutcome {
+    match ending {
+        Ending::Answer(answer) => ToolOutcome::Output(Json::canonical(&json!({ "answer": answer }))),
+        Ending::Refused(text) => failed(&format!("refused: {text}")),
+        Ending::Limit(why) => failed(&format!("was stopped by a limit: {why}")),
+    }
+}
+
+fn failed(why: &str) -> ToolOutcome {
+    ToolOutcome::error(ErrorKind::Failed, format!("the agent {why}"))
+}

@@ -1,0 +1,88 @@
+//! The agents that an agent calls, each loaded with all of its own: model, tools, grants, limits, approvals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+
+use super::launch::{self, Task};
+use super::person::AtTerminal;
+use super::places::Places;
+use super::screen::Screen;
+use crate::agent::{CalledAgent, CalledAgents};
+use crate::config::{Config, SubAgent};
+use crate::dispatch::{Dispatcher, agent_entry};
+use crate::message::{Manifest, ToolEntry};
+use crate::model::Models;
+use crate::sandbox::Sandbox;
+use crate::toolbox::Toolbox;
+
+/// An agent that can be called.
+pub(super) struct Member {
+    pub(super) entry: ToolEntry,
+    pub(super) config: Config,
+    pub(super) loaded: Loaded,
+    manifest: Manifest,
+    models: Models,
+}
+
+/// What an agent can call: components, and other agents.
+pub(super) struct Loaded {
+    pub(super) toolbox: Arc<Toolbox>,
+    pub(super) members: Vec<Member>,
+}
+
+impl Loaded {
+    /// Loads the tools of an agent, and the agents among them, and checks what agent.toml says of them.
+    pub(super) async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Self> {
+        Self::of(config, config.sub_agents()?, &Sandbox::new()?, places, screen).await
+    }
+
+    fn of<'a>(
+        config: &'a Config,
+        agents: Vec<SubAgent>,
+        sandbox: &'a Sandbox,
+        places: &'a Places,
+        screen: &'a Screen,
+    ) -> BoxFuture<'a, anyhow::Result<Self>> {
+        Box::pin(async move {
+            let say = |line: &str| screen.say(line);
+            let cache = places.cache()?;
+            Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
+            let mut toolbox = Toolbox::load(config, sandbox, &cache, &say).await?;
+            let mut members = Vec::new();
+            for agent in agents {
+                let SubAgent { table, prefix, description, config, agents } = agent;
+                let of_agent = || format!("[tools.{table}] is the agent {}", config.path.display());
+                let models = Models::connect(&config).with_context(of_agent)?;
+                let loaded = Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
+                // Its prompt comes with each call, and its seed is that of the run that calls it.
+                let manifest = launch::manifest(&config, &loaded.toolbox, Task::new(String::new(), 0));
+                let entry = agent_entry(&table, &prefix, &description, manifest.clone());
+                toolbox.offer(entry.clone())?;
+                members.push(Member { entry, config, loaded, manifest, models });
+            }
+            toolbox.check_names(config)?;
+            Ok(Self { toolbox: Arc::new(toolbox), members })
+        })
+    }
+
+    /// The agents, ready to be called, each attended by whoever attends the run.
+    pub(super) fn callable(self, person: &AtTerminal) -> CalledAgents {
+        CalledAgents::new(self.members.into_iter().map(|member| member.callable(person)))
+    }
+}
+
+impl Member {
+    fn callable(self, person: &AtTerminal) -> (String, CalledAgent) {
+        let Self { entry, config, loaded, manifest, models } = self;
+        let person = person.beside(&config, &manifest);
+        let (toolbox, limits) = (Arc::clone(&loaded.toolbox), &config.limits);
+        let dispatcher = Dispatcher::new(&manifest, toolbox, limits.max_parallel_tools);
+        let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person)));
+        let dispatcher = Arc::new(dispatcher.attended_by(Arc::new(person)));
+        let wall_time = limits.wall_time_ms.map(Duration::from_millis);
+        (entry.spec.name, CalledAgent { manifest, models, dispatcher, wall_time })
+    }
+}
