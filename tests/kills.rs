@@ -119,7 +119,9 @@ fn kill_example(example: &str, point: &str, nth: usize) -> bool {
 
 #[test]
 fn the_examples_survive_a_kill_at_every_write() {
-    for (example, commits) in [("weather", 5..=6), ("claims", 5..=8), ("claims-orchestrated", 6..=10)] {
+    for (example, commits) in
+        [("weather", 5..=6), ("claims", 5..=8), ("claims-orchestrated", 6..=10), ("desk", 7..=16)]
+    {
         for point in
             ["journal-before-write", "journal-before-sync", "journal-before-insert", "journal-before-ack"]
         {

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
+use host::message::Digest;
 use serde_json::Value;
 
 use crate::kills::slots;
@@ -19,7 +20,8 @@ expect = ["one: {\"answer\":\"one is done\"}", "ask_two: {\"answer\":\"two is do
 text = "the end"
 "#;
 
-const TABLES: &str = "[tools.one]\nagent = \"one/agent.toml\"\n[tools.two]\nagent = \"two/agent.toml\"\nprefix = \"ask_\"";
+const TABLES: &str =
+    "[tools.one]\nagent = \"one/agent.toml\"\n[tools.two]\nagent = \"two/agent.toml\"\nprefix = \"ask_\"";
 
 /// A model that calls a tool and quotes what it was asked and what the tool gave.
 fn echoing(prompt: &str, text: &str) -> String {
@@ -84,7 +86,8 @@ fn two_agents_in_one_turn_run_below_their_calls_and_replay() {
     let agent = two();
     let checked = agent.host(&["check"]);
     checked.ok();
-    for text in ["[tools.two] is the agent", "  ask_two: Does one thing.", "    echo: Returns what it gets."] {
+    for text in ["[tools.two] is the agent", "  ask_two: Does one thing.", "    echo: Returns what it gets."]
+    {
         assert!(checked.stdout.contains(text), "{text}: {}", checked.stdout);
     }
     let (ran, shown) = agent.run_and_show();
@@ -117,9 +120,11 @@ fn a_replay_verifies_what_an_agent_did() {
     let replay = |change: &dyn Fn(&str) -> Option<String>| {
         agent.host(&["journal", "export", "last", "-o", path]).ok();
         let text = std::fs::read_to_string(&file).unwrap();
-        let changed: Vec<String> = text.lines().filter_map(change).collect();
-        assert_ne!(changed.concat(), text.lines().collect::<String>(), "something was changed");
-        std::fs::write(&file, changed.join("\n") + "\n").unwrap();
+        let (before, _) = text.trim_end().rsplit_once('\n').unwrap();
+        let changed: String = before.lines().filter_map(change).map(|line| line + "\n").collect();
+        assert_ne!(changed, format!("{before}\n"), "something was changed");
+        let digest = Digest::of(changed.as_bytes());
+        std::fs::write(&file, format!("{changed}{{\"sha256\":\"{digest}\"}}\n")).unwrap();
         let replayed = agent.host(&["replay", path]);
         std::fs::remove_file(&file).unwrap();
         replayed
@@ -183,8 +188,16 @@ fn what_ends_an_agent_is_told_to_the_model_that_called_it() {
     let spin = "[[reply]]\ncalls = [{ name = \"spin\" }, { name = \"echo\", input = { value = 1 } }]";
     let hostile = tool("hostile");
     for (script, table, said) in [
-        ("[[reply]]\nstop = \"refusal\"\ntext = \"I would rather not.\"".to_owned(), "", "the agent refused: I would rather not."),
-        (call.repeat(3), "[limits]\nmax_turns = 2", "the agent was stopped by a limit: the run took max_turns = 2 turns"),
+        (
+            "[[reply]]\nstop = \"refusal\"\ntext = \"I would rather not.\"".to_owned(),
+            "",
+            "the agent refused: I would rather not.",
+        ),
+        (
+            call.repeat(3),
+            "[limits]\nmax_turns = 2",
+            "the agent was stopped by a limit: the run took max_turns = 2 turns",
+        ),
         (call.to_owned(), "", "the agent has no reply from its model in its turn 1: the script"),
         (spin.to_owned(), "[limits]\nwall_time = \"300ms\"", "wall_time"),
     ] {
@@ -229,7 +242,8 @@ fn a_question_inside_an_agent_and_the_call_of_one_wait_too() {
                   [[reply]]\nexpect = [\"the second\"]\ntext = \"done\"";
     let agent = one(script, &[]).table("[[approval.ask]]\ntool = \"one\"");
     let toml = agent.dir.path().join("one/agent.toml");
-    let text = std::fs::read_to_string(&toml).unwrap().replace("[agent]", "[agent]\nbuiltins = [\"ask_human\"]");
+    let text =
+        std::fs::read_to_string(&toml).unwrap().replace("[agent]", "[agent]\nbuiltins = [\"ask_human\"]");
     std::fs::write(&toml, text).unwrap();
     agent.host(&["run"]).exits(3).says("tool(0,0) one {\"prompt\":\"do it\"}  waits for approval");
     agent.host(&["approve", "last"]).ok();
@@ -276,7 +290,7 @@ fn other_commands_know_what_they_can_do_with_agents() {
 
 #[test]
 fn no_tool_can_call_an_agent() {
-    let script = "[[reply]]\ncalls = [{ name = \"relay\", input = { calls = [{ name = \"one\", input = { prompt = \"x\" } }] } }]\n\
+    let script = "[[reply]]\ncalls = [{ name = \"relay\", input = { batches = [[{ name = \"one\", input = { prompt = \"x\" } }]] } }]\n\
                   [[reply]]\ntext = \"the end\"";
     let agent = Agent::scripted(script).table(&tool("hostile")).table("permissions.calls = [\"*\"]");
     beside(&agent, "one", "[[reply]]\ntext = \"x\"", &[]);
@@ -285,10 +299,9 @@ fn no_tool_can_call_an_agent() {
     ran.ok();
     let (kind, message) = tool_error(&shown, "tool(0,0)/call(0)");
     assert_eq!((kind, message), ("not_called", "`one` is an agent, and no tool can call one"));
-    let only = agent.table("[tools.h2]\nsource = \"x\"");
-    let text = std::fs::read_to_string(only.toml()).unwrap().replace("[\"*\"]", "[\"one\"]");
-    std::fs::write(only.toml(), text.replace("[tools.h2]\nsource = \"x\"", "")).unwrap();
-    only.host(&["check"]).exits(2).says("`permissions.calls` matches no tool of this agent: `one`");
+    let text = std::fs::read_to_string(agent.toml()).unwrap().replace("[\"*\"]", "[\"one\"]");
+    std::fs::write(agent.toml(), text).unwrap();
+    agent.host(&["check"]).exits(2).says("`permissions.calls` matches no tool of this agent: `one`");
 }
 
 #[test]
@@ -297,7 +310,11 @@ fn agents_in_a_circle_or_too_deep_are_refused() {
     let calls = |name: &str| format!("[tools.x]\nagent = \"../{name}/agent.toml\"");
     let agent = one(reply, &[&calls("two")]);
     beside(&agent, "two", reply, &[&calls("one")]);
-    agent.host(&["check"]).exits(2).says("agents cannot call each other in a cycle").says("two/agent.toml");
+    agent
+        .host(&["check"])
+        .exits(2)
+        .says("agents cannot call each other in a cycle")
+        .says("take one of them out");
     beside(&agent, "two", reply, &["[tools.x]\nagent = \"agent.toml\""]);
     agent.host(&["run"]).exits(2).says("in a cycle");
     beside(&agent, "two", reply, &[&calls("three")]);
@@ -328,11 +345,10 @@ fn what_an_agents_table_cannot_have() {
     let toml = agent.dir.path().join("one/agent.toml");
     let text = std::fs::read_to_string(&toml).unwrap();
     std::fs::write(&toml, text.replace("description = \"Does one thing.\"\n", "")).unwrap();
-    agent.host(&["check"]).exits(2).says("does not say what the agent does").says("add `description");
+    agent.host(&["check"]).exits(2).says("does not say what the agent").says("add `description");
     std::fs::remove_file(&toml).unwrap();
     agent.host(&["check"]).exits(2).says("it does not exist");
     let twice = one(reply, &[]).table("[tools.e]\nagent = \"one/agent.toml\"\nprefix = \"on\"");
-    std::fs::write(twice.toml(), std::fs::read_to_string(twice.toml()).unwrap()).unwrap();
     twice.host(&["check"]).exits(2).says("the tool `one` is already offered by");
 }
 
@@ -350,8 +366,12 @@ fn no_agent_s_tools_get_at_what_another_agent_keeps() {
         std::fs::write(agent.dir.path().join("keys/key"), "secret").unwrap();
         agent.host(&["check"])
     };
-    check(&[&dirs("..", "rw")], "").exits(2).says("holds what decides on").says("agent.toml");
     check(&[&dirs("../keys", "rw")], "").ok();
+    let agent = two();
+    beside(&agent, "one", reply, &[&dirs("../two", "rw")]);
+    agent.host(&["check"]).exits(2).says("holds what decides on");
+    beside(&agent, "one", reply, &[&dirs("../two", "ro")]);
+    agent.host(&["check"]).ok();
     check(&[], &dirs("one", "rw")).exits(2).says("one/agent.toml is in this directory");
     let secret = "[secrets.S]\nfile = \"keys/key\"";
     check(&[&dirs("../keys", "ro")], secret).exits(2).says("holds a secret or key of");

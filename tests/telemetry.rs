@@ -316,6 +316,31 @@ fn what_is_said_stays_here_unless_it_is_asked_for() {
     assert_eq!(root.json("gen_ai.output.messages"), output);
 }
 
+#[test]
+fn what_a_called_agent_does_is_below_its_call_and_told_as_its_own() {
+    let (collector, agent) = (Collector::start(), Agent::raw(""));
+    let toml = root().join("examples/desk/agent.toml");
+    let run = ["run", toml.to_str().unwrap()];
+    assert!(collector.command(&agent, &run).env(CAPTURE, "True").status().unwrap().success());
+    let spans = collector.trace();
+    let tree = tree(&spans);
+    for slot in ["model(0)", "tool(0,0)", "tool(0,1)", "model(1)"] {
+        assert_eq!(tree[format!("tool(0,0)/{slot}").as_str()], Some("tool(0,0)"), "{slot}");
+    }
+    let chat = at(&spans, "tool(0,0)/model(1)");
+    assert_eq!(chat.text("gen_ai.agent.name"), "weather");
+    let input = chat.json("gen_ai.input.messages");
+    let roles: Vec<&str> = input.as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "tool"]);
+    assert_eq!(input[0]["parts"][0]["content"], "What is the weather like in San Francisco and New York?");
+    let own = at(&spans, "model(1)");
+    assert_eq!(own.text("gen_ai.agent.name"), "desk");
+    let input = own.json("gen_ai.input.messages");
+    assert!(
+        input[2]["parts"][0]["response"]["answer"].as_str().unwrap().starts_with("San Francisco is foggy")
+    );
+}
+
 /// A provider that answers in turn with these statuses, the last one again and again.
 fn provider(runtime: &Runtime, statuses: &[u16]) -> (MockServer, Agent) {
     let answer = |status: u16| {

@@ -72,7 +72,9 @@ impl AgentRunner for CalledAgents {
             };
             match agent.run(*wall_time).await {
                 Ok(ending) => Ok(outcome(ending)),
-                Err(RunError::Model { turn, error }) => Ok(failed(&format!("has no reply from its model in its turn {turn}: {error}"))),
+                Err(RunError::Model { turn, error }) => {
+                    Ok(failed(&format!("has no reply from its model in its turn {turn}: {error}")))
+                }
                 Err(RunError::Session(error)) => Err(error),
             }
         })

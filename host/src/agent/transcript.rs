@@ -28,7 +28,8 @@ impl Transcript {
         } else {
             Digest::of_json(&(instructions, model, fallbacks, &tools))
         };
-        let mut transcript = Self { run: run.clone(), messages: Vec::new(), tools, digest, appended: Vec::new() };
+        let mut transcript =
+            Self { run: run.clone(), messages: Vec::new(), tools, digest, appended: Vec::new() };
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
         transcript
     }

@@ -67,7 +67,10 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
         say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
         say(format!("  {}: {summary}", entry.spec.name));
         let below = described(config, loaded);
-        below.iter().flat_map(|it| it.lines()).for_each(|line| say(format!("  {line}").trim_end().to_owned()));
+        below
+            .iter()
+            .flat_map(|it| it.lines())
+            .for_each(|line| say(format!("  {line}").trim_end().to_owned()));
     }
     lines
 }

@@ -56,7 +56,8 @@ impl Loaded {
                 let SubAgent { table, prefix, description, config, agents } = agent;
                 let of_agent = || format!("[tools.{table}] is the agent {}", config.path.display());
                 let models = Models::connect(&config).with_context(of_agent)?;
-                let loaded = Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
+                let loaded =
+                    Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
                 // Its prompt comes with each call, and its seed is that of the run that calls it.
                 let manifest = launch::manifest(&config, &loaded.toolbox, Task::new(String::new(), 0));
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());

@@ -31,10 +31,12 @@ impl Config {
     pub fn sub_agents(&self) -> Result<Vec<SubAgent>, ConfigError> {
         let agents = below(self, &[self])?;
         let mut all = vec![self];
-        agents.iter().for_each(|agent| agent.collect(&mut all));
+        for agent in &agents {
+            agent.collect(&mut all);
+        }
         for (at, one) in all.iter().enumerate() {
-            let others = all.iter().enumerate().filter(|(other, _)| *other != at);
-            others.map(|(_, other)| apart(one, other)).collect::<Result<(), _>>()?;
+            let mut others = all.iter().enumerate().filter(|(other, _)| *other != at);
+            others.try_for_each(|(_, other)| apart(one, other))?;
         }
         Ok(agents)
     }
@@ -44,7 +46,9 @@ impl SubAgent {
     /// All files, this one's first.
     fn collect<'a>(&'a self, all: &mut Vec<&'a Config>) {
         all.push(&self.config);
-        self.agents.iter().for_each(|agent| agent.collect(all));
+        for agent in &self.agents {
+            agent.collect(all);
+        }
     }
 }
 
@@ -81,13 +85,15 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
 
 /// Checks that no tool of one agent is granted what another agent keeps.
 fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
-    let keys = std::iter::once(&other.model).chain(&other.fallbacks).filter_map(|model| match &model.provider {
-        Provider::Remote(remote) => remote.key.as_ref(),
-        Provider::Scripted { .. } => None,
-    });
+    let keys =
+        std::iter::once(&other.model).chain(&other.fallbacks).filter_map(|model| match &model.provider {
+            Provider::Remote(remote) => remote.key.as_ref(),
+            Provider::Scripted { .. } => None,
+        });
     let kept: Vec<&SecretSource> = other.secrets.values().chain(keys).collect();
-    let deciding: Vec<&Path> =
-        std::iter::once(other.path.as_path()).chain(other.tools.iter().map(|tool| tool.source.as_path())).collect();
+    let deciding: Vec<&Path> = std::iter::once(other.path.as_path())
+        .chain(other.tools.iter().map(|tool| tool.source.as_path()))
+        .collect();
     for tool in &one.tools {
         let fail = |what: String, help: &str| {
             let message = format!("[tools.{}]: {what} {}", tool.name, other.path.display());
@@ -107,9 +113,13 @@ fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
                 return Err(fail(what, help));
             }
         }
-        let seen = |name: &String| kept.iter().any(|source| matches!(source, SecretSource::Env(env) if env == name));
+        let seen =
+            |name: &String| kept.iter().any(|source| matches!(source, SecretSource::Env(env) if env == name));
         if let Some(name) = tool.grants.env.iter().find(|name| seen(name)) {
-            return Err(fail(format!("env has {name}, a secret or key of"), "no tool may see it; take it out of the list"));
+            return Err(fail(
+                format!("env has {name}, a secret or key of"),
+                "no tool may see it; take it out of the list",
+            ));
         }
     }
     Ok(())

@@ -22,12 +22,7 @@ pub(super) enum Table {
 }
 
 impl Check<'_> {
-    pub(super) fn table(
-        &mut self,
-        name: &Spanned<String>,
-        raw: raw::Tool,
-        kept: &Kept<'_>,
-    ) -> Option<Table> {
+    pub(super) fn table(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> Option<Table> {
         self.names(name, raw.prefix.as_ref());
         match (raw.source.clone(), raw.agent.clone()) {
             (Some(source), None) => {
@@ -56,7 +51,8 @@ impl Check<'_> {
         path: &Spanned<PathBuf>,
         raw: raw::Tool,
     ) -> Option<AgentTool> {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
+        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
+            raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
@@ -66,7 +62,8 @@ impl Check<'_> {
             ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
         ] {
             if is_given {
-                let message = format!("`{key}` has no meaning for an agent in [tools.{}]", quote(name.get_ref()));
+                let message =
+                    format!("`{key}` has no meaning for an agent in [tools.{}]", quote(name.get_ref()));
                 self.problem(name.span(), message, format!("remove it: {why}"));
             }
         }
@@ -103,7 +100,8 @@ impl Check<'_> {
         raw: raw::Tool,
         kept: &Kept<'_>,
     ) -> ToolConfig {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } = raw;
+        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
+            raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
         let (retry, idempotent) = self.retry(retry.unwrap_or_default());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::bounds::{
-    AGENT_NAME_CHARS_MAX, DESCRIPTION_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN, MAX_PARALLEL_TOOLS, MAX_REPEATS,
-    MAX_TURNS, WALL_TIME_LIMIT,
+    AGENT_NAME_CHARS_MAX, DESCRIPTION_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN,
+    MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::error::{Problem, quote};
 use super::permissions::Kept;
@@ -50,7 +50,18 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     match models {
         Some(Models { first: model, fallbacks, retry: model_retry }) if check.problems.is_empty() => {
             let path = path.to_owned();
-            Ok(Config { path, agent, model, fallbacks, model_retry, limits, approvals, tools, agents, secrets })
+            Ok(Config {
+                path,
+                agent,
+                model,
+                fallbacks,
+                model_retry,
+                limits,
+                approvals,
+                tools,
+                agents,
+                secrets,
+            })
         }
         Some(_) | None => Err(check.problems),
     }
@@ -91,7 +102,7 @@ impl Check<'_> {
                 self.directory.file_name().map_or("agent".into(), |name| name.to_string_lossy().into_owned())
             }
         };
-        let description = description.map(|text| self.description(text));
+        let description = description.map(|text| self.description(&text));
         let instructions = match (instructions, instructions_file) {
             (Some(_), Some(file)) => {
                 let message = "both `instructions` and `instructions_file` are given";
@@ -128,7 +139,7 @@ impl Check<'_> {
     }
 
     /// What the models of other agents read, without hidden characters.
-    fn description(&mut self, raw: Spanned<String>) -> String {
+    fn description(&mut self, raw: &Spanned<String>) -> String {
         let text = raw.get_ref();
         if text.trim().is_empty() || text.len() > DESCRIPTION_BYTES_MAX {
             let help = format!("say in up to {DESCRIPTION_BYTES_MAX} bytes what the agent does");

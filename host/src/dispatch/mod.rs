@@ -140,6 +140,21 @@ enum By {
     Component,
 }
 
+impl By {
+    /// Who carries a call out that may come to something without.
+    fn of(callable: Option<&Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> Self {
+        match (refusal, callable) {
+            (Some(refusal), _) => Self::Nobody(refusal),
+            (None, Some(callable)) => match (callable.entry.builtin, &callable.entry.agent) {
+                (Some(builtin), _) => Self::Host(builtin),
+                (None, Some(_)) => Self::Agent,
+                (None, None) => Self::Component,
+            },
+            (None, None) => Self::Nobody(unknown(&call.name)),
+        }
+    }
+}
+
 struct Callable {
     entry: ToolEntry,
     input: Schema,
@@ -274,7 +289,7 @@ impl Dispatcher {
                 Passed::Refused(outcome) => refusal = Some(outcome),
             }
         }
-        let by = self.by(callable, refusal, &call);
+        let by = By::of(callable, refusal, &call);
         let gate = self.permits.get(Caller::depth(caller));
         let conduct = match (&by, callable) {
             (By::Component, Some(callable)) => Conduct { gate, ..self.runner.conduct(&callable.entry) },
@@ -297,19 +312,6 @@ impl Dispatcher {
         };
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
         Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max, note })
-    }
-
-    /// Who carries a call out that may come to something without.
-    fn by(&self, callable: Option<&Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> By {
-        match (refusal, callable) {
-            (Some(refusal), _) => By::Nobody(refusal),
-            (None, Some(callable)) => match (callable.entry.builtin, &callable.entry.agent) {
-                (Some(builtin), _) => By::Host(builtin),
-                (None, Some(_)) => By::Agent,
-                (None, None) => By::Component,
-            },
-            (None, None) => By::Nobody(unknown(&call.name)),
-        }
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.

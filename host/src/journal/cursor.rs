@@ -335,12 +335,15 @@ impl Cursor {
         kept
     }
 
-    /// The slots that are recorded below one and were never asked for, in order.
+    /// The slots of the run at a slot that are recorded and were never asked for, in order.
     #[must_use]
     pub fn left_over(&self, run: &Slot) -> Vec<Slot> {
         let unclaimed = |recorded: &Recorded| recorded.claimed.is_none() && recorded.status != Status::Absent;
         let below = self.slots.range((Bound::Excluded(run), Bound::Unbounded));
         let below = below.take_while(|(slot, _)| slot.is_below(run));
+        // What was decided on the call of an agent is no part of what the agent did.
+        let approval = run.approval();
+        let below = below.filter(|(slot, _)| **slot != approval);
         below.filter(|(_, recorded)| unclaimed(recorded)).map(|(slot, _)| slot.clone()).collect()
     }
 }

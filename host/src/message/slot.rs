@@ -225,9 +225,14 @@ mod tests {
 
     #[test]
     fn text_form_round_trips() {
-        for slot in
-            [Slot::RUN, Slot::model(0), Slot::tool(24, 127), Slot::tool(1, 2).call(3).call(0).approval(), Slot::tool(0, 1).model_of(2), Slot::tool(0, 1).tool_of(0, 3).call(4)]
-        {
+        for slot in [
+            Slot::RUN,
+            Slot::model(0),
+            Slot::tool(24, 127),
+            Slot::tool(1, 2).call(3).call(0).approval(),
+            Slot::tool(0, 1).model_of(2),
+            Slot::tool(0, 1).tool_of(0, 3).call(4),
+        ] {
             assert_eq!(slot.to_string().parse::<Slot>().unwrap(), slot);
         }
     }

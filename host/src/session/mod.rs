@@ -154,8 +154,7 @@ impl Session {
         if let (Claim::Substitute(recorded), Mode::Replay) = (&claim, &self.mode)
             && !recorded.settled
         {
-            let attempt =
-                Attempt::new(self.run, self.seed, &effect.slot, recorded.attempt, recorded.at_ms);
+            let attempt = Attempt::new(self.run, self.seed, &effect.slot, recorded.attempt, recorded.at_ms);
             let attempted = match carry_out(attempt).await {
                 Ok(done) => done.value.into_outcome(),
                 // It was stopped in the middle of things: as far as it went, it is the recorded one.

@@ -74,13 +74,14 @@ impl Talk {
     /// An effect came to something, now or before.
     pub(super) fn outcome(&mut self, slot: &Slot, outcome: &Outcome) {
         match (slot.steps(), outcome) {
-            ([Step::Model { turn }], Outcome::Model(reply)) => {
+            ([.., Step::Model { turn }], Outcome::Model(reply)) => {
+                let run = slot.run();
                 let calls =
-                    (0..).zip(&reply.calls).map(|(index, call)| (Slot::tool(*turn, index), call.clone()));
+                    (0..).zip(&reply.calls).map(|(index, call)| (run.tool_of(*turn, index), call.clone()));
                 self.calls.extend(calls);
                 self.outcomes.insert(slot.clone(), said(reply));
             }
-            ([Step::Tool { .. }], Outcome::Tool(outcome)) => {
+            ([.., Step::Tool { .. }], Outcome::Tool(outcome)) => {
                 let call = self.calls.remove(slot);
                 let shown = call.as_ref().and_then(|call| self.shown.get(&call.name));
                 let shown = outcome.model_text(shown.copied().unwrap_or(SHOWN_BYTES_MAX));

@@ -25,11 +25,9 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::journal::{Entry, Event, Started};
 use crate::message::{Ending, Manifest, ModelFailure, RunId, Slot};
 use crate::session::{Notice, Watch};
-use attributes::About;
-use content::Talk;
 use export::Tally;
 use ids::Ids;
-use spans::Spans;
+use spans::{Agent, Spans};
 
 /// How long the end of a run waits for the collector: a person hardly notices it, and a collector that is up has
 /// answered long before.
@@ -129,9 +127,8 @@ impl Trace {
 
     /// The run begins, or goes on.
     pub fn begin(&self, manifest: &Manifest, invocation: Invocation) {
-        let talk = self.collector.captures_content().then(|| Talk::new(manifest));
-        let about = About::new(self.run, manifest);
-        *self.spans() = Some(Spans::begin(&self.provider, self.ids.clone(), about, invocation, talk));
+        let agent = Agent::new(self.run, manifest.clone(), self.collector.captures_content());
+        *self.spans() = Some(Spans::begin(&self.provider, self.ids.clone(), agent, invocation));
     }
 
     /// Watches a run together with someone else.

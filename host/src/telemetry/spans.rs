@@ -12,7 +12,9 @@ use super::content::{self, Talk};
 use super::ids::{Ids, SpanName};
 use super::{Begun, Invocation, Stand};
 use crate::journal::{Failed, Finished};
-use crate::message::{Ending, ModelFailure, Outcome, Request, Slot, Step, ToolError, ToolOutcome};
+use crate::message::{
+    Arguments, Ending, Manifest, ModelFailure, Outcome, Request, RunId, Slot, Step, ToolError, ToolOutcome,
+};
 use crate::session::Notice;
 
 /// The spans of a run that goes on.
@@ -22,7 +24,8 @@ use crate::session::Notice;
 pub(super) struct Spans {
     ids: Ids,
     tracer: SdkTracer,
-    about: About,
+    /// The agents at work: the run's own, and those that were called, by the slots of their runs.
+    agents: HashMap<Slot, Agent>,
     invocation: Invocation,
     root: Span,
     /// What is being carried out.
@@ -31,10 +34,35 @@ pub(super) struct Spans {
     cut_off: HashMap<Slot, u32>,
     /// The provider's ids of calls that the model asked for and that have not begun.
     call_ids: HashMap<Slot, String>,
-    /// What is said, if that is to be exported.
-    talk: Option<Talk>,
     /// How many spans were handed on.
     made: usize,
+}
+
+/// An agent at work.
+pub(super) struct Agent {
+    run: RunId,
+    manifest: Manifest,
+    about: About,
+    /// What is said, if that is to be exported.
+    talk: Option<Talk>,
+}
+
+impl Agent {
+    pub(super) fn new(run: RunId, manifest: Manifest, captures_content: bool) -> Self {
+        let talk = captures_content.then(|| Talk::new(&manifest));
+        Self { run, about: About::new(run, &manifest), manifest, talk }
+    }
+
+    /// The agent that it calls, if it does.
+    fn called(&self, request: &Request) -> Option<Self> {
+        let Request::Tool(ask) = request else { return None };
+        let called = self.manifest.tool(&ask.name)?.agent.as_deref()?.clone();
+        let prompt = match &ask.arguments {
+            Arguments::Json(input) => input.to_value()["prompt"].as_str().unwrap_or_default().to_owned(),
+            Arguments::Malformed(_) => String::new(),
+        };
+        Some(Self::new(self.run, Manifest { prompt, ..called }, self.talk.is_some()))
+    }
 }
 
 /// An effect that is being carried out.
@@ -55,17 +83,16 @@ impl Spans {
     pub(super) fn begin(
         provider: &SdkTracerProvider,
         ids: Ids,
-        about: About,
+        agent: Agent,
         invocation: Invocation,
-        talk: Option<Talk>,
     ) -> Self {
         let scope =
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
         let tracer = provider.tracer_with_scope(scope.build());
         ids.announce(SpanName { invocation: invocation.number, slot: &Slot::RUN, cut_off: 0 });
         let began = invocation.taken_over.get(&Slot::RUN).map_or_else(SystemTime::now, |run| run.at());
-        let Opening { name, kind, attributes } = about.run();
-        let said = talk.iter().flat_map(|talk| {
+        let Opening { name, kind, attributes } = agent.about.run();
+        let said = agent.talk.iter().flat_map(|talk| {
             let instructions =
                 talk.instructions().map(|it| KeyValue::new(attributes::SYSTEM_INSTRUCTIONS, it));
             instructions.into_iter().chain([KeyValue::new(attributes::INPUT_MESSAGES, talk.prompt())])
@@ -76,13 +103,12 @@ impl Spans {
         Self {
             ids,
             tracer,
-            about,
+            agents: HashMap::from([(Slot::RUN, agent)]),
             invocation,
             root,
             open: HashMap::new(),
             cut_off: HashMap::new(),
             call_ids: HashMap::new(),
-            talk,
             made: 0,
         }
     }
@@ -104,6 +130,8 @@ impl Spans {
             open.attempt = attempt;
             return;
         }
+        let called = self.agents.get(&slot.run()).and_then(|agent| agent.called(request));
+        self.agents.extend(called.map(|called| (slot.clone(), called)));
         let Some(Opening { name, kind, mut attributes }) = self.opening(slot, request) else { return };
         attributes.extend(self.call_ids.remove(slot).map(|id| KeyValue::new(attributes::TOOL_CALL_ID, id)));
         let cut_off = self.cut_off.get(slot).copied().unwrap_or_default();
@@ -125,15 +153,14 @@ impl Spans {
 
     /// How the span of an effect begins; none for the run, which has begun, and for what a person does.
     fn opening(&mut self, slot: &Slot, request: &Request) -> Option<Opening> {
+        let Agent { about, talk, .. } = self.agents.get_mut(&slot.run())?;
         let mut opening = match request {
             // A person who decides is none of the agent's own doings; the call that waits has not begun.
             Request::Run(_) | Request::Approval(_) => return None,
-            Request::Model(_) => self.about.chat(slot),
-            Request::Tool(ask) => self.about.tool(slot, &ask.name),
+            Request::Model(_) => about.chat(slot),
+            Request::Tool(ask) => about.tool(slot, &ask.name),
         };
-        let Some(talk) = self.talk.as_mut().filter(|_| slot.run() == Slot::RUN || !is_model(request)) else {
-            return Some(opening);
-        };
+        let Some(talk) = talk else { return Some(opening) };
         let mut say = |name, words| opening.attributes.push(KeyValue::new(name, words));
         match request {
             Request::Run(_) | Request::Approval(_) => {}
@@ -172,11 +199,13 @@ impl Spans {
 
     fn finished(&mut self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
         self.cut_off_below(slot);
-        let is_own = slot.run() == Slot::RUN;
-        if let (Request::Model(ask), Some(talk), true, true) =
-            (request, &mut self.talk, substituted, is_own)
-        {
+        self.agents.remove(slot);
+        let mut talk = self.agents.get_mut(&slot.run()).and_then(|agent| agent.talk.as_mut());
+        if let (Request::Model(ask), Some(talk), true) = (request, &mut talk, substituted) {
             talk.ask(ask);
+        }
+        if let Some(talk) = talk {
+            talk.outcome(slot, &finished.outcome);
         }
         if let ([.., Step::Model { turn }], Outcome::Model(reply)) = (slot.steps(), &finished.outcome) {
             let run = slot.run();
@@ -184,13 +213,15 @@ impl Spans {
                 (0..).zip(&reply.calls).map(|(index, call)| (run.tool_of(*turn, index), call.id.clone()));
             self.call_ids.extend(ids);
         }
-        if let Some(talk) = &mut self.talk {
-            talk.outcome(slot, &finished.outcome);
-        }
         // What was substituted, or said by a person, never began here.
         self.call_ids.remove(slot);
         let closing = self.closing(&finished.outcome);
         self.close(slot, closing);
+    }
+
+    /// Whether what is said is to be exported.
+    fn captures_content(&self) -> bool {
+        self.agents.values().any(|agent| agent.talk.is_some())
     }
 
     /// How the span of an effect that came to this ends.
@@ -200,7 +231,7 @@ impl Spans {
             Outcome::Run(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_) => Vec::new(),
         };
         let mut words = None;
-        if self.talk.is_some() {
+        if self.captures_content() {
             match outcome {
                 Outcome::Run(_) | Outcome::Decision(_) => {}
                 Outcome::Model(reply) => {
@@ -247,7 +278,7 @@ impl Spans {
         let (state, error) = attributes::stand(stand);
         let mut attributes = vec![state];
         let mut words = None;
-        if self.talk.is_some() {
+        if self.captures_content() {
             match stand {
                 Stand::Ended(Ending::Answer(answer) | Ending::Refused(answer)) => {
                     attributes.push(KeyValue::new(attributes::OUTPUT_MESSAGES, content::answer(answer)));
@@ -270,8 +301,4 @@ fn end(span: &mut Span, Closing { attributes, error, words }: Closing) -> usize 
     }
     span.end();
     usize::from(span.span_context().is_sampled())
-}
-
-fn is_model(request: &Request) -> bool {
-    matches!(request, Request::Model(_))
 }

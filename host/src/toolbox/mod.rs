@@ -255,8 +255,8 @@ impl Toolbox {
             return Err(ToolboxError::MatchesNothing { key, glob: glob.clone(), names: names().collect() });
         }
         // No tool can call an agent.
-        let callable = || self.entries.iter().filter(|entry| entry.agent.is_none());
-        let names = || callable().map(|entry| entry.spec.name.clone());
+        let tools = || self.entries.iter().filter(|entry| entry.agent.is_none());
+        let names = || tools().map(|entry| entry.spec.name.clone());
         let calls_nothing = |glob: &&String| {
             let matcher = Glob::new(glob).map(|glob| glob.compile_matcher());
             !matcher.is_ok_and(|matcher| names().any(|name| matcher.is_match(name)))
