@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod answer;
 mod approval;
 mod attacks;
 mod attempts;

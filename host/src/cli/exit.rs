@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use crate::agent::RunError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
 use crate::message::Ending;
 use crate::model::ModelError;
@@ -45,7 +45,7 @@ impl Exit {
     pub(super) fn of_ending(ending: &Ending) -> Self {
         match ending {
             Ending::Answer(_) => Self::Ok,
-            Ending::Refused(_) => Self::Failure,
+            Ending::Refused(_) | Ending::Unfit { .. } => Self::Failure,
             Ending::Limit(_) => Self::Limit,
         }
     }
@@ -71,6 +71,7 @@ impl Exit {
         let usage = error.is::<ConfigError>()
             || error.is::<ToolboxError>()
             || error.is::<BuildError>()
+            || error.is::<ParameterError>()
             || error.is::<Misuse>();
         if usage { Self::Usage } else { Self::Failure }
     }

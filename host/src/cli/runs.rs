@@ -95,6 +95,7 @@ fn state_word(state: RunState) -> &'static str {
         RunState::Answered => "answered",
         RunState::Refused => "refused",
         RunState::Limited => "limited",
+        RunState::Unfit => "unfit",
     }
 }
 

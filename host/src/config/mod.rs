@@ -9,6 +9,7 @@ mod bounds;
 mod error;
 mod file;
 mod form;
+mod parameters;
 mod permissions;
 mod provider;
 mod raw;
@@ -19,6 +20,7 @@ mod units;
 mod validate;
 
 pub use error::{ConfigError, Problem};
+pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use remote::{Api, RemoteConfig};
 
 use std::collections::BTreeMap;
@@ -29,7 +31,7 @@ use serde_json::Value;
 use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Approvals, Budgets, Builtin, Digest, Prices, Retry};
+use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Prices, Retry};
 use file::FileError;
 
 /// An agent, as its agent.toml describes it.
@@ -47,6 +49,8 @@ pub struct Config {
     pub model_retry: Retry,
     /// What bounds a run.
     pub limits: Limits,
+    /// What each run is given, by name.
+    pub parameters: Parameters,
     /// Which calls a person has to approve.
     pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.
@@ -64,6 +68,8 @@ pub struct AgentConfig {
     pub instructions: String,
     /// What to ask if the command line does not say.
     pub prompt: Option<String>,
+    /// JSON Schema of the final answer, if it is to have a form.
+    pub output_schema: Option<Json>,
     /// The host's own tools that are offered.
     pub builtins: Vec<Builtin>,
 }
@@ -227,8 +233,13 @@ name = "whole"
 instructions = """
 Tell, don't "guess": ü €
 """
-prompt = 'go'
+prompt = 'go to {{ city }}'
 builtins = ["ask_human", "sleep_until"]
+output_schema = { type = "object", required = ["a"], properties = { a = { type = "number" } } }
+
+[parameters.city]
+description = "Where."
+default = "Paris"
 
 [model]
 provider = "openai"

@@ -30,6 +30,10 @@ pub(super) struct AgentToml {
     /// What bounds a run.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// Values that each run is given, for `{{ name }}` in the prompt and in the instructions, by a name of your choice.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Parameter>")]
+    pub(super) parameters: BTreeMap<Spanned<String>, Parameter>,
     /// Which calls a person has to approve before they are made.
     #[serde(default)]
     pub(super) approval: Approval,
@@ -59,12 +63,29 @@ pub(super) struct Agent {
     #[schemars(with = "Option<PathBuf>", example = &"instructions.md")]
     pub(super) instructions_file: Option<Spanned<PathBuf>>,
     /// What to ask if the command line does not say.
-    pub(super) prompt: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub(super) prompt: Option<Spanned<String>>,
+    /// JSON Schema that the final answer has to fit, as JSON: the model is told, and asked once more if it does not.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub(super) output_schema: Option<Spanned<toml::Table>>,
+    /// A file that holds that JSON Schema, instead of `output_schema`.
+    #[schemars(with = "Option<PathBuf>", example = &"answer.schema.json")]
+    pub(super) output_schema_file: Option<Spanned<PathBuf>>,
     /// Tools that the host itself gives: `ask_human` asks the person and waits for the answer, `sleep_until` waits for
     /// a moment. A run that waits is suspended.
     #[serde(default)]
     #[schemars(extend("examples" = [["ask_human"]]))]
     pub(super) builtins: Vec<BuiltinName>,
+}
+
+/// A value that each run is given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parameter {
+    /// What it is for.
+    pub(super) description: Option<String>,
+    /// What holds if none is given; without it, one has to be.
+    pub(super) default: Option<String>,
 }
 
 /// A tool that the host itself gives.

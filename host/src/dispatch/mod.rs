@@ -15,7 +15,7 @@ mod schema;
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
-pub use schema::{SchemaError, check_input, check_output, check_schema};
+pub use schema::{SchemaError, check_answer, check_input, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;
