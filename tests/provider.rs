@@ -20,7 +20,15 @@ fn model(base_url: &str) -> OpenAi {
 }
 
 fn ask(messages: &[Message]) -> ModelRequest<'_> {
-    ModelRequest { turn: 3, instructions: "", messages, tools: &[], temperature: None, max_tokens: None }
+    ModelRequest {
+        turn: 3,
+        attempt: 1,
+        instructions: "",
+        messages,
+        tools: &[],
+        temperature: None,
+        max_tokens: None,
+    }
 }
 
 /// A server that gives every request the same answer.
@@ -104,6 +112,7 @@ async fn a_request_is_exactly_what_was_asked_for() {
     ];
     let request = ModelRequest {
         turn: 1,
+        attempt: 1,
         instructions: "Be brief.",
         messages: &messages,
         tools: &tools,

@@ -19,7 +19,7 @@ use crate::message::{
     ToolOutcome, ToolResult,
 };
 use crate::model::{Model, ModelRequest};
-use crate::session::{Conduct, Done, Doubt, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
 use spending::Spending;
 
 /// Everything one run needs.
@@ -120,9 +120,10 @@ impl Agent {
         let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.retry, gate: None };
         let Manifest { instructions, model, .. } = &*self.manifest;
         let (messages, tools) = (talk.messages(), talk.tools());
-        let carry_out = async |_| {
+        let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
+                attempt: attempt.number,
                 instructions,
                 messages,
                 tools,

@@ -6,11 +6,14 @@
 
 mod absent;
 mod openai;
+mod script;
 mod scripted;
 
 pub use absent::Absent;
 pub use openai::OpenAi;
-pub use scripted::{Script, ScriptError, Scripted};
+pub use script::{Script, ScriptError, Turn};
+pub(crate) use script::{ScriptedReply, turns};
+pub use scripted::Scripted;
 
 use std::sync::Arc;
 
@@ -65,6 +68,8 @@ pub trait Model: Send + Sync {
 pub struct ModelRequest<'a> {
     /// The turn, from 0.
     pub turn: u32,
+    /// The attempt at this turn, from 1.
+    pub attempt: u32,
     /// The system prompt; may be empty.
     pub instructions: &'a str,
     /// The conversation so far.
@@ -130,11 +135,15 @@ pub enum ModelError {
     /// The script does not fit the run.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// The failure that a script has at this place.
+    #[error("{0}")]
+    Given(ModelFailure),
 }
 
 impl From<ModelError> for ModelFailure {
     fn from(error: ModelError) -> Self {
         let (may_pass, retry_after_ms) = match &error {
+            ModelError::Given(failure) => return failure.clone(),
             ModelError::Unreachable { .. } => (true, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
             ModelError::Status { status: 408 | 409 | 429 | 500..=599, retry_after_ms, .. } => {
