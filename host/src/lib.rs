@@ -23,11 +23,13 @@
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably.
 //! - [`message`]: the plain data all of them speak.
+//! - [`cases`]: what an agent is tested by.
 //! - [`cli`]: the command `host`, one file per subcommand.
 //!
 //! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`.
 
 pub mod agent;
+pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod dispatch;

@@ -20,7 +20,9 @@ mod resume;
 mod run;
 mod runs;
 mod screen;
+mod script;
 mod settle;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +62,8 @@ enum Command {
     Runs(runs::Args),
     /// Verify, export, import, compact or clear away what is recorded.
     Journal(journal::Args),
+    /// Test an agent by cases: runs with a scripted model, compared with what is expected.
+    Test(test::Args),
     /// Validate agent.toml, load every component, and print the tools and what each is granted.
     Check(check::Args),
     /// Build the tool crates of an agent, or one crate, into components.
@@ -67,7 +71,11 @@ enum Command {
     /// Write a new agent with a tool crate that builds and runs at once.
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
-    Schema,
+    Schema {
+        /// Print that of the cases of `host test` instead.
+        #[arg(long)]
+        cases: bool,
+    },
     /// Compile a component from stdin to stdout, under limits; the host runs this itself.
     #[command(hide = true, name = COMPILE_SUBCOMMAND)]
     CompileComponent {
@@ -105,6 +113,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
+        Command::Test(args) => block_on(async move { test::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => runs::run(args, &places),
         Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
@@ -114,8 +123,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             let fuel = metering == Metering::Fuel.as_str();
             std::process::exit(serve_compiler(if fuel { Metering::Fuel } else { Metering::Time }).into())
         }
-        Command::Schema => {
-            print(&serde_json::to_string_pretty(&crate::config::schema())?)?;
+        Command::Schema { cases } => {
+            let schema = if cases { crate::cases::schema() } else { crate::config::schema() };
+            print(&serde_json::to_string_pretty(&schema)?)?;
             Ok(Exit::Ok)
         }
         Command::Completions { shell } => {

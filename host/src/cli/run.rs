@@ -1,8 +1,10 @@
-use super::AgentArg;
+use std::path::PathBuf;
+
 use super::exit::Exit;
 use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::{AgentArg, script};
 use crate::config::Config;
 use crate::message::RunId;
 use crate::session::Decisions;
@@ -13,6 +15,9 @@ pub(super) struct Args {
     agent: AgentArg,
     /// What to ask, instead of the prompt in agent.toml.
     prompt: Option<String>,
+    /// Write what the model replied into a script, from which `provider = "scripted"` replies the same.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -29,6 +34,11 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     };
     let id = RunId::new();
     let prepared = launch::prepare(&config, Task::new(prompt, id.seed()), places, &screen).await?;
-    let run = places.runs()?.create(id)?;
-    launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen).await
+    let runs = places.runs()?;
+    let run = runs.create(id)?;
+    let exit = launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen).await?;
+    if let Some(file) = &args.record {
+        script::write(&runs, id, file, &screen)?;
+    }
+    Ok(exit)
 }
