@@ -15,6 +15,7 @@ mod attempts;
 mod bad_input;
 mod budgets;
 mod calls;
+mod cases;
 mod cli;
 mod compile;
 mod config;

@@ -138,6 +138,7 @@ impl Agent {
         let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
+                attempt: attempt.number,
                 instructions: talk.instructions(),
                 messages,
                 tools,

@@ -4,7 +4,7 @@ use crate::agent::RunError;
 use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
 use crate::message::Ending;
-use crate::model::ModelError;
+use crate::model::{ModelError, ScriptError};
 use crate::session::SessionError;
 use crate::toolbox::{BuildError, ToolboxError};
 
@@ -107,7 +107,11 @@ impl Exit {
 
 /// Prints an error and says how to exit.
 pub(super) fn report(error: &anyhow::Error) -> Exit {
-    match error.downcast_ref::<ConfigError>() {
+    let script = match error.downcast_ref::<ModelError>() {
+        Some(ModelError::Script(ScriptError::Malformed(config))) => Some(config),
+        Some(_) | None => None,
+    };
+    match error.downcast_ref::<ConfigError>().or(script) {
         Some(config) => eprintln!("{:?}", miette::Report::new(config.clone())),
         None => eprintln!("error: {error:#}"),
     }

@@ -1,4 +1,5 @@
-use super::AgentArg;
+use std::path::PathBuf;
+
 use super::exit::Exit;
 use super::launch::{self, Task};
 use super::output::Output;
@@ -6,6 +7,7 @@ use super::places::Places;
 use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::traces::Traces;
+use super::{AgentArg, script};
 use crate::config::{Config, render};
 use crate::message::RunId;
 use crate::session::Decisions;
@@ -16,6 +18,9 @@ pub(super) struct Args {
     agent: AgentArg,
     #[command(flatten)]
     prompt: Prompt,
+    /// Write what the model replied into a script, from which `provider = "scripted"` replies the same.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -33,6 +38,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = RunId::new();
     let task = Task::new(prompt, parameters, id.seed());
     let prepared = launch::prepare(&config, task, places, &screen).await?;
-    let run = places.runs()?.create(id)?;
-    launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces).await
+    let runs = places.runs()?;
+    let run = runs.create(id)?;
+    let exit =
+        launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces).await?;
+    if let Some(file) = &args.record {
+        script::write(&runs, id, file, &screen)?;
+    }
+    Ok(exit)
 }

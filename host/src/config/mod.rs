@@ -6,6 +6,7 @@
 
 mod approval;
 mod bounds;
+mod document;
 mod error;
 mod file;
 mod form;
@@ -19,20 +20,19 @@ mod tool;
 mod units;
 mod validate;
 
+pub(crate) use document::{Data, read, schema_of};
 pub use error::{ConfigError, Problem};
+pub(crate) use file::{FileError, read_text};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use remote::{Api, RemoteConfig};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize as _;
 use serde_json::Value;
-use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
 use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Prices, Retry};
-use file::FileError;
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +142,7 @@ pub struct ToolConfig {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = file::read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
+        let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
         Self::parse(&text, path)
     }
 
@@ -153,13 +153,7 @@ impl Config {
         }
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, &FileError::Io(error)))?;
         let fail = |problems| ConfigError::of_text(path, text, problems);
-        let table = DeTable::parse(text).map_err(|error| fail(vec![syntax(&error)]))?;
-        let problems = form::problems(table.get_ref(), &schema());
-        if !problems.is_empty() {
-            return Err(fail(problems));
-        }
-        let raw = raw::AgentToml::deserialize(toml::Deserializer::from(table));
-        let raw = raw.map_err(|error| fail(vec![syntax(&error)]))?;
+        let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
         validate::config(raw, path).map_err(fail)
     }
 }
@@ -181,38 +175,10 @@ fn unreadable(path: &Path, error: &FileError) -> ConfigError {
     ConfigError::of_file(path, format!("cannot read {}: {error}", path.display()), help)
 }
 
-/// Text that is not TOML, in the parser's words.
-fn syntax(error: &toml::de::Error) -> Problem {
-    let help = "the file has to be TOML (https://toml.io); `host schema` prints the keys it can have";
-    let message = error.message().trim_end().replace('\n', "; ");
-    Problem { message, help: help.to_owned(), span: error.span() }
-}
-
 /// The JSON Schema of agent.toml, derived from the types that read it.
 #[must_use]
 pub fn schema() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12();
-    let settings = settings.with_transform(schemars::transform::RecursiveTransform(without_null));
-    settings.into_generator().into_root_schema_for::<raw::AgentToml>().to_value()
-}
-
-/// TOML has no null: what is optional is left out.
-fn without_null(schema: &mut schemars::Schema) {
-    if let Some(Value::Array(kinds)) = schema.get_mut("type") {
-        kinds.retain(|kind| kind != "null");
-        if let [kind] = kinds.as_slice() {
-            let kind = kind.clone();
-            schema.insert("type".to_owned(), kind);
-        }
-    }
-    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
-        choices.retain(|choice| choice["type"] != "null");
-        if let [Value::Object(choice)] = choices.as_slice() {
-            let choice = choice.clone();
-            schema.remove("anyOf");
-            schema.ensure_object().extend(choice);
-        }
-    }
+    schema_of::<raw::AgentToml>()
 }
 
 #[cfg(test)]
@@ -221,6 +187,8 @@ mod tests {
 
     use miette::{GraphicalReportHandler, GraphicalTheme};
     use proptest::prelude::*;
+    use serde::Deserialize as _;
+    use toml::de::DeTable;
 
     use super::*;
 
