@@ -178,12 +178,22 @@ pub(super) async fn carry_out(
         ended = agent.run(wall_time) => Stopped::of(ended),
         _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
     };
+    if let Stopped::Interrupted = stopped {
+        tokio::spawn(stop_at_once());
+    }
     // With it goes the last one, besides the run, who could write to the journal.
     drop(agent);
     trace.stop(stopped.stand());
     let exit = leave(stopped, run, summary, screen);
     trace.flush(screen).await;
     exit
+}
+
+/// Waits for a second Ctrl-C, and waits for nothing more then: what is recorded is on disk.
+async fn stop_at_once() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(Exit::Interrupted as i32);
+    }
 }
 
 /// Leaves a run on which nothing more is carried out, and says how it stands.
