@@ -222,7 +222,7 @@ fn manifest() -> Manifest {
         budgets: Budgets::default(),
         approvals: Approvals::default(),
         output_schema: None,
-        parameters: Default::default(),
+        parameters: BTreeMap::default(),
         tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),

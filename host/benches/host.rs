@@ -301,7 +301,7 @@ impl Bench {
             budgets: Budgets::default(),
             approvals: Approvals::default(),
             output_schema: None,
-            parameters: Default::default(),
+            parameters: std::collections::BTreeMap::default(),
             tools: self.toolbox.entries().to_vec(),
             seed: 1,
             said: Vec::new(),
