@@ -187,6 +187,8 @@ fn parameters_are_put_in_once_and_recorded() {
 #[test]
 fn parameters_that_do_not_fit_are_named() {
     let agent = parametrised();
+    let checked = agent.host(&["check"]);
+    assert!(checked.ok().stdout.contains("parameter city, has to be given: Where."), "{}", checked.stdout);
     agent.host(&["run"]).exits(2).says("the parameter `city` is missing: Where.").says("--param city=VALUE");
     let unknown = agent.host(&["run", "agent.toml", "--param", "citi=Oslo"]);
     unknown.exits(2).says("there is no parameter `citi`; did you mean `city`?");
