@@ -1,6 +1,7 @@
 //! The form of the final answer, where it goes, and where the prompt and its parameters come from.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use crate::support::{Agent, Ran};
@@ -92,6 +93,25 @@ fn what_is_refused_or_cut_off_is_not_asked_for_again() {
 }
 
 #[test]
+fn what_only_looks_like_json_is_none_and_steers_no_terminal() {
+    let half = "text = '{\"city\": \"\\ud800\", \"sunny\": true}'";
+    let agent = answering(&[half, half]);
+    agent.host(&["run"]).exits(1).says("is not JSON");
+    let escape = "text = '{\"city\": \"Oslo\", \"sunny\": \"\\u001b[31mred\"}'";
+    let ran = answering(&[escape, escape]).host(&["run"]);
+    assert!(!ran.exits(1).stderr.contains('\u{1b}'), "{}", ran.stderr);
+}
+
+#[test]
+fn an_answer_that_is_asked_for_once_more_keeps_to_the_budget() {
+    let long = "text = '{}'\ntokens = { input = 900, output = 300 }";
+    let agent = answering(&[long, "text = '{}'"]);
+    edit(&agent, "[model]", "[limits]\nmax_total_tokens = 1000\n[model]");
+    agent.host(&["run"]).exits(5).says("max_total_tokens = 1000");
+    agent.host(&["replay", "last"]).exits(5);
+}
+
+#[test]
 fn a_schema_has_to_be_one() {
     let schema = |key: &str| with_agent("[[reply]]\ntext = 'x'", key);
     schema("output_schema = { type = 5 }").host(&["run"]).exits(2).says("the answer's schema cannot be used");
@@ -115,7 +135,14 @@ fn the_answer_can_go_to_a_file() {
     agent.host(&["replay", "last", "--output", "answer.txt"]).ok();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "the end\n");
     agent.host(&["run", "agent.toml", "--output", "no/such/answer.txt"]).exits(2).says("cannot write");
-    agent.host(&["run", "agent.toml", "--output", "."]).exits(2).says("is a directory");
+    agent.host(&["run", "agent.toml", "--output", "."]).exits(2).says("is not a regular file");
+    let link = agent.dir.path().join("link.txt");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    agent.host(&["replay", "last", "--output", "link.txt"]).ok();
+    assert!(link.is_symlink(), "the file is replaced, and not the link to it");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    agent.host(&["replay", "last", "--output", "/dev/null"]).exits(2).says("is not a regular file");
 
     let refusing = Agent::scripted("[[reply]]\ntext = 'no'\nstop = \"refusal\"");
     refusing.host(&["run", "agent.toml", "--output", "answer.txt"]).exits(1);
@@ -157,7 +184,7 @@ fn parametrised() -> Agent {
     edit(
         &agent,
         "prompt = \"go on\"",
-        "prompt = \"weather in {{ city }} in {{ unit }}, {{ '{{ city }}' }} & <b>\"\ninstructions = \"Use {{ unit }}.\\n\"",
+        "prompt = \"weather in {{ city }} in {{ unit }}, {{ \\\"{{\\\" }} city }} & <b>\"\ninstructions = \"Use {{ unit }}.\\n\"",
     );
     agent
 }
@@ -178,6 +205,16 @@ fn parameters_are_put_in_once_and_recorded() {
     // Neither a replay against agent.toml nor a fork has to be told again.
     agent.host(&["replay", "last", "--config", "agent.toml"]).ok();
     agent.host(&["fork", "last", "--at", "0"]).ok();
+    // What comes from elsewhere is no template: it may have any braces.
+    let taken =
+        Agent::scripted("[[reply]]\nexpect = ['a ${{ github.ref }} {# b #} {{ city }}']\ntext = 'fine'");
+    let taken = taken.table("[parameters.city]\ndefault = \"Oslo\"");
+    let text = "a ${{ github.ref }} {# b #} {{ city }}";
+    taken.host(&["run", "agent.toml", text]).ok();
+    piped(&taken, &["run", "agent.toml", "-"], text.as_bytes()).ok();
+    std::fs::write(taken.dir.path().join("prompt.md"), text).unwrap();
+    let file = taken.host(&["run", "agent.toml", "--prompt-file", "prompt.md"]);
+    file.exits(2).says("the prompt: line 1, column 4: there is no parameter `github.ref`");
     // What a value says is no template.
     let echo = Agent::scripted("[[reply]]\nexpect = [\"user: {{ unit }}\"]\ntext = 'fine'").table(PARAMETERS);
     edit(&echo, "go on", "{{ city }}");
@@ -194,13 +231,9 @@ fn parameters_that_do_not_fit_are_named() {
     unknown.exits(2).says("there is no parameter `citi`; did you mean `city`?");
     agent.host(&["run", "agent.toml", "--param", "city"]).exits(2).says("write it as NAME=VALUE");
     edit(&agent, "{{ unit }}.", "{{ units }}.");
-    agent
-        .host(&["check"])
-        .exits(2)
-        .says("`instructions` names the parameter `units`")
-        .says("did you mean `unit`?");
+    agent.host(&["check"]).exits(2).says("`units`").says("did you mean `unit`?");
     edit(&agent, "{{ units }}.", "{{ unit");
-    agent.host(&["check"]).exits(2).says("`instructions` is no template");
+    agent.host(&["check"]).exits(2).says("closed");
     let plain = Agent::scripted("[[reply]]\nexpect = [\"{{ city }}\"]\ntext = 'fine'");
     plain.host(&["run", "agent.toml", "what is {{ city }}?"]).ok();
 }

@@ -38,7 +38,10 @@ impl Answer {
     fn hold(&mut self, text: &str) -> LastWord {
         let Some(schema) = &self.schema else { return LastWord::Ends(Ending::Answer(text.to_owned())) };
         let json = bare(text);
-        let why = match Json::parse(json.to_owned()) {
+        // As a value first: text that only looks like JSON is none for whoever reads the answer.
+        let parsed =
+            serde_json::from_str::<serde_json::Value>(json).and_then(|_| Json::parse(json.to_owned()));
+        let why = match parsed {
             Ok(value) => match check_answer(schema, &value) {
                 Ok(()) => return LastWord::Ends(Ending::Answer(json.to_owned())),
                 Err(why) => why,

@@ -81,6 +81,9 @@ impl Agent {
                     LastWord::Ends(ending) => return self.finish(turn + 1, ending).await,
                     LastWord::Told(note) => {
                         spending.count(&reply);
+                        if let Some(limit) = spending.judge(&reply) {
+                            return Ok(self.session.finish(limit).await?);
+                        }
                         talk.push_reply(turn, reply);
                         talk.push_word(note);
                         continue;

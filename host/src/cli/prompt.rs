@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::exit::Misuse;
-use crate::config::{Config, values};
+use crate::config::{Config, read_text, render, values};
 
 /// No model's context holds more.
 const PROMPT_BYTES_MAX: u64 = 1 << 20;
@@ -35,24 +35,33 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 impl Prompt {
-    /// What to ask, with its parameters still in it.
-    pub(super) fn text(&self, config: &Config) -> anyhow::Result<String> {
+    /// What to ask. Texts of agent.toml and of files are filled in; an argument, and what comes on stdin, is taken as
+    /// it is, because it may come from anywhere.
+    pub(super) fn text(
+        &self,
+        config: &Config,
+        parameters: &BTreeMap<String, String>,
+    ) -> anyhow::Result<String> {
+        let dash = Path::new("-");
         let text = match (&self.text, &self.file) {
-            (Some(dash), _) if dash == "-" => read("stdin", &mut std::io::stdin().lock())?,
-            (Some(text), _) => text.clone(),
-            (None, Some(path)) if path == Path::new("-") => read("stdin", &mut std::io::stdin().lock())?,
+            (Some(text), _) if Path::new(text) != dash => text.clone(),
+            (Some(_), _) => read("stdin", &mut std::io::stdin().lock())?,
+            (None, Some(path)) if path == dash => read("stdin", &mut std::io::stdin().lock())?,
             (None, Some(path)) => {
                 let name = path.display().to_string();
                 let mut file =
                     std::fs::File::open(path).with_context(|| Misuse(format!("cannot read {name}")))?;
-                read(&name, &mut file)?
+                render("the prompt", &read(&name, &mut file)?, parameters)?
             }
-            (None, None) => config.agent.prompt.clone().ok_or_else(|| {
-                Misuse(format!(
-                    "nothing to ask: give a prompt as an argument, or set `prompt` under [agent] in {}",
-                    config.path.display()
-                ))
-            })?,
+            (None, None) => {
+                let nothing = || {
+                    let path = config.path.display();
+                    Misuse(format!(
+                        "nothing to ask: give a prompt as an argument, or set `prompt` under [agent] in {path}"
+                    ))
+                };
+                render("the prompt", config.agent.prompt.as_ref().ok_or_else(nothing)?, parameters)?
+            }
         };
         if text.trim().is_empty() {
             return Err(Misuse("the prompt is empty".to_owned()).into());
@@ -66,13 +75,20 @@ impl Prompt {
         if let Some(path) = &self.params_file {
             let unfit =
                 || Misuse(format!("{} is not a JSON object with values of parameters", path.display()));
-            let text = std::fs::read_to_string(path).with_context(unfit)?;
+            let text = read_text(path, PROMPT_BYTES_MAX).with_context(unfit)?;
             let file: BTreeMap<String, serde_json::Value> =
                 serde_json::from_str(&text).with_context(unfit)?;
-            given.extend(file.into_iter().map(|(name, value)| match value {
-                serde_json::Value::String(text) => (name, text),
-                other => (name, other.to_string()),
-            }));
+            for (name, value) in file {
+                let value = match value {
+                    serde_json::Value::String(text) => text,
+                    value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => value.to_string(),
+                    serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+                        let what = "is neither a text nor a number, nor true or false";
+                        return Err(Misuse(format!("{}: `{name}` {what}", path.display())).into());
+                    }
+                };
+                given.insert(name, value);
+            }
         }
         given.extend(self.params.iter().cloned());
         Ok(values(&config.parameters, &given).map_err(|error| Misuse(error.to_string()))?)

@@ -8,7 +8,7 @@ use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::traces::Traces;
 use super::{AgentArg, script};
-use crate::config::{Config, render};
+use crate::config::Config;
 use crate::message::RunId;
 use crate::session::Decisions;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let config = Config::load(&args.agent.agent)?;
     let parameters = args.prompt.parameters(&config)?;
-    let prompt = render("the prompt", &args.prompt.text(&config)?, &parameters)?;
+    let prompt = args.prompt.text(&config, &parameters)?;
     let id = RunId::new();
     let task = Task::new(prompt, parameters, id.seed());
     let prepared = launch::prepare(&config, task, places, &screen).await?;

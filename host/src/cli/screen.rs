@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,9 +9,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::output::AnswerFile;
 use super::person::decided;
+use super::print;
 use super::waiting::{self, Shown};
-use super::{output, print};
 use crate::journal::{Change, Failed, Finished};
 use crate::message::{
     Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
@@ -47,7 +47,7 @@ impl Format {
 struct Inner {
     format: Format,
     /// The file for the final answer, if it is not to be printed.
-    answer_to: Option<PathBuf>,
+    answer_to: Option<AnswerFile>,
     live: MultiProgress,
     term: Term,
     running: Mutex<HashMap<Slot, ProgressBar>>,
@@ -74,7 +74,7 @@ impl Screen {
     }
 
     /// A screen of a run whose answer goes to a file.
-    pub(super) fn answering_to(format: Format, answer_to: Option<PathBuf>) -> Self {
+    pub(super) fn answering_to(format: Format, answer_to: Option<AnswerFile>) -> Self {
         let term = Term::stderr();
         let visible = format == Format::Text && term.is_term();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -123,19 +123,19 @@ impl Screen {
     /// Says how the run ended; a final answer goes to stdout alone.
     pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
         let exit = Exit::of_ending(ending);
-        if let (Ending::Answer(answer), Some(path)) = (ending, &self.0.answer_to) {
-            output::write(path, answer)?;
+        if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
+            file.write(run, answer)?;
         }
         match (self.0.format, ending) {
             (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
             (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => print(&clean(answer))?,
             (Format::Text, Ending::Answer(_)) => {}
             (Format::Text, Ending::Unfit { answer, why }) => {
-                self.say(&format!("the model's answer is of no use, and it was told once: {why}"));
+                self.say(&format!("the model's answer is of no use, and it was told once: {}", clean(why)));
                 self.say(&format!("it said: {}", clean(answer)));
             }
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
-            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {text}")),
+            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }
         Ok(exit)
     }

@@ -16,6 +16,7 @@ mod provider;
 mod raw;
 mod remote;
 mod shown;
+mod template;
 mod tool;
 mod units;
 mod validate;
@@ -25,6 +26,7 @@ pub use error::{ConfigError, Problem};
 pub(crate) use file::{FileError, read_text};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use remote::{Api, RemoteConfig};
+pub use template::TemplateError;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior};
 use toml::Spanned;
 
 use super::error::suggest;
 use super::raw;
+use super::template::{TemplateError, fill};
 use super::validate::Check;
 
 /// A value that each run of the agent is given.
@@ -26,7 +25,7 @@ pub type Parameters = BTreeMap<String, Parameter>;
 #[derive(Debug, thiserror::Error)]
 pub enum ParameterError {
     /// One that is needed was not given.
-    #[error("the parameter `{name}` is missing{}\n  give it with --param {name}=VALUE", .description.as_ref().map_or(String::new(), |it| format!(": {it}")))]
+    #[error("the parameter `{name}` is missing{}\n  give it with --param {name}=VALUE, or give it a `default` in agent.toml", .description.as_ref().map_or(String::new(), |it| format!(": {it}")))]
     Missing {
         /// Which.
         name: String,
@@ -42,12 +41,12 @@ pub enum ParameterError {
         help: String,
     },
     /// The text is no template.
-    #[error("{what}: {reason}")]
+    #[error("{what}: {error}")]
     Template {
         /// Which text.
         what: &'static str,
         /// What is wrong with it, and where.
-        reason: String,
+        error: TemplateError,
     },
 }
 
@@ -78,27 +77,7 @@ pub fn render(
     if values.is_empty() {
         return Ok(text.to_owned());
     }
-    let environment = environment();
-    let rendered = environment.render_str(text, minijinja::Value::from_object(values.clone()));
-    rendered.map_err(|error| ParameterError::Template { what, reason: reason(&error) })
-}
-
-/// Values are put in as they are: what they say is no template, and no HTML.
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::empty();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    // It only fails for delimiters of one's own.
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        environment.set_syntax(syntax);
-    }
-    environment
-}
-
-fn reason(error: &minijinja::Error) -> String {
-    let line = error.line().map_or_else(String::new, |line| format!("line {line}: "));
-    let detail = error.detail().map_or_else(String::new, |detail| format!(": {detail}"));
-    format!("{line}{}{detail}", error.kind())
+    fill(text, values).map_err(|error| ParameterError::Template { what, error })
 }
 
 impl Check<'_> {
@@ -121,23 +100,10 @@ impl Check<'_> {
         if parameters.is_empty() {
             return;
         }
-        let environment = environment();
-        match environment.template_from_str(text.get_ref()) {
-            Ok(template) => {
-                let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
-                let mut unknown: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-                unknown.sort();
-                for name in unknown.iter().filter(|name| !parameters.contains_key(*name)) {
-                    let message =
-                        format!("`{key}` names the parameter `{name}`, which [parameters] does not have");
-                    self.problem(text.span(), message, suggest(name, &names));
-                }
-            }
-            Err(error) => {
-                let message = format!("`{key}` is no template: {}", reason(&error));
-                let help = "write `{{ name }}` for a parameter, and `{{ \"{{\" }}` for braces of your own";
-                self.problem(text.span(), message, help);
-            }
+        let named = parameters.keys().map(|name| (name.clone(), String::new())).collect();
+        if let Err(TemplateError { place: (line, column), message, help }) = fill(text.get_ref(), &named) {
+            let message = format!("`{key}`, line {line}, column {column} of it: {message}");
+            self.problem(text.span(), message, help);
         }
     }
 }

@@ -166,7 +166,8 @@ impl Check<'_> {
                 let json = text.and_then(|text| {
                     let value: serde_json::Value =
                         serde_json::from_str(&text).map_err(|it| it.to_string())?;
-                    Ok(Json::canonical(&value))
+                    // In the order of its author, which is the order in which models write.
+                    Json::parse(value.to_string()).map_err(|it| it.to_string())
                 });
                 (file.span(), json)
             }
