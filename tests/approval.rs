@@ -33,6 +33,9 @@ fn slots(shown: &[Value]) -> Vec<&str> {
 #[test]
 fn a_call_waits_its_siblings_do_not_and_the_run_goes_on_once_it_is_approved() {
     let agent = asking(ASK_NEW_YORK);
+    let checked = agent.host(&["check"]);
+    let said = "a call of get_* with city = New* waits for a person's approval";
+    assert!(checked.ok().stdout.contains(said), "{}", checked.stdout);
     let ran = agent.host(&["run"]);
     ran.exits(3).says("tool(0,0) get_weather {\"city\":\"New York\"}  waits for approval");
     ran.says("host approve").says("host deny").says("then go on with: host resume");

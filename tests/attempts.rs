@@ -1,7 +1,7 @@
 //! Attempts: what is tried again, what is never done twice without asking, and that a call's troubles are its own.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -130,16 +130,7 @@ fn killed_in_a_request(lines: &str) -> (Agent, Server) {
     let calls = [get(&server, "/allowed/first-hangs"), json!({ "name": "counter", "input": {} })];
     let agent = agent(&calls, &[hostile(""), fetch(&server, lines)]);
     agent.host(&["check"]).ok();
-    let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while server.requests().is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(30), "no request came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // Its sibling takes microseconds, and its end a sync.
-    std::thread::sleep(Duration::from_millis(200));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    agent.run_until_killed(|| !server.requests().is_empty());
     (agent, server)
 }
 

@@ -126,7 +126,7 @@ fn a_script_that_is_exhausted_or_missing() {
     fs::remove_file(agent.dir.path().join("script.toml")).unwrap();
     agent.host(&["run"]).exits(4).says("cannot read the script");
     fs::write(agent.dir.path().join("script.toml"), "[[reply]]\ntxt = \"x\"").unwrap();
-    agent.host(&["run"]).exits(4).says("unknown field `txt`").says("line 2");
+    agent.host(&["run"]).exits(4).says("script.toml:2:1: unknown field `txt`").says("did you mean `text`?");
 }
 
 #[test]

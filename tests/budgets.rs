@@ -111,7 +111,7 @@ fn a_run_stops_on_tools() {
         .says("the model called echo, which stop_on_tools names; it came to: 7; used: 1 turns, 2 tool calls");
     assert_eq!(*tool_output(&agent.show(), "tool(0,1)"), json!(1), "the other calls of the turn are made");
     let agent = Agent::scripted(script).guest("hostile").table("[limits]\nstop_on_tools = [\"nobody\"]");
-    agent.host(&["run"]).exits(2).says("`stop_on_tools` matches no tool of this agent: `nobody`");
+    agent.host(&["run"]).exits(2).says("`stop_on_tools` in [limits] matches no tool of this agent: `nobody`");
 }
 
 #[test]

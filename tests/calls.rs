@@ -1,7 +1,6 @@
 //! Tools that call tools: each nested call an instance, a slot, a record and grants of its own, whatever becomes of the
 //! caller.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -246,16 +245,7 @@ fn a_nested_call_in_doubt_is_asked_about_and_the_others_are_kept() {
     let tables = [hostile("a", "permissions.calls = [\"*\"]"), hostile("b", ""), fetch(&server)];
     let agent = relays("a_", &input, &tables);
     agent.host(&["check"]).ok();
-    let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while server.requests().is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(30), "no request came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // The sibling has time to end.
-    std::thread::sleep(Duration::from_millis(200));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    agent.run_until_killed(|| !server.requests().is_empty());
     let slot = "tool(0,0)/call(0)";
     agent.host(&["resume", "last"]).exits(3).says(&format!("--settle '{slot}=HOW'"));
     agent.host(&["resume", "last"]).exits(3);

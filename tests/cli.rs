@@ -145,6 +145,8 @@ fn init_writes_an_agent_that_builds_and_runs() {
     let ran = agent.host(&["run", "mine/agent.toml"]);
     ran.ok().says("greet");
     assert!(!ran.stdout.trim().is_empty());
+    let tested = agent.host(&["test", "mine/agent.toml"]);
+    assert!(tested.ok().stdout.ends_with("1 passed, 0 failed\n"), "{}", tested.stdout);
     agent.host(&["init", "mine"]).exits(2).says("mine/agent.toml exists");
 
     // A source that changed is built again, and only then.
@@ -164,5 +166,9 @@ fn schema_and_completions_are_printed() {
     let kept = std::fs::read_to_string(root().join("examples/agent.schema.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     assert_eq!(kept, schema, "examples/agent.schema.json is what `host schema` prints");
+    let schema: Value = serde_json::from_str(&agent.host(&["schema", "--cases"]).ok().stdout).unwrap();
+    let kept = std::fs::read_to_string(root().join("examples/cases.schema.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept, schema, "examples/cases.schema.json is what `host schema --cases` prints");
     assert!(agent.host(&["completions", "bash"]).ok().stdout.contains("_host"));
 }

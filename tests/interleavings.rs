@@ -222,6 +222,8 @@ fn manifest() -> Manifest {
         max_calls_per_turn: 10,
         budgets: Budgets::default(),
         approvals: Approvals::default(),
+        output_schema: None,
+        parameters: BTreeMap::default(),
         tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),

@@ -8,12 +8,14 @@
 )]
 
 mod agent;
+mod answer;
 mod approval;
 mod attacks;
 mod attempts;
 mod bad_input;
 mod budgets;
 mod calls;
+mod cases;
 mod cli;
 mod compile;
 mod config;

@@ -23,7 +23,7 @@ fn agent() -> Agent {
 }
 
 /// The weather tool's next version: it says that it is sunny where it was foggy.
-fn next_version(agent: &Agent) -> PathBuf {
+pub fn next_version(agent: &Agent) -> PathBuf {
     agent.host(&["build"]).ok();
     let built = root().join("guest-tools/target/wasm32-wasip2/release/weather.wasm");
     let mut bytes = fs::read(built).unwrap();

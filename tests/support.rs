@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -102,6 +103,20 @@ impl Agent {
         let ran = self.host(&["run"]);
         let shown = self.show();
         (ran, shown)
+    }
+
+    /// Runs the agent, and kills it once something has happened.
+    pub fn run_until_killed(&self, happened: impl Fn() -> bool) {
+        let mut child = self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let started = Instant::now();
+        while !happened() {
+            assert!(started.elapsed() < Duration::from_secs(30), "it never happened");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // What goes on beside it takes microseconds, and its end a sync.
+        std::thread::sleep(Duration::from_millis(200));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// What the last run recorded, slot by slot.

@@ -393,6 +393,7 @@ fn a_model_request_is_one_span_with_all_its_attempts() {
         ("gen_ai.operation.name", json!("chat")),
         ("gen_ai.conversation.id", chat.attributes["host.run.id"].clone()),
         ("gen_ai.response.finish_reasons", json!(["stop"])),
+        ("gen_ai.response.model", json!("m")),
         ("gen_ai.usage.input_tokens", json!(11)),
         ("gen_ai.usage.output_tokens", json!(7)),
         ("host.attempt", json!(3)),

@@ -300,6 +300,8 @@ impl Bench {
             max_calls_per_turn,
             budgets: Budgets::default(),
             approvals: Approvals::default(),
+            output_schema: None,
+            parameters: std::collections::BTreeMap::default(),
             tools: self.toolbox.entries().to_vec(),
             seed: 1,
             said: Vec::new(),

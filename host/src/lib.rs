@@ -24,11 +24,13 @@
 //! - [`journal`]: what happened, durably.
 //! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
 //! - [`message`]: the plain data all of them speak.
+//! - [`cases`]: what an agent is tested by.
 //! - [`cli`]: the command `host`, one file per subcommand.
 //!
 //! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`.
 
 pub mod agent;
+pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod dispatch;

@@ -43,7 +43,16 @@ pub fn config(remote: RemoteConfig) -> ModelConfig {
 
 pub fn ask<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ModelRequest<'a> {
     let (temperature, max_tokens) = (None, None);
-    ModelRequest { turn: 3, instructions: "", messages, tools, temperature, max_tokens, heard: &|_| {} }
+    ModelRequest {
+        turn: 3,
+        attempt: 1,
+        instructions: "",
+        messages,
+        tools,
+        temperature,
+        max_tokens,
+        heard: &|_| {},
+    }
 }
 
 /// A server that answers one request after the other, the last answer again and again.

@@ -5,6 +5,7 @@
 //! one result, in call order, before the model is asked again. It fails only with the host's own failures
 //! ([`RunError`]); a tool's failure is data for the model.
 
+mod answer;
 mod called;
 mod spending;
 mod transcript;
@@ -22,6 +23,7 @@ use crate::message::{
 };
 use crate::model::{ModelRequest, Models};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
+use answer::{Answer, LastWord};
 use spending::Spending;
 
 /// Everything one run needs.
@@ -69,6 +71,7 @@ impl Agent {
 
     async fn turns(&self, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
+        let mut answer = Answer::new(self.manifest.output_schema.as_ref());
         for turn in 0..self.manifest.max_turns {
             for said in self.said(turn) {
                 talk.push_said(said);
@@ -78,7 +81,18 @@ impl Agent {
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && self.said(turn + 1).next().is_none();
             if reply.calls.is_empty() && is_last {
-                return self.finish(turn + 1, last_words(reply)).await;
+                match answer.judge(&reply) {
+                    LastWord::Ends(ending) => return self.finish(turn + 1, ending).await,
+                    LastWord::Told(note) => {
+                        spending.count(&reply);
+                        if let Some(limit) = spending.judge(&reply) {
+                            return Ok(self.session.finish(&self.slot, limit).await?);
+                        }
+                        talk.push_reply(turn, reply);
+                        talk.push_word(note);
+                        continue;
+                    }
+                }
             }
             spending.count(&reply);
             if let Some(limit) = spending.judge(&reply) {
@@ -126,11 +140,13 @@ impl Agent {
         let slot = self.slot.model_of(turn);
         let heard = |text: &str| self.session.heard(&slot, text);
         let identities = self.manifest.models();
+        let talk = &*talk;
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
-                instructions: &self.manifest.instructions,
+                attempt: attempt.number,
+                instructions: talk.instructions(),
                 messages,
                 tools,
                 temperature: None,
@@ -157,19 +173,3 @@ impl Agent {
 
 const CUT_OFF: &str = "your reply was cut off at its token limit (max_tokens), so none of its calls was made: \
                        make fewer or shorter calls";
-
-/// How a reply without calls ends the run.
-fn last_words(reply: Reply) -> Ending {
-    match reply.stop {
-        Stop::Refusal => Ending::Refused(reply.text),
-        Stop::MaxTokens => Ending::Limit(format!(
-            "the answer was cut off at the model's token limit (max_tokens in [model]); it begins: {}",
-            reply.text
-        )),
-        Stop::ContextWindow => Ending::Limit(format!(
-            "the answer was cut off because the conversation fills the model's context window; it begins: {}",
-            reply.text
-        )),
-        Stop::End | Stop::ToolCalls | Stop::Paused | Stop::Other(_) => Ending::Answer(reply.text),
-    }
-}

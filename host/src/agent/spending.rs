@@ -126,12 +126,9 @@ impl Spending {
         self.calls = reply.calls.iter().map(identity).collect();
     }
 
-    /// Why the calls of the reply that was counted last may not be made, if they may not.
+    /// Why the run may not go on after the reply that was counted last, if it may not.
     pub(super) fn judge(&mut self, reply: &Reply) -> Option<Ending> {
         let calls = u32::try_from(reply.calls.len()).unwrap_or(u32::MAX);
-        if calls == 0 {
-            return None;
-        }
         let Used { tool_calls: made, tokens, cost_usd, .. } = self.used;
         let total = tokens.input.saturating_add(tokens.output);
         let Budgets { max_tool_calls, max_total_tokens, max_cost_usd, .. } = &self.budgets;

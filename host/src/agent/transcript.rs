@@ -1,3 +1,4 @@
+use super::answer::instructed;
 use crate::message::{
     Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Said, Slot, ToolResult, ToolSpec,
 };
@@ -11,6 +12,7 @@ pub struct Transcript {
     /// The run's slot, below which the messages are recorded.
     run: Slot,
     messages: Vec<Message>,
+    instructions: String,
     tools: Vec<ToolSpec>,
     digest: Digest,
     appended: Vec<MessageRef>,
@@ -22,14 +24,15 @@ impl Transcript {
     pub fn begin(manifest: &Manifest, run: &Slot) -> Self {
         let tools: Vec<ToolSpec> =
             manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
-        let Manifest { instructions, model, fallbacks, .. } = manifest;
+        let Manifest { model, fallbacks, output_schema, .. } = manifest;
+        let instructions = instructed(&manifest.instructions, output_schema.as_ref());
         let digest = if fallbacks.is_empty() {
-            Digest::of_json(&(instructions, model, &tools))
+            Digest::of_json(&(&instructions, model, &tools))
         } else {
-            Digest::of_json(&(instructions, model, fallbacks, &tools))
+            Digest::of_json(&(&instructions, model, fallbacks, &tools))
         };
-        let mut transcript =
-            Self { run: run.clone(), messages: Vec::new(), tools, digest, appended: Vec::new() };
+        let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
+        let mut transcript = Self { run, messages, instructions, tools, digest, appended };
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
         transcript
     }
@@ -46,6 +49,11 @@ impl Transcript {
     /// Appends what the person says in the middle of the run.
     pub fn push_said(&mut self, said: &Said) {
         self.push(Message::User(said.text.clone()), MessageRef::Said(said.turn));
+    }
+
+    /// Appends what the host says in its own name.
+    pub fn push_word(&mut self, text: String) {
+        self.push(Message::User(text.clone()), MessageRef::Note(text));
     }
 
     /// Appends what the model replied.
@@ -68,6 +76,12 @@ impl Transcript {
             let note = result.model_text();
             self.push(Message::Tool(result), MessageRef::Note(note));
         }
+    }
+
+    /// What the model is instructed, the form of its answer included.
+    #[must_use]
+    pub fn instructions(&self) -> &str {
+        &self.instructions
     }
 
     /// Every message, oldest first.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -52,8 +53,12 @@ impl ApprovalsFile {
         let line = serde_json::to_string(&approved)? + "\n";
         let unwritable = || format!("cannot write {}", self.path.display());
         // One write, so that lines of several processes do not mix.
-        let mut file: File =
-            OpenOptions::new().create(true).append(true).open(&self.path).with_context(unwritable)?;
+        let mut file: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&self.path)
+            .with_context(unwritable)?;
         file.write_all(line.as_bytes()).with_context(unwritable)
     }
 

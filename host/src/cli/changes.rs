@@ -13,6 +13,8 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     };
     differ("the name", recorded.agent != now.agent);
     differ("the instructions", recorded.instructions != now.instructions);
+    differ("the form of the answer", recorded.output_schema != now.output_schema);
+    differ("the parameters", recorded.parameters != now.parameters);
     differ("the prompt", recorded.prompt != now.prompt);
     differ("what the person says later", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);

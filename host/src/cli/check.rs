@@ -6,7 +6,7 @@ use super::places::Places;
 use super::screen::{Format, Screen, one_line};
 use super::{AgentArg, print};
 use crate::config::{Config, Provider};
-use crate::message::ToolEntry;
+use crate::message::{Approvals, CallRule, ToolEntry, Verdict};
 use crate::model::Models;
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,9 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
     for fallback in &config.fallbacks {
         say(format!("  and if it fails {}", describe(&fallback.provider)));
     }
+    for line in besides(&config) {
+        print(&format!("  {line}"))?;
+    }
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
         say(format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()));
@@ -73,6 +76,54 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
             .for_each(|line| say(format!("  {line}").trim_end().to_owned()));
     }
     lines
+}
+
+/// What else the agent is, besides model and tools.
+fn besides(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, parameter) in &config.parameters {
+        let default = match &parameter.default {
+            Some(default) => format!("by default {}", one_line(default)),
+            None => "has to be given".to_owned(),
+        };
+        let what =
+            parameter.description.as_deref().map_or_else(String::new, |it| format!(": {}", one_line(it)));
+        lines.push(format!("parameter {name}, {default}{what}"));
+    }
+    if config.agent.output_schema.is_some() {
+        lines.push("the final answer has to fit a JSON Schema".to_owned());
+    }
+    if !config.agent.builtins.is_empty() {
+        let names: Vec<&str> = config.agent.builtins.iter().map(|builtin| builtin.name()).collect();
+        lines.push(format!("tools of the host itself: {}", names.join(", ")));
+    }
+    if !config.approvals.is_none() {
+        lines.push(format!(
+            "a call that no rule of [approval] is about {}",
+            verdict(config.approvals.default)
+        ));
+        let Approvals { deny, ask, auto, .. } = &config.approvals;
+        for (rules, verdict) in [(deny, Verdict::Deny), (ask, Verdict::Ask), (auto, Verdict::Auto)] {
+            lines.extend(
+                rules.iter().map(|rule| format!("{} {}", rule_in_words(rule), self::verdict(verdict))),
+            );
+        }
+    }
+    lines
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Auto => "is made unasked",
+        Verdict::Ask => "waits for a person's approval",
+        Verdict::Deny => "is never made",
+    }
+}
+
+fn rule_in_words(CallRule { tool, input }: &CallRule) -> String {
+    let input: Vec<String> = input.iter().map(|(member, glob)| format!("{member} = {glob}")).collect();
+    let with = if input.is_empty() { String::new() } else { format!(" with {}", input.join(", ")) };
+    format!("a call of {}{}", one_line(tool), one_line(&with))
 }
 
 fn describe(provider: &Provider) -> String {

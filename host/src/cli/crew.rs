@@ -1,5 +1,6 @@
 //! The agents that an agent calls, each loaded with all of its own: model, tools, grants, limits, approvals.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ impl Loaded {
                 let loaded =
                     Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
                 // Its prompt comes with each call, and its seed is that of the run that calls it.
-                let manifest = launch::manifest(&config, &loaded.toolbox, Task::new(String::new(), 0));
+                let task = Task::new(String::new(), BTreeMap::new(), 0);
+                let manifest = launch::manifest(&config, &loaded.toolbox, task).with_context(of_agent)?;
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());
                 toolbox.offer(entry.clone())?;
                 members.push(Member { entry, config, loaded, manifest, models });

@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
 use crate::agent::RunError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
 use crate::message::Ending;
-use crate::model::ModelError;
+use crate::model::{ModelError, ScriptError};
 use crate::session::SessionError;
 use crate::toolbox::{BuildError, ToolboxError};
 
@@ -45,7 +45,7 @@ impl Exit {
     pub(super) fn of_ending(ending: &Ending) -> Self {
         match ending {
             Ending::Answer(_) => Self::Ok,
-            Ending::Refused(_) => Self::Failure,
+            Ending::Refused(_) | Ending::Unfit { .. } => Self::Failure,
             Ending::Limit(_) => Self::Limit,
         }
     }
@@ -71,6 +71,7 @@ impl Exit {
         let usage = error.is::<ConfigError>()
             || error.is::<ToolboxError>()
             || error.is::<BuildError>()
+            || error.is::<ParameterError>()
             || error.is::<Misuse>();
         if usage { Self::Usage } else { Self::Failure }
     }
@@ -106,7 +107,11 @@ impl Exit {
 
 /// Prints an error and says how to exit.
 pub(super) fn report(error: &anyhow::Error) -> Exit {
-    match error.downcast_ref::<ConfigError>() {
+    let script = match error.downcast_ref::<ModelError>() {
+        Some(ModelError::Script(ScriptError::Malformed(config))) => Some(config),
+        Some(_) | None => None,
+    };
+    match error.downcast_ref::<ConfigError>().or(script) {
         Some(config) => eprintln!("{:?}", miette::Report::new(config.clone())),
         None => eprintln!("error: {error:#}"),
     }

@@ -1,5 +1,6 @@
 //! What `run` and `resume` share: from a configuration to a run that ended.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::places::Places;
 use super::screen::Screen;
 use super::traces::Traces;
 use crate::agent::{Agent, RunError};
-use crate::config::{Config, ModelConfig, Provider};
+use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said, Slot};
@@ -32,21 +33,22 @@ pub(super) struct Prepared {
 /// Everything a run is that does not come from agent.toml.
 pub(super) struct Task {
     prompt: String,
+    parameters: BTreeMap<String, String>,
     said: Vec<Said>,
     forked: Option<Fork>,
     seed: u64,
 }
 
 impl Task {
-    /// To answer a prompt.
-    pub(super) fn new(prompt: String, seed: u64) -> Self {
-        Self { prompt, said: Vec::new(), forked: None, seed }
+    /// To answer a prompt, that was made with these values.
+    pub(super) fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
+        Self { prompt, parameters, said: Vec::new(), forked: None, seed }
     }
 
     /// What a recorded run has to do.
     pub(super) fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, said, forked, seed, .. } = recorded.clone();
-        Self { prompt, said, forked, seed }
+        let Manifest { prompt, parameters, said, forked, seed, .. } = recorded.clone();
+        Self { prompt, parameters, said, forked, seed }
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<Prepared> {
     let models = Models::connect(config)?;
     let loaded = Loaded::load(config, places, screen).await?;
-    let manifest = manifest(config, &loaded.toolbox, task);
+    let manifest = manifest(config, &loaded.toolbox, task)?;
     let approvals = ApprovalsFile::new(places.runs()?.path());
     let person = AtTerminal::new(screen, approvals, config, &manifest);
     let toolbox = Arc::clone(&loaded.toolbox);
@@ -74,24 +76,30 @@ pub(super) async fn prepare(
 }
 
 /// What the run is going to be, as it is recorded.
-pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Manifest {
-    let Task { prompt, said, forked, seed } = task;
-    Manifest {
+pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result<Manifest, ParameterError> {
+    let Task { prompt, parameters, said, forked, seed } = task;
+    // What a run was begun with goes for all of it; what came to agent.toml since has its default.
+    let known: BTreeMap<String, String> =
+        parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
+    let parameters = values(&config.parameters, &known)?;
+    Ok(Manifest {
         agent: config.agent.name.clone(),
         config: config.path.to_string_lossy().into_owned(),
-        instructions: config.agent.instructions.clone(),
+        instructions: render("the instructions", &config.agent.instructions, &parameters)?,
         prompt,
         model: identity(&config.model),
         fallbacks: config.fallbacks.iter().map(fallback).collect(),
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
         budgets: config.limits.budgets.clone(),
+        output_schema: config.agent.output_schema.clone(),
+        parameters,
         approvals: config.approvals.clone(),
         tools: toolbox.entries().to_vec(),
         seed,
         said,
         forked,
-    }
+    })
 }
 
 fn fallback(config: &ModelConfig) -> Fallback {
@@ -161,12 +169,22 @@ pub(super) async fn carry_out(
         ended = agent.run(wall_time) => Stopped::of(ended),
         _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
     };
+    if let Stopped::Interrupted = stopped {
+        tokio::spawn(stop_at_once());
+    }
     // With it goes the last one, besides the run, who could write to the journal.
     drop(agent);
     trace.stop(stopped.stand());
     let exit = leave(stopped, run, summary, screen);
     trace.flush(screen).await;
     exit
+}
+
+/// Waits for a second Ctrl-C, and waits for nothing more then: what is recorded is on disk.
+async fn stop_at_once() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(Exit::Interrupted as i32);
+    }
 }
 
 /// Leaves a run on which nothing more is carried out, and says how it stands.

@@ -15,8 +15,10 @@ mod fork;
 mod init;
 mod journal;
 mod launch;
+mod output;
 mod person;
 mod places;
+mod prompt;
 mod recorded;
 mod replay;
 mod request;
@@ -25,7 +27,9 @@ mod resume;
 mod run;
 mod runs;
 mod screen;
+mod script;
 mod settle;
+mod test;
 mod traces;
 mod waiting;
 
@@ -73,6 +77,8 @@ enum Command {
     Runs(runs::Args),
     /// Verify, export, import, compact or clear away what is recorded.
     Journal(journal::Args),
+    /// Test an agent by cases: runs with a scripted model, compared with what is expected.
+    Test(test::Args),
     /// Validate agent.toml, load every component, and print the tools and what each is granted.
     Check(check::Args),
     /// Build the tool crates of an agent, or one crate, into components.
@@ -80,7 +86,11 @@ enum Command {
     /// Write a new agent with a tool crate that builds and runs at once.
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
-    Schema,
+    Schema {
+        /// Print that of the cases of `host test` instead.
+        #[arg(long)]
+        cases: bool,
+    },
     /// Compile a component from stdin to stdout, under limits; the host runs this itself.
     #[command(hide = true, name = COMPILE_SUBCOMMAND)]
     CompileComponent {
@@ -121,6 +131,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Answer(args) => block_on(async move { decide::answer(args, &places).await }),
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
+        Command::Test(args) => block_on(async move { test::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => block_on(async move { runs::run(args, &places).await }),
         Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
@@ -130,8 +141,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             let fuel = metering == Metering::Fuel.as_str();
             std::process::exit(serve_compiler(if fuel { Metering::Fuel } else { Metering::Time }).into())
         }
-        Command::Schema => {
-            print(&serde_json::to_string_pretty(&crate::config::schema())?)?;
+        Command::Schema { cases } => {
+            let schema = if cases { crate::cases::schema() } else { crate::config::schema() };
+            print(&serde_json::to_string_pretty(&schema)?)?;
             Ok(Exit::Ok)
         }
         Command::Completions { shell } => {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::exit::Exit;
 use super::launch::{self, Task};
+use super::output::Output;
 use super::places::Places;
 use super::recorded;
 use super::rerun::{self, Rerun, Terms};
@@ -35,10 +36,12 @@ pub(super) struct Args {
     /// Print every event, or with --rerun the report, as JSON on stdout.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let screen = Screen::new(Format::of(args.json));
+    let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let runs = places.runs()?;
     let name = args.run.as_deref().unwrap_or_default();
     if let Some(rerun) = args.rerun {

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::exit::Exit;
 use super::launch::{self, Task};
+use super::output::Output;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
@@ -27,11 +28,13 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
     traces: Traces,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let screen = Screen::new(Format::of(args.json));
+    let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let runs = places.runs()?;
     let id = runs.find(&args.run)?;
     if runs.is_sealed(id) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::places::Places;
 use super::screen::{denial, headline, milliseconds, one_line, result};
-use super::{diff, print, recorded, request};
+use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::SessionError;
@@ -43,6 +43,11 @@ enum Command {
         /// The turn, from 0; by default the last one.
         turn: Option<u32>,
     },
+    /// Print what the model replied in a run as a script, from which `provider = "scripted"` replies the same.
+    Script {
+        /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
+        run: String,
+    },
     /// Show one run: turns, calls, durations, outcomes.
     Show {
         /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
@@ -62,6 +67,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         Some(Command::List { json }) => list(places, json || args.json),
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
         Some(Command::Request { run, turn }) => request::run(places, &run, turn).await,
+        Some(Command::Script { run }) => script::run(places, &run),
         Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
     }
 }
@@ -95,6 +101,7 @@ fn state_word(state: RunState) -> &'static str {
         RunState::Answered => "answered",
         RunState::Refused => "refused",
         RunState::Limited => "limited",
+        RunState::Unfit => "unfit",
     }
 }
 

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::output::AnswerFile;
 use super::person::decided;
 use super::print;
 use super::waiting::{self, Shown};
@@ -45,6 +46,8 @@ impl Format {
 
 struct Inner {
     format: Format,
+    /// The file for the final answer, if it is not to be printed.
+    answer_to: Option<AnswerFile>,
     live: MultiProgress,
     term: Term,
     running: Mutex<HashMap<Slot, ProgressBar>>,
@@ -67,11 +70,17 @@ enum JsonEvent<'a> {
 
 impl Screen {
     pub(super) fn new(format: Format) -> Self {
+        Self::answering_to(format, None)
+    }
+
+    /// A screen of a run whose answer goes to a file.
+    pub(super) fn answering_to(format: Format, answer_to: Option<AnswerFile>) -> Self {
         let term = Term::stderr();
         let visible = format == Format::Text && term.is_term();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self(Arc::new(Inner {
             format,
+            answer_to,
             live: MultiProgress::with_draw_target(target),
             term,
             running: Mutex::default(),
@@ -114,11 +123,19 @@ impl Screen {
     /// Says how the run ended; a final answer goes to stdout alone.
     pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
         let exit = Exit::of_ending(ending);
+        if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
+            file.write(run, answer)?;
+        }
         match (self.0.format, ending) {
             (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
-            (Format::Text, Ending::Answer(answer)) => print(&clean(answer))?,
+            (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => print(&clean(answer))?,
+            (Format::Text, Ending::Answer(_)) => {}
+            (Format::Text, Ending::Unfit { answer, why }) => {
+                self.say(&format!("the model's answer is of no use, and it was told once: {}", clean(why)));
+                self.say(&format!("it said: {}", clean(answer)));
+            }
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
-            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {text}")),
+            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }
         Ok(exit)
     }
@@ -328,6 +345,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
     match outcome {
         Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
         Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
+        Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
         Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
         Outcome::NoReply(failure) => (false, one_line(&failure.message)),
         Outcome::Model(reply) => (true, describe_reply(reply)),

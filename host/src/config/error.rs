@@ -1,4 +1,4 @@
-//! What is wrong with an agent.toml, and how it is shown.
+//! What is wrong with an agent.toml, or a file like it, and how it is shown.
 //!
 //! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided
 //! by `form` and `validate`, what of a file may be shown by `shown`. Its invariant is that any text can be shown:
@@ -12,7 +12,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use super::bounds::{PROBLEMS_SHOWN_MAX, QUOTE_CHARS_MAX};
 use super::shown::shown;
 
-/// What is wrong with an agent.toml: one or more problems, each with its place.
+/// What is wrong with a file: one or more problems, each with its place.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.summary())]
 pub struct ConfigError {
@@ -36,20 +36,20 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { message: message.into(), help: help.into(), span: Some(span) }
     }
 }
 
 impl ConfigError {
     /// An error about a file whose text is not at hand.
-    pub(super) fn of_file(path: &Path, message: String, help: &str) -> Self {
+    pub(crate) fn of_file(path: &Path, message: String, help: &str) -> Self {
         let problem = Problem { message, help: help.to_owned(), span: None };
         Self { path: path.to_owned(), text: None, problems: vec![problem] }
     }
 
     /// An error about places in a text. Beyond [`PROBLEMS_SHOWN_MAX`] problems, only their number is kept.
-    pub(super) fn of_text(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(crate) fn of_text(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
         if let Some(hidden) = problems.len().checked_sub(PROBLEMS_SHOWN_MAX).filter(|n| *n > 0) {
             problems.truncate(PROBLEMS_SHOWN_MAX);
@@ -61,6 +61,26 @@ impl ConfigError {
         }
         let text = NamedSource::new(path.to_string_lossy(), shown(text)).with_language("TOML");
         Self { path: path.to_owned(), text: Some(text), problems }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything that is wrong, without the text: a line for each problem.
+    #[must_use]
+    pub fn in_lines(&self) -> String {
+        let lines = self.problems.iter().map(|problem| {
+            let Problem { message, help, span } = problem;
+            let place = match (&self.text, span) {
+                (Some(text), Some(span)) => format!("line {}: ", place(text.inner(), span.start).0),
+                (Some(_) | None, _) => String::new(),
+            };
+            format!("{place}{message} ({help})")
+        });
+        lines.collect::<Vec<_>>().join("\n  ")
     }
 
     /// Everything that is wrong.
@@ -119,7 +139,7 @@ impl Diagnostic for Problem {
 }
 
 /// Line and column of a byte, both from 1.
-fn place(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

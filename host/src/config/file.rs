@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 
 /// A file that cannot be had as text.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FileError {
+pub(crate) enum FileError {
     /// Nothing is there.
     #[error("it does not exist")]
     Missing,
@@ -46,7 +46,7 @@ impl From<io::Error> for FileError {
 
 /// Reads a text of at most that many bytes. It counts what it reads, because what the system says beforehand
 /// of a device or a growing file means nothing.
-pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileError> {
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileError> {
     let mut bytes = Vec::new();
     File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {

@@ -17,7 +17,8 @@ use super::error::{Problem, quote, suggest};
 /// All that is wrong with the form of a file; nothing if it can be read.
 pub(super) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
     // What a newer host would understand must not be called an unknown field.
-    if let Some(problem) = file.get("version").and_then(other_version) {
+    let versioned = schema.pointer("/properties/version").and_then(|_| file.get("version"));
+    if let Some(problem) = versioned.and_then(other_version) {
         return vec![problem];
     }
     let mut walk = Walk { schema, problems: Vec::new() };

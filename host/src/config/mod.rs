@@ -7,32 +7,36 @@
 mod agents;
 mod approval;
 mod bounds;
+mod document;
 mod error;
 mod file;
 mod form;
+mod parameters;
 mod permissions;
 mod provider;
 mod raw;
 mod remote;
 mod shown;
+mod template;
 mod tool;
 mod units;
 mod validate;
 
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
+pub(crate) use document::{Data, read, schema_of};
 pub use error::{ConfigError, Problem};
+pub(crate) use file::{FileError, read_text};
+pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use remote::{Api, RemoteConfig};
+pub use template::TemplateError;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize as _;
 use serde_json::Value;
-use toml::de::DeTable;
 
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Approvals, Budgets, Builtin, Digest, Prices, Retry};
-use file::FileError;
+use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Prices, Retry};
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +53,8 @@ pub struct Config {
     pub model_retry: Retry,
     /// What bounds a run.
     pub limits: Limits,
+    /// What each run is given, by name.
+    pub parameters: Parameters,
     /// Which calls a person has to approve.
     pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.
@@ -70,6 +76,8 @@ pub struct AgentConfig {
     pub instructions: String,
     /// What to ask if the command line does not say.
     pub prompt: Option<String>,
+    /// JSON Schema of the final answer, if it is to have a form.
+    pub output_schema: Option<Json>,
     /// The host's own tools that are offered.
     pub builtins: Vec<Builtin>,
 }
@@ -153,7 +161,7 @@ pub struct ToolConfig {
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = file::read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
+        let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
         Self::parse(&text, path)
     }
 
@@ -164,13 +172,7 @@ impl Config {
         }
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, &FileError::Io(error)))?;
         let fail = |problems| ConfigError::of_text(path, text, problems);
-        let table = DeTable::parse(text).map_err(|error| fail(vec![syntax(&error)]))?;
-        let problems = form::problems(table.get_ref(), &schema());
-        if !problems.is_empty() {
-            return Err(fail(problems));
-        }
-        let raw = raw::AgentToml::deserialize(toml::Deserializer::from(table));
-        let raw = raw.map_err(|error| fail(vec![syntax(&error)]))?;
+        let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
         validate::config(raw, path).map_err(fail)
     }
 }
@@ -192,38 +194,10 @@ fn unreadable(path: &Path, error: &FileError) -> ConfigError {
     ConfigError::of_file(path, format!("cannot read {}: {error}", path.display()), help)
 }
 
-/// Text that is not TOML, in the parser's words.
-fn syntax(error: &toml::de::Error) -> Problem {
-    let help = "the file has to be TOML (https://toml.io); `host schema` prints the keys it can have";
-    let message = error.message().trim_end().replace('\n', "; ");
-    Problem { message, help: help.to_owned(), span: error.span() }
-}
-
 /// The JSON Schema of agent.toml, derived from the types that read it.
 #[must_use]
 pub fn schema() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12();
-    let settings = settings.with_transform(schemars::transform::RecursiveTransform(without_null));
-    settings.into_generator().into_root_schema_for::<raw::AgentToml>().to_value()
-}
-
-/// TOML has no null: what is optional is left out.
-fn without_null(schema: &mut schemars::Schema) {
-    if let Some(Value::Array(kinds)) = schema.get_mut("type") {
-        kinds.retain(|kind| kind != "null");
-        if let [kind] = kinds.as_slice() {
-            let kind = kind.clone();
-            schema.insert("type".to_owned(), kind);
-        }
-    }
-    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
-        choices.retain(|choice| choice["type"] != "null");
-        if let [Value::Object(choice)] = choices.as_slice() {
-            let choice = choice.clone();
-            schema.remove("anyOf");
-            schema.ensure_object().extend(choice);
-        }
-    }
+    schema_of::<raw::AgentToml>()
 }
 
 #[cfg(test)]
@@ -232,6 +206,8 @@ mod tests {
 
     use miette::{GraphicalReportHandler, GraphicalTheme};
     use proptest::prelude::*;
+    use serde::Deserialize as _;
+    use toml::de::DeTable;
 
     use super::*;
 
@@ -245,8 +221,13 @@ description = "Knows the weather."
 instructions = """
 Tell, don't "guess": ü €
 """
-prompt = 'go'
+prompt = 'go to {{ city }}'
 builtins = ["ask_human", "sleep_until"]
+output_schema = { type = "object", required = ["a"], properties = { a = { type = "number" } } }
+
+[parameters.city]
+description = "Where."
+default = "Paris"
 
 [model]
 provider = "openai"

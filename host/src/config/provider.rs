@@ -193,7 +193,7 @@ impl Check<'_> {
 }
 
 /// A TOML value as JSON; the error is what JSON has no form for.
-fn json(value: &toml::Value) -> Result<Value, String> {
+pub(super) fn json(value: &toml::Value) -> Result<Value, String> {
     Ok(match value {
         toml::Value::String(text) => Value::from(text.as_str()),
         toml::Value::Integer(number) => Value::from(*number),

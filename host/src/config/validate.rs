@@ -11,12 +11,14 @@ use super::bounds::{
     MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::error::{Problem, quote};
+use super::parameters::Parameters;
 use super::permissions::Kept;
-use super::provider::Models;
+use super::provider::{Models, json};
 use super::tool::Table;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
+use crate::dispatch::check_schema;
 use crate::grants::SecretSource;
-use crate::message::{Budgets, Builtin, clean};
+use crate::message::{Budgets, Builtin, Json, clean};
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -29,7 +31,8 @@ pub(super) struct Check<'a> {
 pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Problem>> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut check = Check { directory, problems: Vec::new() };
-    let agent = check.agent(raw.agent);
+    let parameters = check.parameters(raw.parameters);
+    let agent = check.agent(raw.agent, &parameters);
     let models = check.models(raw.model);
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
@@ -57,6 +60,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
                 fallbacks,
                 model_retry,
                 limits,
+                parameters,
                 approvals,
                 tools,
                 agents,
@@ -94,8 +98,17 @@ impl Check<'_> {
         Some(self.directory.join(raw.get_ref()))
     }
 
-    fn agent(&mut self, raw: raw::Agent) -> AgentConfig {
-        let raw::Agent { name, description, instructions, instructions_file, prompt, builtins } = raw;
+    fn agent(&mut self, raw: raw::Agent, parameters: &Parameters) -> AgentConfig {
+        let raw::Agent {
+            name,
+            description,
+            instructions,
+            instructions_file,
+            prompt,
+            builtins,
+            output_schema,
+            output_schema_file,
+        } = raw;
         let name = match name {
             Some(name) => self.agent_name(name),
             None => {
@@ -103,6 +116,12 @@ impl Check<'_> {
             }
         };
         let description = description.map(|text| self.description(&text));
+        for (key, text) in [("instructions", &instructions), ("prompt", &prompt)] {
+            if let Some(text) = text {
+                self.template(key, text, parameters);
+            }
+        }
+        let output_schema = self.output_schema(output_schema, output_schema_file);
         let instructions = match (instructions, instructions_file) {
             (Some(_), Some(file)) => {
                 let message = "both `instructions` and `instructions_file` are given";
@@ -110,7 +129,7 @@ impl Check<'_> {
                 String::new()
             }
             (Some(text), None) => text.into_inner(),
-            (None, Some(file)) => self.instructions_file(&file),
+            (None, Some(file)) => self.instructions_file(&file, parameters),
             (None, None) => String::new(),
         };
         let mut builtins: Vec<Builtin> = builtins
@@ -121,7 +140,8 @@ impl Check<'_> {
             })
             .collect();
         builtins.dedup();
-        AgentConfig { name, description, instructions, prompt, builtins }
+        let prompt = prompt.map(Spanned::into_inner);
+        AgentConfig { name, description, instructions, prompt, output_schema, builtins }
     }
 
     fn agent_name(&mut self, raw: Spanned<String>) -> String {
@@ -148,17 +168,64 @@ impl Check<'_> {
         clean(text).into_owned()
     }
 
-    fn instructions_file(&mut self, raw: &Spanned<PathBuf>) -> String {
+    fn output_schema(
+        &mut self,
+        table: Option<Spanned<toml::Table>>,
+        file: Option<Spanned<PathBuf>>,
+    ) -> Option<Json> {
+        let (span, json) = match (table, file) {
+            (None, None) => return None,
+            (Some(_), Some(file)) => {
+                let message = "both `output_schema` and `output_schema_file` are given";
+                self.problem(file.span(), message, "keep one of them");
+                return None;
+            }
+            (Some(table), None) => {
+                (table.span(), json(&toml::Value::Table(table.into_inner())).map(|it| Json::canonical(&it)))
+            }
+            (None, Some(file)) => {
+                let path = self.path("output_schema_file", &file)?;
+                let text = file::read_text(&path, INSTRUCTIONS_BYTES_MAX).map_err(|error| error.to_string());
+                let json = text.and_then(|text| {
+                    let value: serde_json::Value =
+                        serde_json::from_str(&text).map_err(|it| it.to_string())?;
+                    // In the order of its author, which is the order in which models write.
+                    Json::parse(value.to_string()).map_err(|it| it.to_string())
+                });
+                (file.span(), json)
+            }
+        };
+        let checked = json.and_then(|json| match check_schema(&json) {
+            Ok(_) => Ok(json),
+            Err(error) => Err(error.to_string()),
+        });
+        checked
+            .map_err(|error| {
+                let message = format!("the answer's schema cannot be used: {}", quote(&error));
+                self.problem(
+                    span,
+                    message,
+                    "write a JSON Schema, as in { type = \"object\" }, without references to elsewhere",
+                );
+            })
+            .ok()
+    }
+
+    fn instructions_file(&mut self, raw: &Spanned<PathBuf>, parameters: &Parameters) -> String {
         let Some(path) = self.path("instructions_file", raw) else { return String::new() };
-        file::read_text(&path, INSTRUCTIONS_BYTES_MAX).unwrap_or_else(|error| {
-            let message = format!(
-                "cannot read instructions_file \"{}\": {error}",
-                quote(&raw.get_ref().to_string_lossy())
-            );
-            let help = format!("it is looked for at {}", path.display());
-            self.problem(raw.span(), message, help);
-            String::new()
-        })
+        match file::read_text(&path, INSTRUCTIONS_BYTES_MAX) {
+            Ok(text) => {
+                let text = Spanned::new(raw.span(), text);
+                self.template("instructions_file", &text, parameters);
+                text.into_inner()
+            }
+            Err(error) => {
+                let name = raw.get_ref().to_string_lossy();
+                let message = format!("cannot read instructions_file \"{}\": {error}", quote(&name));
+                self.problem(raw.span(), message, format!("it is looked for at {}", path.display()));
+                String::new()
+            }
+        }
     }
 
     fn limits(&mut self, raw: raw::Limits, models: Option<&Models>) -> Limits {

@@ -17,7 +17,7 @@ pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_pr
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
-pub use schema::{SchemaError, check_input, check_output, check_schema};
+pub use schema::{SchemaError, check_answer, check_input, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;

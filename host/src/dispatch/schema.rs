@@ -39,7 +39,7 @@ impl Schema {
         let compiled = self.compiled.get_or_init(|| check_schema(&self.json));
         let compiled =
             compiled.as_ref().map_err(|error| format!("the tool's own {what} schema is {error}"))?;
-        check(compiled, what, value)
+        check(compiled, what, "the tool's schema", value)
     }
 }
 
@@ -53,12 +53,18 @@ pub fn check_output(schema: &Json, output: &Json) -> Result<(), String> {
     Schema::new(schema).check("output", output)
 }
 
-fn check(schema: &Validator, what: &str, json: &Json) -> Result<(), String> {
+/// Checks the final answer of a run, and says which rule failed where.
+pub fn check_answer(schema: &Json, answer: &Json) -> Result<(), String> {
+    let compiled = check_schema(schema).map_err(|error| format!("`output_schema` is {error}"))?;
+    check(&compiled, "answer", "its schema", answer)
+}
+
+fn check(schema: &Validator, what: &str, whose: &str, json: &Json) -> Result<(), String> {
     let value = json.to_value();
     if schema.is_valid(&value) {
         return Ok(());
     }
-    let mut message = format!("the {what} does not fit the tool's schema:");
+    let mut message = format!("the {what} does not fit {whose}:");
     for violation in schema.iter_errors(&value).take(VIOLATIONS_MAX) {
         let text: String = violation.to_string().chars().take(VIOLATION_CHARS_MAX).collect();
         let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());

@@ -83,6 +83,8 @@ pub enum RunState {
     Refused,
     /// A limit ended it.
     Limited,
+    /// The model's answer did not have the form that it was to have.
+    Unfit,
 }
 
 impl RunState {
@@ -90,7 +92,7 @@ impl RunState {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Answered | Self::Refused | Self::Limited => true,
+            Self::Answered | Self::Refused | Self::Limited | Self::Unfit => true,
             Self::Running | Self::Interrupted | Self::Suspended => false,
         }
     }
@@ -102,6 +104,7 @@ impl From<&Ending> for RunState {
             Ending::Answer(_) => Self::Answered,
             Ending::Refused(_) => Self::Refused,
             Ending::Limit(_) => Self::Limited,
+            Ending::Unfit { .. } => Self::Unfit,
         }
     }
 }
@@ -327,7 +330,8 @@ impl RunsDir {
             | RunState::Suspended
             | RunState::Answered
             | RunState::Refused
-            | RunState::Limited => summary,
+            | RunState::Limited
+            | RunState::Unfit => summary,
         }))
     }
 

@@ -15,7 +15,7 @@ pub enum ToolOutcome {
 }
 
 /// Why a tool call gave no output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToolError {
     /// What kind of failure it was.
     pub kind: ErrorKind,
@@ -43,7 +43,7 @@ pub struct ModelFailure {
 }
 
 /// The kinds of failure, each told apart in the journal, on screen and to the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// No tool has the name the model called.

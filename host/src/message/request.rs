@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Budgets, Builtin, Decision, Digest, ModelFailure, ModelIdentity, Prices, Reply,
-    RunId, Slot, ToolOutcome, ToolSpec,
+    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Json, ModelFailure, ModelIdentity, Prices,
+    Reply, RunId, Slot, ToolOutcome, ToolSpec,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -72,6 +74,12 @@ pub struct Manifest {
     /// What else stops it.
     #[serde(default, skip_serializing_if = "Budgets::is_none")]
     pub budgets: Budgets,
+    /// JSON Schema of the answer, where it has to have a form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Json>,
+    /// The values that `instructions` and `prompt` were made with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
     /// Which calls a person has to approve.
     #[serde(default, skip_serializing_if = "Approvals::is_none")]
     pub approvals: Approvals,
@@ -222,4 +230,11 @@ pub enum Ending {
     Refused(String),
     /// A limit stopped the run; the text names it, its value and how to raise it.
     Limit(String),
+    /// The model gave an answer of another form than the run was to give, and once more when it was told.
+    Unfit {
+        /// What it said.
+        answer: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }

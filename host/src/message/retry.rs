@@ -24,6 +24,12 @@ impl Retry {
     /// One attempt, whatever becomes of it.
     pub const NEVER: Self = Self { max_attempts: 1, initial_delay_ms: 0, max_delay_ms: 0, max_asked_ms: 0 };
 
+    /// As many attempts, without waiting between them.
+    #[must_use]
+    pub fn at_once(self) -> Self {
+        Self { initial_delay_ms: 0, max_delay_ms: 0, max_asked_ms: 0, ..self }
+    }
+
     /// How long to wait after this many failures, in milliseconds, if the last one asks for no more than that; none
     /// if it was the last attempt.
     ///
@@ -74,6 +80,7 @@ mod tests {
         );
         assert_eq!(retry.longest_ms(), 900);
         assert_eq!(Retry::NEVER.delay_ms(1, &key, None), None);
+        assert_eq!(retry.at_once().delay_ms(3, &key, Some(700)), Some(0));
         let endless = Retry { max_attempts: u32::MAX, ..retry };
         assert!(endless.delay_ms(1_000, &key, None).is_some_and(|ms| ms <= 300));
     }

@@ -54,11 +54,15 @@ pub enum ModelError {
     /// The script does not fit the run.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// The failure that a script has at this place.
+    #[error("{0}")]
+    Given(ModelFailure),
 }
 
 impl From<ModelError> for ModelFailure {
     fn from(error: ModelError) -> Self {
         let (status, may_pass, retry_after_ms) = match &error {
+            ModelError::Given(failure) => return failure.clone(),
             ModelError::Unreachable { .. } => (None, true, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
             ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {

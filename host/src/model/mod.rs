@@ -13,12 +13,15 @@ mod ollama;
 mod openai_chat;
 mod openai_responses;
 mod remote;
+mod script;
 mod scripted;
 
 pub use absent::Absent;
 pub use error::ModelError;
 pub use models::Models;
-pub use scripted::{Script, ScriptError, Scripted};
+pub use script::{Script, ScriptError, Turn};
+pub(crate) use script::{ScriptedReply, turns};
+pub use scripted::Scripted;
 
 use std::sync::Arc;
 
@@ -94,6 +97,8 @@ pub trait Model: Send + Sync {
 pub struct ModelRequest<'a> {
     /// The turn, from 0.
     pub turn: u32,
+    /// The attempt at this turn, from 1.
+    pub attempt: u32,
     /// The system prompt; may be empty.
     pub instructions: &'a str,
     /// The conversation so far.

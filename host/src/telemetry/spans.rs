@@ -283,6 +283,10 @@ impl Spans {
                 Stand::Ended(Ending::Answer(answer) | Ending::Refused(answer)) => {
                     attributes.push(KeyValue::new(attributes::OUTPUT_MESSAGES, content::answer(answer)));
                 }
+                Stand::Ended(Ending::Unfit { answer, why }) => {
+                    attributes.push(KeyValue::new(attributes::OUTPUT_MESSAGES, content::answer(answer)));
+                    words = Some(why.clone());
+                }
                 Stand::Ended(Ending::Limit(why)) => words = Some(why.clone()),
                 Stand::Failed(failure) => words = failure.map(|failure| failure.message.clone()),
                 Stand::Suspended | Stand::Interrupted => {}

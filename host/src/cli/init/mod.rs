@@ -15,9 +15,10 @@ const WIT: &str = include_str!("../../../../wit/tool.wit");
 const WORKSPACE: &str = include_str!("../../../../guest-tools/Cargo.toml");
 
 /// The new agent's own files, by where they go.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("agent.toml", include_str!("agent.toml")),
     ("script.toml", include_str!("script.toml")),
+    ("tests/greets-both.toml", include_str!("case.toml")),
     (".gitignore", "/tools/target\n"),
     ("tools/greet/Cargo.toml", include_str!("greet.toml")),
     ("tools/greet/src/lib.rs", include_str!("greet.rs")),
@@ -49,7 +50,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     write_all(&SDK, &tools.join("sdk"))?;
     write_all(&SDK_MACROS, &tools.join("sdk-macros"))?;
     eprintln!("wrote {}, and a tool in {}", agent.display(), tools.join("greet").display());
-    eprintln!("run it:  host run {}", agent.display());
+    eprintln!("run it:   host run {}", agent.display());
+    eprintln!("test it:  host test {}", agent.display());
     Ok(Exit::Ok)
 }
 

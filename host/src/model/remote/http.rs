@@ -4,18 +4,15 @@
 //! of any wire format but where providers put the message of an error. Sends every request once: no retry, no redirect.
 
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures::Stream;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rig_core::error::ProviderError;
-use rig_core::http_client::framing::{NdjsonFramer, SseFramer};
-use rig_core::wire::WireFrame;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use super::frames::{Framer, Frames};
 use crate::model::ModelError;
 
 /// To connect, TLS included: a server that takes longer is down or unreachable.
@@ -23,10 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From connecting to the last byte. Without streaming a reasoning model is silent for minutes before it
 /// answers, so only a wait that nobody would sit through counts as a failure.
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
-/// Between two pieces of an answer that is streamed: reasoning that is not shown makes for long pauses.
-const PAUSE_TIMEOUT: Duration = Duration::from_mins(5);
 /// The longest answer that is read: far above what any model writes, far below what would hurt the host.
-const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How much of an error's body is read in search of its message.
 const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest message of a provider that goes into an error: enough for the reason, not for a web page.
@@ -195,18 +190,18 @@ impl Endpoint {
         ModelError::Malformed { url: self.base.to_string(), reason: self.excerpt(reason) }
     }
 
-    fn too_long(&self) -> ModelError {
+    pub(super) fn too_long(&self) -> ModelError {
         self.malformed(&format!("it is longer than {} MiB", BODY_BYTES_MAX / 1024 / 1024))
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> ModelError {
+    pub(super) fn unreachable(&self, error: reqwest::Error) -> ModelError {
         if error.is_timeout() && !error.is_connect() {
             return self.silent(TOTAL_TIMEOUT);
         }
         self.gone(&reason(error))
     }
 
-    fn silent(&self, waited: Duration) -> ModelError {
+    pub(super) fn silent(&self, waited: Duration) -> ModelError {
         self.gone(&format!("no complete answer within {} s", waited.as_secs()))
     }
 
@@ -242,102 +237,6 @@ fn header_value(prefix: &str, key: &SecretString) -> Result<HeaderValue, ModelEr
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// An answer as it comes, in the pieces that its wire format has.
-pub(super) struct Frames {
-    endpoint: Endpoint,
-    response: Response,
-    framer: Framer,
-    bytes: usize,
-    broken: Broken,
-}
-
-/// Why a stream broke, if it was the connection.
-#[derive(Clone, Default)]
-pub(super) struct Broken(Arc<Mutex<Option<ModelError>>>);
-
-impl Broken {
-    pub(super) fn take(&self) -> Option<ModelError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn set(&self, error: ModelError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-}
-
-/// Cuts bytes into frames.
-enum Framer {
-    Events(SseFramer),
-    Lines(NdjsonFramer),
-}
-
-impl Framer {
-    /// By what the server says it sends; none if that is no stream.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        match kind.split(';').next().unwrap_or_default().trim() {
-            "text/event-stream" => Some(Self::Events(SseFramer::new())),
-            "application/x-ndjson" | "application/ndjson" => Some(Self::Lines(NdjsonFramer::new())),
-            _ => None,
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Vec<WireFrame> {
-        match self {
-            Self::Events(framer) => {
-                let events = framer.push(bytes).map(|event| event.data);
-                events.filter(|data| !data.trim().is_empty()).map(WireFrame::Text).collect()
-            }
-            Self::Lines(framer) => framer.push(bytes).map(WireFrame::from_bytes).collect(),
-        }
-    }
-
-    fn finish(&mut self) -> Vec<WireFrame> {
-        match self {
-            // An event that no empty line ends is not one.
-            Self::Events(_) => Vec::new(),
-            Self::Lines(framer) => framer.finish().map(WireFrame::from_bytes).into_iter().collect(),
-        }
-    }
-}
-
-impl Frames {
-    fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
-        Self { endpoint, response, framer, bytes: 0, broken: Broken::default() }
-    }
-
-    /// Where it is told later why the connection broke.
-    pub(super) fn broken(&self) -> Broken {
-        self.broken.clone()
-    }
-
-    /// The frames; the last one is an error if the connection broke.
-    pub(super) fn into_frames(self) -> impl Stream<Item = Result<WireFrame, ProviderError>> + Send + 'static {
-        let pieces = futures::stream::unfold(Some(self), |state| async {
-            let mut state = state?;
-            let (frames, over) = state.next().await;
-            Some((futures::stream::iter(frames), (!over).then_some(state)))
-        });
-        futures::StreamExt::flatten(pieces)
-    }
-
-    /// The next frames, and whether they are the last.
-    async fn next(&mut self) -> (Vec<Result<WireFrame, ProviderError>>, bool) {
-        let error = match tokio::time::timeout(PAUSE_TIMEOUT, self.response.chunk()).await {
-            Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
-                self.bytes += chunk.len();
-                return (self.framer.push(&chunk).into_iter().map(Ok).collect(), false);
-            }
-            Ok(Ok(None)) => return (self.framer.finish().into_iter().map(Ok).collect(), true),
-            Ok(Ok(Some(_))) => self.endpoint.too_long(),
-            Ok(Err(error)) => self.endpoint.unreachable(error),
-            Err(_) => self.endpoint.silent(PAUSE_TIMEOUT),
-        };
-        self.broken.set(error);
-        (vec![Err(ProviderError::Truncated)], true)
-    }
 }
 
 /// An error with all its causes: the outermost one only says that sending failed.

@@ -10,6 +10,7 @@
 //! signatures, phases), and goes back byte for byte. Only what the provider itself would refuse is mended, once, when
 //! it arrives, so that one bad call never makes the rest of a conversation fail.
 
+mod frames;
 mod http;
 mod items;
 mod reply;
@@ -37,6 +38,7 @@ use url::Url;
 use super::{Model, ModelError, ModelRequest};
 use crate::config::RemoteConfig;
 use crate::message::{Json, Origin, Reply, Stop, ToolCall, ToolSpec};
+use frames::Frames;
 use http::{Answer, Endpoint};
 
 /// What is particular about one provider's interface.
@@ -137,11 +139,7 @@ impl<A: Api> Remote<A> {
             .map_err(|fault| fault.into_error(unreadable, |message| self.http.reported(&message)))
     }
 
-    async fn read_stream(
-        &self,
-        request: &ModelRequest<'_>,
-        stream: http::Frames,
-    ) -> Result<Reply, ModelError> {
+    async fn read_stream(&self, request: &ModelRequest<'_>, stream: Frames) -> Result<Reply, ModelError> {
         let broken = stream.broken();
         let failed = |error: &rig_core::error::ProviderError| {
             broken.take().unwrap_or_else(|| self.http.broke_off(error))

@@ -1,0 +1,98 @@
+use crate::dispatch::check_answer;
+use crate::message::{Ending, Json, Reply, Stop};
+
+/// Holds the last word of a run to the schema that agent.toml names, if it names one.
+pub(super) struct Answer {
+    schema: Option<Json>,
+    /// Whether the model was told once what is wrong with its answer.
+    told: bool,
+}
+
+/// What becomes of a reply without calls.
+pub(super) enum LastWord {
+    /// It ends the run, so.
+    Ends(Ending),
+    /// The model is told this, and asked once more.
+    Told(String),
+}
+
+impl Answer {
+    pub(super) fn new(schema: Option<&Json>) -> Self {
+        Self { schema: schema.cloned(), told: false }
+    }
+
+    pub(super) fn judge(&mut self, reply: &Reply) -> LastWord {
+        let text = &reply.text;
+        match reply.stop {
+            Stop::Refusal => LastWord::Ends(Ending::Refused(text.clone())),
+            Stop::MaxTokens => LastWord::Ends(Ending::Limit(format!(
+                "the answer was cut off at the model's token limit (max_tokens in [model]); it begins: {text}"
+            ))),
+            Stop::ContextWindow => LastWord::Ends(Ending::Limit(format!(
+                "the answer was cut off because the conversation fills the model's context window; it begins: {text}"
+            ))),
+            Stop::End | Stop::ToolCalls | Stop::Paused | Stop::Other(_) => self.hold(text),
+        }
+    }
+
+    fn hold(&mut self, text: &str) -> LastWord {
+        let Some(schema) = &self.schema else { return LastWord::Ends(Ending::Answer(text.to_owned())) };
+        let json = bare(text);
+        // As a value first: text that only looks like JSON is none for whoever reads the answer.
+        let parsed =
+            serde_json::from_str::<serde_json::Value>(json).and_then(|_| Json::parse(json.to_owned()));
+        let why = match parsed {
+            Ok(value) => match check_answer(schema, &value) {
+                Ok(()) => return LastWord::Ends(Ending::Answer(json.to_owned())),
+                Err(why) => why,
+            },
+            Err(error) => format!("the answer is not JSON: {error}"),
+        };
+        if std::mem::replace(&mut self.told, true) {
+            return LastWord::Ends(Ending::Unfit { answer: text.to_owned(), why });
+        }
+        LastWord::Told(format!(
+            "{why}\nAnswer again: one JSON value that fits the schema, and no other text."
+        ))
+    }
+}
+
+/// What the model has to know of the form of its answer, behind its instructions.
+pub(super) fn instructed(instructions: &str, schema: Option<&Json>) -> String {
+    let Some(schema) = schema else { return instructions.to_owned() };
+    let form = format!(
+        "Your final answer, the one without tool calls, has to be one JSON value that fits this JSON Schema, without \
+         any other text:\n{}",
+        schema.as_str()
+    );
+    if instructions.is_empty() { form } else { format!("{instructions}\n\n{form}") }
+}
+
+/// The text without the fence that many models put around JSON.
+fn bare(text: &str) -> &str {
+    let text = text.trim();
+    let fenced = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
+    fenced
+        .and_then(|rest| rest.strip_suffix("```"))
+        .filter(|rest| !rest.contains("```"))
+        .map_or(text, str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fence_around_the_whole_answer_is_taken_off() {
+        for (text, json) in [
+            (" {\"a\":1}\n", "{\"a\":1}"),
+            ("```json\n{\"a\":1}\n```", "{\"a\":1}"),
+            ("```\n[1]\n```\n", "[1]"),
+            ("Here: ```json\n1\n```", "Here: ```json\n1\n```"),
+            ("```json\n1\n```\n```json\n2\n```", "```json\n1\n```\n```json\n2\n```"),
+            ("", ""),
+        ] {
+            assert_eq!(bare(text), json, "{text}");
+        }
+    }
+}

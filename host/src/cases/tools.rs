@@ -1,0 +1,116 @@
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::BoxFuture;
+
+use super::{Recording, Stub};
+use crate::dispatch::{FanOut, ToolRunner};
+use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome};
+use crate::session::{Attempt, Conduct, Done, Reach};
+
+/// The tools of one case: those of the agent, but for calls that the case answers itself, or that would take
+/// effect outside.
+pub struct CaseTools {
+    runner: Arc<dyn ToolRunner>,
+    stubs: Vec<Stub>,
+    recorded: Option<Arc<Recording>>,
+    effects: OutsideEffects,
+    kept: Mutex<Kept>,
+}
+
+/// Whether tools may be called that could change something outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutsideEffects {
+    /// They are called.
+    Allowed,
+    /// They are not: such a call gets what the case, or the recorded run, has for it.
+    Refused,
+}
+
+/// Calls that were kept from their tools.
+#[derive(Default)]
+struct Kept {
+    answered: HashSet<Slot>,
+    refused: Vec<(Slot, String)>,
+}
+
+impl CaseTools {
+    /// The tools of `runner`, but for these calls.
+    #[must_use]
+    pub fn new(
+        runner: Arc<dyn ToolRunner>,
+        stubs: Vec<Stub>,
+        recorded: Option<Arc<Recording>>,
+        effects: OutsideEffects,
+    ) -> Self {
+        Self { runner, stubs, recorded, effects, kept: Mutex::default() }
+    }
+
+    /// The calls that were answered without being made.
+    #[must_use]
+    pub fn answered(&self) -> HashSet<Slot> {
+        self.kept().answered.clone()
+    }
+
+    /// The calls that would have taken effect, and for which there was no answer, in the order of slots.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(Slot, String)> {
+        let mut refused = self.kept().refused.clone();
+        refused.sort();
+        refused
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Each change is one step, so a panic elsewhere leaves nothing half done.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a call comes to without being made; none if it is to be made.
+    fn answer(&self, tool: &ToolEntry, input: &Json, slot: &Slot) -> Option<ToolOutcome> {
+        let (name, value) = (&tool.spec.name, input.to_value());
+        let stub = self.stubs.iter().find(|stub| stub.tool == *name && stub.input.fits(&value));
+        if let Some(stub) = stub {
+            self.kept().answered.insert(slot.clone());
+            return Some(stub.outcome.clone());
+        }
+        if self.effects == OutsideEffects::Allowed || self.runner.conduct(tool).reach == Reach::Pure {
+            return None;
+        }
+        let recorded = self.recorded.as_ref().and_then(|recorded| recorded.call(slot));
+        if let Some(call) = recorded.filter(|call| call.tool == *name && call.input == value) {
+            self.kept().answered.insert(slot.clone());
+            return Some(call.outcome.clone());
+        }
+        self.kept().refused.push((slot.clone(), format!("{name} {input}")));
+        Some(ToolOutcome::error(
+            ErrorKind::NotCalled,
+            "this test does not call tools that take effect outside",
+        ))
+    }
+}
+
+impl ToolRunner for CaseTools {
+    fn call<'a>(
+        &'a self,
+        tool: &'a ToolEntry,
+        input: &'a Json,
+        attempt: &'a Attempt,
+        fan_out: Arc<dyn FanOut>,
+    ) -> BoxFuture<'a, Done<ToolOutcome>> {
+        Box::pin(async move {
+            if let Some(outcome) = self.answer(tool, input, &attempt.slot) {
+                return outcome.into();
+            }
+            // A call that is made again sees the clock of then, so that what it makes of it is the same.
+            let began_ms = self.recorded.as_ref().and_then(|run| run.began_ms.get(&attempt.slot));
+            let at_ms = began_ms.copied().unwrap_or(attempt.at_ms);
+            let attempt = Attempt { at_ms, ..attempt.clone() };
+            self.runner.call(tool, input, &attempt, fan_out).await
+        })
+    }
+
+    fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
+        let conduct = self.runner.conduct(tool);
+        Conduct { retry: conduct.retry.at_once(), ..conduct }
+    }
+}

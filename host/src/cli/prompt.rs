@@ -1,0 +1,106 @@
+//! What to ask, from wherever it comes.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::exit::Misuse;
+use crate::config::{Config, read_text, render, values};
+
+/// No model's context holds more.
+const PROMPT_BYTES_MAX: u64 = 1 << 20;
+
+/// What to ask, and the values in it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Prompt {
+    /// What to ask, instead of the prompt in agent.toml; `-` reads it from stdin.
+    #[arg(value_name = "PROMPT")]
+    text: Option<String>,
+    /// A file that holds what to ask; `-` for stdin.
+    #[arg(long = "prompt-file", value_name = "FILE", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// The value of a parameter, for `{{ NAME }}` in the prompt and in the instructions. May be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// A file with values of parameters: a JSON object.
+    #[arg(long, value_name = "FILE")]
+    params_file: Option<PathBuf>,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Prompt {
+    /// What to ask. Texts of agent.toml and of files are filled in; an argument, and what comes on stdin, is taken as
+    /// it is, because it may come from anywhere.
+    pub(super) fn text(
+        &self,
+        config: &Config,
+        parameters: &BTreeMap<String, String>,
+    ) -> anyhow::Result<String> {
+        let dash = Path::new("-");
+        let text = match (&self.text, &self.file) {
+            (Some(text), _) if Path::new(text) != dash => text.clone(),
+            (Some(_), _) => read("stdin", &mut std::io::stdin().lock())?,
+            (None, Some(path)) if path == dash => read("stdin", &mut std::io::stdin().lock())?,
+            (None, Some(path)) => {
+                let name = path.display().to_string();
+                let mut file =
+                    std::fs::File::open(path).with_context(|| Misuse(format!("cannot read {name}")))?;
+                render("the prompt", &read(&name, &mut file)?, parameters)?
+            }
+            (None, None) => {
+                let nothing = || {
+                    let path = config.path.display();
+                    Misuse(format!(
+                        "nothing to ask: give a prompt as an argument, or set `prompt` under [agent] in {path}"
+                    ))
+                };
+                render("the prompt", config.agent.prompt.as_ref().ok_or_else(nothing)?, parameters)?
+            }
+        };
+        if text.trim().is_empty() {
+            return Err(Misuse("the prompt is empty".to_owned()).into());
+        }
+        Ok(text)
+    }
+
+    /// The value of every parameter.
+    pub(super) fn parameters(&self, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut given = BTreeMap::new();
+        if let Some(path) = &self.params_file {
+            let unfit =
+                || Misuse(format!("{} is not a JSON object with values of parameters", path.display()));
+            let text = read_text(path, PROMPT_BYTES_MAX).with_context(unfit)?;
+            let file: BTreeMap<String, serde_json::Value> =
+                serde_json::from_str(&text).with_context(unfit)?;
+            for (name, value) in file {
+                let value = match value {
+                    serde_json::Value::String(text) => text,
+                    value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => value.to_string(),
+                    serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
+                        let what = "is neither a text nor a number, nor true or false";
+                        return Err(Misuse(format!("{}: `{name}` {what}", path.display())).into());
+                    }
+                };
+                given.insert(name, value);
+            }
+        }
+        given.extend(self.params.iter().cloned());
+        Ok(values(&config.parameters, &given).map_err(|error| Misuse(error.to_string()))?)
+    }
+}
+
+fn read(name: &str, source: &mut dyn std::io::Read) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let unreadable = || Misuse(format!("cannot read the prompt from {name}"));
+    source.take(PROMPT_BYTES_MAX + 1).read_to_end(&mut bytes).with_context(unreadable)?;
+    if bytes.len() as u64 > PROMPT_BYTES_MAX {
+        return Err(Misuse(format!("the prompt from {name} is longer than 1 MiB")).into());
+    }
+    String::from_utf8(bytes).with_context(|| Misuse(format!("the prompt from {name} is not UTF-8 text")))
+}

@@ -1,0 +1,191 @@
+//! agent.toml as it is written. The comments here are the descriptions in its JSON Schema, and the ranges and
+//! examples are what `form` checks and suggests.
+
+mod model;
+mod tool;
+
+pub(super) use model::{Model, ModelRetry, ProviderName};
+pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::bounds::{
+    MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TOOL_CALLS_LIMIT, MAX_TURNS_LIMIT, TOKENS_LIMIT,
+    VERSION,
+};
+
+/// An agent for `host run`. Paths are relative to this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "agent.toml")]
+pub(in crate::config) struct AgentToml {
+    /// The version of this file's form: 1.
+    #[schemars(range(min = VERSION, max = VERSION), example = VERSION)]
+    #[allow(dead_code, reason = "form compares it before the file is read into this type")]
+    pub(in crate::config) version: u32,
+    /// What the agent is told.
+    #[serde(default)]
+    pub(in crate::config) agent: Agent,
+    /// Who replies.
+    pub(in crate::config) model: Model,
+    /// What bounds a run.
+    #[serde(default)]
+    pub(in crate::config) limits: Limits,
+    /// Values that each run is given, for `{{ name }}` in the prompt and in the instructions, by a name of your choice.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Parameter>")]
+    pub(in crate::config) parameters: BTreeMap<Spanned<String>, Parameter>,
+    /// Which calls a person has to approve before they are made.
+    #[serde(default)]
+    pub(in crate::config) approval: Approval,
+    /// The components whose tools the model may call, and the agents that it may call like tools, by a name of your
+    /// choice: up to 32 of the characters A-Z a-z 0-9 _ -.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Tool>")]
+    pub(in crate::config) tools: BTreeMap<Spanned<String>, Tool>,
+    /// Values that tools may send to hosts and never see, by a name of your choice: up to 64 of the
+    /// characters A-Z a-z 0-9 _.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Secret>")]
+    pub(in crate::config) secrets: BTreeMap<Spanned<String>, Secret>,
+}
+
+/// What the agent is told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Agent {
+    /// The agent's name; by default that of its directory.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) name: Option<Spanned<String>>,
+    /// What it does, for the models of agents that have this one for a tool; needed for that.
+    #[schemars(with = "Option<String>", example = &"Looks something up on the web, and says where it found it.")]
+    pub(in crate::config) description: Option<Spanned<String>>,
+    /// The system prompt.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) instructions: Option<Spanned<String>>,
+    /// A file that holds the system prompt, instead of `instructions`.
+    #[schemars(with = "Option<PathBuf>", example = &"instructions.md")]
+    pub(in crate::config) instructions_file: Option<Spanned<PathBuf>>,
+    /// What to ask if the command line does not say.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) prompt: Option<Spanned<String>>,
+    /// JSON Schema that the final answer has to fit, as JSON: the model is told, and asked once more if it does not.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub(in crate::config) output_schema: Option<Spanned<toml::Table>>,
+    /// A file that holds that JSON Schema, instead of `output_schema`.
+    #[schemars(with = "Option<PathBuf>", example = &"answer.schema.json")]
+    pub(in crate::config) output_schema_file: Option<Spanned<PathBuf>>,
+    /// Tools that the host itself gives: `ask_human` asks the person and waits for the answer, `sleep_until` waits for
+    /// a moment. A run that waits is suspended.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["ask_human"]]))]
+    pub(in crate::config) builtins: Vec<BuiltinName>,
+}
+
+/// A value that each run is given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Parameter {
+    /// What it is for.
+    pub(in crate::config) description: Option<String>,
+    /// What holds if none is given; without it, one has to be.
+    pub(in crate::config) default: Option<String>,
+}
+
+/// A tool that the host itself gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum BuiltinName {
+    /// Asks the person something and waits for the answer.
+    AskHuman,
+    /// Waits for a moment.
+    SleepUntil,
+}
+
+/// Which calls a person has to approve. Of the rules that are about a call, one that denies comes first, then one that
+/// asks, then one that lets pass.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Approval {
+    /// What holds for a call that no rule is about; `"auto"` by default.
+    pub(in crate::config) default: Option<Verdict>,
+    /// Calls that are made unasked.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "get_*"}]]))]
+    pub(in crate::config) auto: Vec<CallRule>,
+    /// Calls that a person is asked about.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "send_*"}]]))]
+    pub(in crate::config) ask: Vec<CallRule>,
+    /// Calls that are never made.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"tool": "delete_*"}]]))]
+    pub(in crate::config) deny: Vec<CallRule>,
+}
+
+/// What becomes of a call before it is made.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Verdict {
+    /// It is made.
+    Auto,
+    /// A person is asked.
+    Ask,
+    /// It is not made, and the model is told so.
+    Deny,
+}
+
+/// Calls, by globs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct CallRule {
+    /// The tool's name, as a glob.
+    #[schemars(with = "String", example = &"send_*")]
+    pub(in crate::config) tool: Spanned<String>,
+    /// Members of the input and globs over their texts, all of which have to fit; a member that is no text counts as
+    /// its JSON.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(in crate::config) input: BTreeMap<String, Spanned<String>>,
+}
+
+/// What bounds a run.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Limits {
+    /// Model requests of a run; 25 by default.
+    #[schemars(range(min = 1, max = MAX_TURNS_LIMIT))]
+    pub(in crate::config) max_turns: Option<u32>,
+    /// Tool calls running at once; 16 by default.
+    #[schemars(range(min = 1, max = MAX_PARALLEL_TOOLS_LIMIT))]
+    pub(in crate::config) max_parallel_tools: Option<u32>,
+    /// Tool calls the model may make in one turn; 128 by default. It is told of those that exceed it.
+    #[schemars(range(min = 1, max = MAX_CALLS_PER_TURN_LIMIT))]
+    pub(in crate::config) max_calls_per_turn: Option<u32>,
+    /// Tool calls the model may make in the whole run; unlimited by default.
+    #[schemars(range(min = 1, max = MAX_TOOL_CALLS_LIMIT))]
+    pub(in crate::config) max_tool_calls: Option<u32>,
+    /// Tokens of all requests and replies of a run; unlimited by default. The run stops with the reply that reaches
+    /// it, before the calls of that reply are made.
+    #[schemars(range(min = 1, max = TOKENS_LIMIT))]
+    pub(in crate::config) max_total_tokens: Option<u64>,
+    /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.
+    #[schemars(with = "Option<f64>", range(min = 0))]
+    pub(in crate::config) max_cost_usd: Option<Spanned<f64>>,
+    /// Turns in a row that may make the same call with the same result; 3 by default. The model is told then, and
+    /// if it makes that call once more the run stops.
+    #[schemars(range(min = 1, max = MAX_TURNS_LIMIT))]
+    pub(in crate::config) max_repeats: Option<u32>,
+    /// Tools after whose call the run stops, as globs over the names that the model calls them by.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["hand_over"]]))]
+    pub(in crate::config) stop_on_tools: Vec<Spanned<String>>,
+    /// How long a run may take, such as `"5m"`; unlimited by default.
+    #[schemars(with = "Option<String>", example = &"5m")]
+    pub(in crate::config) wall_time: Option<Spanned<String>>,
+}

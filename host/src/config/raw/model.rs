@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::bounds::ATTEMPTS_LIMIT;
+
+/// Who replies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Model {
+    /// Where the model is.
+    #[schemars(with = "ProviderName", example = &"openai")]
+    pub(in crate::config) provider: Spanned<ProviderName>,
+    /// The file of replies, for the provider `scripted`.
+    #[schemars(with = "Option<PathBuf>", example = &"script.toml")]
+    pub(in crate::config) script: Option<Spanned<PathBuf>>,
+    /// The model's name at the provider.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) name: Option<Spanned<String>>,
+    /// The endpoint, such as `http://localhost:8000/v1`; by default the provider's own.
+    #[schemars(with = "Option<String>", example = &"http://localhost:11434/v1")]
+    pub(in crate::config) base_url: Option<Spanned<String>>,
+    /// The environment variable that holds the API key. By default `OPENAI_API_KEY`, `ANTHROPIC_API_KEY` or
+    /// `GEMINI_API_KEY` at the default `base_url`, and none at any other.
+    #[schemars(with = "Option<String>", example = &"OPENAI_API_KEY")]
+    pub(in crate::config) api_key_env: Option<Spanned<String>>,
+    /// The file that holds the API key, instead of `api_key_env`.
+    #[schemars(with = "Option<PathBuf>", example = &"/run/secrets/openai")]
+    pub(in crate::config) api_key_file: Option<Spanned<PathBuf>>,
+    /// Sampling temperature, from 0 to 2; by default the provider's.
+    #[schemars(with = "Option<f64>", range(min = 0, max = 2))]
+    pub(in crate::config) temperature: Option<Spanned<f64>>,
+    /// Upper bound of a reply, in tokens; by default the provider's.
+    #[schemars(with = "Option<u64>", range(min = 1))]
+    pub(in crate::config) max_tokens: Option<Spanned<u64>>,
+    /// Whether replies are read as they come: their text is shown meanwhile, and a long one is waited for as long as
+    /// something comes. False by default.
+    #[schemars(with = "Option<bool>")]
+    pub(in crate::config) stream: Option<Spanned<bool>>,
+    /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub(in crate::config) extra: Option<Spanned<toml::Table>>,
+    /// What its tokens cost, for `max_cost_usd` in `[limits]`.
+    pub(in crate::config) prices: Option<Prices>,
+    /// When a request that failed is sent again.
+    #[schemars(with = "Option<ModelRetry>")]
+    pub(in crate::config) retry: Option<Spanned<ModelRetry>>,
+    /// The models to ask when this one fails for good, one after the other, each with the keys of `[model]`.
+    #[serde(default)]
+    pub(in crate::config) fallback: Vec<Model>,
+}
+
+/// When a model request that failed is sent again: after a connection that failed, after HTTP 408, 409 and 429, and
+/// after any 5xx.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ModelRetry {
+    /// Attempts that may fail before the run breaks off; 3 by default, 1 for no retry.
+    #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
+    pub(in crate::config) max_attempts: Option<u32>,
+    /// The wait after the first failure, such as `"500ms"` (the default); it doubles with each further one.
+    #[schemars(with = "Option<String>", example = &"500ms")]
+    pub(in crate::config) initial_delay: Option<Spanned<String>>,
+    /// The longest wait, such as `"8s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"8s")]
+    pub(in crate::config) max_delay: Option<Spanned<String>>,
+    /// The longest wait that the provider may ask for in `retry-after`, such as `"60s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"60s")]
+    pub(in crate::config) max_retry_after: Option<Spanned<String>>,
+}
+
+/// What a model's tokens cost, in US dollars per million.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Prices {
+    /// Tokens of requests.
+    #[schemars(range(min = 0), example = 1.25)]
+    pub(in crate::config) input: f64,
+    /// Tokens of replies, reasoning included.
+    #[schemars(range(min = 0), example = 10.0)]
+    pub(in crate::config) output: f64,
+}
+
+/// Where the model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum ProviderName {
+    /// In a file of replies: no network, no key.
+    Scripted,
+    /// Behind `OpenAI` chat completions, or an endpoint compatible with them.
+    OpenAi,
+    /// Behind `OpenAI` responses.
+    #[serde(rename = "openai-responses")]
+    OpenAiResponses,
+    /// Behind Anthropic messages.
+    Anthropic,
+    /// Behind Google Gemini.
+    Gemini,
+    /// Behind Ollama's own interface.
+    Ollama,
+}

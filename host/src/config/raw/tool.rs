@@ -1,0 +1,196 @@
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::bounds::{ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, OPEN_FILES_LIMIT};
+
+/// A component and how its tools are offered, or another agent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Tool {
+    /// A .wasm component, or a crate directory that is built into one.
+    #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
+    pub(in crate::config) source: Option<Spanned<PathBuf>>,
+    /// The agent.toml of another agent, instead of `source`: one tool of the table's name, which takes a prompt, runs
+    /// that agent with all of its own, and gives its answer. Only `prefix` goes with it.
+    #[schemars(with = "Option<PathBuf>", example = &"researcher/agent.toml")]
+    pub(in crate::config) agent: Option<Spanned<PathBuf>>,
+    /// The SHA-256 the component has to have: 64 hexadecimal digits.
+    #[schemars(with = "Option<String>")]
+    pub(in crate::config) sha256: Option<Spanned<String>>,
+    /// The tools to offer, as globs over the component's tool names; all by default.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["get_*"]]))]
+    pub(in crate::config) include: Vec<Spanned<String>>,
+    /// Put before each tool's name, so that two components can have tools of one name: up to 32 of the
+    /// characters A-Z a-z 0-9 _ -.
+    #[schemars(with = "Option<String>", example = &"my_")]
+    pub(in crate::config) prefix: Option<Spanned<String>>,
+    /// Do not offer its tools to the model: only other tools, with `permissions.calls`, may call them.
+    #[serde(default)]
+    pub(in crate::config) hidden: bool,
+    /// What the component may reach; nothing by default.
+    pub(in crate::config) permissions: Option<Permissions>,
+    /// What bounds one call.
+    pub(in crate::config) limits: Option<ToolLimits>,
+    /// When a call that failed is tried again.
+    pub(in crate::config) retry: Option<ToolRetry>,
+}
+
+/// When a call that failed is tried again. That is only done where nothing speaks against doing it twice:
+/// for tools that can change nothing outside, and for those that `idempotent` names.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ToolRetry {
+    /// Attempts that may fail before the failure is the call's result; 3 by default, 1 for no retry.
+    #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
+    pub(in crate::config) max_attempts: Option<u32>,
+    /// The wait after the first failure, such as `"200ms"` (the default); it doubles with each further one.
+    #[schemars(with = "Option<String>", example = &"200ms")]
+    pub(in crate::config) initial_delay: Option<Spanned<String>>,
+    /// The longest wait, such as `"10s"` (the default); 1 hour at most.
+    #[schemars(with = "Option<String>", example = &"10s")]
+    pub(in crate::config) max_delay: Option<Spanned<String>>,
+    /// Tools of which a call made twice is as good as one made once, as globs over the component's tool
+    /// names. They are called again after a transient failure, a timeout, or a crash in the middle of a call.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["search_*"]]))]
+    pub(in crate::config) idempotent: Vec<Spanned<String>>,
+}
+
+/// What a component may reach. Everything that is not listed is denied.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Permissions {
+    /// Directories it may use.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"host": "./work", "guest": "/data", "access": "ro"}]]))]
+    pub(in crate::config) dirs: Vec<Dir>,
+    /// Environment variables it may see.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["LANG"]]))]
+    pub(in crate::config) env: Vec<Spanned<String>>,
+    /// Where it may send requests.
+    #[serde(default)]
+    pub(in crate::config) network: Vec<Network>,
+    /// Where its random numbers come from; `"seeded"` by default.
+    pub(in crate::config) random: Option<Random>,
+    /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
+    /// of them runs with its own permissions, never with these.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["check_*"]]))]
+    pub(in crate::config) calls: Vec<Spanned<String>>,
+}
+
+/// A directory of this machine and what a component may do with it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Dir {
+    /// The directory.
+    #[schemars(with = "PathBuf", example = &"./work")]
+    pub(in crate::config) host: Spanned<PathBuf>,
+    /// What the component calls it: an absolute path, such as `/data`.
+    #[schemars(with = "String", example = &"/data")]
+    pub(in crate::config) guest: Spanned<String>,
+    /// What it may do there.
+    #[schemars(example = &"ro")]
+    pub(in crate::config) access: Access,
+}
+
+/// What may be done with a directory.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Access {
+    /// Reading and listing.
+    Ro,
+    /// Everything, down to deleting what is in it.
+    Rw,
+}
+
+/// A site a component may send requests to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Network {
+    /// The site, such as `https://api.github.com`: a scheme and a host, or `*.` and a domain for any host
+    /// one label below it; then, if wanted, a port and a path, with everything below that path.
+    #[schemars(with = "String", example = &"https://api.github.com")]
+    pub(in crate::config) host: Spanned<String>,
+    /// The methods it may use.
+    #[schemars(with = "Vec<String>", extend("examples" = [["GET"]]))]
+    pub(in crate::config) methods: Spanned<Vec<Spanned<String>>>,
+    /// The secrets it may send there, by their names in `[secrets]`. It finds a placeholder for each in the
+    /// environment variable of that name.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(in crate::config) secrets: Vec<Spanned<String>>,
+    /// Whether the host may be on this machine or in a private network; false by default.
+    #[serde(default)]
+    pub(in crate::config) allow_private: bool,
+}
+
+/// Where random numbers come from.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Random {
+    /// From the run's recorded seed: the same again when a call is carried out again.
+    Seeded,
+    /// From the operating system.
+    Os,
+}
+
+/// Where the value of a secret is. It is never written into this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Secret {
+    /// The environment variable that holds it.
+    #[schemars(with = "Option<String>", example = &"GITHUB_TOKEN")]
+    pub(in crate::config) env: Option<Spanned<String>>,
+    /// The file that holds it.
+    #[schemars(with = "Option<PathBuf>", example = &"/run/secrets/github")]
+    pub(in crate::config) file: Option<Spanned<PathBuf>>,
+}
+
+/// What bounds one call of a tool.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ToolLimits {
+    /// Wall-clock time, such as `"30s"` (the default); 24 hours at most.
+    #[schemars(with = "Option<String>", example = &"30s")]
+    pub(in crate::config) timeout: Option<Spanned<String>>,
+    /// Time on a processor, such as `"10s"` (the default); 24 hours at most.
+    #[schemars(with = "Option<String>", example = &"10s")]
+    pub(in crate::config) cpu: Option<Spanned<String>>,
+    /// All memories and tables of an instance together, such as `"64MiB"` (the default); 4 GiB at most.
+    #[schemars(with = "Option<String>", example = &"64MiB")]
+    pub(in crate::config) memory: Option<Spanned<String>>,
+    /// WebAssembly instructions, roughly; not counted by default, because counting costs time.
+    #[schemars(range(min = 1, max = FUEL_LIMIT))]
+    pub(in crate::config) fuel: Option<u64>,
+    /// The output, such as `"1MiB"` (the default); 256 MiB at most.
+    #[schemars(with = "Option<String>", example = &"1MiB")]
+    pub(in crate::config) output: Option<Spanned<String>>,
+    /// How much of an output the model is shown, such as `"64KiB"` (the default): of a longer one its
+    /// beginning and its end. The journal has all of it.
+    #[schemars(with = "Option<String>", example = &"64KiB")]
+    pub(in crate::config) shown: Option<Spanned<String>>,
+    /// Log lines, stdout and stderr together, such as `"64KiB"` (the default); 256 MiB at most.
+    #[schemars(with = "Option<String>", example = &"64KiB")]
+    pub(in crate::config) log: Option<Spanned<String>>,
+    /// The body of a request or of a response, such as `"10MiB"` (the default); 1 GiB at most.
+    #[schemars(with = "Option<String>", example = &"10MiB")]
+    pub(in crate::config) http_body: Option<Spanned<String>>,
+    /// Requests; 100 by default.
+    #[schemars(range(min = 1, max = HTTP_REQUESTS_LIMIT))]
+    pub(in crate::config) http_requests: Option<u32>,
+    /// Files and directories open at once; 64 by default.
+    #[schemars(range(min = 1, max = OPEN_FILES_LIMIT))]
+    pub(in crate::config) open_files: Option<u32>,
+    /// Random bytes, such as `"1MiB"` (the default); 1 GiB at most.
+    #[schemars(with = "Option<String>", example = &"1MiB")]
+    pub(in crate::config) random_bytes: Option<Spanned<String>>,
+    /// Calls of other tools; 1000 by default.
+    #[schemars(range(min = 1, max = CALLS_LIMIT))]
+    pub(in crate::config) calls: Option<u32>,
+}
