@@ -243,7 +243,9 @@ fn a_moment_is_waited_for_by_suspending() {
 
 /// Runs the agent at a terminal, on which these lines are typed, each after what is to be on the screen first.
 fn at_a_terminal(agent: &Agent, args: &[&str], typed: &[(&str, &str)]) -> (Option<i32>, String) {
-    let terminal = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    // Another test's process must not keep this terminal.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = rustix::pty::openpt(flags).unwrap();
     rustix::pty::grantpt(&terminal).unwrap();
     rustix::pty::unlockpt(&terminal).unwrap();
     let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
@@ -258,18 +260,16 @@ fn at_a_terminal(agent: &Agent, args: &[&str], typed: &[(&str, &str)]) -> (Optio
         .unwrap();
     drop(line);
     let mut terminal = std::fs::File::from(terminal);
-    let (mut screen, mut next) = (String::new(), typed.iter());
-    let mut awaited = next.next();
+    let (mut screen, mut typed) = (String::new(), typed.iter().peekable());
     let mut bytes = [0; 4096];
     // The read fails once the last one who holds the other end is gone.
     while let Ok(count @ 1..) = terminal.read(&mut bytes) {
         screen.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        if let Some((text, line)) = awaited.filter(|(text, _)| screen.contains(text)) {
-            assert!(screen.contains(text));
+        if let Some((_, line)) = typed.next_if(|(awaited, _)| screen.contains(awaited)) {
             terminal.write_all(format!("{line}\n").as_bytes()).unwrap();
-            awaited = next.next();
         }
     }
+    assert!(typed.next().is_none(), "not everything that was awaited was seen: {screen}");
     (child.wait().unwrap().code(), screen)
 }
 

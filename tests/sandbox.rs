@@ -150,6 +150,7 @@ async fn a_cancelled_call_is_gone_and_not_only_ignored() {
         async move { call(&toolbox, "spin", "{}").await }
     });
     while sandbox.live_instances() == 0 {
+        assert!(!spinning.is_finished(), "the call spins until it is cancelled");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     spinning.abort();

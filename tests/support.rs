@@ -1,5 +1,6 @@
 //! The one builder behind the tests: an agent in a directory of its own, run by the real binary.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,10 @@ pub fn cache() -> PathBuf {
 pub fn component_cache() -> ComponentCache {
     ComponentCache::open(&cache(), Compiler::new(Path::new(env!("CARGO_BIN_EXE_host")))).unwrap()
 }
+
+/// How long the binary may take for anything a test has it do. One that waits for what never comes is killed by then,
+/// and the test fails instead of holding up all the others.
+const PATIENCE_S: u32 = 300;
 
 /// A directory with an agent.toml, a script, and runs.
 pub struct Agent {
@@ -81,7 +86,8 @@ impl Agent {
         self.dir.path().join("state")
     }
 
-    /// The binary, set to this agent's directories.
+    /// The binary, set to this agent's directories, and to end after [`PATIENCE_S`].
+    #[allow(unsafe_code, reason = "a clock that goes on after exec can only be set between fork and exec")]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
         command
@@ -91,6 +97,13 @@ impl Agent {
             .env("HOST_CACHE", cache())
             .env_remove("FAILPOINTS")
             .stdin(Stdio::null());
+        // SAFETY: alarm is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::alarm(PATIENCE_S);
+                Ok(())
+            });
+        }
         command
     }
 
@@ -119,12 +132,35 @@ impl Agent {
         child.wait().unwrap();
     }
 
+    /// Runs the agent until it is killed at the first commit after which this holds of what is recorded. How many
+    /// events a commit takes up depends on the machine, so that the commits cannot be counted beforehand.
+    pub fn run_killed_once(&self, holds: impl Fn(&[Value]) -> bool) {
+        for commit in 0..100 {
+            let failpoint = format!("journal-before-ack={}*off->1*return", commit % 20);
+            let killed = self.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+            if !killed.status.success() && holds(&self.show()) {
+                return;
+            }
+            let runs = self.state().join("runs");
+            let names = std::fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().file_name());
+            let newest =
+                runs.join(names.filter(|name| name.to_string_lossy().starts_with("01")).max().unwrap());
+            std::fs::remove_dir_all(&newest).or_else(|_| std::fs::remove_file(&newest)).unwrap();
+        }
+        panic!("it never held at a commit");
+    }
+
     /// What the last run recorded, slot by slot.
     pub fn show(&self) -> Vec<Value> {
         let shown = self.host(&["runs", "show", "last", "--json"]);
         shown.ok();
         serde_json::from_str(&shown.stdout).unwrap()
     }
+}
+
+/// Whether the effect at a slot has ended.
+pub fn has_ended(shown: &[Value], slot: &str) -> bool {
+    shown.iter().any(|report| report["slot"] == slot && !report["finished"].is_null())
 }
 
 /// The result recorded at a slot.

@@ -51,6 +51,8 @@ struct Inner {
     live: MultiProgress,
     term: Term,
     running: Mutex<HashMap<Slot, ProgressBar>>,
+    /// What is said while the person is asked something, which it would be written into the middle of.
+    held: Mutex<Option<Vec<String>>>,
     substituted: AtomicU64,
 }
 
@@ -84,13 +86,16 @@ impl Screen {
             live: MultiProgress::with_draw_target(target),
             term,
             running: Mutex::default(),
+            held: Mutex::default(),
             substituted: AtomicU64::new(0),
         }))
     }
 
-    /// One line for the person, above whatever is drawn live.
+    /// One line for the person, above whatever is drawn live; after the answer, where the person is being asked.
     pub(super) fn say(&self, line: &str) {
-        if self.0.live.is_hidden() {
+        if let Some(held) = &mut *self.held() {
+            held.push(line.to_owned());
+        } else if self.0.live.is_hidden() {
             eprintln!("{line}");
         } else {
             // A terminal that went away is no reason to stop.
@@ -186,6 +191,7 @@ impl Screen {
     pub(super) async fn ask(&self, text: &str, question: &str) -> Option<String> {
         // What is drawn live would overwrite what is being typed.
         self.0.live.set_draw_target(ProgressDrawTarget::hidden());
+        *self.held() = Some(Vec::new());
         eprint!("{text}{}{question}", if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
@@ -193,6 +199,8 @@ impl Screen {
         });
         let line = line.await.ok().flatten();
         self.0.live.set_draw_target(ProgressDrawTarget::stderr());
+        let held = self.held().take();
+        held.iter().flatten().for_each(|line| self.say(line));
         line
     }
 
@@ -301,6 +309,10 @@ impl Screen {
 
     fn width(&self) -> usize {
         if self.0.live.is_hidden() { WIDTH_WITHOUT_TERMINAL } else { usize::from(self.0.term.size().1) }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<Vec<String>>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Slot, ProgressBar>> {
