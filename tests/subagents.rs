@@ -379,3 +379,59 @@ fn no_agent_s_tools_get_at_what_another_agent_keeps() {
         .exits(2)
         .says("env has MINE, a secret or key of");
 }
+
+#[test]
+fn an_agent_that_answers_in_a_form_gives_a_value_of_it() {
+    let schema = "[agent.output_schema]\ntype = \"object\"\nrequired = [\"n\"]\nproperties = { n = { type = \"integer\" } }";
+    let fits = one("[[reply]]\ntext = '{ \"n\": 1 }'", &[schema]);
+    let (ran, shown) = fits.run_and_show();
+    ran.ok();
+    assert_eq!(*tool_output(&shown, "tool(0,0)"), serde_json::json!({ "answer": { "n": 1 } }));
+    let spec = &shown[0]["request"]["run"]["tools"][0]["spec"]["output_schema"]["properties"]["answer"];
+    assert_eq!(spec["required"], serde_json::json!(["n"]), "the model is told of the form");
+    fits.host(&["replay", "last"]).ok();
+    let unfit = one("[[reply]]\ntext = '{}'\n[[reply]]\ntext = 'n is 1'", &[schema]);
+    let (ran, shown) = unfit.run_and_show();
+    ran.ok();
+    let (kind, message) = tool_error(&shown, "tool(0,0)");
+    assert!(kind == "failed" && message.contains("not JSON") && message.ends_with("n is 1"), "{message}");
+    unfit.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn an_agent_has_its_parameters_by_default_or_is_not_taken() {
+    let agent = one("[[reply]]\ntext = \"x\"", &["[parameters.unit]\ndefault = \"celsius\""]);
+    let toml = agent.dir.path().join("one/agent.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(&toml, text.replace("[agent]", "[agent]\ninstructions = \"Tell {{ unit }}.\"")).unwrap();
+    let (ran, shown) = agent.run_and_show();
+    ran.ok();
+    assert_eq!(shown[0]["request"]["run"]["tools"][0]["agent"]["instructions"], "Tell celsius.");
+    std::fs::write(&toml, text.replace("default = \"celsius\"", "")).unwrap();
+    agent.host(&["check"]).exits(2).says("[tools.one] is the agent").says("unit");
+}
+
+#[test]
+fn a_test_answers_for_an_agent_that_is_called() {
+    let agent = two();
+    agent.host(&["run"]).ok();
+    let run = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", run.to_str().unwrap()]).ok();
+    let tests = agent.dir.path().join("tests");
+    std::fs::create_dir(&tests).unwrap();
+    std::fs::write(tests.join("recorded.toml"), "run = \"../run.jsonl\"").unwrap();
+    assert!(agent.host(&["test"]).ok().stdout.contains("1 passed, 0 failed"));
+    std::fs::write(tests.join("scripted.toml"), format!("prompt = \"go on\"\n{ASKS_TWO}")).unwrap();
+    let ran = agent.host(&["test", "--filter", "scripted"]);
+    ran.exits(1);
+    assert!(ran.stdout.contains("was not made, because it is of another agent"), "{}", ran.stdout);
+    let stubs: String = [("one", "one"), ("ask_two", "two")]
+        .iter()
+        .map(|(tool, name)| {
+            format!("[[tool]]\nname = \"{tool}\"\noutput = {{ answer = \"{name} is done\" }}\n")
+        })
+        .collect();
+    std::fs::write(tests.join("scripted.toml"), format!("prompt = \"go on\"\n{ASKS_TWO}\n{stubs}")).unwrap();
+    let ran = agent.host(&["test"]);
+    assert!(ran.stdout.contains("2 passed, 0 failed"), "{}", ran.stdout);
+}

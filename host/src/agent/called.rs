@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Agent, RunError};
 use crate::dispatch::{AgentRunner, Dispatcher, NoAgents, NoRunner, agent_prompt};
@@ -71,7 +71,7 @@ impl AgentRunner for CalledAgents {
                 slot: attempt.slot.clone(),
             };
             match agent.run(*wall_time).await {
-                Ok(ending) => Ok(outcome(ending)),
+                Ok(ending) => Ok(outcome(ending, manifest.output_schema.is_some())),
                 Err(RunError::Model { turn, error }) => {
                     Ok(failed(&format!("has no reply from its model in its turn {turn}: {error}")))
                 }
@@ -82,9 +82,15 @@ impl AgentRunner for CalledAgents {
 }
 
 /// What the call of an agent comes to whose run ended.
-fn outcome(ending: Ending) -> ToolOutcome {
+fn outcome(ending: Ending, is_json: bool) -> ToolOutcome {
+    let answered = |answer: Value| ToolOutcome::Output(Json::canonical(&json!({ "answer": answer })));
     match ending {
-        Ending::Answer(answer) => ToolOutcome::Output(Json::canonical(&json!({ "answer": answer }))),
+        // It was held to its schema, which text that is no JSON does not fit.
+        Ending::Answer(answer) if is_json => answered(serde_json::from_str(&answer).unwrap_or(Value::Null)),
+        Ending::Answer(answer) => answered(answer.into()),
+        Ending::Unfit { answer, why } => {
+            failed(&format!("gave an answer that is of no use, {why}: {answer}"))
+        }
         Ending::Refused(text) => failed(&format!("refused: {text}")),
         Ending::Limit(why) => failed(&format!("was stopped by a limit: {why}")),
     }

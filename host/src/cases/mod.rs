@@ -16,7 +16,7 @@ mod tools;
 pub use case::{Case, Stub};
 pub use expected::{Content, EndingKind, Expected, ExpectedCall, ExpectedOutcome, TextCheck};
 pub use recording::{Recording, Seen, SeenCall};
-pub use tools::{CaseTools, OutsideEffects};
+pub use tools::{CaseTools, NotMade, OutsideEffects, Refused};
 
 use std::path::{Path, PathBuf};
 

@@ -73,7 +73,8 @@ impl Recording {
             let Status::Finished { started, finished, .. } = status else { continue };
             let Started { request, at_ms, .. } = started;
             match (request, finished.outcome) {
-                (Request::Model(_), Outcome::Model(reply)) => replies.push(reply),
+                // What another agent's model said is part of what the call of that agent came to.
+                (Request::Model(_), Outcome::Model(reply)) if !slot.is_nested() => replies.push(reply),
                 (Request::Tool(ask), Outcome::Tool(outcome)) => {
                     began_ms.insert(slot.clone(), at_ms);
                     let calls = in_order(below.remove(&slot));

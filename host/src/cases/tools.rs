@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 
 use super::{Recording, Stub};
-use crate::dispatch::{FanOut, ToolRunner};
+use crate::dispatch::{AgentRunner, FanOut, NoAgents, ToolRunner};
 use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome};
-use crate::session::{Attempt, Conduct, Done, Reach};
+use crate::session::{Attempt, Conduct, Done, Reach, Session, SessionError};
 
 /// The tools of one case: those of the agent, but for calls that the case answers itself, or that would take
 /// effect outside.
@@ -27,11 +27,31 @@ pub enum OutsideEffects {
     Refused,
 }
 
+/// A call for which a test has no answer, and which it does not make.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refused {
+    /// Where in the run.
+    pub slot: Slot,
+    /// The tool and its input.
+    pub call: String,
+    /// Why it is not made.
+    pub why: NotMade,
+}
+
+/// Why a test does not make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotMade {
+    /// It would take effect outside.
+    Outside,
+    /// It is of another agent, whose model the case has no script for.
+    Agent,
+}
+
 /// Calls that were kept from their tools.
 #[derive(Default)]
 struct Kept {
     answered: HashSet<Slot>,
-    refused: Vec<(Slot, String)>,
+    refused: Vec<Refused>,
 }
 
 impl CaseTools {
@@ -52,9 +72,9 @@ impl CaseTools {
         self.kept().answered.clone()
     }
 
-    /// The calls that would have taken effect, and for which there was no answer, in the order of slots.
+    /// The calls that were not made, and for which there was no answer, in the order of slots.
     #[must_use]
-    pub fn refused(&self) -> Vec<(Slot, String)> {
+    pub fn refused(&self) -> Vec<Refused> {
         let mut refused = self.kept().refused.clone();
         refused.sort();
         refused
@@ -73,19 +93,23 @@ impl CaseTools {
             self.kept().answered.insert(slot.clone());
             return Some(stub.outcome.clone());
         }
-        if self.effects == OutsideEffects::Allowed || self.runner.conduct(tool).reach == Reach::Pure {
-            return None;
-        }
+        let why = match (&tool.agent, self.effects) {
+            (Some(_), _) => NotMade::Agent,
+            (None, OutsideEffects::Allowed) => return None,
+            (None, OutsideEffects::Refused) if self.runner.conduct(tool).reach == Reach::Pure => return None,
+            (None, OutsideEffects::Refused) => NotMade::Outside,
+        };
         let recorded = self.recorded.as_ref().and_then(|recorded| recorded.call(slot));
         if let Some(call) = recorded.filter(|call| call.tool == *name && call.input == value) {
             self.kept().answered.insert(slot.clone());
             return Some(call.outcome.clone());
         }
-        self.kept().refused.push((slot.clone(), format!("{name} {input}")));
-        Some(ToolOutcome::error(
-            ErrorKind::NotCalled,
-            "this test does not call tools that take effect outside",
-        ))
+        self.kept().refused.push(Refused { slot: slot.clone(), call: format!("{name} {input}"), why });
+        let told = match why {
+            NotMade::Outside => "this test does not call tools that take effect outside",
+            NotMade::Agent => "this test does not call other agents",
+        };
+        Some(ToolOutcome::error(ErrorKind::NotCalled, told))
     }
 }
 
@@ -112,5 +136,20 @@ impl ToolRunner for CaseTools {
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
         let conduct = self.runner.conduct(tool);
         Conduct { retry: conduct.retry.at_once(), ..conduct }
+    }
+}
+
+impl AgentRunner for CaseTools {
+    fn call<'a>(
+        &'a self,
+        agent: &'a ToolEntry,
+        input: &'a Json,
+        attempt: &'a Attempt,
+        session: &'a Arc<Session>,
+    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>> {
+        match self.answer(agent, input, &attempt.slot) {
+            Some(outcome) => Box::pin(std::future::ready(Ok(outcome))),
+            None => NoAgents.call(agent, input, attempt, session),
+        }
     }
 }

@@ -35,20 +35,20 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;
-    print(&described(&config, &loaded).join("\n"))?;
+    print(&described(&config, &loaded)?.join("\n"))?;
     Ok(Exit::Ok)
 }
 
 /// An agent and what it can call, in words.
-fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
+fn described(config: &Config, loaded: &Loaded) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut say = |line: String| lines.push(line);
     say(format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)));
     for fallback in &config.fallbacks {
         say(format!("  and if it fails {}", describe(&fallback.provider)));
     }
-    for line in besides(&config) {
-        print(&format!("  {line}"))?;
+    for line in besides(config) {
+        say(format!("  {line}"));
     }
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
@@ -65,17 +65,19 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
         }
         say(format!("  limits per call: {}", tool.limits.in_words()));
     }
-    for Member { entry, config, loaded, .. } in &loaded.members {
+    for member in &loaded.members {
+        member.models()?;
+        let Member { entry, config, loaded, .. } = member;
         let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
         say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
         say(format!("  {}: {summary}", entry.spec.name));
-        let below = described(config, loaded);
+        let below = described(config, loaded)?;
         below
             .iter()
             .flat_map(|it| it.lines())
             .for_each(|line| say(format!("  {line}").trim_end().to_owned()));
     }
-    lines
+    Ok(lines)
 }
 
 /// What else the agent is, besides model and tools.

@@ -25,7 +25,6 @@ pub(super) struct Member {
     pub(super) config: Config,
     pub(super) loaded: Loaded,
     manifest: Manifest,
-    models: Models,
 }
 
 /// What an agent can call: components, and other agents.
@@ -38,6 +37,18 @@ impl Loaded {
     /// Loads the tools of an agent, and the agents among them, and checks what agent.toml says of them.
     pub(super) async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Self> {
         Self::of(config, config.sub_agents()?, &Sandbox::new()?, places, screen).await
+    }
+
+    /// The same, without any secret: none has to be at hand, and no tool can send one.
+    pub(super) async fn load_without_secrets(
+        mut config: Config,
+        places: &Places,
+        screen: &Screen,
+    ) -> anyhow::Result<Self> {
+        let mut agents = config.sub_agents()?;
+        config.secrets.clear();
+        agents.iter_mut().for_each(SubAgent::forget_secrets);
+        Self::of(&config, agents, &Sandbox::new()?, places, screen).await
     }
 
     fn of<'a>(
@@ -56,7 +67,6 @@ impl Loaded {
             for agent in agents {
                 let SubAgent { table, prefix, description, config, agents } = agent;
                 let of_agent = || format!("[tools.{table}] is the agent {}", config.path.display());
-                let models = Models::connect(&config).with_context(of_agent)?;
                 let loaded =
                     Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
                 // Its prompt comes with each call, and its seed is that of the run that calls it.
@@ -64,7 +74,7 @@ impl Loaded {
                 let manifest = launch::manifest(&config, &loaded.toolbox, task).with_context(of_agent)?;
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());
                 toolbox.offer(entry.clone())?;
-                members.push(Member { entry, config, loaded, manifest, models });
+                members.push(Member { entry, config, loaded, manifest });
             }
             toolbox.check_names(config)?;
             Ok(Self { toolbox: Arc::new(toolbox), members })
@@ -72,20 +82,30 @@ impl Loaded {
     }
 
     /// The agents, ready to be called, each attended by whoever attends the run.
-    pub(super) fn callable(self, person: &AtTerminal) -> CalledAgents {
-        CalledAgents::new(self.members.into_iter().map(|member| member.callable(person)))
+    pub(super) fn callable(self, person: &AtTerminal) -> anyhow::Result<CalledAgents> {
+        let members: anyhow::Result<Vec<_>> =
+            self.members.into_iter().map(|member| member.callable(person)).collect();
+        Ok(CalledAgents::new(members?))
     }
 }
 
 impl Member {
-    fn callable(self, person: &AtTerminal) -> (String, CalledAgent) {
-        let Self { entry, config, loaded, manifest, models } = self;
+    /// Who replies when the agent is called.
+    pub(super) fn models(&self) -> anyhow::Result<Models> {
+        Models::connect(&self.config).with_context(|| {
+            format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display())
+        })
+    }
+
+    fn callable(self, person: &AtTerminal) -> anyhow::Result<(String, CalledAgent)> {
+        let models = self.models()?;
+        let Self { entry, config, loaded, manifest } = self;
         let person = person.beside(&config, &manifest);
         let (toolbox, limits) = (Arc::clone(&loaded.toolbox), &config.limits);
         let dispatcher = Dispatcher::new(&manifest, toolbox, limits.max_parallel_tools);
-        let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person)));
+        let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person)?));
         let dispatcher = Arc::new(dispatcher.attended_by(Arc::new(person)));
         let wall_time = limits.wall_time_ms.map(Duration::from_millis);
-        (entry.spec.name, CalledAgent { manifest, models, dispatcher, wall_time })
+        Ok((entry.spec.name, CalledAgent { manifest, models, dispatcher, wall_time }))
     }
 }

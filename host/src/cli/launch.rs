@@ -66,7 +66,7 @@ pub(super) async fn prepare(
     let person = AtTerminal::new(screen, approvals, config, &manifest);
     let toolbox = Arc::clone(&loaded.toolbox);
     let dispatcher = Dispatcher::new(&manifest, toolbox, config.limits.max_parallel_tools);
-    let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person))).attended_by(Arc::new(person));
+    let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person)?)).attended_by(Arc::new(person));
     Ok(Prepared {
         manifest,
         models,

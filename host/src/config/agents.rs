@@ -43,6 +43,12 @@ impl Config {
 }
 
 impl SubAgent {
+    /// Leaves out where the secrets are, its own and those of the agents that it calls.
+    pub fn forget_secrets(&mut self) {
+        self.config.secrets.clear();
+        self.agents.iter_mut().for_each(Self::forget_secrets);
+    }
+
     /// All files, this one's first.
     fn collect<'a>(&'a self, all: &mut Vec<&'a Config>) {
         all.push(&self.config);

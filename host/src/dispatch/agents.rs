@@ -56,21 +56,23 @@ struct Task {
 /// The agent as a run knows it that can call it, by the name of its table and the prefix.
 #[must_use]
 pub fn entry(table: &str, prefix: &str, description: &str, manifest: Manifest) -> ToolEntry {
-    let object = |property: &str, what: &str| {
+    let object = |property: &str, of: serde_json::Value| {
         Json::canonical(&json!({
             "type": "object",
-            "properties": { property: { "type": "string", "description": what } },
+            "properties": { property: of },
             "required": [property],
             "additionalProperties": false,
         }))
     };
+    let text = |what: &str| json!({ "type": "string", "description": what });
+    let answer = manifest.output_schema.as_ref().map_or_else(|| text("What it answered."), Json::to_value);
     let told = "What it is to do, with all it has to know for that: it sees nothing of this conversation.";
     ToolEntry {
         spec: ToolSpec {
             name: format!("{prefix}{table}"),
             description: description.to_owned(),
-            input_schema: object("prompt", told),
-            output_schema: Some(object("answer", "What it answered.")),
+            input_schema: object("prompt", text(told)),
+            output_schema: Some(object("answer", answer)),
         },
         source: table.to_owned(),
         export: table.to_owned(),

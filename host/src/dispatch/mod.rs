@@ -207,9 +207,9 @@ impl Dispatcher {
         Self { person, ..self }
     }
 
-    /// Runs all calls of a turn, of the run at a slot, and returns when each has ended: one result a call, in call order. A call that
-    /// comes with an outcome comes to that, and is not made. Calls that wait hold up no other; all of them are told of
-    /// together, when the others have ended.
+    /// Runs all calls of a turn, of the run at a slot, and returns when each has ended: one result a call, in call
+    /// order. A call that comes with an outcome comes to that, and is not made. Calls that wait hold up no other; all
+    /// of them are told of together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
         session: &Arc<Session>,

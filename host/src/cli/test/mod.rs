@@ -13,6 +13,7 @@ use console::Style;
 use futures::StreamExt as _;
 use serde::Serialize;
 
+use super::crew::Loaded;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::screen::{Format, Screen, milliseconds};
@@ -21,7 +22,6 @@ use crate::cases::{self, Case, OutsideEffects, Seen};
 use crate::config::Config;
 use crate::journal::RunFile;
 use crate::message::clean;
-use crate::sandbox::Sandbox;
 use crate::toolbox::Toolbox;
 use trial::Bench;
 
@@ -81,10 +81,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let config = Config::load(&args.agent.agent)?;
     let files = files(&args, &config)?;
     let effects = if args.allow_effects { OutsideEffects::Allowed } else { OutsideEffects::Refused };
-    let toolbox = toolbox(config.clone(), effects, places, &screen).await?;
+    let Loaded { toolbox, .. } = match effects {
+        OutsideEffects::Allowed => Loaded::load(&config, places, &screen).await?,
+        OutsideEffects::Refused => Loaded::load_without_secrets(config.clone(), places, &screen).await?,
+    };
     let Some(cases) = load(&files, &config, &toolbox) else { return Ok(Exit::Usage) };
     let agent = config.agent.name.clone();
-    let bench = Arc::new(Bench { config, toolbox: Arc::new(toolbox), effects });
+    let bench = Arc::new(Bench { config, toolbox, effects });
     let verdicts = try_all(&bench, cases, args.json).await?;
     let exit = conclude(&agent, &verdicts, args.json)?;
     if let Some(file) = &args.junit {
@@ -116,24 +119,6 @@ fn files(args: &Args, config: &Config) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// The agent's tools. Where none may take effect, none sends a secret, so that none has to be at hand.
-async fn toolbox(
-    mut config: Config,
-    effects: OutsideEffects,
-    places: &Places,
-    screen: &Screen,
-) -> anyhow::Result<Toolbox> {
-    if effects == OutsideEffects::Refused {
-        config.secrets.clear();
-    }
-    let say = |line: &str| screen.say(line);
-    let cache = places.cache()?;
-    Toolbox::keep_apart(&config, &[cache.directory(), places.runs()?.path()])?;
-    let toolbox = Toolbox::load(&config, &Sandbox::new()?, &cache, &say).await?;
-    toolbox.check_names(&config)?;
-    Ok(toolbox)
 }
 
 /// Reads all cases; none if one of them is wrong, which has been said then.

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::Verdict;
 use crate::agent::{Agent, RunError};
-use crate::cases::{Case, CaseTools, EndingKind, OutsideEffects, Recording, Seen};
+use crate::cases::{Case, CaseTools, EndingKind, NotMade, OutsideEffects, Recording, Refused, Seen};
 use crate::cli::launch::{self, Task};
 use crate::config::{Config, ParameterError, render, values};
 use crate::dispatch::{Dispatcher, Person, ToolRunner};
@@ -59,14 +59,16 @@ impl Bench {
         let limits = &self.config.limits;
         let dispatcher =
             Dispatcher::new(&manifest, Arc::clone(&tools) as Arc<dyn ToolRunner>, limits.max_parallel_tools);
+        let dispatcher = dispatcher.calling(Arc::clone(&tools) as _).attended_by(Arc::new(Approving));
         let agent = Agent {
-            dispatcher: Arc::new(dispatcher.attended_by(Arc::new(Approving))),
+            dispatcher: Arc::new(dispatcher),
             manifest: Arc::new(manifest),
             session: Arc::new(session),
             models: Models::only(
                 Arc::new(Scripted::new(case.script.clone())),
                 self.config.model_retry.at_once(),
             ),
+            slot: Slot::RUN,
         };
         let ended = agent.run(limits.wall_time_ms.map(Duration::from_millis)).await;
         let mut faults: Vec<String> = tools.refused().into_iter().map(refusal).collect();
@@ -151,9 +153,11 @@ fn ending(ended: Result<Ending, RunError>, script: &Script) -> Result<(EndingKin
     }
 }
 
-fn refusal((slot, call): (crate::message::Slot, String)) -> String {
-    format!(
-        "{slot} {call} was not made, because it would take effect outside\n  \
-         say what it gives in a [[tool]] table, or allow such calls with --allow-effects"
-    )
+fn refusal(refused: Refused) -> String {
+    let Refused { slot, call, why } = refused;
+    let (why, or) = match why {
+        NotMade::Outside => ("it would take effect outside", ", or allow such calls with --allow-effects"),
+        NotMade::Agent => ("it is of another agent, which has cases of its own", ""),
+    };
+    format!("{slot} {call} was not made, because {why}\n  say what it gives in a [[tool]] table{or}")
 }
