@@ -419,7 +419,7 @@ fn a_test_answers_for_an_agent_that_is_called() {
     agent.host(&["journal", "export", "last", "-o", run.to_str().unwrap()]).ok();
     let tests = agent.dir.path().join("tests");
     std::fs::create_dir(&tests).unwrap();
-    std::fs::write(tests.join("recorded.toml"), "run = \"../run.jsonl\"").unwrap();
+    std::fs::write(tests.join("recorded.toml"), "recorded = \"../run.jsonl\"").unwrap();
     assert!(agent.host(&["test"]).ok().stdout.contains("1 passed, 0 failed"));
     std::fs::write(tests.join("scripted.toml"), format!("prompt = \"go on\"\n{ASKS_TWO}")).unwrap();
     let ran = agent.host(&["test", "--filter", "scripted"]);
