@@ -68,7 +68,7 @@ fn https_is_spoken_with_the_name_of_the_site_at_the_address_that_was_checked() {
     let service = Secure::start("secure.test");
     let (ran, shown) = service.asked_as("secure.test");
     assert_eq!(tool_output(&shown, "tool(0,0)")["body"], "over TLS", "{}", ran.stderr);
-    let request = service.requests.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    let request = service.requests.recv_timeout(std::time::Duration::from_mins(1)).unwrap();
     assert!(request.starts_with("secure.test GET /here HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("host: secure.test:{}\r\n", service.port)), "{request}");
 }

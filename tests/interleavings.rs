@@ -180,6 +180,7 @@ impl Model for Planned {
 fn said(message: &Message) -> String {
     match message {
         Message::User(text) => text.clone(),
+        Message::Image(image) => image.in_words(),
         Message::Assistant(reply) => format!("{} calls", reply.calls.len()),
         Message::Tool(result) => format!("{}: {}", result.call_id, result.outcome.text()),
     }
@@ -209,6 +210,7 @@ fn manifest() -> Manifest {
         config: String::new(),
         instructions: String::new(),
         prompt: "go".to_owned(),
+        images: vec![],
         model: ModelIdentity {
             provider: "p".to_owned(),
             name: "m".to_owned(),

@@ -425,12 +425,10 @@ fn a_test_answers_for_an_agent_that_is_called() {
     let ran = agent.host(&["test", "--filter", "scripted"]);
     ran.exits(1);
     assert!(ran.stdout.contains("was not made, because it is of another agent"), "{}", ran.stdout);
-    let stubs: String = [("one", "one"), ("ask_two", "two")]
-        .iter()
-        .map(|(tool, name)| {
-            format!("[[tool]]\nname = \"{tool}\"\noutput = {{ answer = \"{name} is done\" }}\n")
-        })
-        .collect();
+    let stub = |tool: &str, answer: &str| {
+        format!("[[tool]]\nname = \"{tool}\"\noutput = {{ answer = \"{answer}\" }}\n")
+    };
+    let stubs = stub("one", "one is done") + &stub("ask_two", "two is done");
     std::fs::write(tests.join("scripted.toml"), format!("prompt = \"go on\"\n{ASKS_TWO}\n{stubs}")).unwrap();
     let ran = agent.host(&["test"]);
     assert!(ran.stdout.contains("2 passed, 0 failed"), "{}", ran.stdout);

@@ -287,6 +287,7 @@ impl Bench {
             config: "agent.toml".to_owned(),
             instructions: String::new(),
             prompt: "What is the weather like?".to_owned(),
+            images: vec![],
             model: ModelIdentity {
                 provider: "scripted".to_owned(),
                 name: "bench".to_owned(),

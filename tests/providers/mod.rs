@@ -5,6 +5,7 @@ mod anthropic;
 mod chat;
 mod gemini;
 mod http;
+mod images;
 mod ollama;
 mod responses;
 

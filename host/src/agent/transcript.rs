@@ -19,7 +19,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The conversation of the run at a slot, at its start: the prompt.
+    /// The conversation of the run at a slot, at its start: the prompt, and its pictures before it.
     #[must_use]
     pub fn begin(manifest: &Manifest, run: &Slot) -> Self {
         let tools: Vec<ToolSpec> =
@@ -33,6 +33,9 @@ impl Transcript {
         };
         let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
         let mut transcript = Self { run, messages, instructions, tools, digest, appended };
+        for (index, image) in (0..).zip(&manifest.images) {
+            transcript.push(Message::Image(image.clone()), MessageRef::Image(index));
+        }
         transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
         transcript
     }

@@ -16,6 +16,7 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("the form of the answer", recorded.output_schema != now.output_schema);
     differ("the parameters", recorded.parameters != now.parameters);
     differ("the prompt", recorded.prompt != now.prompt);
+    differ("the pictures of the prompt", recorded.images != now.images);
     differ("what the person says later", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);

@@ -16,7 +16,7 @@ use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Fallback, Fork, Manifest, ModelIdentity, Origin, Said, Slot};
+use crate::message::{Ending, Fallback, Fork, Image, Manifest, ModelIdentity, Origin, Said, Slot};
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
 use crate::telemetry::{Invocation, Stand};
@@ -33,6 +33,7 @@ pub(super) struct Prepared {
 /// Everything a run is that does not come from agent.toml.
 pub(super) struct Task {
     prompt: String,
+    images: Vec<Image>,
     parameters: BTreeMap<String, String>,
     said: Vec<Said>,
     forked: Option<Fork>,
@@ -42,13 +43,18 @@ pub(super) struct Task {
 impl Task {
     /// To answer a prompt, that was made with these values.
     pub(super) fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
-        Self { prompt, parameters, said: Vec::new(), forked: None, seed }
+        Self { prompt, images: Vec::new(), parameters, said: Vec::new(), forked: None, seed }
+    }
+
+    /// With pictures.
+    pub(super) fn with_images(self, images: Vec<Image>) -> Self {
+        Self { images, ..self }
     }
 
     /// What a recorded run has to do.
     pub(super) fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, parameters, said, forked, seed, .. } = recorded.clone();
-        Self { prompt, parameters, said, forked, seed }
+        let Manifest { prompt, images, parameters, said, forked, seed, .. } = recorded.clone();
+        Self { prompt, images, parameters, said, forked, seed }
     }
 }
 
@@ -77,7 +83,7 @@ pub(super) async fn prepare(
 
 /// What the run is going to be, as it is recorded.
 pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result<Manifest, ParameterError> {
-    let Task { prompt, parameters, said, forked, seed } = task;
+    let Task { prompt, images, parameters, said, forked, seed } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
@@ -87,6 +93,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
         config: config.path.to_string_lossy().into_owned(),
         instructions: render("the instructions", &config.agent.instructions, &parameters)?,
         prompt,
+        images,
         model: identity(&config.model),
         fallbacks: config.fallbacks.iter().map(fallback).collect(),
         max_turns: config.limits.max_turns,

@@ -8,9 +8,14 @@ use anyhow::Context as _;
 
 use super::exit::Misuse;
 use crate::config::{Config, read_text, render, values};
+use crate::message::Image;
 
 /// No model's context holds more.
 const PROMPT_BYTES_MAX: u64 = 1 << 20;
+
+/// What Anthropic, the strictest of the providers, takes of one picture.
+/// <https://platform.claude.com/docs/en/build-with-claude/vision>
+const IMAGE_BYTES_MAX: u64 = 5 << 20;
 
 /// What to ask, and the values in it.
 #[derive(Debug, clap::Args)]
@@ -27,6 +32,9 @@ pub(super) struct Prompt {
     /// A file with values of parameters: a JSON object.
     #[arg(long, value_name = "FILE")]
     params_file: Option<PathBuf>,
+    /// A picture that belongs to the prompt: PNG, JPEG, GIF or WebP, up to 5 MiB. May be given several times.
+    #[arg(long = "image", value_name = "FILE")]
+    images: Vec<PathBuf>,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -67,6 +75,25 @@ impl Prompt {
             return Err(Misuse("the prompt is empty".to_owned()).into());
         }
         Ok(text)
+    }
+
+    /// The pictures, in the order in which they are given.
+    pub(super) fn images(&self) -> anyhow::Result<Vec<Image>> {
+        let image = |path: &PathBuf| {
+            let name = path.display();
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path);
+            file.and_then(|file| file.take(IMAGE_BYTES_MAX + 1).read_to_end(&mut bytes))
+                .with_context(|| Misuse(format!("cannot read the picture {name}")))?;
+            if bytes.len() as u64 > IMAGE_BYTES_MAX {
+                return Err(
+                    Misuse(format!("the picture {name} is larger than 5 MiB; make it smaller")).into()
+                );
+            }
+            let unknown = || Misuse(format!("{name} is no PNG, JPEG, GIF or WebP picture"));
+            Ok(Image::from_bytes(&bytes).ok_or_else(unknown)?)
+        };
+        self.images.iter().map(image).collect()
     }
 
     /// The value of every parameter.

@@ -36,7 +36,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let parameters = args.prompt.parameters(&config)?;
     let prompt = args.prompt.text(&config, &parameters)?;
     let id = RunId::new();
-    let task = Task::new(prompt, parameters, id.seed());
+    let task = Task::new(prompt, parameters, id.seed()).with_images(args.prompt.images()?);
     let prepared = launch::prepare(&config, task, places, &screen).await?;
     let runs = places.runs()?;
     let run = runs.create(id)?;

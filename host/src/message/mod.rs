@@ -6,6 +6,7 @@
 mod approval;
 mod budgets;
 mod id;
+mod image;
 mod json;
 mod origin;
 mod outcome;
@@ -18,6 +19,7 @@ mod trace;
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
+pub use image::{Image, MediaType};
 pub use json::Json;
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
@@ -38,6 +40,8 @@ use serde::{Deserialize, Serialize};
 pub enum Message {
     /// What the person, or the host in its own name, says to the model.
     User(String),
+    /// A picture that belongs to what the person says next.
+    Image(Image),
     /// What the model answered.
     Assistant(Reply),
     /// What one tool call came to. Every call of a reply gets exactly one, in call order.

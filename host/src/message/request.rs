@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Json, ModelFailure, ModelIdentity, Prices,
-    Reply, RunId, Slot, ToolOutcome, ToolSpec,
+    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Image, Json, ModelFailure, ModelIdentity,
+    Prices, Reply, RunId, Slot, ToolOutcome, ToolSpec,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -62,6 +62,9 @@ pub struct Manifest {
     pub instructions: String,
     /// What the person asked.
     pub prompt: String,
+    /// The pictures that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
     /// The model and its settings.
     pub model: ModelIdentity,
     /// The models that are asked when it fails, in this order.
@@ -191,6 +194,8 @@ pub struct ModelAsk {
 pub enum MessageRef {
     /// The prompt in the manifest.
     Prompt,
+    /// The picture of this number in the manifest, from 0.
+    Image(u32),
     /// What the manifest has the person say before this turn.
     Said(u32),
     /// The outcome at this slot.

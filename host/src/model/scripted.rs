@@ -57,6 +57,7 @@ fn said_since_reply(messages: &[Message]) -> String {
         // Writing to a string cannot fail.
         let _ = match message {
             Message::User(text) => writeln!(said, "  user: {text}"),
+            Message::Image(image) => writeln!(said, "  image: {}", image.in_words()),
             Message::Tool(result) => writeln!(said, "  {}: {}", result.name, result.model_text()),
             Message::Assistant(reply) => writeln!(said, "  assistant: {}", reply.text),
         };

@@ -15,6 +15,8 @@ use crate::message::{
 pub(super) struct Talk {
     instructions: String,
     prompt: String,
+    /// The pictures of the prompt, in words.
+    images: Vec<String>,
     said: Vec<Said>,
     /// How much of an outcome the model is shown, by tool.
     shown: HashMap<String, u64>,
@@ -32,6 +34,7 @@ impl Talk {
         Self {
             instructions: manifest.instructions.clone(),
             prompt: manifest.prompt.clone(),
+            images: manifest.images.iter().map(|image| format!("[{}]", image.in_words())).collect(),
             said: manifest.said.clone(),
             shown: shown.collect(),
             messages: Vec::new(),
@@ -55,6 +58,9 @@ impl Talk {
         for at in &ask.appended {
             let message = match at {
                 MessageRef::Prompt => Some(user(&self.prompt)),
+                MessageRef::Image(index) => {
+                    usize::try_from(*index).ok().and_then(|at| self.images.get(at)).map(|words| user(words))
+                }
                 MessageRef::Said(turn) => {
                     let next = self.said.iter().position(|said| said.turn == *turn);
                     next.map(|next| user(&self.said.remove(next).text))

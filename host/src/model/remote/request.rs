@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use rig_core::completion::{CompletionRequest, ToolDefinition};
 use rig_core::message::{
-    AssistantContent, AssistantMessage, CallId, EmptyToolName, Message as WireMessage, ToolCall as WireCall,
-    ToolFunction, ToolName, ToolResult as WireResult, ToolResultContent, UserContent,
+    AssistantContent, AssistantMessage, CallId, EmptyToolName, ImageMediaType, Message as WireMessage,
+    ToolCall as WireCall, ToolFunction, ToolName, ToolResult as WireResult, ToolResultContent, UserContent,
 };
 use rig_core::wire::{Body as WireBody, Mode, Wire as _};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::Api;
-use crate::message::{Arguments, Json, Message, Origin, Reply, ToolCall, ToolResult};
+use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolCall, ToolResult};
 use crate::model::ModelRequest;
 
 /// The member that carries arguments which no provider would take back.
@@ -72,7 +72,7 @@ impl<'a> History<'a> {
             history.messages.push(WireMessage::system(request.instructions));
         }
         let mut ids = Vec::new().into_iter();
-        let mut results = Vec::new();
+        let (mut results, mut images) = (Vec::new(), Vec::new());
         for message in request.messages {
             if let Message::Tool(result) = message {
                 // Results come in call order, so the place tells the call even if its id does not.
@@ -82,7 +82,12 @@ impl<'a> History<'a> {
             }
             history.push_results(&mut results);
             match message {
-                Message::User(text) => history.messages.push(WireMessage::user(text)),
+                Message::Image(image) => images.push(picture(image)),
+                Message::User(text) if images.is_empty() => history.messages.push(WireMessage::user(text)),
+                Message::User(text) => {
+                    let content = images.drain(..).chain([UserContent::text(text)]).collect();
+                    history.messages.push(WireMessage::User { content });
+                }
                 Message::Assistant(reply) => ids = history.push_reply(reply, origin)?.into_iter(),
                 Message::Tool(_) => {}
             }
@@ -129,6 +134,16 @@ fn assistant(reply: &Reply, ids: &[CallId]) -> Result<WireMessage, EmptyToolName
         content.push(AssistantContent::ToolCall(WireCall::new(id.clone(), function)));
     }
     Ok(WireMessage::Assistant(AssistantMessage::new(content)))
+}
+
+fn picture(image: &Image) -> UserContent {
+    let form = match image.media_type {
+        MediaType::Png => ImageMediaType::PNG,
+        MediaType::Jpeg => ImageMediaType::JPEG,
+        MediaType::Gif => ImageMediaType::GIF,
+        MediaType::Webp => ImageMediaType::WEBP,
+    };
+    UserContent::image_base64(&*image.data, Some(form), None)
 }
 
 fn answer(call: CallId, result: &ToolResult) -> Result<WireResult, EmptyToolName> {
