@@ -139,12 +139,25 @@ fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
     if found.status.success() && directory.is_dir() {
         return Ok(());
     }
+    // Two processes that install it at once take each other's download away.
+    let _installing = directory.ancestors().find(|path| path.is_dir()).map(locked);
+    if found.status.success() && directory.is_dir() {
+        return Ok(());
+    }
     say(&format!("installing the target {TARGET} (rustup target add {TARGET}) …"));
     let added = Command::new("rustup").args(["target", "add", TARGET]).output().map_err(start("rustup"))?;
     if added.status.success() {
         return Ok(());
     }
     Err(BuildError::Target(String::from_utf8_lossy(&added.stderr).into_owned()))
+}
+
+/// A directory that this process alone changes, as far as the others ask too; where that cannot be had, it is gone
+/// on without.
+fn locked(path: &Path) -> std::io::Result<File> {
+    let directory = File::open(path)?;
+    directory.lock()?;
+    Ok(directory)
 }
 
 /// What cargo says in its JSON messages, as far as it matters here.
