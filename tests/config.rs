@@ -105,8 +105,8 @@ fn an_unknown_field_as_a_whole() {
    ·     ╰── here
    ╰────
   help: did you mean `max_turns`? Allowed here: max_turns, max_parallel_tools,
-        max_calls_per_turn, max_tool_calls, max_total_tokens, max_cost_usd,
-        max_repeats, stop_on_tools, wall_time
+        max_calls_per_turn, max_tool_calls, max_total_tokens,
+        compact_at_tokens, max_cost_usd, max_repeats, stop_on_tools, wall_time
 ";
     assert_eq!(shown(with("[limits]\nmax_turn = 3")), expected);
 }
@@ -173,6 +173,10 @@ fn numbers_out_of_range() {
         &["6:13: max_turns = 0 in [limits] is out of range", "it goes from 1 to 10000"],
     );
     says(with("[limits]\nmax_parallel_tools = 99999999999"), &["6:22", "it goes from 1 to 128"]);
+    says(
+        with("[limits]\ncompact_at_tokens = 999"),
+        &["6:21: compact_at_tokens = 999", "it goes from 1000 to"],
+    );
     let openai = "version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\n";
     says(parse(&format!("{openai}temperature = 2.5")), &["5:15: temperature = 2.5", "it goes from 0 to 2"]);
     says(parse(&format!("{openai}max_tokens = 0")), &["5:14: max_tokens = 0", "it has to be at least 1"]);

@@ -229,6 +229,9 @@ fn manifest() -> Manifest {
         tools: vec![tool(spec), tool(leaf)],
         seed: 1,
         said: Vec::new(),
+        session: None,
+        earlier: Vec::new(),
+        compact_at_tokens: None,
         forked: None,
     }
 }

@@ -306,6 +306,9 @@ impl Bench {
             tools: self.toolbox.entries().to_vec(),
             seed: 1,
             said: Vec::new(),
+            session: None,
+            earlier: Vec::new(),
+            compact_at_tokens: None,
             forked: None,
         })
     }

@@ -18,7 +18,7 @@ use host::grants::SecretSource;
 use host::message::{
     Arguments, Json, Message, Reply, SHOWN_BYTES_MAX, ToolCall, ToolOutcome, ToolResult, ToolSpec,
 };
-use host::model::{Model, ModelError, ModelRequest, connect};
+use host::model::{Model, ModelError, ModelRequest, Purpose, connect};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -46,6 +46,7 @@ pub fn ask<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ModelRequest<'
     let (temperature, max_tokens) = (None, None);
     ModelRequest {
         turn: 3,
+        purpose: Purpose::Reply,
         attempt: 1,
         instructions: "",
         messages,
@@ -159,7 +160,14 @@ pub fn result(id: &str, name: &str, index: usize) -> Message {
 
 pub fn tool_result(id: &str, name: &str, outcome: ToolOutcome) -> Message {
     let (call_id, name) = (id.to_owned(), name.to_owned());
-    Message::Tool(ToolResult { call_id, name, outcome, shown_bytes_max: SHOWN_BYTES_MAX, note: None })
+    Message::Tool(ToolResult {
+        call_id,
+        name,
+        outcome,
+        shown_bytes_max: SHOWN_BYTES_MAX,
+        note: None,
+        shown: None,
+    })
 }
 
 pub fn call(id: &str, name: &str, arguments: &str) -> ToolCall {

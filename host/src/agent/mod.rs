@@ -7,6 +7,8 @@
 
 mod answer;
 mod called;
+mod compact;
+mod recorded;
 mod spending;
 mod transcript;
 
@@ -18,10 +20,10 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Said, Slot, Stop,
+    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolCall,
     ToolOutcome, ToolResult,
 };
-use crate::model::{ModelRequest, Models};
+use crate::model::{ModelRequest, Models, Purpose};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
 use answer::{Answer, LastWord};
 use spending::Spending;
@@ -61,64 +63,48 @@ impl Agent {
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ending, RunError> {
         let mut spending = Spending::new(&self.manifest);
-        let Some(wall_time) = wall_time else { return self.turns(&mut spending).await };
-        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut spending)).await {
+        let mut talk = Transcript::begin(&self.manifest, &self.slot);
+        let Some(wall_time) = wall_time else { return self.turns(&mut talk, &mut spending).await };
+        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut talk, &mut spending)).await {
             return ended;
         }
         let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
         Ok(self.session.stop(&self.slot, spending.stop(&limit)).await?)
     }
 
-    async fn turns(&self, spending: &mut Spending) -> Result<Ending, RunError> {
-        let mut talk = Transcript::begin(&self.manifest, &self.slot);
+    async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref());
         for turn in 0..self.manifest.max_turns {
-            for said in self.said(turn) {
-                talk.push_said(said);
+            if let Some(limit) = self.compact_if_due(turn, talk, spending).await? {
+                return Ok(self.session.finish(&self.slot, limit).await?);
             }
-            let reply = self.ask(turn, &mut talk).await?;
-            let cut_off = matches!(reply.stop, Stop::MaxTokens | Stop::ContextWindow);
+            talk.push_said(&self.manifest, turn);
+            let reply = self.ask(turn, Purpose::Reply, talk).await?;
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
-            let is_last = reply.stop != Stop::Paused && self.said(turn + 1).next().is_none();
+            let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
+            let mut told = None;
             if reply.calls.is_empty() && is_last {
                 match answer.judge(&reply) {
-                    LastWord::Ends(ending) => return self.finish(turn + 1, ending).await,
-                    LastWord::Told(note) => {
-                        spending.count(&reply);
-                        if let Some(limit) = spending.judge(&reply) {
-                            return Ok(self.session.finish(&self.slot, limit).await?);
-                        }
+                    LastWord::Ends(ending) => {
                         talk.push_reply(turn, reply);
-                        talk.push_word(note);
-                        continue;
+                        return self.finish(turn + 1, ending).await;
                     }
+                    LastWord::Told(note) => told = Some(note),
                 }
             }
             spending.count(&reply);
-            if let Some(limit) = spending.judge(&reply) {
+            let limit = spending.judge(&reply);
+            let Reply { calls, stop, .. } = reply.clone();
+            talk.push_reply(turn, reply);
+            if let Some(limit) = limit {
                 return Ok(self.session.finish(&self.slot, limit).await?);
             }
-            let calls = reply.calls.clone();
-            talk.push_reply(turn, reply);
-            if cut_off {
-                talk.push_notes(calls.iter().map(|call| ToolResult {
-                    call_id: call.id.clone(),
-                    name: call.name.clone(),
-                    outcome: ToolOutcome::error(ErrorKind::NotCalled, CUT_OFF),
-                    shown_bytes_max: SHOWN_BYTES_MAX,
-                    note: None,
-                }));
-            } else {
-                let refused = match spending.refuse(&calls) {
-                    Ok(refused) => refused,
-                    Err(limit) => return Ok(self.session.finish(&self.slot, limit).await?),
-                };
-                let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
-                let results = self.dispatcher.dispatch(&self.session, &self.slot, turn, placed).await?;
-                if let Some(limit) = spending.results(&refused, &results) {
-                    return Ok(self.session.finish(&self.slot, limit).await?);
-                }
-                talk.push_results(turn, results);
+            if let Some(note) = told {
+                talk.push_word(note);
+            } else if matches!(stop, Stop::MaxTokens | Stop::ContextWindow) {
+                talk.push_notes(calls.iter().map(cut_off));
+            } else if let Some(limit) = self.call(turn, &calls, talk, spending).await? {
+                return Ok(self.session.finish(&self.slot, limit).await?);
             }
         }
         let max_turns = self.manifest.max_turns;
@@ -127,17 +113,39 @@ impl Agent {
         Ok(self.session.finish(&self.slot, limit).await?)
     }
 
-    /// What the person says before a turn.
-    fn said(&self, turn: u32) -> impl Iterator<Item = &Said> {
-        self.manifest.said.iter().filter(move |said| said.turn == turn)
+    /// Makes the calls of a turn; the end, if they end the run.
+    async fn call(
+        &self,
+        turn: u32,
+        calls: &[ToolCall],
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        let refused = match spending.refuse(calls) {
+            Ok(refused) => refused,
+            Err(limit) => return Ok(Some(limit)),
+        };
+        let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
+        let results = self.dispatcher.dispatch(&self.session, &self.slot, turn, placed).await?;
+        let limit = spending.results(&refused, &results);
+        talk.push_results(turn, results);
+        Ok(limit)
     }
 
-    async fn ask(&self, turn: u32, talk: &mut Transcript) -> Result<Reply, RunError> {
+    /// Whether the person says something before a turn.
+    fn says(&self, turn: u32) -> bool {
+        self.manifest.said.iter().any(|said| said.turn == turn)
+    }
+
+    async fn ask(&self, turn: u32, purpose: Purpose, talk: &mut Transcript) -> Result<Reply, RunError> {
         let request = Request::Model(talk.ask());
         let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
         let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, gate: None };
-        let slot = self.slot.model_of(turn);
+        let slot = match purpose {
+            Purpose::Reply => self.slot.model_of(turn),
+            Purpose::Summary => self.slot.summary_of(turn),
+        };
         let heard = |text: &str| self.session.heard(&slot, text);
         let identities = self.manifest.models();
         let talk = &*talk;
@@ -145,6 +153,7 @@ impl Agent {
         let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
+                purpose,
                 attempt: attempt.number,
                 instructions: talk.instructions(),
                 messages,
@@ -168,6 +177,18 @@ impl Agent {
                 .map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
         }
         Ok(self.session.finish(&self.slot, ending).await?)
+    }
+}
+
+/// What a call comes to whose reply was cut off.
+fn cut_off(call: &ToolCall) -> ToolResult {
+    ToolResult {
+        call_id: call.id.clone(),
+        name: call.name.clone(),
+        outcome: ToolOutcome::error(ErrorKind::NotCalled, CUT_OFF),
+        shown_bytes_max: SHOWN_BYTES_MAX,
+        note: None,
+        shown: None,
     }
 }
 

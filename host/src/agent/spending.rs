@@ -110,11 +110,17 @@ impl Spending {
 
     /// Counts a reply.
     pub(super) fn count(&mut self, reply: &Reply) {
+        self.used.turns += 1;
+        self.calls = reply.calls.iter().map(identity).collect();
+        self.count_tokens(reply);
+    }
+
+    /// Counts what a reply took, and not what it says.
+    pub(super) fn count_tokens(&mut self, reply: &Reply) {
         let add = |used: &mut Tokens| {
             used.input = used.input.saturating_add(reply.tokens.input);
             used.output = used.output.saturating_add(reply.tokens.output);
         };
-        self.used.turns += 1;
         add(&mut self.used.tokens);
         // A script says nothing of where its replies come from: it is the first choice.
         let gave = |it: &Spent| reply.origin.as_ref().is_none_or(|origin| it.model.gave(origin));
@@ -123,15 +129,27 @@ impl Spending {
             add(&mut spent.tokens);
         }
         self.used.cost_usd = self.cost_usd();
-        self.calls = reply.calls.iter().map(identity).collect();
     }
 
     /// Why the run may not go on after the reply that was counted last, if it may not.
     pub(super) fn judge(&mut self, reply: &Reply) -> Option<Ending> {
+        if let Some(limit) = self.judge_tokens(reply) {
+            return Some(limit);
+        }
         let calls = u32::try_from(reply.calls.len()).unwrap_or(u32::MAX);
-        let Used { tool_calls: made, tokens, cost_usd, .. } = self.used;
+        let made = self.used.tool_calls.saturating_add(calls);
+        if let Some(max) = self.budgets.max_tool_calls.filter(|max| made > *max) {
+            return Some(self.stop(&format!("the model asked for more than max_tool_calls = {max} calls")));
+        }
+        self.used.tool_calls = made;
+        None
+    }
+
+    /// Why the run may not go on after what the reply took that was counted last, if it may not.
+    pub(super) fn judge_tokens(&self, reply: &Reply) -> Option<Ending> {
+        let Used { tokens, cost_usd, .. } = self.used;
         let total = tokens.input.saturating_add(tokens.output);
-        let Budgets { max_tool_calls, max_total_tokens, max_cost_usd, .. } = &self.budgets;
+        let Budgets { max_total_tokens, max_cost_usd, .. } = &self.budgets;
         let counted = if max_cost_usd.is_some() { "max_cost_usd" } else { "max_total_tokens" };
         if reply.tokens == Tokens::default() && (max_total_tokens.is_some() || max_cost_usd.is_some()) {
             return Some(self.stop(&format!(
@@ -144,10 +162,6 @@ impl Spending {
         if let (Some(max), Some(_)) = (max_cost_usd, cost_usd.filter(|cost| Some(*cost) >= *max_cost_usd)) {
             return Some(self.stop(&format!("the run reached max_cost_usd = {max}")));
         }
-        if let Some(max) = max_tool_calls.filter(|max| made.saturating_add(calls) > *max) {
-            return Some(self.stop(&format!("the model asked for more than max_tool_calls = {max} calls")));
-        }
-        self.used.tool_calls = made.saturating_add(calls);
         None
     }
 

@@ -1,6 +1,7 @@
 use super::answer::instructed;
 use crate::message::{
-    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Said, Slot, ToolResult, ToolSpec,
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
+    summed_up,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -16,15 +17,29 @@ pub struct Transcript {
     tools: Vec<ToolSpec>,
     digest: Digest,
     appended: Vec<MessageRef>,
+    /// What the last request and its reply took together.
+    tokens: u64,
+    compact_at_tokens: Option<u64>,
 }
 
 impl Transcript {
-    /// The conversation of the run at a slot, at its start: the prompt, and its pictures before it.
+    /// The conversation of the run at a slot, at its start: what was said in the runs before.
     #[must_use]
     pub fn begin(manifest: &Manifest, run: &Slot) -> Self {
+        let mut transcript = Self::empty(manifest, run);
+        if !manifest.earlier.is_empty() {
+            for message in manifest.earlier.iter().cloned() {
+                transcript.add(message);
+            }
+            transcript.appended.push(MessageRef::Earlier);
+        }
+        transcript
+    }
+
+    fn empty(manifest: &Manifest, run: &Slot) -> Self {
         let tools: Vec<ToolSpec> =
             manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
-        let Manifest { model, fallbacks, output_schema, .. } = manifest;
+        let Manifest { model, fallbacks, output_schema, compact_at_tokens, .. } = manifest;
         let instructions = instructed(&manifest.instructions, output_schema.as_ref());
         let digest = if fallbacks.is_empty() {
             Digest::of_json(&(&instructions, model, &tools))
@@ -32,12 +47,8 @@ impl Transcript {
             Digest::of_json(&(&instructions, model, fallbacks, &tools))
         };
         let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
-        let mut transcript = Self { run, messages, instructions, tools, digest, appended };
-        for (index, image) in (0..).zip(&manifest.images) {
-            transcript.push(Message::Image(image.clone()), MessageRef::Image(index));
-        }
-        transcript.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
-        transcript
+        let compact_at_tokens = *compact_at_tokens;
+        Self { run, messages, instructions, tools, digest, appended, tokens: 0, compact_at_tokens }
     }
 
     /// The request that asks for a reply to everything said so far.
@@ -49,9 +60,21 @@ impl Transcript {
         }
     }
 
-    /// Appends what the person says in the middle of the run.
-    pub fn push_said(&mut self, said: &Said) {
-        self.push(Message::User(said.text.clone()), MessageRef::Said(said.turn));
+    /// Appends what the person says before a turn: at first the prompt, and its pictures before it.
+    pub fn push_said(&mut self, manifest: &Manifest, turn: u32) {
+        if turn == 0 {
+            self.push_prompt(manifest);
+        }
+        for said in manifest.said.iter().filter(|said| said.turn == turn) {
+            self.push(Message::User(said.text.clone()), MessageRef::Said(said.turn));
+        }
+    }
+
+    fn push_prompt(&mut self, manifest: &Manifest) {
+        for (index, image) in (0..).zip(&manifest.images) {
+            self.push(Message::Image(image.clone()), MessageRef::Image(index));
+        }
+        self.push(Message::User(manifest.prompt.clone()), MessageRef::Prompt);
     }
 
     /// Appends what the host says in its own name.
@@ -81,6 +104,58 @@ impl Transcript {
         }
     }
 
+    /// Whether the conversation has grown so long that it has to go on from a summary, and a summary would shorten it.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        let replies = self.messages.iter().filter(|message| matches!(message, Message::Assistant(_)));
+        // A reply that pauses is to be continued as it is.
+        let pauses =
+            matches!(self.messages.last(), Some(Message::Assistant(reply)) if reply.stop == Stop::Paused);
+        self.compact_at_tokens.is_some_and(|max| self.tokens >= max) && replies.count() > 1 && !pauses
+    }
+
+    /// The same conversation with one more word of the host, that is not part of it.
+    #[must_use]
+    pub fn aside(&mut self, word: &str) -> Self {
+        let mut aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
+        aside.push_word(word.to_owned());
+        aside
+    }
+
+    /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.
+    pub fn compact(&mut self, manifest: &Manifest, turn: u32, summary: &str) {
+        let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
+        let last = self.messages.iter().rposition(is_reply).unwrap_or_default();
+        let kept = self.messages.split_off(last);
+        *self = Self::empty(manifest, &self.run);
+        if turn > 0 {
+            self.push_prompt(manifest);
+        }
+        self.add(Message::User(summed_up(summary)));
+        for message in kept {
+            self.add(message);
+        }
+        self.tokens = 0;
+        self.appended = vec![MessageRef::Compacted(self.run.summary_of(turn))];
+    }
+
+    /// Lets the conversation grow from now on.
+    pub fn keep_whole(&mut self) {
+        self.compact_at_tokens = None;
+    }
+
+    /// What the next run of a conversation begins with: all that was said, but for calls without results.
+    #[must_use]
+    pub fn into_earlier(mut self) -> Vec<Message> {
+        let is_open = |reply: &Reply| !reply.calls.is_empty() || reply.text.is_empty();
+        self.messages.pop_if(|last| matches!(last, Message::Assistant(reply) if is_open(reply)));
+        let shown = |message| match message {
+            Message::Tool(result) => Message::Tool(result.as_shown()),
+            Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,
+        };
+        self.messages.into_iter().map(shown).collect()
+    }
+
     /// What the model is instructed, the form of its answer included.
     #[must_use]
     pub fn instructions(&self) -> &str {
@@ -100,9 +175,16 @@ impl Transcript {
     }
 
     fn push(&mut self, message: Message, at: MessageRef) {
+        self.add(message);
+        self.appended.push(at);
+    }
+
+    fn add(&mut self, message: Message) {
         let message_digest = Digest::of_json(&message);
         self.digest = Hasher::default().part(self.digest.as_bytes()).part(message_digest.as_bytes()).finish();
+        if let Message::Assistant(Reply { tokens, .. }) = &message {
+            self.tokens = tokens.input.saturating_add(tokens.output);
+        }
         self.messages.push(message);
-        self.appended.push(at);
     }
 }

@@ -25,6 +25,8 @@ pub struct Recording {
     pub manifest: Manifest,
     /// What the model replied, turn by turn.
     pub replies: Vec<Reply>,
+    /// How it summed up what was said before a turn, by turns.
+    pub summaries: HashMap<u32, Reply>,
     /// The calls that ended, in the order of slots.
     pub calls: Vec<SeenCall>,
     /// How it ended, if it did.
@@ -66,7 +68,7 @@ impl Recording {
         let manifest = journal::manifest(&entries).ok_or(JournalError::NotBegun { run })?.clone();
         let ending = journal::ending(&entries).cloned();
         let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-        let (mut replies, mut began_ms) = (Vec::new(), HashMap::new());
+        let (mut replies, mut summaries, mut began_ms) = (Vec::new(), HashMap::new(), HashMap::new());
         // From the last slot to the first, so that what a tool calls is there before its caller.
         let mut below: HashMap<Slot, Vec<SeenCall>> = HashMap::new();
         for (slot, status) in slots.into_iter().rev() {
@@ -74,7 +76,11 @@ impl Recording {
             let Started { request, at_ms, .. } = started;
             match (request, finished.outcome) {
                 // What another agent's model said is part of what the call of that agent came to.
-                (Request::Model(_), Outcome::Model(reply)) if !slot.is_nested() => replies.push(reply),
+                (Request::Model(_), Outcome::Model(reply)) => match slot.steps() {
+                    [Step::Model { .. }] => replies.push(reply),
+                    [Step::Summary { turn }] => drop(summaries.insert(*turn, reply)),
+                    _ => {}
+                },
                 (Request::Tool(ask), Outcome::Tool(outcome)) => {
                     began_ms.insert(slot.clone(), at_ms);
                     let calls = in_order(below.remove(&slot));
@@ -94,14 +100,14 @@ impl Recording {
         }
         replies.reverse();
         let calls = in_order(below.remove(&Slot::RUN));
-        Ok(Self { run, manifest, replies, calls, ending, began_ms })
+        Ok(Self { run, manifest, replies, summaries, calls, ending, began_ms })
     }
 
     /// The replies as a script, of which nothing is said by what they expect.
     #[must_use]
     pub fn script(&self, path: &Path) -> Script {
-        let turn = |reply: &Reply| Turn { reply: Some(reply.clone()), ..Turn::default() };
-        Script::new(path, self.replies.iter().map(turn).collect())
+        let turn = |(turn, reply): (u32, &Reply)| self.turn(turn, reply);
+        Script::new(path, (0..).zip(&self.replies).map(turn).collect())
     }
 
     /// The replies as a script whose replies expect the results of the calls before them, where these are
@@ -112,9 +118,15 @@ impl Recording {
             let before = self.calls.iter().filter(|call| is_of_turn(&call.slot, turn.checked_sub(1)));
             let shown = before.map(|call| self.shown(call));
             let short = shown.filter(|text| text.chars().count() <= EXPECT_CHARS_MAX);
-            Turn { expect: short.collect(), failures: Vec::new(), reply: Some(reply.clone()) }
+            Turn { expect: short.collect(), ..self.turn(turn, reply) }
         };
         Script::new(path, (0..).zip(&self.replies).map(turn).collect())
+    }
+
+    fn turn(&self, turn: u32, reply: &Reply) -> Turn {
+        let replied = |reply: &Reply| Turn { reply: Some(reply.clone()), ..Turn::default() };
+        let summary = self.summaries.get(&turn).map(|summary| Box::new(replied(summary)));
+        Turn { summary, ..replied(reply) }
     }
 
     /// What the model was shown of a call.

@@ -1,7 +1,7 @@
 //! What differs between a run as it is recorded and as agent.toml would have it now, in a person's words.
 
 use crate::journal::{Entry, Event};
-use crate::message::{Manifest, Request, ToolEntry};
+use crate::message::{Manifest, Message, Request, SessionKey, ToolEntry};
 
 /// A line for each thing that changed, with the recorded calls that it touches; none if nothing did.
 pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) -> Vec<String> {
@@ -17,9 +17,11 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("the parameters", recorded.parameters != now.parameters);
     differ("the prompt", recorded.prompt != now.prompt);
     differ("the pictures of the prompt", recorded.images != now.images);
+    differ("the session, or what was said in it before", said_before(recorded) != said_before(now));
     differ("what the person says later", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
+    differ("compact_at_tokens", recorded.compact_at_tokens != now.compact_at_tokens);
     differ("the budgets", recorded.budgets != now.budgets);
     differ("which calls are to be approved", recorded.approvals != now.approvals);
     differ("the fallbacks", recorded.fallbacks != now.fallbacks);
@@ -46,6 +48,10 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
             .map(|tool| format!("the tool {} is new", tool.spec.name)),
     );
     changes
+}
+
+fn said_before(manifest: &Manifest) -> (Option<&SessionKey>, &[Message]) {
+    (manifest.session.as_ref(), &manifest.earlier)
 }
 
 fn tool(before: &ToolEntry, after: &ToolEntry, entries: &[Entry]) -> Vec<String> {

@@ -61,7 +61,8 @@ impl Loaded {
         Box::pin(async move {
             let say = |line: &str| screen.say(line);
             let cache = places.cache()?;
-            Toolbox::keep_apart(config, &[cache.directory(), places.runs()?.path()])?;
+            let (runs, sessions) = (places.runs()?, places.sessions()?);
+            Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
             let mut toolbox = Toolbox::load(config, sandbox, &cache, &say).await?;
             let mut members = Vec::new();
             for agent in agents {

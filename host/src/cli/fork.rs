@@ -110,7 +110,9 @@ fn turn(args: &Args) -> Result<u32, Misuse> {
 /// What is recorded of the turns before one, each of which has to have ended.
 fn shared(entries: Vec<Entry>, turn: u32) -> anyhow::Result<Vec<Entry>> {
     let before = |slot: &Slot| match slot.steps().first() {
-        Some(Step::Model { turn: at } | Step::Tool { turn: at, .. }) => *at < turn,
+        Some(Step::Summary { turn: at } | Step::Model { turn: at } | Step::Tool { turn: at, .. }) => {
+            *at < turn
+        }
         Some(Step::Call { .. } | Step::Approval) | None => false,
     };
     let shared: Vec<Entry> = entries.into_iter().filter(|entry| before(&entry.slot)).collect();
@@ -180,6 +182,8 @@ fn forked(recorded: Manifest, prompt: Option<String>, fork: Fork) -> Manifest {
     let mut manifest = recorded;
     let turn = fork.turn;
     manifest.forked = Some(fork);
+    // What was said before stays with it; the conversation goes on from the run that it leaves.
+    manifest.session = None;
     // What was said before the turn stays; what is said at it is said anew, if anything is.
     manifest.said.retain(|said| said.turn < turn || (said.turn == turn && prompt.is_none()));
     match prompt {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +8,7 @@ use clap::Subcommand;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::print;
-use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, statuses};
+use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, SessionsDir, statuses};
 use crate::message::RunId;
 use crate::session::SessionError;
 
@@ -39,7 +40,7 @@ enum Command {
     },
     /// Seal runs that ended when the process died before it did so, and remove what else it left behind.
     Compact,
-    /// Remove runs that have ended.
+    /// Remove runs that have ended, but for the last one of each session.
     Gc {
         /// Keep those that began within this time, such as `30d`.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Compact => compact(&runs),
-        Command::Gc { keep, keep_runs, dry_run } => gc(&runs, keep, keep_runs, dry_run),
+        Command::Gc { keep, keep_runs, dry_run } => gc(&runs, &places.sessions()?, keep, keep_runs, dry_run),
     }
 }
 
@@ -121,6 +122,7 @@ fn compact(runs: &RunsDir) -> anyhow::Result<Exit> {
 
 fn gc(
     runs: &RunsDir,
+    sessions: &SessionsDir,
     keep: Option<Duration>,
     keep_runs: Option<usize>,
     dry_run: bool,
@@ -133,10 +135,12 @@ fn gc(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_ms = keep.map(|keep| u64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(u64::MAX));
     let ended: Vec<RunSummary> = runs.list()?.runs.into_iter().filter(|run| run.state.has_ended()).collect();
+    let continued = last_of_each(sessions, runs)?;
     let newest = ended.len().saturating_sub(keep_runs.unwrap_or(0));
     let old = |(place, run): &(usize, &RunSummary)| {
         // What either of the two keeps is kept.
         let kept = keep_runs.is_some() && *place >= newest;
+        let kept = kept || continued.contains(&run.run);
         !kept && since_ms.is_none_or(|since_ms| run.started_ms < since_ms)
     };
     let gone: Vec<RunId> = ended.iter().enumerate().filter(old).map(|(_, run)| run.run).collect();
@@ -150,4 +154,15 @@ fn gc(
     let verb = if dry_run { "would be removed" } else { "removed" };
     eprintln!("{count} ended runs {verb}, {kept} kept");
     Ok(Exit::Ok)
+}
+
+/// The runs that the next ones of conversations begin with what was said in.
+fn last_of_each(sessions: &SessionsDir, runs: &RunsDir) -> Result<HashSet<RunId>, JournalError> {
+    let mut last = HashSet::new();
+    for key in sessions.keys()? {
+        // One that was killed before it began says nothing, and is passed over then.
+        let has_begun = |run: &RunId| !matches!(runs.has_begun(*run), Ok(false));
+        last.extend(sessions.runs(&key)?.into_iter().rev().find(has_begun));
+    }
+    Ok(last)
 }

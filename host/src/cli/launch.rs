@@ -16,7 +16,9 @@ use crate::agent::{Agent, RunError};
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
-use crate::message::{Ending, Fallback, Fork, Image, Manifest, ModelIdentity, Origin, Said, Slot};
+use crate::message::{
+    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Said, SessionKey, Slot,
+};
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
 use crate::telemetry::{Invocation, Stand};
@@ -34,6 +36,8 @@ pub(super) struct Prepared {
 pub(super) struct Task {
     prompt: String,
     images: Vec<Image>,
+    session: Option<SessionKey>,
+    earlier: Vec<Message>,
     parameters: BTreeMap<String, String>,
     said: Vec<Said>,
     forked: Option<Fork>,
@@ -43,7 +47,8 @@ pub(super) struct Task {
 impl Task {
     /// To answer a prompt, that was made with these values.
     pub(super) fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
-        Self { prompt, images: Vec::new(), parameters, said: Vec::new(), forked: None, seed }
+        let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
+        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed }
     }
 
     /// With pictures.
@@ -51,10 +56,16 @@ impl Task {
         Self { images, ..self }
     }
 
+    /// In a conversation, in which this was said before.
+    pub(super) fn in_session(self, session: Option<SessionKey>, earlier: Vec<Message>) -> Self {
+        Self { session, earlier, ..self }
+    }
+
     /// What a recorded run has to do.
     pub(super) fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, images, parameters, said, forked, seed, .. } = recorded.clone();
-        Self { prompt, images, parameters, said, forked, seed }
+        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, .. } =
+            recorded.clone();
+        Self { prompt, images, session, earlier, parameters, said, forked, seed }
     }
 }
 
@@ -83,7 +94,7 @@ pub(super) async fn prepare(
 
 /// What the run is going to be, as it is recorded.
 pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result<Manifest, ParameterError> {
-    let Task { prompt, images, parameters, said, forked, seed } = task;
+    let Task { prompt, images, session, earlier, parameters, said, forked, seed } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
@@ -92,6 +103,8 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
         agent: config.agent.name.clone(),
         config: config.path.to_string_lossy().into_owned(),
         instructions: render("the instructions", &config.agent.instructions, &parameters)?,
+        session,
+        earlier,
         prompt,
         images,
         model: identity(&config.model),
@@ -99,6 +112,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
         budgets: config.limits.budgets.clone(),
+        compact_at_tokens: config.limits.compact_at_tokens,
         output_schema: config.agent.output_schema.clone(),
         parameters,
         approvals: config.approvals.clone(),

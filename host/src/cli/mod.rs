@@ -28,6 +28,8 @@ mod run;
 mod runs;
 mod screen;
 mod script;
+mod session;
+mod sessions;
 mod settle;
 mod test;
 mod traces;
@@ -75,6 +77,8 @@ enum Command {
     Fork(fork::Args),
     /// List runs, show one, or compare two.
     Runs(runs::Args),
+    /// List the conversations that go on over several runs, show one, or forget one.
+    Sessions(sessions::Args),
     /// Verify, export, import, compact or clear away what is recorded.
     Journal(journal::Args),
     /// Test an agent by cases: runs with a scripted model, compared with what is expected.
@@ -134,6 +138,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Test(args) => block_on(async move { test::run(args, &places).await }),
         Command::Check(args) => block_on(async move { check::run(args, &places).await }),
         Command::Runs(args) => block_on(async move { runs::run(args, &places).await }),
+        Command::Sessions(args) => block_on(async move { sessions::run(args, &places).await }),
         Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
         Command::Build(args) => build::run(&args, &places),
         Command::Init(args) => init::run(&args),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
-use crate::journal::RunsDir;
+use crate::journal::{RunsDir, SessionsDir};
 use crate::toolbox::{Compiler, ComponentCache};
 
 /// Where runs and compiled components are kept.
@@ -20,6 +20,15 @@ pub(super) struct Places {
 impl Places {
     /// The directory of runs; nothing is made before a run begins.
     pub(super) fn runs(&self) -> anyhow::Result<RunsDir> {
+        Ok(RunsDir::new(&self.state()?))
+    }
+
+    /// The directory of conversations; nothing is made before one begins.
+    pub(super) fn sessions(&self) -> anyhow::Result<SessionsDir> {
+        Ok(SessionsDir::new(&self.state()?))
+    }
+
+    fn state(&self) -> anyhow::Result<PathBuf> {
         let state = if let Some(path) = &self.state {
             path.clone()
         } else {
@@ -27,7 +36,7 @@ impl Places {
                 choose_base_strategy().context("no home directory; choose a directory with --state DIR")?;
             base.state_dir().unwrap_or_else(|| base.data_dir()).join("host")
         };
-        Ok(RunsDir::new(&std::path::absolute(state)?))
+        Ok(std::path::absolute(state)?)
     }
 
     /// The cache, made if it does not exist.

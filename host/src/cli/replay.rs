@@ -1,5 +1,4 @@
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::exit::Exit;
 use super::launch::{self, Task};
@@ -8,12 +7,10 @@ use super::places::Places;
 use super::recorded;
 use super::rerun::{self, Rerun, Terms};
 use super::screen::{Format, Screen};
-use crate::agent::{Agent, CalledAgents, RunError};
+use crate::agent::Agent;
 use crate::config::Config;
-use crate::dispatch::{Dispatcher, NoRunner};
-use crate::message::{Ending, Manifest, Slot};
-use crate::model::Models;
-use crate::session::{Decisions, Mode, Session, SessionError};
+use crate::message::Manifest;
+use crate::session::{Decisions, Mode, Session};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,26 +60,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let session =
         Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), screen.watch()).await?;
     screen.run_started(id, &manifest);
-    let recorded_ending = session.recorded_ending().cloned();
-    let max_parallel = manifest.max_calls_per_turn;
-    let agent = Agent {
-        dispatcher: Arc::new(
-            Dispatcher::new(&manifest, Arc::new(NoRunner), max_parallel)
-                .calling(Arc::new(CalledAgents::recorded(&manifest))),
-        ),
-        manifest: Arc::new(manifest),
-        session: Arc::new(session),
-        models: Models::absent(),
-        slot: Slot::RUN,
-    };
-    let ended = match (agent.run(None).await, recorded_ending) {
-        // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.
-        (Err(RunError::Session(SessionError::Unfinished { .. })), Some(ending @ Ending::Limit(_))) => {
-            Ok(ending)
-        }
-        (ended, _) => ended,
-    };
-    let ending = ended?;
+    let (ending, _) = Agent::recorded(manifest, session).again().await?;
     screen.replayed();
     screen.run_ended(id, &ending)
 }

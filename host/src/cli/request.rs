@@ -55,6 +55,7 @@ pub(super) async fn run(places: &Places, name: &str, turn: Option<u32>) -> anyho
     };
     let settings = replied(&manifest, &entries, turn);
     let before = |slot: &Slot| match slot.steps().first() {
+        Some(Step::Summary { turn: at }) => *at <= turn,
         Some(Step::Model { turn: at } | Step::Tool { turn: at, .. }) => *at < turn,
         Some(Step::Call { .. } | Step::Approval) | None => true,
     };

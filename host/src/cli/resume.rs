@@ -7,7 +7,7 @@ use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
 use super::traces::Traces;
-use super::{changes, recorded};
+use super::{changes, recorded, session};
 use crate::config::Config;
 use crate::journal::{Change, JournalError, JournalStore as _, ending};
 use crate::session::Decisions;
@@ -37,6 +37,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let runs = places.runs()?;
     let id = runs.find(&args.run)?;
+    let _turn = session::take_turn_of(id, &runs, places, &screen).await?;
     if runs.is_sealed(id) {
         let entries = runs.read(id)?;
         let recorded = recorded::manifest(id, &entries)?;

@@ -7,9 +7,9 @@ use super::places::Places;
 use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::traces::Traces;
-use super::{AgentArg, script};
+use super::{AgentArg, script, session};
 use crate::config::Config;
-use crate::message::RunId;
+use crate::message::{RunId, SessionKey};
 use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,10 @@ pub(super) struct Args {
     agent: AgentArg,
     #[command(flatten)]
     prompt: Prompt,
+    /// Go on with the conversation of this key, of which the runs take turns, or begin it. A key has 1 to 64 of the
+    /// characters A-Z a-z 0-9 _ - . @ :
+    #[arg(long, value_name = "KEY")]
+    session: Option<SessionKey>,
     /// Write what the model replied into a script, from which `provider = "scripted"` replies the same.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -35,11 +39,22 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let config = Config::load(&args.agent.agent)?;
     let parameters = args.prompt.parameters(&config)?;
     let prompt = args.prompt.text(&config, &parameters)?;
-    let id = RunId::new();
-    let task = Task::new(prompt, parameters, id.seed()).with_images(args.prompt.images()?);
-    let prepared = launch::prepare(&config, task, places, &screen).await?;
+    let images = args.prompt.images()?;
     let runs = places.runs()?;
+    let (mut open, mut earlier) = (None, Vec::new());
+    if let Some(key) = &args.session {
+        let taken = session::take_turn(key, places, &screen).await?;
+        earlier = session::said(&taken, key, &runs, &config.agent.name).await?;
+        open = Some(taken);
+    }
+    let id = RunId::new();
+    let task = Task::new(prompt, parameters, id.seed()).with_images(images);
+    let task = task.in_session(args.session, earlier);
+    let prepared = launch::prepare(&config, task, places, &screen).await?;
     let run = runs.create(id)?;
+    if let Some(open) = &mut open {
+        open.add(id)?;
+    }
     let exit =
         launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces).await?;
     if let Some(file) = &args.record {

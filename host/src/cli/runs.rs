@@ -93,7 +93,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn state_word(state: RunState) -> &'static str {
+pub(super) fn state_word(state: RunState) -> &'static str {
     match state {
         RunState::Running => "running",
         RunState::Interrupted => "interrupted",
@@ -106,7 +106,7 @@ fn state_word(state: RunState) -> &'static str {
 }
 
 /// A moment in UTC, as RFC 3339 writes it, to the second.
-fn time(at_ms: u64) -> anyhow::Result<String> {
+pub(super) fn time(at_ms: u64) -> anyhow::Result<String> {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(at_ms)).context("a time after the year 9999")?;
     Ok(humantime::format_rfc3339_seconds(at).to_string())
 }
@@ -157,6 +157,14 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
                 lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
                 lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
                 lines.push(format!("started  {}", time(report.started.at_ms)?));
+                if let Some(session) = &manifest.session {
+                    let after = match manifest.earlier.len() {
+                        0 => "its first run".to_owned(),
+                        1 => "after 1 message".to_owned(),
+                        count => format!("after {count} messages"),
+                    };
+                    lines.push(format!("session  {session}, {after}"));
+                }
                 lines.push(format!("prompt   {}", manifest.prompt));
                 if let Some(Fork { run, turn }) = &manifest.forked {
                     lines.push(format!("forked   from {run} at turn {turn}"));

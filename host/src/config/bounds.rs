@@ -29,6 +29,8 @@ pub(super) const MAX_CALLS_PER_TURN: u32 = 128;
 pub(super) const MAX_CALLS_PER_TURN_LIMIT: u32 = 10_000;
 /// As many as the largest run can make.
 pub(super) const MAX_TOOL_CALLS_LIMIT: u32 = MAX_TURNS_LIMIT * MAX_CALLS_PER_TURN_LIMIT;
+/// A summary of a shorter conversation would be about as long.
+pub(super) const COMPACT_AT_TOKENS_MIN: u64 = 1_000;
 /// What TOML can write.
 pub(super) const TOKENS_LIMIT: u64 = i64::MAX as u64;
 /// A model that makes the same call, with the same result, in more turns than this is going in circles.

@@ -118,6 +118,8 @@ pub struct Limits {
     pub max_calls_per_turn: u32,
     /// What else stops a run.
     pub budgets: Budgets,
+    /// At how many tokens the conversation is replaced by a summary.
+    pub compact_at_tokens: Option<u64>,
     /// How long a run may take, in milliseconds.
     pub wall_time_ms: Option<u64>,
 }
@@ -253,6 +255,7 @@ max_parallel_tools = 0x10
 max_calls_per_turn = 128
 max_tool_calls = 1000
 max_total_tokens = 1_000_000
+compact_at_tokens = 100_000
 max_cost_usd = 0.5
 max_repeats = 3
 stop_on_tools = ["get_*"]

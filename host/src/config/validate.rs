@@ -249,6 +249,7 @@ impl Check<'_> {
             max_parallel_tools: raw.max_parallel_tools.unwrap_or(MAX_PARALLEL_TOOLS),
             max_calls_per_turn: raw.max_calls_per_turn.unwrap_or(MAX_CALLS_PER_TURN),
             budgets,
+            compact_at_tokens: raw.compact_at_tokens,
             wall_time_ms: wall_time.map(|raw| self.duration_ms("wall_time", raw, "5m", WALL_TIME_LIMIT)),
         }
     }

@@ -311,7 +311,8 @@ impl Dispatcher {
             }
         };
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
-        Ok(ToolResult { call_id: call.id.clone(), name: call.name.clone(), outcome, shown_bytes_max, note })
+        let (call_id, name) = (call.id.clone(), call.name.clone());
+        Ok(ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None })
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.

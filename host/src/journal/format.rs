@@ -19,6 +19,7 @@ const END_OF_SLOT: u8 = 0x00;
 const TURN: u8 = 0x01;
 const CALL: u8 = 0x02;
 const APPROVAL: u8 = 0x03;
+const IN_TURN_SUMMARY: u8 = 0x00;
 const IN_TURN_MODEL: u8 = 0x01;
 const IN_TURN_TOOL: u8 = 0x02;
 /// version, number of chunks, checksum.
@@ -135,6 +136,11 @@ fn event_key(run: RunId, slot: &Slot, ordinal: u32) -> Vec<u8> {
     key.extend_from_slice(&run.to_bytes());
     for step in slot.steps() {
         match step {
+            Step::Summary { turn } => {
+                key.push(TURN);
+                key.extend_from_slice(&turn.to_be_bytes());
+                key.push(IN_TURN_SUMMARY);
+            }
             Step::Model { turn } => {
                 key.push(TURN);
                 key.extend_from_slice(&turn.to_be_bytes());
@@ -181,7 +187,10 @@ fn parse_key(stem: &[u8]) -> Option<(RunId, Slot, u32)> {
             }
             TURN => {
                 let (kind, after) = after.split_first()?;
-                if *kind == IN_TURN_MODEL {
+                if *kind == IN_TURN_SUMMARY {
+                    steps.push(Step::Summary { turn: number });
+                    after
+                } else if *kind == IN_TURN_MODEL {
                     steps.push(Step::Model { turn: number });
                     after
                 } else if *kind == IN_TURN_TOOL {

@@ -1,8 +1,8 @@
 //! What happened, durably: the events of every slot of every run.
 //!
 //! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
-//! keep them ([`SledStore`], [`MemoryStore`]), the directory of runs ([`RunsDir`]) and the file that an ended run
-//! becomes ([`RunFile`]). Knows nothing of models, tools or replay: [`crate::session`] decides what an event
+//! keep them ([`SledStore`], [`MemoryStore`]), the directory of runs ([`RunsDir`]), the file that an ended run
+//! becomes ([`RunFile`]), and which runs are one conversation ([`SessionsDir`]). Knows nothing of models, tools or replay: [`crate::session`] decides what an event
 //! means.
 //!
 //! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
@@ -18,6 +18,7 @@ mod log;
 mod memory;
 mod portable;
 mod runs;
+mod sessions;
 mod sled;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, statuses};
@@ -25,6 +26,7 @@ pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use runs::{Compacted, Listing, OpenRun, RunState, RunSummary, RunsDir};
+pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 
 use std::fs::{DirBuilder, File};

@@ -181,6 +181,10 @@ impl RunsDir {
         if !path.is_dir() {
             return Err(self.unknown(&id.to_string()));
         }
+        // A process that dies when it has made the one directory has not made the other.
+        if !path.join(JOURNAL).is_dir() {
+            return Ok(Vec::new());
+        }
         let mut read = log::read(&path.join(JOURNAL));
         for _ in 1..READ_TRIES {
             if read.is_ok() || !lock::is_held(&path) {
@@ -192,6 +196,14 @@ impl RunsDir {
         let mut pairs = read?;
         pairs.sort_unstable();
         format::decode(pairs.into_iter().map(Ok))
+    }
+
+    /// Whether anything is recorded of a run: nothing is of one that was killed before it began, or that is gone.
+    pub fn has_begun(&self, id: RunId) -> Result<bool, JournalError> {
+        match self.read(id) {
+            Err(JournalError::UnknownRun { .. }) => Ok(false),
+            entries => entries.map(|entries| !entries.is_empty()),
+        }
     }
 
     /// Whether a run has ended and is one file.

@@ -12,6 +12,7 @@ mod origin;
 mod outcome;
 mod request;
 mod retry;
+mod session;
 mod slot;
 mod text;
 mod trace;
@@ -28,8 +29,9 @@ pub use request::{
     ToolEntry,
 };
 pub use retry::Retry;
+pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
-pub use text::{clean, shorten};
+pub use text::{clean, shorten, summed_up};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +70,14 @@ pub struct Reply {
     /// Which model gave it, if it was a provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+impl Reply {
+    /// Whether it can stand for what it sums up: it is whole, and says something.
+    #[must_use]
+    pub fn is_summary(&self) -> bool {
+        self.stop == Stop::End && self.calls.is_empty() && !self.text.trim().is_empty()
+    }
 }
 
 /// Why a model stopped talking.
@@ -150,6 +160,9 @@ pub struct ToolResult {
     /// What the model has to know besides, such as that a person changed the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What the model reads, where the outcome itself is not at hand: it is recorded with an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 /// How much of an outcome a model is shown if nothing else is said: about 16,000 tokens, of which a few fit
@@ -160,11 +173,28 @@ impl ToolResult {
     /// What the model reads.
     #[must_use]
     pub fn model_text(&self) -> String {
+        if let Some(shown) = &self.shown {
+            return shown.clone();
+        }
         let text = self.outcome.model_text(self.shown_bytes_max);
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,
         }
+    }
+
+    /// The same to the model, without what it is not shown of the outcome.
+    #[must_use]
+    pub fn as_shown(self) -> Self {
+        let shown = self.model_text();
+        if shown.len() >= self.outcome.text().len() {
+            return self;
+        }
+        let outcome = match self.outcome {
+            ToolOutcome::Output(_) => ToolOutcome::Output(Json::empty_object()),
+            ToolOutcome::Error(error) => ToolOutcome::error(error.kind, ""),
+        };
+        Self { outcome, shown: Some(shown), ..self }
     }
 }
 

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Image, Json, ModelFailure, ModelIdentity,
-    Prices, Reply, RunId, Slot, ToolOutcome, ToolSpec,
+    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Image, Json, Message, ModelFailure,
+    ModelIdentity, Prices, Reply, RunId, SessionKey, Slot, ToolOutcome, ToolSpec,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -14,7 +14,7 @@ use super::{
 pub enum Request {
     /// To carry out a whole run.
     Run(Box<Manifest>),
-    /// To ask the model for a reply.
+    /// To ask the model for a reply, or for a summary.
     Model(ModelAsk),
     /// To call a tool.
     Tool(ToolAsk),
@@ -60,6 +60,12 @@ pub struct Manifest {
     pub config: String,
     /// The system prompt.
     pub instructions: String,
+    /// The conversation that the run belongs to, if it is one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
+    /// What was said in that conversation before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Message>,
     /// What the person asked.
     pub prompt: String,
     /// The pictures that belong to it.
@@ -77,6 +83,9 @@ pub struct Manifest {
     /// What else stops it.
     #[serde(default, skip_serializing_if = "Budgets::is_none")]
     pub budgets: Budgets,
+    /// At how many tokens of conversation it is replaced by a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact_at_tokens: Option<u64>,
     /// JSON Schema of the answer, where it has to have a form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Json>,
@@ -192,6 +201,11 @@ pub struct ModelAsk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageRef {
+    /// All that the manifest says was said before.
+    Earlier,
+    /// The summary at this slot, in place of everything before the last reply; but the prompt stays before it, if it
+    /// was said.
+    Compacted(Slot),
     /// The prompt in the manifest.
     Prompt,
     /// The picture of this number in the manifest, from 0.

@@ -9,14 +9,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// A slot is a path: the run itself is the empty path, written `run`; `model(2)` is the model request of
 /// the third turn; `tool(2,0)` the first tool call of that turn; a call that a tool makes extends the slot
 /// of its parent, as in `tool(2,0)/call(1)`, and so does what an agent does that is called like a tool, as in
-/// `tool(2,0)/model(0)` and `tool(2,0)/tool(0,1)`.
+/// `tool(2,0)/model(0)` and `tool(2,0)/tool(0,1)`. `summary(2)` is the request for a summary before `model(2)`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(Vec<Step>);
 
 /// One step of a slot's path. Steps sort as they follow each other in a run: by turn, and within a turn the
-/// model request before the calls it asks for.
+/// summary, the model request, and the calls it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// The request for a summary of what was said before a turn.
+    Summary {
+        /// From 0.
+        turn: u32,
+    },
     /// The model request of a turn.
     Model {
         /// From 0.
@@ -43,9 +48,10 @@ impl Step {
         match self {
             // Before whatever is below a call: it comes before the call is made.
             Self::Approval => (0, 0, 0),
-            Self::Model { turn } => (turn, 1, 0),
-            Self::Tool { turn, index } => (turn, 2, index),
-            Self::Call { index } => (index, 3, 0),
+            Self::Summary { turn } => (turn, 1, 0),
+            Self::Model { turn } => (turn, 2, 0),
+            Self::Tool { turn, index } => (turn, 3, index),
+            Self::Call { index } => (index, 4, 0),
         }
     }
 }
@@ -84,6 +90,12 @@ impl Slot {
         self.step(Step::Model { turn })
     }
 
+    /// The request for a summary before a turn of the run at this slot.
+    #[must_use]
+    pub fn summary_of(&self, turn: u32) -> Self {
+        self.step(Step::Summary { turn })
+    }
+
     /// A tool call of a turn of the run at this slot.
     #[must_use]
     pub fn tool_of(&self, turn: u32, index: u32) -> Self {
@@ -109,7 +121,8 @@ impl Slot {
     /// The run whose turn this belongs to: the run itself, or the slot at which an agent is called like a tool.
     #[must_use]
     pub fn run(&self) -> Self {
-        let is_turn = |step: &Step| matches!(step, Step::Model { .. } | Step::Tool { .. });
+        let is_turn =
+            |step: &Step| matches!(step, Step::Summary { .. } | Step::Model { .. } | Step::Tool { .. });
         let turn = self.0.iter().rposition(is_turn).unwrap_or_default();
         Self(self.0.iter().copied().take(turn).collect())
     }
@@ -161,6 +174,7 @@ impl fmt::Display for Slot {
                 f.write_str("/")?;
             }
             match step {
+                Step::Summary { turn } => write!(f, "summary({turn})")?,
                 Step::Model { turn } => write!(f, "model({turn})")?,
                 Step::Tool { turn, index } => write!(f, "tool({turn},{index})")?,
                 Step::Call { index } => write!(f, "call({index})")?,
@@ -174,7 +188,7 @@ impl fmt::Display for Slot {
 /// Text that is not a slot.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a slot: expected `run`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)` or `/approval`"
+    "`{0}` is not a slot: expected `run`, `summary(TURN)`, `model(TURN)` or `tool(TURN,INDEX)`, optionally with `/call(INDEX)` or `/approval`"
 )]
 pub struct SlotParseError(String);
 
@@ -197,6 +211,7 @@ fn parse_step(text: &str) -> Option<Step> {
     let (noun, numbers) = text.strip_suffix(')')?.split_once('(')?;
     let mut numbers = numbers.split(',').map(|n| n.parse::<u32>().ok());
     let step = match noun {
+        "summary" => Step::Summary { turn: numbers.next()?? },
         "model" => Step::Model { turn: numbers.next()?? },
         "tool" => Step::Tool { turn: numbers.next()??, index: numbers.next()?? },
         "call" => Step::Call { index: numbers.next()?? },
@@ -228,6 +243,7 @@ mod tests {
         for slot in [
             Slot::RUN,
             Slot::model(0),
+            Slot::RUN.summary_of(7),
             Slot::tool(24, 127),
             Slot::tool(1, 2).call(3).call(0).approval(),
             Slot::tool(0, 1).model_of(2),
@@ -249,12 +265,14 @@ mod tests {
             "tool(0,0)/call(1)",
             "tool(0,1)",
             "tool(0,1)/approval",
+            "tool(0,1)/summary(0)",
             "tool(0,1)/model(0)",
             "tool(0,1)/tool(0,0)",
             "tool(0,1)/tool(0,0)/approval",
             "tool(0,1)/tool(0,0)/model(0)",
             "tool(0,1)/tool(0,0)/call(0)",
             "tool(0,1)/model(1)",
+            "summary(1)",
             "model(1)",
             "tool(1,0)",
         ];
@@ -269,6 +287,7 @@ mod tests {
             (Slot::RUN, Slot::RUN),
             (Slot::model(1), Slot::RUN),
             (Slot::tool(1, 0).call(2).approval(), Slot::RUN),
+            (Slot::tool(1, 0).summary_of(3), Slot::tool(1, 0)),
             (Slot::tool(1, 0).model_of(3), Slot::tool(1, 0)),
             (Slot::tool(1, 0).tool_of(3, 0).call(1), Slot::tool(1, 0)),
         ] {

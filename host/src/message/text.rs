@@ -35,6 +35,14 @@ pub fn shorten(text: &str, bytes_max: u64) -> Cow<'_, str> {
     Cow::Owned(format!("{start}\n[… {} bytes left out …]\n{end}", tail - head))
 }
 
+/// What the model reads in place of all that a summary sums up.
+#[must_use]
+pub fn summed_up(summary: &str) -> String {
+    format!(
+        "What was said before has been replaced by this summary of it; what follows it is whole.\n\n{summary}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,11 +92,22 @@ pub trait Model: Send + Sync {
     }
 }
 
+/// What a model is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The reply of a turn.
+    Reply,
+    /// A summary of what was said before the turn.
+    Summary,
+}
+
 /// Everything a provider needs to form one request.
 #[derive(Clone, Copy)]
 pub struct ModelRequest<'a> {
     /// The turn, from 0.
     pub turn: u32,
+    /// What the reply is for.
+    pub purpose: Purpose,
     /// The attempt at this turn, from 1.
     pub attempt: u32,
     /// The system prompt; may be empty.

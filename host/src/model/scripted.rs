@@ -2,8 +2,8 @@ use std::fmt::Write as _;
 
 use futures::future::BoxFuture;
 
-use super::{Model, ModelError, ModelRequest, Script, ScriptError};
-use crate::message::{Message, Reply};
+use super::{Model, ModelError, ModelRequest, Purpose, Script, ScriptError, Turn};
+use crate::message::{Message, Reply, summed_up};
 
 /// A model that replies from a file, one reply a turn: no network, no key, the same every time.
 ///
@@ -35,7 +35,15 @@ impl Scripted {
         let path = script.path();
         let turn = request.turn;
         let exhausted = || ScriptError::Exhausted { path: path.to_owned(), replies: script.replies() };
-        let scripted = script.turns().get(turn as usize).ok_or_else(exhausted)?;
+        let of_turn = script.turns().get(turn as usize).ok_or_else(exhausted)?;
+        let no_summary = || ScriptError::NoSummary { path: path.to_owned(), turn };
+        let scripted = match request.purpose {
+            Purpose::Reply => of_turn,
+            Purpose::Summary => of_turn.summary.as_deref().ok_or_else(no_summary)?,
+        };
+        if scripted.summary.as_deref().is_some_and(|summary| !was_asked_for(summary, request.messages)) {
+            return Err(ScriptError::SummaryUnasked { path: path.to_owned(), turn }.into());
+        }
         let said = said_since_reply(request.messages);
         if let Some(expected) = scripted.expect.iter().find(|text| !said.contains(text.as_str())) {
             let (path, expected) = (path.to_owned(), expected.clone());
@@ -47,6 +55,12 @@ impl Scripted {
         }
         Ok(scripted.reply.clone().ok_or_else(exhausted)?)
     }
+}
+
+/// Whether the conversation goes on from a summary, if it is one from which a conversation can go on.
+fn was_asked_for(summary: &Turn, messages: &[Message]) -> bool {
+    let Some(reply) = summary.reply.as_ref().filter(|reply| reply.is_summary()) else { return true };
+    messages.iter().any(|message| matches!(message, Message::User(text) if *text == summed_up(&reply.text)))
 }
 
 /// What the model has not yet answered, as text.

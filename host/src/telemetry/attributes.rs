@@ -58,9 +58,10 @@ pub(super) struct About {
 impl About {
     pub(super) fn new(run: RunId, manifest: &Manifest) -> Self {
         let (agent, model) = (manifest.agent.clone(), &manifest.model);
+        let conversation = manifest.session.as_ref().map_or_else(|| run.to_string(), ToString::to_string);
         let all = vec![
             KeyValue::new("gen_ai.agent.name", agent.clone()),
-            KeyValue::new("gen_ai.conversation.id", run.to_string()),
+            KeyValue::new("gen_ai.conversation.id", conversation),
             KeyValue::new("host.run.id", run.to_string()),
         ];
         // A script is read in this process; every other model is a client's.

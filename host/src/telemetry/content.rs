@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
 use super::attributes::finish_reason;
 use crate::message::{
-    Arguments, Manifest, MessageRef, ModelAsk, Outcome, Reply, SHOWN_BYTES_MAX, Said, Slot, Step, ToolCall,
-    ToolOutcome,
+    Arguments, Image, Manifest, Message, MessageRef, ModelAsk, Outcome, Reply, SHOWN_BYTES_MAX, Said, Slot,
+    Step, ToolCall, ToolOutcome, summed_up,
 };
 
 /// What is said in a run, in the form that the conventions have for it.
@@ -15,6 +15,8 @@ use crate::message::{
 pub(super) struct Talk {
     instructions: String,
     prompt: String,
+    /// What was said in the runs before.
+    earlier: Vec<Value>,
     /// The pictures of the prompt, in words.
     images: Vec<String>,
     said: Vec<Said>,
@@ -22,10 +24,12 @@ pub(super) struct Talk {
     shown: HashMap<String, u64>,
     /// All messages of the last request, as the conventions have them.
     messages: Vec<Value>,
+    /// Whether the last of them asked for a summary, and belongs to that request alone.
+    last_is_aside: bool,
     /// What effects came to that no request has referred to yet.
     outcomes: HashMap<Slot, Value>,
     /// The calls that await their results.
-    calls: HashMap<Slot, ToolCall>,
+    calls: BTreeMap<Slot, ToolCall>,
 }
 
 impl Talk {
@@ -34,12 +38,14 @@ impl Talk {
         Self {
             instructions: manifest.instructions.clone(),
             prompt: manifest.prompt.clone(),
-            images: manifest.images.iter().map(|image| format!("[{}]", image.in_words())).collect(),
+            images: manifest.images.iter().map(in_words).collect(),
+            earlier: manifest.earlier.iter().map(earlier).collect(),
             said: manifest.said.clone(),
             shown: shown.collect(),
             messages: Vec::new(),
+            last_is_aside: false,
             outcomes: HashMap::new(),
-            calls: HashMap::new(),
+            calls: BTreeMap::new(),
         }
     }
 
@@ -54,9 +60,21 @@ impl Talk {
     }
 
     /// A request is made, or was: the whole conversation that it asks to continue.
-    pub(super) fn ask(&mut self, ask: &ModelAsk) {
+    pub(super) fn ask(&mut self, slot: &Slot, ask: &ModelAsk) {
+        let asks_for_summary = matches!(slot.steps(), [.., Step::Summary { .. }]);
+        if std::mem::replace(&mut self.last_is_aside, asks_for_summary) {
+            self.messages.pop();
+        }
         for at in &ask.appended {
             let message = match at {
+                MessageRef::Earlier => {
+                    self.messages.append(&mut self.earlier);
+                    None
+                }
+                MessageRef::Compacted(summary) => {
+                    self.compact(summary);
+                    None
+                }
                 MessageRef::Prompt => Some(user(&self.prompt)),
                 MessageRef::Image(index) => {
                     usize::try_from(*index).ok().and_then(|at| self.images.get(at)).map(|words| user(words))
@@ -66,10 +84,25 @@ impl Talk {
                     next.map(|next| user(&self.said.remove(next).text))
                 }
                 MessageRef::At(slot) => self.outcomes.remove(slot),
-                MessageRef::Note(text) => Some(response(None, &Value::from(text.as_str()))),
+                MessageRef::Note(text) => Some(match self.calls.pop_first() {
+                    Some((_, call)) => response(Some(&call.id), &Value::from(text.as_str())),
+                    None => user(text),
+                }),
             };
             self.messages.extend(message);
         }
+    }
+
+    /// Puts a summary in the place of everything before the last reply, but for the prompt, if it was said.
+    fn compact(&mut self, summary: &Slot) {
+        let last = self.messages.iter().rposition(|message| message["role"] == "assistant");
+        let kept = self.messages.split_off(last.unwrap_or_default());
+        self.messages.clear();
+        if !matches!(summary.steps(), [.., Step::Summary { turn: 0 }]) {
+            self.messages.extend(self.images.iter().chain([&self.prompt]).map(|words| user(words)));
+        }
+        self.messages.extend(self.outcomes.remove(summary));
+        self.messages.extend(kept);
     }
 
     /// The conversation that the last request asked to continue.
@@ -86,6 +119,9 @@ impl Talk {
                     (0..).zip(&reply.calls).map(|(index, call)| (run.tool_of(*turn, index), call.clone()));
                 self.calls.extend(calls);
                 self.outcomes.insert(slot.clone(), said(reply));
+            }
+            ([.., Step::Summary { .. }], Outcome::Model(reply)) => {
+                self.outcomes.insert(slot.clone(), user(&summed_up(&reply.text)));
             }
             ([.., Step::Tool { .. }], Outcome::Tool(outcome)) => {
                 let call = self.calls.remove(slot);
@@ -133,6 +169,20 @@ fn said(reply: &Reply) -> Value {
         json!({ "type": "tool_call", "id": call.id, "name": call.name, "arguments": arguments })
     }));
     json!({ "role": "assistant", "parts": parts, "finish_reason": finish_reason(&reply.stop) })
+}
+
+/// What was said in a run before.
+fn earlier(message: &Message) -> Value {
+    match message {
+        Message::User(words) => user(words),
+        Message::Image(image) => user(&in_words(image)),
+        Message::Assistant(reply) => said(reply),
+        Message::Tool(result) => response(Some(&result.call_id), &json_or_text(&result.model_text())),
+    }
+}
+
+fn in_words(image: &Image) -> String {
+    format!("[{}]", image.in_words())
 }
 
 fn user(words: &str) -> Value {

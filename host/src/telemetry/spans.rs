@@ -165,7 +165,7 @@ impl Spans {
         match request {
             Request::Run(_) | Request::Approval(_) => {}
             Request::Model(ask) => {
-                talk.ask(ask);
+                talk.ask(slot, ask);
                 if let Some(instructions) = talk.instructions() {
                     say(attributes::SYSTEM_INSTRUCTIONS, instructions);
                 }
@@ -202,7 +202,7 @@ impl Spans {
         self.agents.remove(slot);
         let mut talk = self.agents.get_mut(&slot.run()).and_then(|agent| agent.talk.as_mut());
         if let (Request::Model(ask), Some(talk), true) = (request, &mut talk, substituted) {
-            talk.ask(ask);
+            talk.ask(slot, ask);
         }
         if let Some(talk) = talk {
             talk.outcome(slot, &finished.outcome);

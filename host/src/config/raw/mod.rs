@@ -15,8 +15,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::bounds::{
-    MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TOOL_CALLS_LIMIT, MAX_TURNS_LIMIT, TOKENS_LIMIT,
-    VERSION,
+    COMPACT_AT_TOKENS_MIN, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TOOL_CALLS_LIMIT,
+    MAX_TURNS_LIMIT, TOKENS_LIMIT, VERSION,
 };
 
 /// An agent for `host run`. Paths are relative to this file.
@@ -174,6 +174,11 @@ pub(in crate::config) struct Limits {
     /// it, before the calls of that reply are made.
     #[schemars(range(min = 1, max = TOKENS_LIMIT))]
     pub(in crate::config) max_total_tokens: Option<u64>,
+    /// How many tokens a request and its reply may take before the conversation is replaced by a summary that the model
+    /// gives of it, all but the prompt and the last turn; never by default. It has to be less than the model's context
+    /// holds, by what a turn adds.
+    #[schemars(range(min = COMPACT_AT_TOKENS_MIN, max = TOKENS_LIMIT))]
+    pub(in crate::config) compact_at_tokens: Option<u64>,
     /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.
     #[schemars(with = "Option<f64>", range(min = 0))]
     pub(in crate::config) max_cost_usd: Option<Spanned<f64>>,

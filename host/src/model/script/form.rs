@@ -23,6 +23,9 @@ pub(crate) struct ScriptedReply {
     /// Texts that have to occur in the messages since the reply before.
     #[serde(default)]
     pub(super) expect: Vec<String>,
+    /// It is a summary of the conversation, asked for before the next `[[reply]]` because of `compact_at_tokens`.
+    #[serde(default)]
+    pub(super) summary: bool,
     /// Why the model stopped: `end`, `tool_calls`, `max_tokens` or `refusal`; by default one of the first
     /// two, as there are calls or not.
     #[schemars(with = "Option<Value>", example = &"max_tokens")]
@@ -80,7 +83,12 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
             turn.failures.push(error.clone().into());
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
-            turns.push(std::mem::take(&mut turn));
+            let whole = std::mem::take(&mut turn);
+            if scripted.summary {
+                turn.summary = Some(Box::new(whole));
+            } else {
+                turns.push(whole);
+            }
         }
     }
     // A script may end with failures, for a run that breaks off.
@@ -90,8 +98,8 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
 
 /// What the form alone does not say is wrong with a reply.
 fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
-    let ScriptedReply { text, calls, expect: _, stop, tokens, error } = reply.get_ref();
-    let says = !text.is_empty() || !calls.is_empty() || stop.is_some() || tokens.is_some();
+    let ScriptedReply { text, calls, expect: _, summary, stop, tokens, error } = reply.get_ref();
+    let says = !text.is_empty() || !calls.is_empty() || *summary || stop.is_some() || tokens.is_some();
     if error.is_some() && says {
         let help =
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";

@@ -29,6 +29,8 @@ pub struct Script {
 /// What a scripted model does in one turn.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Turn {
+    /// What it replies when it is asked before that to sum the conversation up.
+    pub summary: Option<Box<Turn>>,
     /// Texts that have to occur in what was said since the reply before.
     pub expect: Vec<String>,
     /// How its first attempts fail.
@@ -76,6 +78,22 @@ pub enum ScriptError {
         used: usize,
         /// How many it has.
         replies: usize,
+    },
+    /// The run asks for a summary that is not there.
+    #[error("the script {} has no summary before its reply {turn}, and the run asks for one\n  put a [[reply]] with `summary = true` before it", path.display())]
+    NoSummary {
+        /// The file.
+        path: PathBuf,
+        /// The reply, from 0.
+        turn: u32,
+    },
+    /// The run goes on without the summary that is there.
+    #[error("the script {} has a summary before its reply {turn}, and the run did not ask for it\n  remove it, or set compact_at_tokens and the replies' `tokens` so that it does", path.display())]
+    SummaryUnasked {
+        /// The file.
+        path: PathBuf,
+        /// The reply, from 0.
+        turn: u32,
     },
     /// The conversation is not the one the script was written for.
     #[error("the script {} expects {expected:?} before its reply {turn}, and it was not said; said was:\n{said}", path.display())]

@@ -39,7 +39,14 @@ fn list<T: Serialize>(text: &mut String, key: &str, items: &[T]) -> Result<(), E
 }
 
 fn turn(turn: &Turn) -> Result<String, Error> {
-    let Turn { expect, failures, reply } = turn;
+    let summary = turn.summary.as_deref().map(|summary| tables(summary, true)).transpose()?;
+    let reply = tables(turn, false)?;
+    Ok(summary.map_or_else(|| reply.clone(), |summary| format!("{summary}\n{reply}")))
+}
+
+/// The tables of a turn, or of the summary before one.
+fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
+    let Turn { summary: _, expect, failures, reply } = turn;
     let mut text = String::new();
     for failure in failures {
         let failure = value(&ScriptedError::from(failure.clone()))?;
@@ -47,6 +54,9 @@ fn turn(turn: &Turn) -> Result<String, Error> {
     }
     if let Some(Reply { text: said, calls, stop, tokens, items: _, origin: _ }) = reply {
         text.push_str("[[reply]]\n");
+        if is_summary {
+            text.push_str("summary = true\n");
+        }
         list(&mut text, "expect", expect)?;
         if !said.is_empty() {
             let _ = writeln!(text, "text = {}", value(said)?);
@@ -137,9 +147,16 @@ mod tests {
         let asks = Reply { calls, stop: Stop::ToolCalls, tokens, ..Reply::default() };
         let says =
             Reply { text: "It's \"so\"\nand so".to_owned(), stop: Stop::MaxTokens, ..Reply::default() };
+        let summary = Reply { text: "It was asked.".to_owned(), ..Reply::default() };
+        let summary = Box::new(Turn { reply: Some(summary), ..Turn::default() });
         let turns = vec![
             Turn { failures: vec![failure], reply: Some(asks), ..Turn::default() },
-            Turn { expect: vec!["\"a\":1".to_owned()], reply: Some(says), ..Turn::default() },
+            Turn {
+                summary: Some(summary),
+                expect: vec!["\"a\":1".to_owned()],
+                reply: Some(says),
+                ..Turn::default()
+            },
         ];
         let (text, read) = again(&Script::new(Path::new("a.toml"), turns.clone()));
         assert_eq!(read, turns);
@@ -153,6 +170,10 @@ calls = [
     { name = 'get "it"', input = { city = "New York", days = [1, 2.5] } },
 ]
 tokens = { input = 5, output = 7 }
+
+[[reply]]
+summary = true
+text = "It was asked."
 
 [[reply]]
 expect = [

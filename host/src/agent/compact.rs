@@ -1,0 +1,36 @@
+//! Going on from a summary, where a conversation has grown too long to be sent whole with every request.
+
+use super::spending::Spending;
+use super::transcript::Transcript;
+use super::{Agent, RunError};
+use crate::message::Ending;
+use crate::model::Purpose;
+
+impl Agent {
+    /// Has the model sum the conversation up before a turn, if it has grown too long; the end, if that took more than
+    /// the run may. A summary that is of no use leaves the conversation as it is, and no other is asked for.
+    pub(super) async fn compact_if_due(
+        &self,
+        turn: u32,
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        if !talk.is_too_long() {
+            return Ok(None);
+        }
+        let reply = self.ask(turn, Purpose::Summary, &mut talk.aside(SUMMARISE)).await?;
+        spending.count_tokens(&reply);
+        if reply.is_summary() {
+            talk.compact(&self.manifest, turn, &reply.text);
+        } else {
+            talk.keep_whole();
+        }
+        Ok(spending.judge_tokens(&reply))
+    }
+}
+
+const SUMMARISE: &str = "\
+The conversation has become too long to be kept whole. Do not go on with the task now, and call no tool. Sum up what \
+was said so far, for yourself, to go on from it without having read the rest: what was asked for, with every \
+constraint; what was found out, with the exact names, numbers, identifiers and quotations that are still needed; what \
+was decided and done, and how it came out; what is still open. Answer with the summary alone.";

@@ -1,0 +1,40 @@
+//! Going through a run that is recorded: it asks no model and calls no tool.
+
+use std::sync::Arc;
+
+use super::{Agent, CalledAgents, RunError, Spending, Transcript};
+use crate::dispatch::{Dispatcher, NoRunner};
+use crate::message::{Ending, Manifest, Slot};
+use crate::model::Models;
+use crate::session::{Session, SessionError};
+
+impl Agent {
+    /// One that takes everything from what is recorded.
+    #[must_use]
+    pub fn recorded(manifest: Manifest, session: Session) -> Self {
+        let called = Arc::new(CalledAgents::recorded(&manifest));
+        let dispatcher = Dispatcher::new(&manifest, Arc::new(NoRunner), manifest.max_calls_per_turn);
+        Self {
+            dispatcher: Arc::new(dispatcher.calling(called)),
+            manifest: Arc::new(manifest),
+            session: Arc::new(session),
+            models: Models::absent(),
+            slot: Slot::RUN,
+        }
+    }
+
+    /// Goes through the run; how it ended, and what was said in it by then.
+    pub async fn again(&self) -> Result<(Ending, Transcript), RunError> {
+        let mut spending = Spending::new(&self.manifest);
+        let mut talk = Transcript::begin(&self.manifest, &self.slot);
+        let ended = self.turns(&mut talk, &mut spending).await;
+        let ending = match (ended, self.session.recorded_ending()) {
+            // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.
+            (Err(RunError::Session(SessionError::Unfinished { .. })), Some(ending @ Ending::Limit(_))) => {
+                ending.clone()
+            }
+            (ended, _) => ended?,
+        };
+        Ok((ending, talk))
+    }
+}

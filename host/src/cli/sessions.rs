@@ -1,0 +1,172 @@
+//! Conversations that go on over several runs: which there are, what was said, and how to end one.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::exit::{Exit, Misuse};
+use super::places::Places;
+use super::print;
+use super::runs::{state_word, time};
+use super::screen::{Format, Screen, one_line};
+use super::session::take_turn;
+use crate::journal::{JournalError, RunSummary, RunsDir, ending};
+use crate::message::{Ending, RunId, SessionKey};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the sessions, by key (this is what `host sessions` alone does).
+    List {
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what was asked and answered in a session, run by run.
+    Show {
+        /// The key.
+        key: SessionKey,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a session: the next run with its key begins a new one. Its runs stay recorded.
+    Forget {
+        /// The key.
+        key: SessionKey,
+        /// Only take its last run out of it, so that the session goes on from the one before.
+        #[arg(long)]
+        last: bool,
+    },
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    match args.command {
+        None => list(places, args.json),
+        Some(Command::List { json }) => list(places, json || args.json),
+        Some(Command::Show { key, json }) => show(places, &key, json || args.json),
+        Some(Command::Forget { key, last }) => forget(places, &key, last).await,
+    }
+}
+
+/// A session in the list.
+#[derive(Serialize)]
+struct Listed {
+    session: SessionKey,
+    runs: usize,
+    /// The last run that began, if it is still there.
+    last: Option<RunSummary>,
+}
+
+fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
+    let (sessions, runs) = (places.sessions()?, places.runs()?);
+    let mut listed = Vec::new();
+    for session in sessions.keys()? {
+        let ids = sessions.runs(&session)?;
+        let last = ids.iter().rev().find_map(|id| summary(&runs, *id).transpose()).transpose()?;
+        listed.push(Listed { session, runs: ids.len(), last });
+    }
+    if json {
+        print(&serde_json::to_string_pretty(&listed)?)?;
+        return Ok(Exit::Ok);
+    }
+    if listed.is_empty() {
+        eprintln!("no sessions in {}", sessions.path().display());
+    }
+    let width = listed.iter().map(|it| it.session.as_str().len()).max().unwrap_or_default();
+    for Listed { session, runs, last } in listed {
+        let (session, times) = (session.as_str(), if runs == 1 { "run " } else { "runs" });
+        let last = match last {
+            Some(RunSummary { agent, prompt, started_ms, state, .. }) => {
+                let prompt =
+                    console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
+                format!("{}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state))
+            }
+            None => "its last run is gone".to_owned(),
+        };
+        print(&format!("{session:width$}  {runs:>4} {times}  {last}"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The summary of a run; none if it never began, or is gone.
+fn summary(runs: &RunsDir, id: RunId) -> Result<Option<RunSummary>, JournalError> {
+    if runs.has_begun(id)? { runs.summary(id) } else { Ok(None) }
+}
+
+/// A run of a session.
+#[derive(Serialize)]
+struct Shown {
+    run: RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<RunSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending: Option<Ending>,
+}
+
+fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
+    let (sessions, runs) = (places.sessions()?, places.runs()?);
+    let ids = sessions.runs(key)?;
+    if ids.is_empty() {
+        return Err(unknown(key).into());
+    }
+    let mut shown = Vec::new();
+    for run in ids {
+        let summary = summary(&runs, run)?;
+        let ending = if summary.is_some() { ending(&runs.read(run)?).cloned() } else { None };
+        shown.push(Shown { run, summary, ending });
+    }
+    if json {
+        print(&serde_json::to_string_pretty(&shown)?)?;
+        return Ok(Exit::Ok);
+    }
+    for Shown { run, summary, ending } in shown {
+        let Some(RunSummary { agent, prompt, started_ms, state, .. }) = summary else {
+            print(&format!("{run}  is gone, or never began"))?;
+            continue;
+        };
+        print(&format!("{run}  {}  {}", time(started_ms)?, state_word(state)))?;
+        print(&format!("  you: {}", indented(&prompt)))?;
+        let words = match ending {
+            Some(Ending::Answer(text)) => text,
+            Some(Ending::Refused(text)) => format!("(refused) {text}"),
+            Some(Ending::Limit(why)) => format!("(stopped) {why}"),
+            Some(Ending::Unfit { answer, why }) => format!("(unfit, {}) {answer}", one_line(&why)),
+            None => format!("(has not ended) `host resume {run}` goes on with it"),
+        };
+        print(&format!("  {agent}: {}", indented(&words)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Text of several lines below a run.
+fn indented(text: &str) -> String {
+    crate::message::clean(text).trim_end().replace('\n', "\n    ")
+}
+
+async fn forget(places: &Places, key: &SessionKey, last: bool) -> anyhow::Result<Exit> {
+    if places.sessions()?.runs(key)?.is_empty() {
+        return Err(unknown(key).into());
+    }
+    let screen = Screen::new(Format::Text);
+    let mut open = take_turn(key, places, &screen).await?;
+    if last {
+        let run = open.forget_last()?.ok_or_else(|| unknown(key))?;
+        screen.say(&format!("the session {key} goes on without {run}, which stays recorded"));
+    } else {
+        open.forget()?;
+        screen.say(&format!("the session {key} has ended; its runs stay recorded"));
+    }
+    Ok(Exit::Ok)
+}
+
+fn unknown(key: &SessionKey) -> Misuse {
+    Misuse(format!("there is no session {key}; `host sessions` lists those that there are"))
+}
