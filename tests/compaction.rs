@@ -55,6 +55,8 @@ const ALL: [&str; 9] = [
 #[test]
 fn a_long_conversation_goes_on_from_a_summary() {
     let agent = agent(SCRIPT, AT_1000);
+    let checked = agent.host(&["check"]).ok().stdout.clone();
+    assert!(checked.contains("a conversation of 1000 tokens is summed up"), "{checked}");
     let ran = agent.host(&["run"]);
     assert_eq!(ran.ok().stdout, "the end\n");
     ran.says("✓ summary(2) 6 messages → says It was one.");

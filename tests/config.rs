@@ -208,6 +208,20 @@ fn providers_and_their_keys() {
     says(model("provider = \"openai\""), &["provider = \"openai\" needs `name`"]);
     let script = "provider = \"openai\"\nname = \"m\"\nscript = \"s\"";
     says(model(script), &["5:10: `script` has no meaning for provider = \"openai\"", "remove it"]);
+    says(
+        model("provider = \"openai\"\nname = \"m\"\nstructured_output = true"),
+        &[
+            "5:21: structured_output is set, and there is no form of the answer",
+            "add `output_schema` to [agent]",
+        ],
+    );
+    let ollama = "provider = \"ollama\"\nname = \"m\"\nstructured_output = true\n[agent]\noutput_schema = { type = \"object\" }";
+    assert!(model(ollama).is_ok());
+    says(
+        model(&format!("{ollama}\n[tools.a]\nsource = \"a\"")),
+        &["5:21: Ollama holds every reply to the form", "calls no tool"],
+    );
+    says(model(&format!("{ollama}\nbuiltins = [\"ask_human\"]")), &["calls no tool"]);
     let with_key =
         |key: &str| model(&format!("provider = \"openai\"\nname = \"m\"\napi_key_env = \"{key}\""));
     let url = |url: &str| model(&format!("provider = \"openai\"\nname = \"m\"\nbase_url = \"{url}\""));

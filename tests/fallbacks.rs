@@ -169,6 +169,31 @@ fn every_request_can_be_shown_as_it_was_sent() {
 }
 
 #[test]
+fn a_provider_is_asked_to_hold_the_answer_to_its_form_where_that_is_said() {
+    let fits = r#"{"city":"Paris"}"#;
+    let openai = vec![completion(None), failing(401)];
+    let providers = Providers::new(openai, vec![message(Some(fits))], "");
+    let toml = std::fs::read_to_string(providers.agent.toml()).unwrap();
+    let form =
+        "output_schema = { type = \"object\", required = [\"city\"] }\n[model]\nstructured_output = true";
+    std::fs::write(providers.agent.toml(), toml.replacen("[model]", form, 1)).unwrap();
+    let checked = providers.agent.host(&["check"]).ok().stdout.clone();
+    assert_eq!(checked.matches("which holds the answer to its form").count(), 1, "{checked}");
+    assert_eq!(providers.agent.host(&["run"]).ok().stdout, format!("{fits}\n"));
+    let (first, second) = (providers.sent("/chat/completions"), providers.sent("/v1/messages"));
+    let sent: Value = serde_json::from_str(&first[0]).unwrap();
+    let schema = json!({"type": "object", "required": ["city"]});
+    assert_eq!(sent["response_format"]["json_schema"]["schema"], schema);
+    assert!(!second[0].contains("output_config"), "each has settings of its own: {}", second[0]);
+    assert!(second[0].contains("fits this JSON Schema"), "{}", second[0]);
+    for (turn, sent) in [(0, &first[0]), (1, &second[0])] {
+        let shown = providers.agent.host(&["runs", "request", "last", &turn.to_string()]);
+        assert_eq!(shown.ok().stdout.trim_end(), sent);
+    }
+    assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, format!("{fits}\n"));
+}
+
+#[test]
 fn costs_go_by_the_prices_of_the_model_that_replied() {
     // 1000 in and 100 out cost 0.002 USD with the first model and 0.006 with the other one.
     let limit = "[limits]\nmax_cost_usd = 0.0075";

@@ -217,6 +217,7 @@ fn manifest() -> Manifest {
             base_url: None,
             temperature: None,
             max_tokens: None,
+            structured_output: false,
             extra: None,
         },
         fallbacks: Vec::new(),

@@ -294,6 +294,7 @@ impl Bench {
                 base_url: None,
                 temperature: None,
                 max_tokens: None,
+                structured_output: false,
                 extra: None,
             },
             fallbacks: Vec::new(),

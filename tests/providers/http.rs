@@ -125,7 +125,15 @@ fn a_bad_setting_is_named_before_anything_is_sent() {
     let key = dir.path().join("key");
     let set_up = |base_url: &str, key| {
         let (name, base_url) = ("m".to_owned(), base_url.to_owned());
-        let remote = RemoteConfig { api: Api::OpenAi, name, base_url, key, stream: false, extra: None };
+        let remote = RemoteConfig {
+            api: Api::OpenAi,
+            name,
+            base_url,
+            key,
+            stream: false,
+            structured_output: false,
+            extra: None,
+        };
         match connect(&config(remote)) {
             Err(ModelError::Setup(message)) => message,
             Err(other) => panic!("{other:?}"),

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod chat;
+mod forms;
 mod gemini;
 mod http;
 mod images;
@@ -35,7 +36,8 @@ pub fn model(api: Api, base_url: &str, stream: bool) -> Arc<dyn Model> {
     std::fs::write(&file, format!("{KEY}\n")).unwrap();
     let (name, base_url, key) =
         ("test-model".to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
-    connect(&config(RemoteConfig { api, name, base_url, key, stream, extra: None })).unwrap()
+    connect(&config(RemoteConfig { api, name, base_url, key, stream, structured_output: false, extra: None }))
+        .unwrap()
 }
 
 pub fn config(remote: RemoteConfig) -> ModelConfig {
@@ -51,6 +53,7 @@ pub fn ask<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ModelRequest<'
         instructions: "",
         messages,
         tools,
+        form: None,
         temperature,
         max_tokens,
         heard: &|_| {},

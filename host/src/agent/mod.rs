@@ -148,6 +148,8 @@ impl Agent {
         };
         let heard = |text: &str| self.session.heard(&slot, text);
         let identities = self.manifest.models();
+        // A summary has no form.
+        let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
@@ -158,6 +160,7 @@ impl Agent {
                 instructions: talk.instructions(),
                 messages,
                 tools,
+                form,
                 temperature: None,
                 max_tokens: None,
                 heard: &heard,

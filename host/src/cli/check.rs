@@ -95,6 +95,9 @@ fn besides(config: &Config) -> Vec<String> {
     if config.agent.output_schema.is_some() {
         lines.push("the final answer has to fit a JSON Schema".to_owned());
     }
+    if let Some(tokens) = config.limits.compact_at_tokens {
+        lines.push(format!("a conversation of {tokens} tokens is summed up"));
+    }
     if !config.agent.builtins.is_empty() {
         let names: Vec<&str> = config.agent.builtins.iter().map(|builtin| builtin.name()).collect();
         lines.push(format!("tools of the host itself: {}", names.join(", ")));
@@ -131,6 +134,9 @@ fn rule_in_words(CallRule { tool, input }: &CallRule) -> String {
 fn describe(provider: &Provider) -> String {
     match provider {
         Provider::Scripted { script } => format!("scripted by {}", script.display()),
-        Provider::Remote(remote) => format!("{} at {}", remote.origin(), remote.base_url),
+        Provider::Remote(remote) => {
+            let holds = if remote.structured_output { ", which holds the answer to its form" } else { "" };
+            format!("{} at {}{holds}", remote.origin(), remote.base_url)
+        }
     }
 }

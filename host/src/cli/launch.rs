@@ -128,15 +128,24 @@ fn fallback(config: &ModelConfig) -> Fallback {
 }
 
 fn identity(config: &ModelConfig) -> ModelIdentity {
-    let (provider, name, base_url, extra) = match &config.provider {
-        Provider::Scripted { script } => ("scripted".to_owned(), file_name(script), None, None),
+    let ModelConfig { temperature, max_tokens, .. } = *config;
+    match &config.provider {
+        Provider::Scripted { script } => ModelIdentity {
+            provider: "scripted".to_owned(),
+            name: file_name(script),
+            base_url: None,
+            temperature,
+            max_tokens,
+            structured_output: false,
+            extra: None,
+        },
         Provider::Remote(remote) => {
             let Origin { provider, name, base_url } = remote.origin();
-            (provider, name, Some(base_url), remote.extra.clone())
+            let (base_url, extra) = (Some(base_url), remote.extra.clone());
+            let structured_output = remote.structured_output;
+            ModelIdentity { provider, name, base_url, temperature, max_tokens, structured_output, extra }
         }
-    };
-    let ModelConfig { temperature, max_tokens, .. } = *config;
-    ModelIdentity { provider, name, base_url, temperature, max_tokens, extra }
+    }
 }
 
 fn file_name(path: &Path) -> String {

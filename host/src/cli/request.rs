@@ -25,9 +25,8 @@ struct Writer {
 
 impl Model for Writer {
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
-        let ModelIdentity { temperature, max_tokens, .. } = self.settings;
         Box::pin(async move {
-            let written = self.model.written(&ModelRequest { temperature, max_tokens, ..*request })?;
+            let written = self.model.written(&request.with(&self.settings))?;
             *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
             Err(ModelError::Setup("the request was written down and not sent".to_owned()))
         })

@@ -86,6 +86,7 @@ impl Check<'_> {
             ("temperature", span(raw.temperature.as_ref())),
             ("max_tokens", span(raw.max_tokens.as_ref())),
             ("stream", span(raw.stream.as_ref())),
+            ("structured_output", span(raw.structured_output.as_ref())),
             ("extra", span(raw.extra.as_ref())),
         ] {
             self.meaningless(key, "scripted", span);
@@ -96,8 +97,8 @@ impl Check<'_> {
     }
 
     fn remote(&mut self, api: Api, raw: raw::Model) -> Option<Provider> {
-        let raw::Model { provider, script, name, base_url, api_key_env, api_key_file, stream, extra, .. } =
-            raw;
+        let raw::Model { provider, script, name, base_url, api_key_env, api_key_file, .. } = raw;
+        let is_set = |flag: Option<Spanned<bool>>| flag.is_some_and(Spanned::into_inner);
         self.meaningless("script", api.as_str(), span(script.as_ref()));
         let base_url = match base_url {
             Some(url) => self.base_url(&url),
@@ -109,7 +110,7 @@ impl Check<'_> {
         if name.get_ref().trim().is_empty() {
             self.problem(name.span(), "the model's name is empty", "write the model's name at the provider");
         }
-        let extra = extra.and_then(|extra| self.extra(&extra));
+        let extra = raw.extra.and_then(|extra| self.extra(&extra));
         let base_url = base_url?;
         // The default only where the key belongs: it must not be sent to any other endpoint unasked.
         let default_key = api.key_variable().filter(|_| base_url == api.base_url());
@@ -118,9 +119,26 @@ impl Check<'_> {
             name: name.into_inner(),
             key: key.or_else(|| default_key.map(|name| SecretSource::Env(name.to_owned()))),
             base_url,
-            stream: stream.is_some_and(Spanned::into_inner),
+            stream: is_set(raw.stream),
+            structured_output: is_set(raw.structured_output),
             extra,
         }))
+    }
+
+    /// Whether the models that are to hold the answer to its form can be asked to.
+    pub(super) fn structured_outputs(&mut self, model: &raw::Model, has_form: bool, has_tools: bool) {
+        for model in std::iter::once(model).chain(&model.fallback) {
+            let Some(key) = model.structured_output.as_ref().filter(|it| *it.get_ref()) else { continue };
+            if !has_form {
+                let message = "structured_output is set, and there is no form of the answer";
+                self.problem(key.span(), message, "add `output_schema` to [agent], or take it out");
+            }
+            if has_tools && *model.provider.get_ref() == ProviderName::Ollama {
+                let message = "Ollama holds every reply to the form, so that a model with structured_output calls no tool";
+                let help = "take it out: the model is told the form, and its answer is checked, in any case";
+                self.problem(key.span(), message, help);
+            }
+        }
     }
 
     fn key(

@@ -14,6 +14,8 @@ pub struct RemoteConfig {
     pub key: Option<SecretSource>,
     /// Whether replies are read as they come.
     pub stream: bool,
+    /// Whether the provider is asked to hold the answer to its form.
+    pub structured_output: bool,
     /// What else goes into every request: an object.
     pub extra: Option<Json>,
 }

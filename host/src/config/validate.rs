@@ -32,7 +32,10 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut check = Check { directory, problems: Vec::new() };
     let parameters = check.parameters(raw.parameters);
+    let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let agent = check.agent(raw.agent, &parameters);
+    let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
+    check.structured_outputs(&raw.model, has_form, has_tools);
     let models = check.models(raw.model);
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);

@@ -23,6 +23,9 @@ pub struct ModelIdentity {
     /// Upper bound of a reply in tokens, if set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
+    /// Whether the provider is asked to hold the answer to its form.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub structured_output: bool,
     /// What is sent with every request besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Json>,

@@ -44,6 +44,10 @@ impl Api for Anthropic {
         }
     }
 
+    fn form(schema: &Value) -> Value {
+        json!({ "output_config": { "format": { "type": "json_schema", "schema": schema } } })
+    }
+
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {
         let Message { content } = serde_json::from_str(answer.get()).map_err(|error| error.to_string())?;
         let mut items = Items::new(calls);

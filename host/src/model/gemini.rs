@@ -7,12 +7,12 @@
 use rig_core::providers::gemini::GeminiConfig;
 use rig_core::providers::gemini::completion::GenerateContent;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::{Api, Body, BoxError, End, Items};
-use crate::message::{ToolCall, ToolSpec};
+use crate::message::ToolCall;
 
 /// The interface.
 pub(super) struct Gemini;
@@ -54,7 +54,7 @@ impl Api for Gemini {
         }
     }
 
-    fn finish(body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+    fn finish(body: &mut Body) -> Result<(), BoxError> {
         body.retain(|_, value| value.get() != "null");
         let Some(contents) = body.get_mut("contents") else { return Ok(()) };
         let list: Vec<Box<RawValue>> = serde_json::from_str(contents.get())?;
@@ -62,6 +62,10 @@ impl Api for Gemini {
         let answered = list.into_iter().map(|content| answered(content, &mut calls));
         *contents = to_raw_value(&answered.collect::<Result<Vec<_>, _>>()?)?;
         Ok(())
+    }
+
+    fn form(schema: &Value) -> Value {
+        json!({ "generationConfig": { "responseMimeType": "application/json", "responseJsonSchema": schema } })
     }
 
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {

@@ -30,7 +30,7 @@ use secrecy::SecretString;
 
 use crate::config::{Api, ModelConfig, Provider, RemoteConfig};
 use crate::grants::{SecretSource, read_secret};
-use crate::message::{Message, ModelIdentity, Reply, ToolSpec};
+use crate::message::{Json, Message, ModelIdentity, Reply, ToolSpec};
 use remote::Remote;
 
 /// The model a configuration names.
@@ -51,9 +51,9 @@ pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
 
 /// The model of a recorded run, to write requests with: it has no key.
 pub fn from_identity(identity: &ModelIdentity) -> Result<Arc<dyn Model>, ModelError> {
-    let ModelIdentity { provider, name, base_url, extra, .. } = identity.clone();
+    let ModelIdentity { provider, name, base_url, structured_output, extra, .. } = identity.clone();
     let (Some(api), Some(base_url)) = (Api::named(&provider), base_url) else { return Ok(Arc::new(Absent)) };
-    let remote = RemoteConfig { api, name, base_url, key: None, stream: false, extra };
+    let remote = RemoteConfig { api, name, base_url, key: None, stream: false, structured_output, extra };
     connect(&ModelConfig {
         provider: Provider::Remote(remote),
         temperature: None,
@@ -116,10 +116,21 @@ pub struct ModelRequest<'a> {
     pub messages: &'a [Message],
     /// The tools the model may call, in a stable order.
     pub tools: &'a [ToolSpec],
+    /// The JSON Schema of the reply that is an answer, for a provider that is to hold the model to it.
+    pub form: Option<&'a Json>,
     /// Sampling temperature, if not the provider's default.
     pub temperature: Option<f64>,
     /// Upper bound for the reply, in tokens, if not the provider's default.
     pub max_tokens: Option<u64>,
     /// Hears the text of a reply as it comes, where the provider streams it.
     pub heard: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl ModelRequest<'_> {
+    /// The request as a model's settings would have it.
+    #[must_use]
+    pub fn with(self, settings: &ModelIdentity) -> Self {
+        let ModelIdentity { temperature, max_tokens, .. } = *settings;
+        Self { temperature, max_tokens, ..self }
+    }
 }

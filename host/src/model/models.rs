@@ -42,16 +42,10 @@ impl Models {
     ) -> Result<Reply, ModelFailure> {
         let last = self.choices.len().saturating_sub(1);
         let choice = usize::try_from(fallbacks).unwrap_or(last).min(last);
-        let settings = identities.get(choice);
-        let request = ModelRequest {
-            temperature: settings.and_then(|it| it.temperature),
-            max_tokens: settings.and_then(|it| it.max_tokens),
-            ..*request
-        };
-        let Some(model) = self.choices.get(choice) else {
+        let (Some(model), Some(settings)) = (self.choices.get(choice), identities.get(choice)) else {
             return Err(ModelError::Setup("there is no model".to_owned()).into());
         };
-        model.ask(&request).await.map_err(|error| {
+        model.ask(&request.with(settings)).await.map_err(|error| {
             let failure = ModelFailure::from(error);
             let spent = !failure.may_pass || failures.saturating_add(1) >= self.retry.max_attempts;
             ModelFailure { fall_back: spent && choice < last, ..failure }

@@ -29,6 +29,10 @@ impl Api for Ollama {
         Chat::new(OllamaConfig::new().with_base_url(base_url), model)
     }
 
+    fn form(schema: &Value) -> Value {
+        json!({ "format": schema })
+    }
+
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {
         let Answer { message } = serde_json::from_str(answer.get()).map_err(|error| error.to_string())?;
         let before: Value = serde_json::from_str(message.get()).map_err(|error| error.to_string())?;

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, as_object, mark_strict};
-use crate::message::{Stop, ToolCall, ToolSpec};
+use super::remote::{Api, Body, BoxError, End, FORM, as_object, is_strict, mark_strict};
+use crate::message::{Stop, ToolCall};
 
 /// The interface.
 pub(super) struct OpenAiChat;
@@ -40,9 +40,14 @@ impl Api for OpenAiChat {
             .chat(model)
     }
 
-    fn finish(body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+    fn finish(body: &mut Body) -> Result<(), BoxError> {
         plain_instructions(body)?;
         mark_strict(body, |tool| tool.get_mut("function")?.as_object_mut())
+    }
+
+    fn form(schema: &Value) -> Value {
+        let schema = json!({ "name": FORM, "strict": is_strict(schema), "schema": schema });
+        json!({ "response_format": { "type": "json_schema", "json_schema": schema } })
     }
 
     /// Some servers name another kind of answer or none, and a sole choice need not have an index.

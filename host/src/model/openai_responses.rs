@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, Items, as_object, mark_strict};
-use crate::message::{Stop, ToolCall, ToolSpec};
+use super::remote::{Api, Body, BoxError, End, FORM, Items, as_object, is_strict, mark_strict};
+use crate::message::{Stop, ToolCall};
 
 /// The interface.
 pub(super) struct OpenAiResponses;
@@ -32,7 +32,7 @@ impl Api for OpenAiResponses {
         Responses::new(OpenAIConfig::new("").with_base_url(base_url), model)
     }
 
-    fn finish(body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+    fn finish(body: &mut Body) -> Result<(), BoxError> {
         if !body.contains_key("store") {
             body.insert("store".to_owned(), to_raw_value(&false)?);
         }
@@ -40,6 +40,11 @@ impl Api for OpenAiResponses {
             body.insert("include".to_owned(), to_raw_value(&["reasoning.encrypted_content"])?);
         }
         mark_strict(body, Value::as_object_mut)
+    }
+
+    fn form(schema: &Value) -> Value {
+        let strict = is_strict(schema);
+        json!({ "text": { "format": { "type": "json_schema", "name": FORM, "strict": strict, "schema": schema } } })
     }
 
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String> {

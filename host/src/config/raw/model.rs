@@ -40,6 +40,10 @@ pub(in crate::config) struct Model {
     /// something comes. False by default.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) stream: Option<Spanned<bool>>,
+    /// Whether the provider itself is asked to hold the answer to `output_schema`. Not every model can: then it refuses
+    /// the request. False by default; the model is told the form and its answer is checked in any case.
+    #[schemars(with = "Option<bool>")]
+    pub(in crate::config) structured_output: Option<Spanned<bool>>,
     /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub(in crate::config) extra: Option<Spanned<toml::Table>>,

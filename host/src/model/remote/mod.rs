@@ -19,7 +19,7 @@ mod strict;
 
 pub(super) use items::Items;
 pub(super) use request::{Body, BoxError, as_object};
-pub(super) use strict::mark_strict;
+pub(super) use strict::{is_strict, mark_strict};
 
 use std::fmt;
 
@@ -37,9 +37,12 @@ use url::Url;
 
 use super::{Model, ModelError, ModelRequest};
 use crate::config::RemoteConfig;
-use crate::message::{Json, Origin, Reply, Stop, ToolCall, ToolSpec};
+use crate::message::{Json, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
 use http::{Answer, Endpoint};
+
+/// What the form of an answer is called, where it has to have a name.
+pub(super) const FORM: &str = "answer";
 
 /// What is particular about one provider's interface.
 pub(super) trait Api: Send + Sync + 'static {
@@ -62,9 +65,12 @@ pub(super) trait Api: Send + Sync + 'static {
     fn address(_url: &mut Url) {}
 
     /// Completes a request that is about to be sent.
-    fn finish(_body: &mut Body, _tools: &[ToolSpec]) -> Result<(), BoxError> {
+    fn finish(_body: &mut Body) -> Result<(), BoxError> {
         Ok(())
     }
+
+    /// The members of a request by which the provider holds the answer to a JSON Schema.
+    fn form(schema: &Value) -> Value;
 
     /// Completes an answer that leaves out what the wire format insists on.
     fn complete(_answer: &mut Value) {}
@@ -95,6 +101,7 @@ pub(super) struct Remote<A: Api> {
     http: Endpoint,
     origin: Origin,
     stream: bool,
+    structured_output: bool,
     extra: Option<Json>,
 }
 
@@ -104,12 +111,19 @@ impl<A: Api> Remote<A> {
     pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
         let http = Endpoint::new(&config.base_url, A::KEY, key)?;
         let wire = A::wire(http.base_url(), &config.name);
-        let RemoteConfig { stream, extra, .. } = config;
-        Ok(Self { wire, http, origin: config.origin(), stream: *stream, extra: extra.clone() })
+        let RemoteConfig { stream, structured_output, ref extra, .. } = *config;
+        if let (true, Some(extra)) = (structured_output, extra) {
+            let tried = serde_json::from_str(extra.as_str()).map_err(BoxError::from);
+            tried
+                .and_then(|mut body| request::add(&mut body, A::form(&Value::Null)))
+                .map_err(|error| ModelError::Setup(error.to_string()))?;
+        }
+        Ok(Self { wire, http, origin: config.origin(), stream, structured_output, extra: extra.clone() })
     }
 
     fn write(&self, request: &ModelRequest<'_>) -> Result<reqwest::Request, ModelError> {
-        request::write::<A>(&self.wire, request, &self.origin, self.extra.as_ref(), self.stream)
+        let request = ModelRequest { form: request.form.filter(|_| self.structured_output), ..*request };
+        request::write::<A>(&self.wire, &request, &self.origin, self.extra.as_ref(), self.stream)
             .map_err(|error| ModelError::Setup(format!("cannot form a request to {}: {error}", self.origin)))
     }
 

@@ -9,7 +9,7 @@ use rig_core::message::{
 };
 use rig_core::wire::{Body as WireBody, Mode, Wire as _};
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Api;
 use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolCall, ToolResult};
@@ -49,7 +49,10 @@ pub(super) fn write<A: Api>(
     let WireBody::Bytes(body) = body else { return Err("the request has parts".into()) };
     let mut body: Body = serde_json::from_slice(&body)?;
     put_back(body.get_mut(A::CONVERSATION).ok_or("the request has no conversation")?, echoes)?;
-    A::finish(&mut body, request.tools)?;
+    if let Some(form) = request.form {
+        add(&mut body, A::form(&form.to_value()))?;
+    }
+    A::finish(&mut body)?;
     let mut url = parts.uri.to_string().parse()?;
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
@@ -184,6 +187,34 @@ fn put_back(conversation: &mut Box<RawValue>, echoes: Vec<(String, &Json)>) -> R
     }
     *conversation = to_raw_value(&whole)?;
     Ok(())
+}
+
+/// Adds members to a request, of which it has none yet.
+pub(super) fn add(body: &mut Body, members: Value) -> Result<(), BoxError> {
+    let Value::Object(members) = members else { return Err("not an object".into()) };
+    for (name, value) in members {
+        let whole = match (body.get(&name), value) {
+            (None, value) => value,
+            (Some(there), Value::Object(inner)) => {
+                let mut whole: Map<String, Value> =
+                    serde_json::from_str(there.get()).map_err(|_| doubled(&name))?;
+                for (key, value) in inner {
+                    if whole.insert(key.clone(), value).is_some() {
+                        return Err(doubled(&format!("{name}.{key}")));
+                    }
+                }
+                Value::Object(whole)
+            }
+            (Some(_), _) => return Err(doubled(&name)),
+        };
+        body.insert(name, to_raw_value(&whole)?);
+    }
+    Ok(())
+}
+
+fn doubled(member: &str) -> BoxError {
+    format!("`extra` in [model] has `{member}`, which `structured_output` writes: take one of them out")
+        .into()
 }
 
 /// Arguments as an object, the only form that every provider takes back.

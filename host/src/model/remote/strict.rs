@@ -1,4 +1,4 @@
-//! Whether a tool's input can be held to its schema by the provider itself.
+//! Whether a tool's input, or an answer, can be held to its schema by the provider itself.
 //!
 //! `OpenAI` does that ("strict") only for schemas of a certain form, and refuses the request for any other. So it is
 //! asked for where the schema has that form as its author wrote it, and never by rewriting the schema.
@@ -49,7 +49,7 @@ pub(in crate::model) fn mark_strict(
     let Some(tools) = body.get_mut("tools") else { return Ok(()) };
     let mut list: Vec<Value> = serde_json::from_str(tools.get())?;
     for tool in list.iter_mut().filter_map(place) {
-        if tool.get("parameters").is_some_and(|schema| schema["type"] == "object" && is_strict(schema, 0)) {
+        if tool.get("parameters").is_some_and(is_strict) {
             tool.insert("strict".to_owned(), true.into());
         }
     }
@@ -57,7 +57,12 @@ pub(in crate::model) fn mark_strict(
     Ok(())
 }
 
-fn is_strict(schema: &Value, depth: usize) -> bool {
+/// Whether a schema has the form of a strict one.
+pub(in crate::model) fn is_strict(schema: &Value) -> bool {
+    schema["type"] == "object" && can_hold(schema, 0)
+}
+
+fn can_hold(schema: &Value, depth: usize) -> bool {
     let Value::Object(schema) = schema else { return false };
     if depth > DEPTH_MAX || !schema.keys().all(|key| KEYWORDS.contains(&key.as_str())) {
         return false;
@@ -70,7 +75,7 @@ fn is_strict(schema: &Value, depth: usize) -> bool {
         .flat_map(|map| map.values().map(|it| (it, depth + 1)))
         .chain(schema.get("items").map(|it| (it, depth + 1)))
         .chain(schema.get("anyOf").and_then(Value::as_array).into_iter().flatten().map(|it| (it, depth)));
-    format && closed && below.all(|(schema, depth)| is_strict(schema, depth))
+    format && closed && below.all(|(schema, depth)| can_hold(schema, depth))
 }
 
 fn may_be_object(schema: &Map<String, Value>) -> bool {
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn only_what_the_provider_takes_is_strict() {
-        let strict = |schema: Value| is_strict(&schema, 0);
+        let strict = |schema: Value| is_strict(&schema);
         let object = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
         assert!(strict(object(json!({}), json!([]))));
         assert!(strict(object(json!({"a": {"type": "string"}}), json!(["a"]))));
