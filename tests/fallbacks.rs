@@ -1,38 +1,15 @@
 //! Models that stand in for one that fails, and the requests that were sent to each.
 
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-use crate::support::{Agent, outcome};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::support::{Agent, InTurn, outcome};
 
 /// A provider that answers by the path of the request: a chat completion or Anthropic messages.
 struct Providers {
     agent: Agent,
     server: MockServer,
     runtime: tokio::runtime::Runtime,
-}
-
-/// What each of them answers, in turn; the last answer again and again.
-struct InTurn {
-    openai: (Vec<ResponseTemplate>, AtomicUsize),
-    anthropic: (Vec<ResponseTemplate>, AtomicUsize),
-    unknown: Mutex<Vec<String>>,
-}
-
-impl Respond for InTurn {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let (answers, next) = match request.url.path() {
-            "/chat/completions" => &self.openai,
-            "/v1/messages" => &self.anthropic,
-            other => {
-                self.unknown.lock().unwrap().push(other.to_owned());
-                return ResponseTemplate::new(404);
-            }
-        };
-        answers[next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)].clone()
-    }
 }
 
 const WEATHER: &str = r#"{"city":"Paris"}"#;
@@ -76,14 +53,11 @@ impl Providers {
     fn new(openai: Vec<ResponseTemplate>, anthropic: Vec<ResponseTemplate>, more: &str) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let answers = InTurn {
-            openai: (openai, AtomicUsize::new(0)),
-            anthropic: (anthropic, AtomicUsize::new(0)),
-            unknown: Mutex::default(),
-        };
         let server = runtime.block_on(async {
             let server = MockServer::start().await;
-            Mock::given(any()).respond_with(answers).mount(&server).await;
+            for (at, answers) in [("/chat/completions", openai), ("/v1/messages", anthropic)] {
+                Mock::given(path(at)).respond_with(InTurn::new(answers)).mount(&server).await;
+            }
             server
         });
         let uri = server.uri();

@@ -1,32 +1,15 @@
 //! Model requests that fail: what is sent again and when, what is recorded of it, and that a run that gave up goes on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
-use crate::support::{Agent, Ran, outcome};
-
-/// Answers in turn; the last one again and again.
-struct InTurn {
-    answers: Vec<ResponseTemplate>,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Respond for InTurn {
-    fn respond(&self, _: &Request) -> ResponseTemplate {
-        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
-        self.answers[asked.min(self.answers.len() - 1)].clone()
-    }
-}
+use crate::support::{Agent, InTurn, Ran, outcome};
 
 /// A server, its agent, and a runtime that keeps it up.
 struct Provider {
     agent: Agent,
-    asked: Arc<AtomicUsize>,
-    _server: MockServer,
-    _runtime: tokio::runtime::Runtime,
+    server: MockServer,
+    runtime: tokio::runtime::Runtime,
 }
 
 fn status(status: u16) -> ResponseTemplate {
@@ -45,11 +28,9 @@ impl Provider {
     fn new(answers: Vec<ResponseTemplate>, retry: &str) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let answers = InTurn { answers, asked: Arc::clone(&asked) };
         let server = runtime.block_on(async {
             let server = MockServer::start().await;
-            Mock::given(any()).respond_with(answers).mount(&server).await;
+            Mock::given(any()).respond_with(InTurn::new(answers)).mount(&server).await;
             server
         });
         let agent = Agent::raw(&format!(
@@ -57,7 +38,7 @@ impl Provider {
              base_url = \"{}\"\n[model.retry]\n{retry}",
             server.uri()
         ));
-        Self { agent, asked, _server: server, _runtime: runtime }
+        Self { agent, server, runtime }
     }
 
     fn host(&self, args: &[&str]) -> Ran {
@@ -65,7 +46,7 @@ impl Provider {
     }
 
     fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        self.runtime.block_on(self.server.received_requests()).unwrap().len()
     }
 
     /// What is recorded of the attempts that failed.

@@ -3,10 +3,12 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use wiremock::{Request, Respond, ResponseTemplate};
 
 use host::toolbox::{Compiler, ComponentCache};
 
@@ -211,5 +213,24 @@ impl Ran {
     pub fn says(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "{text:?} is said in:\n{}", self.stderr);
         self
+    }
+}
+
+/// Answers a server's requests one after the other, the last answer again and again.
+pub struct InTurn {
+    answers: Vec<ResponseTemplate>,
+    asked: AtomicUsize,
+}
+
+impl InTurn {
+    pub fn new(answers: Vec<ResponseTemplate>) -> Self {
+        Self { answers, asked: AtomicUsize::new(0) }
+    }
+}
+
+impl Respond for InTurn {
+    fn respond(&self, _: &Request) -> ResponseTemplate {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        self.answers[asked.min(self.answers.len() - 1)].clone()
     }
 }

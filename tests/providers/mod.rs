@@ -12,7 +12,6 @@ mod responses;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use host::config::{Api, ModelConfig, Provider, RemoteConfig};
 use host::grants::SecretSource;
@@ -23,6 +22,8 @@ use host::model::{Model, ModelError, ModelRequest, Purpose, connect};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use crate::support::InTurn;
 
 pub const KEY: &str = "sk-secret-of-the-tests";
 
@@ -65,30 +66,26 @@ pub struct Server {
     pub server: MockServer,
 }
 
-struct InTurn {
+struct Strictly {
     rules: Rules,
-    answers: Vec<ResponseTemplate>,
-    next: AtomicUsize,
+    answers: InTurn,
 }
 
-impl Respond for InTurn {
+impl Respond for Strictly {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         if let Err(rule) = (self.rules)(request, &body) {
             return ResponseTemplate::new(400).set_body_json(json!({ "error": { "message": rule } }));
         }
-        let next = self.next.fetch_add(1, Ordering::Relaxed).min(self.answers.len() - 1);
-        self.answers[next].clone()
+        self.answers.respond(request)
     }
 }
 
 impl Server {
     pub async fn start(rules: Rules, answers: Vec<ResponseTemplate>) -> Self {
         let server = MockServer::start().await;
-        Mock::given(any())
-            .respond_with(InTurn { rules, answers, next: AtomicUsize::new(0) })
-            .mount(&server)
-            .await;
+        let answers = InTurn::new(answers);
+        Mock::given(any()).respond_with(Strictly { rules, answers }).mount(&server).await;
         Self { server }
     }
 

@@ -11,19 +11,20 @@ mod approval;
 mod builtin;
 mod fan_out;
 mod person;
+mod runner;
 mod schema;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
+pub use runner::{NoRunner, ToolRunner};
 pub use schema::{SchemaError, check_answer, check_input, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -36,43 +37,6 @@ use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
 use schema::Schema;
-
-/// Carries out calls of tools that exist, with inputs that fit.
-pub trait ToolRunner: Send + Sync {
-    /// Runs one attempt of one call; calls that the tool itself makes go to `fan_out`. Dropping the future stops
-    /// the tool.
-    fn call<'a>(
-        &'a self,
-        tool: &'a ToolEntry,
-        input: &'a Json,
-        attempt: &'a Attempt,
-        fan_out: Arc<dyn FanOut>,
-    ) -> BoxFuture<'a, Done<ToolOutcome>>;
-
-    /// How calls of this tool may be carried out. How many at once is not for the tool to say.
-    fn conduct(&self, tool: &ToolEntry) -> Conduct<'static>;
-}
-
-/// The runner of a replay: there is nothing to run, because every result is recorded.
-#[derive(Debug)]
-pub struct NoRunner;
-
-impl ToolRunner for NoRunner {
-    fn call<'a>(
-        &'a self,
-        tool: &'a ToolEntry,
-        _input: &'a Json,
-        _attempt: &'a Attempt,
-        _fan_out: Arc<dyn FanOut>,
-    ) -> BoxFuture<'a, Done<ToolOutcome>> {
-        let message = format!("`{}` was called in a replay; please report this as a bug", tool.spec.name);
-        Box::pin(async { ToolOutcome::error(ErrorKind::Failed, message).into() })
-    }
-
-    fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
-        REFUSED
-    }
-}
 
 /// How a call is carried out that the dispatcher itself answers.
 const REFUSED: Conduct<'static> =

@@ -2,8 +2,8 @@
 //!
 //! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
 //! keep them ([`SledStore`], [`MemoryStore`]), the directory of runs ([`RunsDir`]), the file that an ended run
-//! becomes ([`RunFile`]), and which runs are one conversation ([`SessionsDir`]). Knows nothing of models, tools or replay: [`crate::session`] decides what an event
-//! means.
+//! becomes ([`RunFile`]), and which runs are one conversation ([`SessionsDir`]). Knows nothing of models, tools
+//! or replay: [`crate::session`] decides what an event means.
 //!
 //! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
 //! a [`JournalError`]; after a failed write or sync nothing more is acknowledged.
@@ -20,14 +20,16 @@ mod portable;
 mod runs;
 mod sessions;
 mod sled;
+mod summary;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
-pub use runs::{Compacted, Listing, OpenRun, RunState, RunSummary, RunsDir};
+pub use runs::{Compacted, Listing, OpenRun, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
+pub use summary::{RunState, RunSummary};
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    Durability, Entry, JournalError, JournalStore as _, RunFile, SledStore, crash_point, ending, format,
-    io_error, lock, log, make_directory, manifest, sync_directory, write_whole,
+    Durability, Entry, JournalError, JournalStore as _, RunFile, RunState, RunSummary, SledStore,
+    crash_point, ending, format, io_error, lock, log, make_directory, sync_directory, write_whole,
 };
-use crate::message::{Ending, RunId};
+use crate::message::RunId;
 
 /// The directory that holds every run, named by its id: a directory while it goes on, and one file once it has
 /// ended.
@@ -35,78 +33,6 @@ pub struct OpenRun {
     runs: RunsDir,
     /// Held until the run is dropped, after the store above is closed.
     lock: File,
-}
-
-/// What a listing tells of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunSummary {
-    /// The run.
-    pub run: RunId,
-    /// The agent's name.
-    pub agent: String,
-    /// What the person asked.
-    pub prompt: String,
-    /// When it began, in milliseconds since 1970-01-01T00:00:00Z.
-    pub started_ms: u64,
-    /// How it stands.
-    pub state: RunState,
-}
-
-impl RunSummary {
-    /// The summary of what is recorded of a run; none if nothing is.
-    #[must_use]
-    pub fn of(run: RunId, entries: &[Entry]) -> Option<Self> {
-        let manifest = manifest(entries)?;
-        Some(Self {
-            run,
-            agent: manifest.agent.clone(),
-            prompt: manifest.prompt.clone(),
-            started_ms: run.started_ms(),
-            state: ending(entries).map_or(RunState::Running, RunState::from),
-        })
-    }
-}
-
-/// How a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// A process is working on it.
-    Running,
-    /// No process is, and it has not ended: `host resume` goes on with it.
-    Interrupted,
-    /// It waits for a person's decision: `host resume --settle` goes on with it.
-    Suspended,
-    /// It ended with the model's answer.
-    Answered,
-    /// The model refused.
-    Refused,
-    /// A limit ended it.
-    Limited,
-    /// The model's answer did not have the form that it was to have.
-    Unfit,
-}
-
-impl RunState {
-    /// Whether nothing more will happen.
-    #[must_use]
-    pub fn has_ended(self) -> bool {
-        match self {
-            Self::Answered | Self::Refused | Self::Limited | Self::Unfit => true,
-            Self::Running | Self::Interrupted | Self::Suspended => false,
-        }
-    }
-}
-
-impl From<&Ending> for RunState {
-    fn from(ending: &Ending) -> Self {
-        match ending {
-            Ending::Answer(_) => Self::Answered,
-            Ending::Refused(_) => Self::Refused,
-            Ending::Limit(_) => Self::Limited,
-            Ending::Unfit { .. } => Self::Unfit,
-        }
-    }
 }
 
 /// What [`RunsDir::list`] found.
