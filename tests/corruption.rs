@@ -94,7 +94,7 @@ fn verify_finds_what_is_damaged() {
     bytes[middle] ^= 4;
     fs::write(&file, bytes).unwrap();
     let verified = agent.host(&["journal", "verify"]);
-    verified.exits(1).says("1 runs are whole, 1 are damaged");
+    verified.exits(1).says("2 runs: 1 whole, 1 damaged");
     assert!(verified.stdout.contains("DAMAGED: the journal is damaged at "), "{}", verified.stdout);
     let first = file.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.gz").unwrap();
     agent.host(&["replay", first]).exits(1).says("the journal is damaged at ");

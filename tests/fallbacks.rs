@@ -35,7 +35,8 @@ fn completion(text: Option<&str>) -> ResponseTemplate {
     }))
 }
 
-fn message(text: Option<&str>) -> ResponseTemplate {
+/// A message of Anthropic's that calls the tool, or says something.
+pub fn message(text: Option<&str>) -> ResponseTemplate {
     let call =
         json!({"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}});
     let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "c2ln"});
@@ -138,7 +139,7 @@ fn every_request_can_be_shown_as_it_was_sent() {
         assert_eq!(shown.ok().stdout.trim_end(), sent);
     }
     assert_eq!(providers.agent.host(&["runs", "request", "last"]).ok().stdout.trim_end(), sent[1]);
-    providers.agent.host(&["runs", "request", "last", "2"]).exits(2).says("it has those of turns 0 to 1");
+    providers.agent.host(&["runs", "request", "last", "2"]).exits(2).says("no model was asked at model(2)");
     assert_eq!(providers.asked(), (2, 1), "none was sent again");
 }
 

@@ -33,6 +33,7 @@ mod model_retry;
 mod power;
 mod providers;
 mod recorded;
+mod requests;
 mod rerun;
 mod sandbox;
 mod sessions;

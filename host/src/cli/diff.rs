@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::exit::Exit;
 use super::places::Places;
-use super::screen::headline;
+use super::screen::{counted, headline};
 use super::{changes, print, recorded};
 use crate::journal::{Entry, Finished, Started, Status, statuses};
 use crate::message::{Outcome, Request, RunId, Slot};
@@ -34,7 +34,7 @@ pub(super) fn run(places: &Places, one: &str, other: &str) -> anyhow::Result<Exi
     for line in &lines {
         print(line.trim_end())?;
     }
-    eprintln!("{same} slots are the same");
+    eprintln!("{} the same", counted(same, "slot"));
     Ok(if lines.is_empty() { Exit::Ok } else { Exit::Divergence })
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::exit::{Exit, Misuse};
 use super::launch::{self, Task};
 use super::places::Places;
-use super::screen::{Format, Screen};
+use super::screen::{Format, Screen, counted};
 use super::traces::Traces;
 use super::{changes, recorded, settle};
 use crate::config::Config;
@@ -121,9 +121,11 @@ fn shared(entries: Vec<Entry>, turn: u32) -> anyhow::Result<Vec<Entry>> {
     let ended = |slot: &Slot| matches!(slots.get(slot), Some(Status::Finished { .. }));
     let turns = (0..turn).take_while(|turn| ended(&Slot::model(*turn))).count();
     if turns < turn as usize {
-        return Err(
-            Misuse(format!("the run has {turns} turns, so it cannot be forked at turn {turn}")).into()
-        );
+        return Err(Misuse(format!(
+            "the run has {}, so it cannot be forked at turn {turn}",
+            counted(turns, "turn")
+        ))
+        .into());
     }
     match slots.keys().find(|slot| !ended(slot) && !is_over(slot, &slots)) {
         Some(slot) => {

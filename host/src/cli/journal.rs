@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::print;
+use super::screen::counted;
 use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, SessionsDir, statuses};
 use crate::message::RunId;
 use crate::session::SessionError;
@@ -88,7 +89,7 @@ fn verify(runs: &RunsDir, run: Option<&str>) -> anyhow::Result<Exit> {
         match runs.read(id).map_err(SessionError::from).and_then(check) {
             Ok((slots, events)) => {
                 good += 1;
-                print(&format!("{id}  ok: {slots} slots, {events} events"))?;
+                print(&format!("{id}  ok: {}, {}", counted(slots, "slot"), counted(events, "event")))?;
             }
             Err(error) => {
                 bad += 1;
@@ -96,7 +97,7 @@ fn verify(runs: &RunsDir, run: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
-    eprintln!("{good} runs are whole, {bad} are damaged");
+    eprintln!("{}: {good} whole, {bad} damaged", counted(good + bad, "run"));
     Ok(if bad == 0 { Exit::Ok } else { Exit::Failure })
 }
 
@@ -116,7 +117,8 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
 
 fn compact(runs: &RunsDir) -> anyhow::Result<Exit> {
     let done = runs.compact()?;
-    eprintln!("{} runs sealed, {} left-overs removed", done.sealed, done.removed);
+    let (sealed, removed) = (done.sealed as usize, done.removed as usize);
+    eprintln!("{} sealed, {} removed", counted(sealed, "run"), counted(removed, "left-over"));
     Ok(Exit::Ok)
 }
 

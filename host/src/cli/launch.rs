@@ -140,7 +140,7 @@ fn identity(config: &ModelConfig) -> ModelIdentity {
             extra: None,
         },
         Provider::Remote(remote) => {
-            let Origin { provider, name, base_url } = remote.origin();
+            let Origin { provider, name, base_url, .. } = remote.origin();
             let (base_url, extra) = (Some(base_url), remote.extra.clone());
             let structured_output = remote.structured_output;
             ModelIdentity { provider, name, base_url, temperature, max_tokens, structured_output, extra }

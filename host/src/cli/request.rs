@@ -1,6 +1,6 @@
 //! `host runs request`: a model request as it was sent. The journal does not repeat the conversation with every
-//! request; it is put together again by going through the run up to there. Those of agents that the run's own agent
-//! calls are not among them.
+//! request; it is put together again by going through the run up to there, or through the run of the agent that is
+//! called there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,9 +10,11 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::{print, recorded};
 use crate::agent::Agent;
-use crate::dispatch::{Dispatcher, NoRunner};
-use crate::journal::{Entry, Event, MemoryStore};
-use crate::message::{Manifest, ModelIdentity, Outcome, Reply, Retry, Slot, Step};
+use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
+use crate::journal::{Entry, Event, Finished, MemoryStore, Started};
+use crate::message::{
+    Arguments, Manifest, ModelIdentity, Origin, Outcome, Reply, Request, Retry, Slot, Step,
+};
 use crate::model::{self, Model, ModelError, ModelRequest, Models};
 use crate::session::{Decisions, Mode, Session};
 
@@ -37,62 +39,85 @@ impl Model for Writer {
     }
 }
 
-/// Prints the request of a turn, of the last one if none is named.
-pub(super) async fn run(places: &Places, name: &str, turn: Option<u32>) -> anyhow::Result<Exit> {
+/// Prints the request at a slot, that of the last turn if none is named.
+pub(super) async fn run(places: &Places, name: &str, slot: Option<Slot>) -> anyhow::Result<Exit> {
     let (id, entries) = recorded::read(&places.runs()?, name)?;
     let manifest = recorded::manifest(id, &entries)?.clone();
-    let asked = |entry: &Entry| match (entry.slot.steps(), &entry.event) {
-        ([Step::Model { turn }], Event::Started(_)) => Some(*turn),
-        _ => None,
+    let Some(slot) = slot.or_else(|| last(&entries)) else {
+        return Err(Misuse("no model was asked in this run".to_owned()).into());
     };
-    let last = entries.iter().filter_map(asked).max();
-    let Some(turn) = turn.or(last).filter(|turn| last.is_some_and(|last| *turn <= last)) else {
-        let there = last.map_or("none".to_owned(), |last| format!("0 to {last}"));
-        return Err(
-            Misuse(format!("the run has no such model request; it has those of turns {there}")).into()
+    let Some((asking, origin)) = asked(&manifest, &entries, &slot) else {
+        let message = format!(
+            "no model was asked at {slot}; `host runs show {id}` lists where one was, such as model(0), summary(3) \
+             or tool(0,1)/model(0)"
         );
+        return Err(Misuse(message).into());
     };
-    let settings = replied(&manifest, &entries, turn);
-    let before = |slot: &Slot| match slot.steps().first() {
-        Some(Step::Summary { turn: at }) => *at <= turn,
-        Some(Step::Model { turn: at } | Step::Tool { turn: at, .. }) => *at < turn,
-        Some(Step::Call { .. } | Step::Approval) | None => true,
+    let settings = origin.and_then(|origin| asking.models().into_iter().find(|model| model.gave(origin)));
+    let settings = settings.unwrap_or(&asking.model).clone();
+    let model = model::from_identity(&settings, origin.is_some_and(|origin| origin.streamed))?;
+    let writer = Arc::new(Writer { model, settings, written: Mutex::default() });
+    // Without their ends, the run and the calls around the slot go on.
+    let before = |entry: &Entry| {
+        entry.slot < slot && (entry.slot != Slot::RUN || matches!(entry.event, Event::Started(_)))
     };
-    // Without its end, the run goes on.
-    let goes_on = |entry: &Entry| entry.slot != Slot::RUN || matches!(entry.event, Event::Started(_));
-    let entries = entries.into_iter().filter(|entry| before(&entry.slot) && goes_on(entry)).collect();
+    let before = entries.iter().filter(|entry| before(entry)).cloned().collect();
     let unwatched = Box::new(|_: &crate::session::Notice<'_>| {});
     let mode = Mode::Live(Arc::new(MemoryStore::default()));
-    let session = Session::open(id, mode, entries, &manifest, Decisions::default(), unwatched).await?;
-    let model = model::from_identity(&settings)?;
-    let writer = Arc::new(Writer { model, settings, written: Mutex::default() });
+    let session = Session::open(id, mode, before, &manifest, Decisions::default(), unwatched).await?;
     let agent = Agent {
-        dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 1)),
-        manifest: Arc::new(manifest),
+        dispatcher: Arc::new(Dispatcher::new(&asking, Arc::new(NoRunner), 1)),
+        manifest: Arc::new(asking),
         session: Arc::new(session),
         models: Models::only(Arc::clone(&writer) as _, Retry::NEVER),
-        slot: Slot::RUN,
+        slot: slot.run(),
     };
     let ended = agent.run(None).await;
     let written = writer.written.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (written, ended) {
         (Some(written), _) => print(&written)?,
         (None, Err(error)) => return Err(error.into()),
-        (None, Ok(_)) => return Err(Misuse(format!("the run ends before turn {turn}")).into()),
+        (None, Ok(_)) => return Err(Misuse(format!("the run ends before {slot}")).into()),
     }
     Ok(Exit::Ok)
 }
 
-/// The model that replied in a turn; the first choice if none did.
-fn replied(manifest: &Manifest, entries: &[Entry], turn: u32) -> ModelIdentity {
-    let origin = entries.iter().find_map(|entry| match &entry.event {
-        Event::Finished(finished) if entry.slot == Slot::model(turn) => match &finished.outcome {
-            Outcome::Model(reply) => reply.origin.as_ref(),
-            Outcome::Run(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
-        },
-        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+/// Where the run's own agent asked its model last.
+fn last(entries: &[Entry]) -> Option<Slot> {
+    let asked = |entry: &&Entry| matches!(entry.slot.steps(), [Step::Model { .. }]);
+    entries.iter().filter(asked).map(|entry| entry.slot.clone()).max()
+}
+
+/// Whose request the one at a slot is, and where the reply to it came from, if there is one; none if no model was
+/// asked there.
+fn asked<'a>(
+    manifest: &Manifest,
+    entries: &'a [Entry],
+    slot: &Slot,
+) -> Option<(Manifest, Option<&'a Origin>)> {
+    let at = |entry: &&Entry| entry.slot == *slot;
+    let is_start =
+        |entry: &Entry| matches!(&entry.event, Event::Started(Started { request: Request::Model(_), .. }));
+    entries.iter().filter(at).find(|entry| is_start(entry))?;
+    let origin = entries.iter().filter(at).find_map(|entry| match &entry.event {
+        Event::Finished(Finished { outcome: Outcome::Model(reply), .. }) => reply.origin.as_ref(),
+        Event::Finished(_) | Event::Started(_) | Event::Failed(_) => None,
     });
-    let models = manifest.models();
-    let replied = origin.and_then(|origin| models.iter().find(|model| model.gave(origin)));
-    replied.map_or_else(|| manifest.model.clone(), |model| (*model).clone())
+    Some((agent_at(manifest, entries, &slot.run())?, origin))
+}
+
+/// The run of the agent that is called at a slot.
+fn agent_at(manifest: &Manifest, entries: &[Entry], slot: &Slot) -> Option<Manifest> {
+    if *slot == Slot::RUN {
+        return Some(manifest.clone());
+    }
+    let caller = agent_at(manifest, entries, &slot.run())?;
+    let ask =
+        entries.iter().filter(|entry| entry.slot == *slot).rev().find_map(|entry| match &entry.event {
+            Event::Started(Started { request: Request::Tool(ask), .. }) => Some(ask),
+            Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+        })?;
+    let Arguments::Json(input) = &ask.arguments else { return None };
+    let called = caller.tools.iter().find(|tool| tool.spec.name == ask.name)?.agent.as_deref()?;
+    Some(Manifest { prompt: agent_prompt(input).ok()?, ..called.clone() })
 }

@@ -1,3 +1,4 @@
+use std::num::ParseIntError;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -6,10 +7,10 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::places::Places;
-use super::screen::{denial, headline, milliseconds, one_line, result};
+use super::screen::{counted, denial, headline, milliseconds, one_line, result};
 use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
-use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, Trace, Usage};
+use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -40,8 +41,9 @@ enum Command {
     Request {
         /// The run: its id, the beginning of it, `last`, or a file.
         run: String,
-        /// The turn, from 0; by default the last one.
-        turn: Option<u32>,
+        /// The turn, from 0, or the slot, such as 'summary(3)' or 'tool(0,1)/model(0)'; by default the last turn.
+        #[arg(value_name = "TURN|SLOT", value_parser = turn_or_slot)]
+        slot: Option<Slot>,
     },
     /// Print what the model replied in a run as a script, from which `provider = "scripted"` replies the same.
     Script {
@@ -66,10 +68,15 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         None => list(places, args.json),
         Some(Command::List { json }) => list(places, json || args.json),
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
-        Some(Command::Request { run, turn }) => request::run(places, &run, turn).await,
+        Some(Command::Request { run, slot }) => request::run(places, &run, slot).await,
         Some(Command::Script { run }) => script::run(places, &run),
         Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
     }
+}
+
+/// A turn stands for its model request.
+fn turn_or_slot(text: &str) -> Result<Slot, SlotParseError> {
+    text.parse().map(Slot::model).or_else(|_: ParseIntError| text.parse())
 }
 
 fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
@@ -160,8 +167,7 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {
                         0 => "its first run".to_owned(),
-                        1 => "after 1 message".to_owned(),
-                        count => format!("after {count} messages"),
+                        count => format!("after {}", counted(count, "message")),
                     };
                     lines.push(format!("session  {session}, {after}"));
                 }

@@ -113,10 +113,7 @@ impl Screen {
         match self.0.format {
             Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
             Format::Text => {
-                let tools = match manifest.tools.len() {
-                    1 => "1 tool".to_owned(),
-                    count => format!("{count} tools"),
-                };
+                let tools = counted(manifest.tools.len(), "tool");
                 let Manifest { agent, model, .. } = manifest;
                 let line =
                     format!("run {run}  agent {agent}  model {}/{}  {tools}", model.provider, model.name);
@@ -341,7 +338,7 @@ pub(super) fn denial(denial: &Denial) -> Vec<String> {
 pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", manifest.agent),
-        Request::Model(ask) => format!("{slot} {} messages", ask.messages),
+        Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
         Request::Tool(ask) | Request::Approval(ask) => {
             let arguments = match &ask.arguments {
                 Arguments::Json(json) => json.as_str(),
@@ -384,6 +381,11 @@ fn describe_reply(reply: &Reply) -> String {
 /// Text without line breaks and without anything a terminal could take for a command.
 pub(super) fn one_line(text: &str) -> String {
     clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
+}
+
+/// So many of a thing: `1 tool`, `2 tools`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 pub(super) fn milliseconds(us: u64) -> String {

@@ -83,6 +83,6 @@ impl RemoteConfig {
     #[must_use]
     pub fn origin(&self) -> Origin {
         let (provider, name) = (self.api.as_str().to_owned(), self.name.clone());
-        Origin { provider, name, base_url: self.base_url.clone() }
+        Origin { provider, name, base_url: self.base_url.clone(), streamed: self.stream }
     }
 }

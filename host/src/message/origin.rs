@@ -49,6 +49,9 @@ pub struct Origin {
     pub name: String,
     /// The endpoint.
     pub base_url: String,
+    /// Whether it was read as it came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streamed: bool,
 }
 
 impl Origin {

@@ -49,11 +49,11 @@ pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
     })
 }
 
-/// The model of a recorded run, to write requests with: it has no key.
-pub fn from_identity(identity: &ModelIdentity) -> Result<Arc<dyn Model>, ModelError> {
+/// The model of a recorded run, to write requests with as they were sent, streamed or not: it has no key.
+pub fn from_identity(identity: &ModelIdentity, stream: bool) -> Result<Arc<dyn Model>, ModelError> {
     let ModelIdentity { provider, name, base_url, structured_output, extra, .. } = identity.clone();
     let (Some(api), Some(base_url)) = (Api::named(&provider), base_url) else { return Ok(Arc::new(Absent)) };
-    let remote = RemoteConfig { api, name, base_url, key: None, stream: false, structured_output, extra };
+    let remote = RemoteConfig { api, name, base_url, key: None, stream, structured_output, extra };
     connect(&ModelConfig {
         provider: Provider::Remote(remote),
         temperature: None,
