@@ -118,6 +118,6 @@ fn agent_at(manifest: &Manifest, entries: &[Entry], slot: &Slot) -> Option<Manif
             Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
         })?;
     let Arguments::Json(input) = &ask.arguments else { return None };
-    let called = caller.tools.iter().find(|tool| tool.spec.name == ask.name)?.agent.as_deref()?;
-    Some(Manifest { prompt: agent_prompt(input).ok()?, ..called.clone() })
+    let agent = caller.tools.iter().find(|tool| tool.spec.name == ask.name)?.agent.as_deref()?;
+    Some(Manifest { prompt: agent_prompt(input).ok()?, ..agent.clone() })
 }
