@@ -30,7 +30,7 @@ fn asking(uri: &str) -> Agent {
         "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
          base_url = \"{uri}\"\nstream = true\n[tools.other]\nagent = \"other/agent.toml\"\n"
     ));
-    let weather = root().join("guest-tools/weather");
+    let weather = root().join("guest-tools/weather").to_str().unwrap().to_owned();
     let other = agent.dir.path().join("other");
     std::fs::create_dir_all(&other).unwrap();
     let toml = format!(
