@@ -63,6 +63,26 @@ fn a_denial_says_which_lines_to_add() {
     assert!(server.requests().is_empty());
 }
 
+/// The body is longer than what is taken before anybody reads it, so that the guest still writes when it is denied, or
+/// when nobody listens.
+#[test]
+fn why_a_request_failed_is_told_while_its_body_is_written() {
+    let body = "x".repeat(3 << 20);
+    let site = Server::closed();
+    let url = format!("http://127.0.0.1:{}/", site.port());
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"fetch\", input = {{ url = \"{url}\", method = \"POST\", body = \"{body}\" }} }}]\n\
+         [[reply]]\ntext = \"ok\""
+    );
+    let agent = Agent::scripted(&script).guest("fetch");
+    let (_, shown) = agent.run_and_show();
+    assert!(tool_error(&shown, "tool(0,0)").1.contains("may not send this request"), "{shown:?}");
+    let grant = format!("[[tools.fetch.permissions.network]]\nhost = \"http://127.0.0.1:{}\"", site.port());
+    let agent = agent.table(&format!("{grant}\nmethods = [\"POST\"]\nallow_private = true"));
+    let (_, shown) = agent.run_and_show();
+    assert!(tool_error(&shown, "tool(0,0)").1.contains("ConnectionRefused"), "{shown:?}");
+}
+
 #[test]
 fn https_is_spoken_with_the_name_of_the_site_at_the_address_that_was_checked() {
     let service = Secure::start("secure.test");

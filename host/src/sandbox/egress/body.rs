@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -33,6 +35,68 @@ impl Cap {
         };
         self.bytes_left = left;
         Ok(())
+    }
+}
+
+/// The body of a request, as the guest writes it.
+///
+/// Where nobody reads it any more, because the request failed, it is read all the same, up to what a body may have: a
+/// guest whose stream closes while it writes learns of that, and not of why its request failed.
+pub(super) struct Written {
+    body: Option<WasiBody>,
+    bytes_left: u64,
+}
+
+impl Written {
+    pub(super) fn new(body: WasiBody, bytes_max: u64) -> Self {
+        Self { body: Some(body), bytes_left: bytes_max }
+    }
+}
+
+impl Body for Written {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
+            }
+            Some(Err(_)) | None => self.body = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.as_ref().map_or_else(|| http_body::SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let rest = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+            runtime.spawn(discard(rest, self.bytes_left));
+        }
+    }
+}
+
+/// Reads a body up to a bound. It ends with the call at the latest, which owns the other end.
+async fn discard(mut body: WasiBody, mut bytes_left: u64) {
+    while bytes_left > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes_left = bytes_left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
     }
 }
 

@@ -68,6 +68,7 @@ impl Egress {
             return Err(Error::HttpRequestDenied);
         };
         let record = Arc::new(record);
+        let body = body::Written::new(body, self.policy.limits.http_body_bytes_max).boxed_unsync();
         let sent = self.exchange(parts, body, options.unwrap_or_default(), &record).await;
         if let Err(error) = &sent {
             record.update(|record| record.error = Some(error.to_string()));
