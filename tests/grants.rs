@@ -109,6 +109,18 @@ fn a_grant_that_is_invalid_or_means_nothing_is_refused_with_its_line() {
     }
 }
 
+/// Also before the host has kept anything there, and by whatever way it is named.
+#[test]
+fn no_tool_is_granted_where_the_host_is_going_to_keep_its_own() {
+    let lines = "[[tools.t.permissions.dirs]]\nhost = \"real\"\nguest = \"/data\"\naccess = \"rw\"";
+    let agent = agent(lines, "");
+    let here = agent.dir.path();
+    fs::create_dir(here.join("real")).unwrap();
+    std::os::unix::fs::symlink(here.join("real"), here.join("link")).unwrap();
+    agent.host(&["run", "--state", "link/not/yet"]).exits(2).says("where the host keeps");
+    assert!(!here.join("real/not").exists());
+}
+
 #[test]
 fn check_says_in_plain_words_what_is_granted() {
     let lines = "permissions.env = [\"LANG\"]\npermissions.random = \"os\"\n\

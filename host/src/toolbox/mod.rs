@@ -219,7 +219,6 @@ impl Toolbox {
     /// Checks that no tool is granted a directory where the host keeps its own files: whoever can change a
     /// journal or a compiled component can change what the host does.
     pub fn keep_apart(config: &Config, own: &[&Path]) -> Result<(), ToolboxError> {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let own: Vec<PathBuf> = own.iter().map(|path| real(path)).collect();
         for tool in &config.tools {
             for dir in tool.grants.dirs.iter().map(|dir| real(&dir.path)) {
@@ -318,6 +317,15 @@ async fn load_one(
     let entries = admit::entries(tool, digest, listed, &path)?;
     let idempotent = admit::patterns("idempotent", &tool.idempotent, &names)?;
     Ok((Loaded { guest, retry: tool.retry, idempotent }, entries))
+}
+
+/// A path without links in it, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let real = path.ancestors().find_map(|existing| {
+        let rest = path.strip_prefix(existing).ok()?;
+        Some(existing.canonicalize().ok()?.join(rest))
+    });
+    real.unwrap_or_else(|| path.to_owned())
 }
 
 impl ToolRunner for Toolbox {
