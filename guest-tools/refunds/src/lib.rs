@@ -1,0 +1,99 @@
+//! The orders of a shop that is made up, and a payment that stands in for one: an example of a call that a person should
+//! approve. Nothing is paid.
+
+#[tool_sdk::component]
+mod refunds {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use tool_sdk::ToolError;
+
+    /// Number, customer, what was bought, US dollars, what is known of it.
+    const ORDERS: [(&str, &str, &str, f64, &str); 3] = [
+        ("A-1001", "Ada", "kettle", 49.9, "arrived broken"),
+        ("A-1002", "Brendan", "lamp", 120.0, "delivered"),
+        ("A-1003", "Grace", "umbrella", 25.0, "on its way"),
+    ];
+
+    /// Which order.
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Query {
+        /// Its number, such as "A-1001".
+        order: String,
+    }
+
+    /// An order.
+    #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+    pub struct Order {
+        order: &'static str,
+        customer: &'static str,
+        bought: &'static str,
+        paid_usd: f64,
+        state: &'static str,
+    }
+
+    /// What to pay back.
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Refund {
+        /// The number of the order.
+        order: String,
+        /// How much, in US dollars.
+        amount_usd: f64,
+    }
+
+    /// What was paid back.
+    #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+    pub struct Receipt {
+        order: &'static str,
+        refunded_usd: f64,
+        receipt: String,
+    }
+
+    /// Looks up an order: who ordered what, what was paid, and what became of it.
+    pub fn find_order(query: Query) -> Result<Order, ToolError> {
+        let (order, customer, bought, paid_usd, state) = find(&query.order)?;
+        Ok(Order { order, customer, bought, paid_usd, state })
+    }
+
+    /// Pays a part or all of an order back to the customer.
+    pub fn pay_refund(refund: Refund) -> Result<Receipt, ToolError> {
+        let (order, _, _, paid, _) = find(&refund.order)?;
+        let amount = refund.amount_usd;
+        if !(amount > 0.0 && amount <= paid) {
+            let message = format!("amount_usd has to be above 0 and at most {paid}, which was paid for {order}");
+            return Err(ToolError::InvalidInput(message));
+        }
+        Ok(Receipt { order, refunded_usd: amount, receipt: format!("R-{}", &order[2..]) })
+    }
+
+    fn find(number: &str) -> Result<(&'static str, &'static str, &'static str, f64, &'static str), ToolError> {
+        let unknown = || ToolError::Failed(format!("there is no order {number:?}"));
+        ORDERS.into_iter().find(|(order, ..)| *order == number).ok_or_else(unknown)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #![allow(clippy::unwrap_used)]
+
+        use super::*;
+
+        fn pay(order: &str, amount_usd: f64) -> Result<Receipt, ToolError> {
+            pay_refund(Refund { order: order.to_owned(), amount_usd })
+        }
+
+        #[test]
+        fn what_was_paid_can_be_paid_back_and_no_more() {
+            assert_eq!(pay("A-1001", 49.9).unwrap().receipt, "R-1001");
+            for amount in [0.0, -1.0, 49.91, f64::NAN, f64::INFINITY] {
+                assert!(matches!(pay("A-1001", amount), Err(ToolError::InvalidInput(_))), "{amount}");
+            }
+        }
+
+        #[test]
+        fn an_order_that_is_not_there_is_named() {
+            let Err(ToolError::Failed(said)) = find_order(Query { order: "B-1".to_owned() }) else { panic!() };
+            assert!(said.contains("\"B-1\""));
+        }
+    }
+}
