@@ -1,16 +1,12 @@
 //! Calls that a person has to approve, questions to a person, and waiting for a moment: unattended, a run suspends and
-//! goes on after a word is recorded; at a terminal, the person is asked.
+//! goes on after a word is recorded.
 
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-
-use rustix::pty::OpenptFlags;
 use serde_json::Value;
 
 use crate::support::{Agent, outcome, root, tool_error, tool_output};
 
 /// Two calls, and an answer that quotes nothing of them.
-const TWO: &str = r#"
+pub const TWO: &str = r#"
 [[reply]]
 calls = [
     { name = "get_weather", input = { city = "New York" } },
@@ -20,9 +16,9 @@ calls = [
 text = "done"
 "#;
 
-const ASK_NEW_YORK: &str = "[[approval.ask]]\ntool = \"get_*\"\ninput = { city = \"New*\" }";
+pub const ASK_NEW_YORK: &str = "[[approval.ask]]\ntool = \"get_*\"\ninput = { city = \"New*\" }";
 
-fn asking(rules: &str) -> Agent {
+pub fn asking(rules: &str) -> Agent {
     Agent::scripted(TWO).guest("weather").table(rules)
 }
 
@@ -139,6 +135,18 @@ fn what_is_approved_always_is_not_asked_again() {
     let other = TWO.replace("New York", "New Delhi");
     std::fs::write(agent.dir.path().join("script.toml"), other).unwrap();
     agent.host(&["run"]).exits(3).says("New Delhi");
+
+    std::fs::write(agent.dir.path().join("script.toml"), TWO).unwrap();
+    let listed = agent.host(&["approvals"]);
+    assert!(
+        listed.ok().stdout.starts_with("  1  get_weather {\"city\":\"New York\"}  of "),
+        "{}",
+        listed.stdout
+    );
+    agent.host(&["approvals", "revoke", "2"]).exits(2).says("no approval has the number 2");
+    agent.host(&["approvals", "revoke", "1"]).ok().says("asked about again: get_weather");
+    assert_eq!(agent.host(&["approvals", "--json"]).ok().stdout, "[]\n");
+    agent.host(&["run"]).exits(3).says("waits for approval");
 }
 
 #[test]
@@ -178,132 +186,4 @@ fn calls_of_tools_wait_too_and_what_ended_beside_them_is_kept() {
     let resumed = agent.host(&["resume", "last"]);
     resumed.ok().says("= tool(0,0)/call(0)").says("✓ tool(0,0)/call(2)");
     agent.host(&["replay", "last"]).ok();
-}
-
-#[test]
-fn a_question_waits_for_its_answer() {
-    let script = r#"
-[[reply]]
-calls = [
-    { name = "ask_human", input = { question = "Which city?" } },
-    { name = "get_weather", input = { city = "New York" } },
-]
-[[reply]]
-expect = ["San Francisco, please"]
-text = "done"
-"#;
-    let agent = Agent::scripted(script).guest("weather").table("");
-    let toml = std::fs::read_to_string(agent.toml()).unwrap();
-    std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\nbuiltins = [\"ask_human\"]")).unwrap();
-    let ran = agent.host(&["run"]);
-    ran.exits(3).says("ask_human {\"question\":\"Which city?\"}  waits for an answer").says("host answer");
-    tool_output(&agent.show(), "tool(0,1)");
-    agent.host(&["approve", "last"]).exits(2).says("nothing in this run waits for approval");
-    agent.host(&["resume", "last", "--settle", "tool(0,0)=retry"]).exits(2).says("is not in doubt");
-    agent.host(&["answer", "last", "San Francisco, please"]).ok();
-    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "done\n");
-    agent.host(&["replay", "last"]).ok();
-}
-
-#[test]
-fn a_moment_is_waited_for_by_suspending() {
-    let sleep = |input: &str| {
-        let script = format!(
-            "[[reply]]\ncalls = [{{ name = \"sleep_until\", input = {{ {input} }} }}]\n[[reply]]\ntext = \"done\""
-        );
-        let agent = Agent::scripted(&script);
-        let toml = std::fs::read_to_string(agent.toml()).unwrap();
-        std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\nbuiltins = [\"sleep_until\"]"))
-            .unwrap();
-        agent
-    };
-    for past in ["seconds = 0", "at = \"2020-01-01T00:00:00Z\""] {
-        let agent = sleep(past);
-        agent.host(&["run"]).ok();
-        assert!(
-            tool_output(&agent.show(), "tool(0,0)")["now"].as_str().is_some_and(|now| now.ends_with('Z'))
-        );
-    }
-    for wrong in
-        ["at = \"soon\"", "at = \"2020-01-01T00:00:00Z\", seconds = 1", "seconds = 99999999999999999"]
-    {
-        let agent = sleep(wrong);
-        agent.host(&["run"]).ok();
-        assert_eq!(tool_error(&agent.show(), "tool(0,0)").0, "invalid_input", "{wrong}");
-    }
-    let agent = sleep("seconds = 86400");
-    let first = agent.host(&["run"]);
-    first.exits(3).says("sleep_until").says("waits until");
-    let until = |text: &str| text.split("waits until ").nth(1).unwrap()[..24].to_owned();
-    let again = agent.host(&["resume", "last"]);
-    assert_eq!(until(&again.exits(3).stderr), until(&first.stderr), "the moment does not move");
-    let shown = agent.show();
-    assert_eq!(shown.iter().find(|report| report["slot"] == "tool(0,0)").unwrap()["attempt"], 1);
-}
-
-/// Runs the agent at a terminal, on which these lines are typed, each after what is to be on the screen first.
-fn at_a_terminal(agent: &Agent, args: &[&str], typed: &[(&str, &str)]) -> (Option<i32>, String) {
-    // Another test's process must not keep this terminal.
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let terminal = rustix::pty::openpt(flags).unwrap();
-    rustix::pty::grantpt(&terminal).unwrap();
-    rustix::pty::unlockpt(&terminal).unwrap();
-    let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let line = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
-    let mut child = agent
-        .command(args)
-        .env("TERM", "xterm")
-        .stdin(Stdio::from(line.try_clone().unwrap()))
-        .stderr(Stdio::from(line.try_clone().unwrap()))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(line);
-    let mut terminal = std::fs::File::from(terminal);
-    let (mut screen, mut typed) = (String::new(), typed.iter().peekable());
-    let mut bytes = [0; 4096];
-    // The read fails once the last one who holds the other end is gone.
-    while let Ok(count @ 1..) = terminal.read(&mut bytes) {
-        screen.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        if let Some((_, line)) = typed.next_if(|(awaited, _)| screen.contains(awaited)) {
-            terminal.write_all(format!("{line}\n").as_bytes()).unwrap();
-        }
-    }
-    assert!(typed.next().is_none(), "not everything that was awaited was seen: {screen}");
-    (child.wait().unwrap().code(), screen)
-}
-
-#[test]
-fn at_a_terminal_the_person_sees_the_call_its_grants_and_what_changed_since() {
-    let agent = asking(ASK_NEW_YORK);
-    let (code, screen) =
-        at_a_terminal(&agent, &["run"], &[("to decide later?", "what"), ("decide later? what", "a")]);
-    assert_eq!(code, Some(0), "{screen}");
-    assert!(screen.contains("tool(0,0) asks to call get_weather with"), "{screen}");
-    assert!(
-        screen.contains("\"city\": \"New York\"") && screen.contains("no files, no environment, no network"),
-        "{screen}"
-    );
-    assert_eq!(
-        screen.matches("to decide later?").count(),
-        2,
-        "an answer that is none is asked for again: {screen}"
-    );
-
-    let other = TWO.replace("New York", "New Delhi");
-    std::fs::write(agent.dir.path().join("script.toml"), other).unwrap();
-    let (code, screen) =
-        at_a_terminal(&agent, &["run"], &[("to decide later?", "d"), ("why (", "not there")]);
-    assert_eq!(code, Some(0), "{screen}");
-    assert!(
-        screen.contains("-  \"city\": \"New York\"") && screen.contains("+  \"city\": \"New Delhi\""),
-        "{screen}"
-    );
-    assert!(tool_error(&agent.show(), "tool(0,0)").1.ends_with("not there"));
-
-    let (code, screen) = at_a_terminal(&agent, &["run"], &[("to decide later?", "s")]);
-    assert_eq!(code, Some(3), "{screen}");
-    let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[("to decide later?", "l")]);
-    assert_eq!(code, Some(0), "{screen}");
-    agent.host(&["run"]).ok();
 }

@@ -20,7 +20,7 @@ fn example(name: &str) -> (Agent, String) {
 
 #[test]
 fn every_example_runs_offline_and_replays() {
-    for name in ["weather", "claims", "desk"] {
+    for name in ["weather", "claims", "claims-orchestrated", "desk"] {
         let (agent, toml) = example(name);
         let ran = agent.host(&["run", &toml]);
         ran.ok();

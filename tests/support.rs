@@ -68,6 +68,12 @@ impl Agent {
         self.write()
     }
 
+    /// Tools of the host itself.
+    pub fn builtins(mut self, names: &[&str]) -> Self {
+        self.tables[1].push_str(&format!("\nbuiltins = {names:?}"));
+        self.write()
+    }
+
     /// A tool crate of this repository.
     pub fn guest(self, name: &str) -> Self {
         let source = root().join("guest-tools").join(name);

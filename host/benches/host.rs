@@ -219,7 +219,7 @@ impl Bench {
                 let spinning = tokio::spawn(async move {
                     let entry = toolbox.entries().iter().find(|entry| entry.export == "spin").unwrap();
                     let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
-                    toolbox.call(entry, &Json::empty_object(), &attempt, Arc::new(Nobody)).await
+                    toolbox.call(entry, &Json::empty_object(), &attempt, Arc::<Nobody>::default()).await
                 });
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 assert_eq!(self.sandbox.live_instances(), 1);
@@ -321,7 +321,7 @@ fn caller(toolbox: &Arc<Toolbox>) -> impl AsyncFnMut() + Send + use<> {
     let input = Json::parse(INPUT.to_owned()).unwrap();
     let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
     async move || {
-        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt, Arc::new(Nobody)).await;
+        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt, Arc::<Nobody>::default()).await;
         assert!(black_box(done).value.is_output());
     }
 }

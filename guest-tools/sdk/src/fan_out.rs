@@ -43,6 +43,9 @@ macro_rules! __declare_orchestrator {
 /// Makes all calls in parallel (at most 128) and returns when each has ended, with results in the order of
 /// the calls.
 ///
+/// A call of `ask_human` or `sleep_until`, where the agent grants it, may take days: this tool is stopped meanwhile, and
+/// called again when there is an answer. So it has to make the same calls in the same order again.
+///
 /// Only for `#[tool_sdk::component(orchestrator)]`; any other component that uses it does not link.
 #[must_use]
 pub fn call_all(calls: impl IntoIterator<Item = Call>) -> Vec<Result<Value, ToolError>> {

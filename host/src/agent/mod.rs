@@ -65,7 +65,8 @@ impl Agent {
         let mut spending = Spending::new(&self.manifest);
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
         let Some(wall_time) = wall_time else { return self.turns(&mut talk, &mut spending).await };
-        if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut talk, &mut spending)).await {
+        let turns = self.turns(&mut talk, &mut spending);
+        if let Some(ended) = self.session.clock().timeout(wall_time, turns).await {
             return ended;
         }
         let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());

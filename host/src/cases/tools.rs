@@ -45,6 +45,8 @@ pub enum NotMade {
     Outside,
     /// It is of another agent, whose model the case has no script for.
     Agent,
+    /// It waits for a person, or for a moment.
+    Waits,
 }
 
 /// Calls that were kept from their tools.
@@ -86,7 +88,7 @@ impl CaseTools {
     }
 
     /// What a call comes to without being made; none if it is to be made.
-    fn answer(&self, tool: &ToolEntry, input: &Json, slot: &Slot) -> Option<ToolOutcome> {
+    pub fn answer(&self, tool: &ToolEntry, input: &Json, slot: &Slot) -> Option<ToolOutcome> {
         let (name, value) = (&tool.spec.name, input.to_value());
         let stub = self.stubs.iter().find(|stub| stub.tool == *name && stub.input.fits(&value));
         if let Some(stub) = stub {
@@ -95,6 +97,7 @@ impl CaseTools {
         }
         let why = match (&tool.agent, self.effects) {
             (Some(_), _) => NotMade::Agent,
+            (None, _) if tool.builtin.is_some() => NotMade::Waits,
             (None, OutsideEffects::Allowed) => return None,
             (None, OutsideEffects::Refused) if self.runner.conduct(tool).reach == Reach::Pure => return None,
             (None, OutsideEffects::Refused) => NotMade::Outside,
@@ -108,6 +111,7 @@ impl CaseTools {
         let told = match why {
             NotMade::Outside => "this test does not call tools that take effect outside",
             NotMade::Agent => "this test does not call other agents",
+            NotMade::Waits => "this test waits for nobody",
         };
         Some(ToolOutcome::error(ErrorKind::NotCalled, told))
     }

@@ -33,6 +33,18 @@ struct Approved {
     /// Whether the very same call is to be approved unasked from now on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     always: bool,
+    /// Whether that does not hold any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    revoked: bool,
+}
+
+/// A call that is approved unasked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Always {
+    /// The agent.toml of the agent that makes it.
+    pub(super) config: String,
+    /// The call, with the component and the grants that it is bound to.
+    pub(super) call: ToolAsk,
 }
 
 impl ApprovalsFile {
@@ -48,9 +60,17 @@ impl ApprovalsFile {
         input: Option<&Json>,
         always: bool,
     ) -> anyhow::Result<()> {
-        let approved =
-            Approved { config: config.to_owned(), call: call.clone(), input: input.cloned(), always };
-        let line = serde_json::to_string(&approved)? + "\n";
+        let (config, call, input) = (config.to_owned(), call.clone(), input.cloned());
+        self.append(&Approved { config, call, input, always, revoked: false })
+    }
+
+    /// Has a call asked about again that was approved always.
+    pub(super) fn revoke(&self, Always { config, call }: Always) -> anyhow::Result<()> {
+        self.append(&Approved { config, call, input: None, always: false, revoked: true })
+    }
+
+    fn append(&self, approved: &Approved) -> anyhow::Result<()> {
+        let line = serde_json::to_string(approved)? + "\n";
         let unwritable = || format!("cannot write {}", self.path.display());
         // One write, so that lines of several processes do not mix.
         let mut file: File = OpenOptions::new()
@@ -64,23 +84,37 @@ impl ApprovalsFile {
 
     /// Whether this very call, with this component and these grants, was approved always.
     pub(super) fn is_always(&self, config: &str, call: &ToolAsk) -> bool {
-        self.read(config).any(|approved| approved.always && approved.call == *call)
+        self.always().iter().any(|it| it.config == config && it.call == *call)
+    }
+
+    /// The calls that are approved unasked, oldest first.
+    pub(super) fn always(&self) -> Vec<Always> {
+        let mut always = Vec::new();
+        for Approved { config, call, always: now, revoked, .. } in self.read() {
+            let it = Always { config, call };
+            if revoked {
+                always.retain(|other| *other != it);
+            } else if now && !always.contains(&it) {
+                always.push(it);
+            }
+        }
+        always
     }
 
     /// The input of the last call of a tool that was approved.
     pub(super) fn last_input(&self, config: &str, tool: &str) -> Option<serde_json::Value> {
-        let Approved { call, input, .. } =
-            self.read(config).filter(|approved| approved.call.name == tool).last()?;
+        let of_tool = |it: &Approved| it.config == config && it.call.name == tool && !it.revoked;
+        let Approved { call, input, .. } = self.read().filter(of_tool).last()?;
         match (input, call.arguments) {
             (Some(json), _) | (None, crate::message::Arguments::Json(json)) => Some(json.to_value()),
             (None, crate::message::Arguments::Malformed(_)) => None,
         }
     }
 
-    /// What was approved for an agent, oldest first. A line that cannot be read is none: then the person is asked.
-    fn read<'a>(&self, config: &'a str) -> impl Iterator<Item = Approved> + use<'a> {
+    /// What was approved, oldest first. A line that cannot be read is none: then the person is asked.
+    fn read(&self) -> impl Iterator<Item = Approved> + use<> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let lines: Vec<Approved> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        lines.into_iter().filter(move |approved| approved.config == config)
+        lines.into_iter()
     }
 }

@@ -3,6 +3,7 @@
 //! Owns arguments, what is printed and exit codes. stdout carries results alone (the final answer, lists,
 //! JSON); everything said along the way goes to stderr.
 
+mod always;
 mod approvals;
 mod build;
 mod changes;
@@ -33,6 +34,7 @@ mod sessions;
 mod settle;
 mod test;
 mod traces;
+mod typed;
 mod waiting;
 
 use std::path::PathBuf;
@@ -69,6 +71,8 @@ enum Command {
     Approve(decide::Approve),
     /// Do not allow a call that a suspended run waits to make.
     Deny(decide::Deny),
+    /// List the calls that were approved always, or have one of them asked about again.
+    Approvals(always::Args),
     /// Answer a question that a suspended run waits for.
     Answer(decide::Answer),
     /// Go through a recorded run again, without calling a tool or asking a model, and verify every request.
@@ -132,6 +136,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
         Command::Approve(args) => block_on(async move { decide::approve(args, &places).await }),
         Command::Deny(args) => block_on(async move { decide::deny(args, &places).await }),
+        Command::Approvals(args) => always::run(&args, &places),
         Command::Answer(args) => block_on(async move { decide::answer(args, &places).await }),
         Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),

@@ -11,7 +11,7 @@ use super::approvals::ApprovalsFile;
 use super::screen::{Screen, headline, one_line};
 use crate::config::Config;
 use crate::dispatch::Person;
-use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, ToolEntry, clean};
+use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
 /// Asks at the terminal, one thing after the other; what was approved always is not asked again.
@@ -65,17 +65,18 @@ impl AtTerminal {
             Arguments::Malformed(text) => text.as_str().into(),
         };
         let pretty = serde_json::to_string_pretty(&input).unwrap_or_default();
-        let mut text = format!("\n{slot} asks to call {} with\n{}\n", ask.name, clean(&pretty));
+        let mut text = format!("\n{slot} asks to call {} with\n{}", ask.name, seen(&pretty));
         let granted = self.grants.get(&ask.name).map(Vec::as_slice).unwrap_or_default();
         for line in granted {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {line}");
         }
         if let Some(last) = self.approvals.last_input(&self.config, &ask.name) {
-            let difference = diff(["approved last time", "now"], &last, &input);
+            let mut difference = diff(["approved last time", "now"], &last, &input);
             text.push_str(if difference.is_empty() {
                 "the same as approved last time\n"
             } else {
+                difference = seen(&difference);
                 &difference
             });
         }
@@ -135,6 +136,11 @@ impl Person for AtTerminal {
     }
 }
 
+/// Lines as the person has to see them who decides on what they say: with nothing in them that hides or reorders.
+fn seen(lines: &str) -> String {
+    lines.lines().map(|line| spelled_out(line) + "\n").collect()
+}
+
 /// A decision in one line.
 pub(super) fn decided(decision: &Decision) -> (bool, String) {
     match decision {
@@ -147,7 +153,16 @@ pub(super) fn decided(decision: &Decision) -> (bool, String) {
     }
 }
 
-/// A call in one line, without its slot.
+/// A call in one line.
 pub(super) fn call(slot: &Slot, ask: &ToolAsk) -> String {
     headline(slot, &Request::Tool(ask.clone()))
+}
+
+/// A call in one line, without its slot.
+pub(super) fn in_words(ask: &ToolAsk) -> String {
+    let arguments = match &ask.arguments {
+        Arguments::Json(json) => json.as_str(),
+        Arguments::Malformed(text) => text,
+    };
+    format!("{} {}", ask.name, spelled_out(arguments))
 }

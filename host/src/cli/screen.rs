@@ -10,13 +10,12 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::output::AnswerFile;
-use super::person::decided;
+use super::person::{decided, in_words};
 use super::print;
+use super::typed::Typed;
 use super::waiting::{self, Shown};
 use crate::journal::{Change, Failed, Finished};
-use crate::message::{
-    Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
-};
+use crate::message::{Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean};
 use crate::session::{Notice, Waiting, Watch};
 
 /// Width of a line where there is no terminal to ask.
@@ -53,6 +52,7 @@ struct Inner {
     running: Mutex<HashMap<Slot, ProgressBar>>,
     /// What is said while the person is asked something, which it would be written into the middle of.
     held: Mutex<Option<Vec<String>>>,
+    typed: Typed,
     substituted: AtomicU64,
 }
 
@@ -87,6 +87,7 @@ impl Screen {
             term,
             running: Mutex::default(),
             held: Mutex::default(),
+            typed: Typed::default(),
             substituted: AtomicU64::new(0),
         }))
     }
@@ -124,6 +125,7 @@ impl Screen {
 
     /// Says how the run ended; a final answer goes to stdout alone.
     pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
+        self.clear();
         let exit = Exit::of_ending(ending);
         if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
             file.write(run, answer)?;
@@ -184,21 +186,22 @@ impl Screen {
         !self.0.live.is_hidden()
     }
 
-    /// Asks the person at the terminal, while the run goes on; none if there is no answer to be had.
+    /// Asks the person at the terminal, while the run goes on; none if there is no answer to be had. Dropping the future
+    /// takes the question back.
     pub(super) async fn ask(&self, text: &str, question: &str) -> Option<String> {
         // What is drawn live would overwrite what is being typed.
         self.0.live.set_draw_target(ProgressDrawTarget::hidden());
         *self.held() = Some(Vec::new());
+        let _asking = Asking(self);
         eprint!("{text}{}{question}", if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).ok().filter(|bytes| *bytes > 0).map(|_| line)
-        });
-        let line = line.await.ok().flatten();
+        self.0.typed.line().await
+    }
+
+    /// Goes on to say and to draw what was held back while the person was asked, if anything is.
+    fn asked(&self) {
+        let Some(held) = self.held().take() else { return };
         self.0.live.set_draw_target(ProgressDrawTarget::stderr());
-        let held = self.held().take();
-        held.iter().flatten().for_each(|line| self.say(line));
-        line
+        held.iter().for_each(|line| self.say(line));
     }
 
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
@@ -219,7 +222,13 @@ impl Screen {
         }
     }
 
+    /// Takes away what is only there while the run goes on.
     fn clear(&self) {
+        if self.held().is_some() {
+            // The question stands in the line without an answer.
+            eprintln!();
+            self.asked();
+        }
         for (_, bar) in self.running().drain() {
             bar.finish_and_clear();
         }
@@ -318,6 +327,15 @@ impl Screen {
     }
 }
 
+/// A question that the person is asked.
+struct Asking<'a>(&'a Screen);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asked();
+    }
+}
+
 fn event(event: &JsonEvent<'_>) {
     // A reader that went away does not stop the run.
     let _ = serde_json::to_string(event).map(|line| print(&line));
@@ -339,13 +357,7 @@ pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", manifest.agent),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
-        Request::Tool(ask) | Request::Approval(ask) => {
-            let arguments = match &ask.arguments {
-                Arguments::Json(json) => json.as_str(),
-                Arguments::Malformed(text) => text,
-            };
-            format!("{slot} {} {}", ask.name, one_line(arguments))
-        }
+        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", in_words(ask)),
     }
 }
 

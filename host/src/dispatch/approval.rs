@@ -1,7 +1,7 @@
 //! Which calls a person has to approve, and what becomes of those.
 
 use globset::{Glob, GlobMatcher};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::person::Person;
 use crate::message::{
@@ -36,12 +36,23 @@ impl Rule {
     fn is_about(&self, tool: &str, input: &Value) -> bool {
         let fits = |(member, glob): &(String, GlobMatcher)| match input.get(member) {
             Some(Value::String(text)) => glob.is_match(text),
+            Some(Value::Number(number)) => glob.is_match(written(number)),
             Some(other) => glob.is_match(other.to_string()),
             None => false,
         };
         self.tool.is_match(tool) && self.input.iter().all(fits)
     }
 }
+
+/// A number as rules have it, however the model wrote it: 5 for 5, 5.0 and 5e0.
+fn written(number: &Number) -> String {
+    // Every whole number up to 2^53 is one that a float holds exactly.
+    let whole = number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() <= WHOLE_MAX);
+    whole.map_or_else(|| number.to_string(), |whole| format!("{:.0}", whole + 0.0))
+}
+
+/// 2^53.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What a person says of a call, or what was said before.
 pub(super) enum Passed {
@@ -147,7 +158,11 @@ mod tests {
             ("get_secret", "{}", Verdict::Ask),
             ("send", "{}", Verdict::Ask),
             ("pay", r#"{"currency":"EUR","amount":5}"#, Verdict::Auto),
+            ("pay", r#"{"currency":"EUR","amount":5.0}"#, Verdict::Auto),
+            ("pay", r#"{"currency":"EUR","amount":-0.0}"#, Verdict::Auto),
             ("pay", r#"{"currency":"EUR","amount":50}"#, Verdict::Ask),
+            ("pay", r#"{"currency":"EUR","amount":5.5}"#, Verdict::Ask),
+            ("pay", r#"{"currency":"EUR","amount":1e300}"#, Verdict::Ask),
             ("pay", r#"{"currency":"EUR"}"#, Verdict::Ask),
             ("get_weather", r#"{"to":"x@evil.example"}"#, Verdict::Deny),
             ("get_weather", "not JSON", Verdict::Auto),

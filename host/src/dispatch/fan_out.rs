@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{Dispatcher, Placed};
 use crate::message::{ErrorKind, Slot, ToolCall, ToolOutcome};
-use crate::session::{Session, SessionError};
+use crate::session::{Clock, Held, Session, SessionError};
 
 /// How many callers may wait for one call, each for the next: tools call tools so deep, and no deeper.
 pub const CALL_DEPTH_MAX: usize = 3;
@@ -24,6 +24,9 @@ pub trait FanOut: Send + Sync {
 
     /// How many callers wait for this one.
     fn depth(&self) -> usize;
+
+    /// The time that the tool has taken, but for that in which its calls waited for a person or a moment.
+    fn clock(&self) -> &Clock;
 }
 
 /// The caller is to be stopped: what its calls came to is not for it to see.
@@ -32,8 +35,8 @@ pub trait FanOut: Send + Sync {
 pub struct Stopped;
 
 /// Makes no calls: for tools that are called outside of any run.
-#[derive(Debug)]
-pub struct Nobody;
+#[derive(Debug, Default)]
+pub struct Nobody(Clock);
 
 impl FanOut for Nobody {
     fn call_all(&self, _calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>> {
@@ -43,6 +46,10 @@ impl FanOut for Nobody {
     fn depth(&self) -> usize {
         0
     }
+
+    fn clock(&self) -> &Clock {
+        &self.0
+    }
 }
 
 /// A tool that is being called, and who waits for it.
@@ -50,6 +57,7 @@ pub(super) struct Caller {
     tool: String,
     slot: Slot,
     waiting: Option<Arc<Caller>>,
+    clock: Clock,
     /// How many calls were made below the model's call, shared by all callers there.
     calls_below: Arc<AtomicU32>,
 }
@@ -57,12 +65,19 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(caller: Option<&Arc<Self>>, tool: &str, slot: &Slot) -> Self {
         let calls_below = caller.map_or_else(Arc::default, |caller| Arc::clone(&caller.calls_below));
-        Self { tool: tool.to_owned(), slot: slot.clone(), waiting: caller.cloned(), calls_below }
+        let (tool, slot, waiting) = (tool.to_owned(), slot.clone(), caller.cloned());
+        Self { tool, slot, waiting, clock: Clock::default(), calls_below }
     }
 
     /// How many callers wait for what this one calls.
     pub(super) fn depth(caller: Option<&Arc<Self>>) -> usize {
         caller.map_or(0, |caller| 1 + Self::depth(caller.waiting.as_ref()))
+    }
+
+    /// Lets the clocks of all these callers stand still.
+    pub(super) fn hold(caller: Option<&Arc<Self>>) -> Vec<Held> {
+        let callers = std::iter::successors(caller, |caller| caller.waiting.as_ref());
+        callers.map(|caller| caller.clock.hold()).collect()
     }
 
     /// The tools that are being called, the model's call first.
@@ -167,5 +182,9 @@ impl FanOut for Nested {
 
     fn depth(&self) -> usize {
         Caller::depth(self.caller.waiting.as_ref())
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.caller.clock
     }
 }

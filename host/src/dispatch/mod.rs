@@ -32,7 +32,7 @@ use crate::message::{
     Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting, Wants};
 use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
@@ -243,6 +243,7 @@ impl Dispatcher {
         let mut note = None;
         // Nobody is asked about a call that would come to nothing.
         if self.gate.may_stop() && refusal.is_none() && self.admit(&call).is_ok() {
+            let _standing = (session.clock().hold(), Caller::hold(caller));
             match self.gate.pass(session, &*self.person, &slot, &ask).await? {
                 Passed::Approved(None) => {}
                 Passed::Approved(Some(input)) => {
@@ -262,11 +263,17 @@ impl Dispatcher {
             (By::Nobody(_), _) | (By::Component, None) => REFUSED,
         };
         let request = Request::Tool(ask);
-        let carry_out = async |attempt| match &by {
+        let carry_out = async |attempt: Attempt| match &by {
             By::Nobody(refusal) => Ok(refusal.clone().into()),
-            By::Host(builtin) => Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into()),
+            By::Host(builtin) => {
+                let _standing = (session.clock().hold(), Caller::hold(caller));
+                Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into())
+            }
             By::Agent => Ok(self.call_agent(session, &call, &attempt).await?.into()),
-            By::Component => self.attempt(session, caller, &call, attempt).await,
+            By::Component => {
+                let stopped = |error| stopped(error, conduct.doubt, &attempt, &request);
+                self.attempt(session, caller, &call, attempt.clone()).await.map_err(stopped)
+            }
         };
         let outcome = match by {
             By::Agent => session.composite(slot, request.clone(), conduct, carry_out).await?,
@@ -307,7 +314,10 @@ impl Dispatcher {
         attempt: &Attempt,
     ) -> Result<ToolOutcome, SessionError> {
         match self.admit(call) {
-            Ok((_, input)) => builtin::call(builtin, input, request, attempt, &*self.person).await,
+            Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
+                Some(outcome) => Ok(outcome),
+                None => builtin::call(builtin, input, request, attempt, &*self.person).await,
+            },
             Err(refusal) => Ok(refusal),
         }
     }
@@ -368,6 +378,17 @@ impl Dispatcher {
             .map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
         Ok((callable, input))
     }
+}
+
+/// Why an attempt was stopped. One that is stopped because something below it waits is in doubt itself, if it may have
+/// taken effect by then: so a person is told at once of all there is to decide.
+fn stopped(error: SessionError, doubt: Doubt, attempt: &Attempt, request: &Request) -> SessionError {
+    let SessionError::Waits(mut waiting) = error else { return error };
+    if doubt == Doubt::Ask {
+        let (slot, request, at_ms) = (attempt.slot.clone(), request.clone(), attempt.at_ms);
+        waiting.push(Waiting { slot, request, at_ms, wants: Wants::Settlement });
+    }
+    SessionError::Waits(waiting)
 }
 
 fn unknown(tool: &str) -> ToolOutcome {

@@ -1,6 +1,6 @@
 use futures::future::BoxFuture;
 
-use crate::message::{Decision, Slot, ToolAsk};
+use crate::message::{Decision, Json, Slot, ToolAsk, ToolEntry, ToolOutcome};
 
 /// Who may be there to decide while a run goes on.
 pub trait Person: Send + Sync {
@@ -9,6 +9,11 @@ pub trait Person: Send + Sync {
 
     /// The answer to a question; none if nobody is there to give one.
     fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<String>>;
+
+    /// What a call of one of the host's own tools comes to, where nothing is to be waited for.
+    fn waits_for_nothing(&self, _slot: &Slot, _tool: &ToolEntry, _input: &Json) -> Option<ToolOutcome> {
+        None
+    }
 }
 
 /// Nobody is there: whatever wants a person waits.

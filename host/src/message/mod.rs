@@ -31,7 +31,7 @@ pub use request::{
 pub use retry::Retry;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
-pub use text::{clean, shorten, summed_up};
+pub use text::{clean, shorten, spelled_out, summed_up};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
 
 use serde::{Deserialize, Serialize};

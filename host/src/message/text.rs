@@ -7,6 +7,26 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains(is_hidden) { Cow::Owned(text.replace(is_hidden, "")) } else { Cow::Borrowed(text) }
 }
 
+/// Text in one line that a person is to decide on: what would hide something, or reorder it, is written out instead.
+#[must_use]
+pub fn spelled_out(text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A joiner belongs between emoji and in some scripts, and may stand unseen between any two letters.
+        let joins = matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}'
+        );
+        let blank = matches!(c, '\u{115f}' | '\u{1160}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{ffa0}');
+        if is_hidden(c) || joins || blank || c == '\n' || c == '\t' {
+            spelled.extend(c.escape_default());
+        } else {
+            spelled.push(c);
+        }
+    }
+    spelled
+}
+
 /// Whether a character shows nothing itself and changes how other text is shown or read.
 fn is_hidden(c: char) -> bool {
     // Marks, embeddings, overrides and isolates that change the direction of text (Unicode TR9).
@@ -52,6 +72,12 @@ mod tests {
         let text = "a\u{1b}[31mb\u{202e}c\u{2066}d\u{e0041}e\u{9b}f\r\ng\th";
         assert_eq!(clean(text), "a[31mbcdef\ng\th");
         assert!(matches!(clean("ü € 👩\u{200d}🚀"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_hides_or_reorders_is_spelled_out_for_who_decides() {
+        let text = "boz\u{200b}\u{200d}\u{202e}\u{9b}\u{1b}[1m\n\r\tü";
+        assert_eq!(spelled_out(text), "boz\\u{200b}\\u{200d}\\u{202e}\\u{9b}\\u{1b}[1m\\n\\r\\tü");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Guest {
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
         let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
         let (mut store, cpu) = self
-            .store(&Arc::new(bare), None, Arc::new(Nobody))
+            .store(&Arc::new(bare), None, Arc::<Nobody>::default())
             .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
@@ -107,7 +107,7 @@ impl Guest {
     ) -> Done<ToolOutcome> {
         let _permit = self.sandbox.permit(fan_out.depth()).await;
         let Policy { limits, masker, .. } = &*self.policy;
-        let (mut store, cpu) = match self.store(&self.policy, Some(call), fan_out) {
+        let (mut store, cpu) = match self.store(&self.policy, Some(call), Arc::clone(&fan_out)) {
             Ok(made) => made,
             Err(error) => {
                 let message = format!("a granted directory cannot be opened: {error:#}");
@@ -118,15 +118,15 @@ impl Guest {
         let ended = {
             // Pinned where it is made: the future is large, and would be copied at each step.
             let invoke = pin!(self.invoke(&mut store, export, input));
-            tokio::time::timeout(timeout, cpu.count(invoke)).await
+            fan_out.clock().timeout(timeout, cpu.count(invoke)).await
         };
         let mut log = store.data().log.finish();
         let record = store.data().record.clone();
         let outcome = match ended {
-            Ok(Ok(Ok(output))) => verdict::output(output, limits),
-            Ok(Ok(Err(error))) => verdict::said(error),
-            Ok(Err(error)) => verdict::broke_off(&store, &log, &error),
-            Err(_) => verdict::limited(Limit::Timeout, limits),
+            Some(Ok(Ok(output))) => verdict::output(output, limits),
+            Some(Ok(Err(error))) => verdict::said(error),
+            Some(Err(error)) => verdict::broke_off(&store, &log, &error),
+            None => verdict::limited(Limit::Timeout, limits),
         };
         // A guest that was told of a limit and then failed, failed because of it.
         let outcome = match (record.exceeded(), outcome) {

@@ -6,6 +6,7 @@
 //! is. Invariant: an effect whose end is recorded is never carried out again, and the caller never sees a
 //! result that is not durable. It fails with a [`SessionError`]; a divergence changes nothing.
 
+mod clock;
 mod conduct;
 mod divergence;
 mod effect;
@@ -14,6 +15,7 @@ mod notice;
 mod outcome;
 mod recorder;
 
+pub use clock::{Clock, Held};
 pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
 pub use divergence::{Divergence, DivergenceKind, diff};
 use effect::Effect;
@@ -36,6 +38,7 @@ pub struct Session {
     cursor: Mutex<Cursor>,
     watch: Watch,
     root: Root,
+    clock: Clock,
 }
 
 /// What happens where no result is recorded.
@@ -90,7 +93,8 @@ impl Session {
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
         let seed = manifest.seed;
-        let session = Self { run, seed, mode, settlements, cursor: Mutex::new(cursor), watch, root };
+        let (cursor, clock) = (Mutex::new(cursor), Clock::default());
+        let session = Self { run, seed, mode, settlements, cursor, watch, root, clock };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
@@ -221,6 +225,12 @@ impl Session {
             Root::Ended(ending) => Some(ending),
             Root::Attempt(_) => None,
         }
+    }
+
+    /// The time that the run has taken, but for that in which a person or a moment was waited for.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether missing results are obtained.

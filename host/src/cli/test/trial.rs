@@ -12,7 +12,9 @@ use crate::cli::launch::{self, Task};
 use crate::config::{Config, ParameterError, render, values};
 use crate::dispatch::{Dispatcher, Person, ToolRunner};
 use crate::journal::{JournalStore as _, MemoryStore, RunFile, RunSummary};
-use crate::message::{Decision, Digest, Ending, Manifest, RunId, Slot, ToolAsk};
+use crate::message::{
+    Decision, Digest, Ending, Json, Manifest, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome,
+};
 use crate::model::{Models, Script, Scripted};
 use crate::session::{Decisions, Mode, Notice, Session};
 use crate::toolbox::Toolbox;
@@ -59,7 +61,8 @@ impl Bench {
         let limits = &self.config.limits;
         let dispatcher =
             Dispatcher::new(&manifest, Arc::clone(&tools) as Arc<dyn ToolRunner>, limits.max_parallel_tools);
-        let dispatcher = dispatcher.calling(Arc::clone(&tools) as _).attended_by(Arc::new(Approving));
+        let dispatcher =
+            dispatcher.calling(Arc::clone(&tools) as _).attended_by(Arc::new(Approving(Arc::clone(&tools))));
         let agent = Agent {
             dispatcher: Arc::new(dispatcher),
             manifest: Arc::new(manifest),
@@ -124,8 +127,8 @@ impl Trial {
     }
 }
 
-/// A person who lets every call pass that agent.toml does not deny, and knows no answers.
-struct Approving;
+/// A person who lets every call pass that agent.toml does not deny, and knows what the case has answers to.
+struct Approving(Arc<CaseTools>);
 
 impl Person for Approving {
     fn decide<'a>(&'a self, _slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
@@ -134,6 +137,10 @@ impl Person for Approving {
 
     fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<String>> {
         Box::pin(std::future::ready(None))
+    }
+
+    fn waits_for_nothing(&self, slot: &Slot, tool: &ToolEntry, input: &Json) -> Option<ToolOutcome> {
+        self.0.answer(tool, input, slot)
     }
 }
 
@@ -158,6 +165,7 @@ fn refusal(refused: Refused) -> String {
     let (why, or) = match why {
         NotMade::Outside => ("it would take effect outside", ", or allow such calls with --allow-effects"),
         NotMade::Agent => ("it is of another agent, which has cases of its own", ""),
+        NotMade::Waits => ("it waits for a person, or for a moment", ""),
     };
     format!("{slot} {call} was not made, because {why}\n  say what it gives in a [[tool]] table{or}")
 }

@@ -1,0 +1,51 @@
+//! The calls that a person approved always: which they are, and that one of them is to be asked about again.
+
+use super::approvals::{Always, ApprovalsFile};
+use super::exit::{Exit, Misuse};
+use super::places::Places;
+use super::{person, print};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Have a call asked about again.
+    Revoke {
+        /// Its number in the list.
+        number: usize,
+    },
+}
+
+pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
+    let file = ApprovalsFile::new(places.runs()?.path());
+    let always = file.always();
+    match args.what {
+        Some(What::Revoke { number }) => {
+            let place = number.checked_sub(1).and_then(|place| always.into_iter().nth(place));
+            let missing =
+                || Misuse(format!("no approval has the number {number}; `host approvals` lists them"));
+            let revoked = place.ok_or_else(missing)?;
+            eprintln!("asked about again: {}", in_words(&revoked));
+            file.revoke(revoked)?;
+        }
+        None if args.json => print(&serde_json::to_string_pretty(&always)?)?,
+        None if always.is_empty() => eprintln!("no call is approved always"),
+        None => {
+            for (number, it) in (1..).zip(&always) {
+                print(&format!("{number:>3}  {}", in_words(it)))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn in_words(Always { config, call }: &Always) -> String {
+    format!("{}  of {config}", person::in_words(call))
+}
