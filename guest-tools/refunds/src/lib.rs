@@ -7,11 +7,10 @@ mod refunds {
     use serde::{Deserialize, Serialize};
     use tool_sdk::ToolError;
 
-    /// Number, customer, what was bought, US dollars, what is known of it.
-    const ORDERS: [(&str, &str, &str, f64, &str); 3] = [
-        ("A-1001", "Ada", "kettle", 49.9, "arrived broken"),
-        ("A-1002", "Brendan", "lamp", 120.0, "delivered"),
-        ("A-1003", "Grace", "umbrella", 25.0, "on its way"),
+    const ORDERS: [Order; 3] = [
+        Order { order: "A-1001", customer: "Ada", bought: "kettle", paid_usd: 49.9, state: "arrived broken" },
+        Order { order: "A-1002", customer: "Brendan", bought: "lamp", paid_usd: 120.0, state: "delivered" },
+        Order { order: "A-1003", customer: "Grace", bought: "umbrella", paid_usd: 25.0, state: "on its way" },
     ];
 
     /// Which order.
@@ -52,24 +51,24 @@ mod refunds {
 
     /// Looks up an order: who ordered what, what was paid, and what became of it.
     pub fn find_order(query: Query) -> Result<Order, ToolError> {
-        let (order, customer, bought, paid_usd, state) = find(&query.order)?;
-        Ok(Order { order, customer, bought, paid_usd, state })
+        find(&query.order)
     }
 
     /// Pays a part or all of an order back to the customer.
     pub fn pay_refund(refund: Refund) -> Result<Receipt, ToolError> {
-        let (order, _, _, paid, _) = find(&refund.order)?;
+        let Order { order, paid_usd: paid, .. } = find(&refund.order)?;
         let amount = refund.amount_usd;
         if !(amount > 0.0 && amount <= paid) {
-            let message = format!("amount_usd has to be above 0 and at most {paid}, which was paid for {order}");
+            let message =
+                format!("amount_usd has to be above 0 and at most {paid}, which was paid for {order}");
             return Err(ToolError::InvalidInput(message));
         }
         Ok(Receipt { order, refunded_usd: amount, receipt: format!("R-{}", &order[2..]) })
     }
 
-    fn find(number: &str) -> Result<(&'static str, &'static str, &'static str, f64, &'static str), ToolError> {
+    fn find(number: &str) -> Result<Order, ToolError> {
         let unknown = || ToolError::Failed(format!("there is no order {number:?}"));
-        ORDERS.into_iter().find(|(order, ..)| *order == number).ok_or_else(unknown)
+        ORDERS.into_iter().find(|order| order.order == number).ok_or_else(unknown)
     }
 
     #[cfg(test)]
@@ -92,7 +91,9 @@ mod refunds {
 
         #[test]
         fn an_order_that_is_not_there_is_named() {
-            let Err(ToolError::Failed(said)) = find_order(Query { order: "B-1".to_owned() }) else { panic!() };
+            let Err(ToolError::Failed(said)) = find_order(Query { order: "B-1".to_owned() }) else {
+                panic!()
+            };
             assert!(said.contains("\"B-1\""));
         }
     }
