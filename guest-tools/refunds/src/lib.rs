@@ -8,9 +8,21 @@ mod refunds {
     use tool_sdk::ToolError;
 
     const ORDERS: [Order; 3] = [
-        Order { order: "A-1001", customer: "Ada", bought: "kettle", paid_usd: 49.9, state: "arrived broken" },
-        Order { order: "A-1002", customer: "Brendan", bought: "lamp", paid_usd: 120.0, state: "delivered" },
-        Order { order: "A-1003", customer: "Grace", bought: "umbrella", paid_usd: 25.0, state: "on its way" },
+        Order {
+            number: "A-1001",
+            customer: "Ada",
+            bought: "kettle",
+            paid_usd: 49.9,
+            state: "arrived broken",
+        },
+        Order { number: "A-1002", customer: "Brendan", bought: "lamp", paid_usd: 120.0, state: "delivered" },
+        Order {
+            number: "A-1003",
+            customer: "Grace",
+            bought: "umbrella",
+            paid_usd: 25.0,
+            state: "on its way",
+        },
     ];
 
     /// Which order.
@@ -24,7 +36,7 @@ mod refunds {
     /// An order.
     #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
     pub struct Order {
-        order: &'static str,
+        number: &'static str,
         customer: &'static str,
         bought: &'static str,
         paid_usd: f64,
@@ -56,7 +68,7 @@ mod refunds {
 
     /// Pays a part or all of an order back to the customer.
     pub fn pay_refund(refund: Refund) -> Result<Receipt, ToolError> {
-        let Order { order, paid_usd: paid, .. } = find(&refund.order)?;
+        let Order { number: order, paid_usd: paid, .. } = find(&refund.order)?;
         let amount = refund.amount_usd;
         if !(amount > 0.0 && amount <= paid) {
             let message =
@@ -68,7 +80,7 @@ mod refunds {
 
     fn find(number: &str) -> Result<Order, ToolError> {
         let unknown = || ToolError::Failed(format!("there is no order {number:?}"));
-        ORDERS.into_iter().find(|order| order.order == number).ok_or_else(unknown)
+        ORDERS.into_iter().find(|order| order.number == number).ok_or_else(unknown)
     }
 
     #[cfg(test)]
