@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::rerun::next_version;
 use crate::support::{Agent, outcome, root, tool_error, tool_output};
 
 /// Two calls, and an answer that quotes nothing of them.
@@ -120,6 +121,17 @@ fn an_approval_is_bound_to_component_grants_and_arguments() {
     agent.host(&["approve", "last"]).ok();
     assert_eq!(agent.host(&["resume", "last", "--accept-changes"]).ok().stdout, "done\n");
     agent.host(&["replay", "last"]).ok();
+
+    // And so is another component, whatever was approved always.
+    agent.host(&["run"]).exits(3);
+    agent.host(&["approve", "last", "--always"]).ok();
+    let next = next_version(&agent);
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    let guest = root().join("guest-tools/weather");
+    std::fs::write(agent.toml(), toml.replace(guest.to_str().unwrap(), next.to_str().unwrap())).unwrap();
+    agent.host(&["resume", "last"]).exits(6).says("the component of get_weather");
+    agent.host(&["resume", "last", "--accept-changes"]).exits(3).says("waits for approval");
+    agent.host(&["run"]).exits(3).says("waits for approval");
 }
 
 #[test]

@@ -55,7 +55,7 @@ mod refunds {
 
     /// What was paid back.
     #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-    pub struct Receipt {
+    pub struct Paid {
         order: &'static str,
         refunded_usd: f64,
         receipt: String,
@@ -67,7 +67,7 @@ mod refunds {
     }
 
     /// Pays a part or all of an order back to the customer.
-    pub fn pay_refund(refund: Refund) -> Result<Receipt, ToolError> {
+    pub fn pay_refund(refund: Refund) -> Result<Paid, ToolError> {
         let Order { number: order, paid_usd: paid, .. } = find(&refund.order)?;
         let amount = refund.amount_usd;
         if !(amount > 0.0 && amount <= paid) {
@@ -75,7 +75,7 @@ mod refunds {
                 format!("amount_usd has to be above 0 and at most {paid}, which was paid for {order}");
             return Err(ToolError::InvalidInput(message));
         }
-        Ok(Receipt { order, refunded_usd: amount, receipt: format!("R-{}", &order[2..]) })
+        Ok(Paid { order, refunded_usd: amount, receipt: format!("R-{}", &order[2..]) })
     }
 
     fn find(number: &str) -> Result<Order, ToolError> {
@@ -89,7 +89,7 @@ mod refunds {
 
         use super::*;
 
-        fn pay(order: &str, amount_usd: f64) -> Result<Receipt, ToolError> {
+        fn pay(order: &str, amount_usd: f64) -> Result<Paid, ToolError> {
             pay_refund(Refund { order: order.to_owned(), amount_usd })
         }
 
