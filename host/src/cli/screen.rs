@@ -189,7 +189,8 @@ impl Screen {
     /// Asks the person at the terminal, while the run goes on; none if there is no answer to be had. Dropping the future
     /// takes the question back.
     pub(super) async fn ask(&self, text: &str, question: &str) -> Option<String> {
-        // What is drawn live would overwrite what is being typed.
+        // What is drawn live would overwrite what is being typed. A terminal that went away asks nobody.
+        let _ = self.0.live.clear();
         self.0.live.set_draw_target(ProgressDrawTarget::hidden());
         *self.held() = Some(Vec::new());
         let _asking = Asking(self);
