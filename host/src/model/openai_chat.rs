@@ -9,8 +9,11 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, as_object, is_strict, mark_strict};
+use super::remote::{Api, Body, BoxError, End, FORM, Failure, as_object, is_strict, mark_strict};
 use crate::message::{Stop, ToolCall};
+
+/// The words with which servers end an answer that they could not finish.
+const FAILED: [&str; 5] = ["error", "insufficient_system_resource", "abort", "aborted", "cancelled"];
 
 /// The interface.
 pub(super) struct OpenAiChat;
@@ -69,8 +72,14 @@ impl Api for OpenAiChat {
     }
 
     fn end(answer: &Value) -> End {
-        let refused =
-            answer["choices"][0]["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
+        let choice = &answer["choices"][0];
+        if let Some(failure) = Failure::in_part(answer).or_else(|| Failure::in_part(choice)) {
+            return End::Failed(failure);
+        }
+        if let Some(word) = choice["finish_reason"].as_str().filter(|word| FAILED.contains(word)) {
+            return End::Failed(Failure::passing(format!("the answer ended with `{word}`")));
+        }
+        let refused = choice["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
         if refused { End::Stop(Stop::Refusal) } else { End::AsRead }
     }
 }
@@ -92,8 +101,8 @@ fn plain_instructions(body: &mut Body) -> Result<(), BoxError> {
 }
 
 /// The message as it can be sent back, which is as it came but for what a provider would refuse: calls
-/// without a name (nothing can answer them), ids that tell no calls apart, and arguments that are not an
-/// object. Such arguments become the sole member of one, so the model still sees what it wrote.
+/// without a name (nothing can answer them), ids that tell no calls apart, content that is neither there nor made up
+/// for by calls, and arguments that are not an object. Such arguments become the sole member of one, so the model still sees what it wrote.
 fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     let fields = message.as_object_mut().ok_or("its message is not an object")?;
     fields.entry("role").or_insert_with(|| "assistant".into());
@@ -113,9 +122,13 @@ fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
             *text = as_object(text).to_string();
         }
     }
-    // Some servers write an empty list and would refuse to read it.
+    // Some servers write an empty list and would refuse to read it. Only beside calls may the content be null.
     if sent.is_empty() {
         fields.shift_remove("tool_calls");
+        let content = fields.entry("content").or_insert(Value::Null);
+        if content.is_null() {
+            *content = "".into();
+        }
     }
     Ok(message)
 }

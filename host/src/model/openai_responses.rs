@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, Items, as_object, is_strict, mark_strict};
+use super::remote::{Api, Body, BoxError, End, FORM, Failure, Items, as_object, is_strict, mark_strict};
 use crate::message::{Stop, ToolCall};
 
 /// The interface.
@@ -63,6 +63,17 @@ impl Api for OpenAiResponses {
     }
 
     fn end(answer: &Value) -> End {
+        let unfinished = match answer["status"].as_str() {
+            None | Some("completed") => None,
+            Some("incomplete") => answer["incomplete_details"]["reason"]
+                .as_str()
+                .is_none_or(|reason| !matches!(reason, "content_filter" | "max_output_tokens"))
+                .then_some("incomplete"),
+            Some(status) => Some(status),
+        };
+        if let Some(status) = unfinished {
+            return End::Failed(Failure::told(answer, &format!("the response is {status}")));
+        }
         let refusal = "refusal";
         let parts = answer["output"].as_array().into_iter().flatten();
         let mut parts = parts.filter_map(|item| item["content"].as_array()).flatten();

@@ -10,6 +10,7 @@
 //! signatures, phases), and goes back byte for byte. Only what the provider itself would refuse is mended, once, when
 //! it arrives, so that one bad call never makes the rest of a conversation fail.
 
+mod failure;
 mod frames;
 mod http;
 mod items;
@@ -17,6 +18,7 @@ mod reply;
 mod request;
 mod strict;
 
+pub(super) use failure::Failure;
 pub(super) use items::Items;
 pub(super) use request::{Body, BoxError, as_object};
 pub(super) use strict::{is_strict, mark_strict};
@@ -91,8 +93,8 @@ pub(super) enum End {
     AsRead,
     /// Like this.
     Stop(Stop),
-    /// In a failure that the same request need not meet again.
-    Failed(String),
+    /// In a failure.
+    Failed(Failure),
 }
 
 /// A model of one provider.
@@ -150,7 +152,7 @@ impl<A: Api> Remote<A> {
             Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
         };
         reply::read::<A>(turn, &answer, &response)
-            .map_err(|fault| fault.into_error(unreadable, |message| self.http.reported(&message)))
+            .map_err(|fault| fault.into_error(unreadable, |failure| self.http.failed(failure)))
     }
 
     async fn read_stream(&self, request: &ModelRequest<'_>, stream: Frames) -> Result<Reply, ModelError> {
@@ -172,7 +174,7 @@ impl<A: Api> Remote<A> {
         let answer =
             serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
         reply::read::<A>(request.turn, &answer, &response)
-            .map_err(|fault| fault.into_error(malformed, |message| self.http.reported(&message)))
+            .map_err(|fault| fault.into_error(malformed, |failure| self.http.failed(failure)))
     }
 }
 

@@ -14,7 +14,7 @@ use rig_core::wire::{Encoded, Wire, WireFrame};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Api, End};
+use super::{Api, End, Failure};
 use crate::message::{Arguments, Json, Reply, Stop, Tokens, ToolCall};
 use crate::model::ModelError;
 
@@ -42,19 +42,19 @@ impl<W: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame>> Transport<W
 pub(super) enum Fault {
     /// It cannot be read, for this reason.
     Unreadable(String),
-    /// The provider failed, and says so; the same request may be answered.
-    Reported(String),
+    /// The provider failed, and says so.
+    Reported(Failure),
 }
 
 impl Fault {
     pub(super) fn into_error(
         self,
         unreadable: impl FnOnce(String) -> ModelError,
-        reported: impl FnOnce(String) -> ModelError,
+        reported: impl FnOnce(Failure) -> ModelError,
     ) -> ModelError {
         match self {
             Self::Unreadable(reason) => unreadable(reason),
-            Self::Reported(message) => reported(message),
+            Self::Reported(failure) => reported(failure),
         }
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn read<A: Api>(
     let value: Value =
         serde_json::from_str(answer.get()).map_err(|error| Fault::Unreadable(error.to_string()))?;
     let stop = match A::end(&value) {
-        End::Failed(message) => return Err(Fault::Reported(message)),
+        End::Failed(failure) => return Err(Fault::Reported(failure)),
         End::Stop(stop) => stop,
         End::AsRead => stop(response),
     };
@@ -140,6 +140,6 @@ fn stop(response: &CompletionResponse) -> Stop {
         Some(FinishReason::Other(word)) if word == "refusal" => Stop::Refusal,
         Some(FinishReason::Other(word)) => Stop::Other(word),
         // A server may say none, and the crate may learn new words.
-        None | Some(_) => Stop::Other("unknown".to_owned()),
+        None | Some(_) => Stop::unsaid(),
     }
 }
