@@ -62,7 +62,8 @@ impl Origin {
     pub fn takes(&self, other: Option<&Self>) -> bool {
         match other {
             Some(other) => {
-                (&self.provider, &self.name, &self.base_url) == (&other.provider, &other.name, &other.base_url)
+                (&self.provider, &self.name, &self.base_url)
+                    == (&other.provider, &other.name, &other.base_url)
             }
             None => self.provider == PROVIDER_BEFORE_ORIGINS,
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::{Api, Body, BoxError, End, Failure, Items};
-use crate::message::{Stop, ToolCall};
+use crate::message::{Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
 const REFUSALS: [&str; 9] = [
@@ -67,7 +67,7 @@ impl Api for Gemini {
         }
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, _: &Origin) -> Result<(), BoxError> {
         body.retain(|_, value| value.get() != "null");
         let Some(contents) = body.get_mut("contents") else { return Ok(()) };
         let list: Vec<Box<RawValue>> = serde_json::from_str(contents.get())?;

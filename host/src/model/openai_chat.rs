@@ -3,14 +3,20 @@
 //! A reply goes back as the message that came, reasoning members and unknown ones included. Source of the wire facts:
 //! <https://platform.openai.com/docs/api-reference/chat>.
 
-use rig_core::providers::openai::wire::{Auth, Chat};
+use rig_core::providers::openai::wire::{Auth, Chat, Dialect, OPENAI};
 use rig_core::providers::openai::{OpenAIConfig, Route};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{Api, Body, BoxError, End, FORM, Failure, as_object, is_strict, mark_strict};
-use crate::message::{Stop, ToolCall};
+use crate::message::{Origin, Stop, ToolCall};
+
+/// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
+const DIALECT: Dialect = OPENAI.with_quirks(OPENAI.quirks.done_without_finish_reason());
+
+/// The lists that the pieces of a stream are appended to.
+const APPENDED: [&str; 4] = ["tool_calls", "reasoning_details", "annotations", "images"];
 
 /// The words with which servers end an answer that they could not finish.
 const FAILED: [&str; 5] = ["error", "insufficient_system_resource", "abort", "aborted", "cancelled"];
@@ -36,16 +42,16 @@ impl Api for OpenAiChat {
     const CONVERSATION: &'static str = "messages";
 
     fn wire(base_url: &str, model: &str) -> Chat {
-        OpenAIConfig::new("")
+        OpenAIConfig::with_key(&DIALECT, "")
             .with_auth(Auth::OptionalBearer)
             .with_route(Route::Chat)
             .with_base_url(base_url)
             .chat(model)
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, to: &Origin) -> Result<(), BoxError> {
         plain_instructions(body)?;
-        mark_strict(body, |tool| tool.get_mut("function")?.as_object_mut())
+        mark_strict(body, &to.base_url, |tool| tool.get_mut("function")?.as_object_mut())
     }
 
     fn form(schema: &Value) -> Value {
@@ -69,6 +75,18 @@ impl Api for OpenAiChat {
         let before: Value = serde_json::from_str(message).map_err(|error| error.to_string())?;
         let after = mended(before.clone(), calls)?;
         Ok(Some(if after == before { message.to_owned() } else { after.to_string() }))
+    }
+
+    /// Of a list that is not known to grow, such as content in parts, and of reasoning under an uncommon name, only the
+    /// last piece is there.
+    fn is_faithful(answer: &Value) -> bool {
+        let message = answer["choices"][0]["message"].as_object();
+        message.into_iter().flatten().all(|(key, value)| match value {
+            Value::Array(list) => list.is_empty() || APPENDED.contains(&key.as_str()),
+            Value::Object(_) => key != "content",
+            Value::String(_) => key != "reasoning_text",
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        })
     }
 
     fn end(answer: &Value) -> End {

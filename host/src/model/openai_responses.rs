@@ -1,8 +1,11 @@
 //! `OpenAI` responses.
 //!
 //! Nothing is kept at the provider (`store: false`): reasoning comes back encrypted and goes there again, as all items
-//! of a reply do, with their phases. Source of the wire facts: <https://platform.openai.com/docs/api-reference/responses>
-//! and <https://platform.openai.com/docs/guides/reasoning>.
+//! of a reply do, with their phases. It is asked for of every model but those that are known not to reason, for which
+//! the provider refuses a request that asks: `gpt-3.5*`, `gpt-4*`, `chatgpt-4o*` and `gpt-5-chat*`.
+//!
+//! Source of the wire facts: <https://platform.openai.com/docs/api-reference/responses> and
+//! <https://platform.openai.com/docs/guides/reasoning>.
 
 use rig_core::providers::openai::OpenAIConfig;
 use rig_core::providers::openai::responses_api::wire::Responses;
@@ -11,7 +14,13 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{Api, Body, BoxError, End, FORM, Failure, Items, as_object, is_strict, mark_strict};
-use crate::message::{Stop, ToolCall};
+use crate::message::{Origin, Stop, ToolCall};
+
+/// What reasoning is asked for by.
+const ENCRYPTED: &str = "reasoning.encrypted_content";
+
+/// How the names of models begin that do not reason.
+const WITHOUT_REASONING: [&str; 4] = ["gpt-3.5", "gpt-4", "chatgpt-4o", "gpt-5-chat"];
 
 /// The interface.
 pub(super) struct OpenAiResponses;
@@ -32,14 +41,12 @@ impl Api for OpenAiResponses {
         Responses::new(OpenAIConfig::new("").with_base_url(base_url), model)
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, to: &Origin) -> Result<(), BoxError> {
         if !body.contains_key("store") {
             body.insert("store".to_owned(), to_raw_value(&false)?);
         }
-        if !body.contains_key("include") {
-            body.insert("include".to_owned(), to_raw_value(&["reasoning.encrypted_content"])?);
-        }
-        mark_strict(body, Value::as_object_mut)
+        include_reasoning(body, &to.name)?;
+        mark_strict(body, &to.base_url, Value::as_object_mut)
     }
 
     fn form(schema: &Value) -> Value {
@@ -86,6 +93,32 @@ impl Api for OpenAiResponses {
             Some(_) | None => End::AsRead,
         }
     }
+}
+
+/// Has reasoning come back, beside what else is to: from a model that may reason, and from no other.
+fn include_reasoning(body: &mut Body, model: &str) -> Result<(), BoxError> {
+    let mut include: Vec<Value> = match body.get("include") {
+        Some(list) => serde_json::from_str(list.get())?,
+        None => Vec::new(),
+    };
+    if !may_reason(model) && !body.contains_key("reasoning") {
+        include.retain(|it| it != ENCRYPTED);
+    } else if !include.iter().any(|it| it == ENCRYPTED) {
+        include.push(ENCRYPTED.into());
+    }
+    if include.is_empty() {
+        body.remove("include");
+    } else {
+        body.insert("include".to_owned(), to_raw_value(&include)?);
+    }
+    Ok(())
+}
+
+/// Whether a model of this name may reason. A fine-tuned one is named after what it was made of.
+fn may_reason(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let name = name.strip_prefix("ft:").unwrap_or(name);
+    !WITHOUT_REASONING.iter().any(|family| name.starts_with(family))
 }
 
 fn mend_call(item: &mut Value, call: &ToolCall) {

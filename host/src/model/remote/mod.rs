@@ -13,6 +13,7 @@
 mod failure;
 mod frames;
 mod http;
+mod ids;
 mod items;
 mod reply;
 mod request;
@@ -42,6 +43,7 @@ use crate::config::RemoteConfig;
 use crate::message::{Json, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
 use http::{Answer, Endpoint};
+use reply::Form;
 
 /// What the form of an answer is called, where it has to have a name.
 pub(super) const FORM: &str = "answer";
@@ -66,8 +68,8 @@ pub(super) trait Api: Send + Sync + 'static {
     /// Takes the key's place out of the address, where the wire format has one there.
     fn address(_url: &mut Url) {}
 
-    /// Completes a request that is about to be sent.
-    fn finish(_body: &mut Body) -> Result<(), BoxError> {
+    /// Completes a request that is about to be sent, to this model.
+    fn finish(_body: &mut Body, _to: &Origin) -> Result<(), BoxError> {
         Ok(())
     }
 
@@ -80,6 +82,11 @@ pub(super) trait Api: Send + Sync + 'static {
     /// The reply as it goes back with the next request: an item of the conversation, or a list of items; none if
     /// there is nothing to send back.
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String>;
+
+    /// Whether an answer that was put together from pieces is what was said, so that it can go back.
+    fn is_faithful(_answer: &Value) -> bool {
+        true
+    }
 
     /// What the answer says of its end that the wire format does not tell.
     fn end(_answer: &Value) -> End {
@@ -132,13 +139,13 @@ impl<A: Api> Remote<A> {
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
         let post = self.write(request)?;
         let reply = match self.http.send(post, self.stream).await? {
-            Answer::Whole(body) => self.read_whole(request.turn, &body).await,
+            Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,
         }?;
         Ok(Reply { origin: Some(self.origin.clone()), ..reply })
     }
 
-    async fn read_whole(&self, turn: u32, body: &[u8]) -> Result<Reply, ModelError> {
+    async fn read_whole(&self, request: &ModelRequest<'_>, body: &[u8]) -> Result<Reply, ModelError> {
         let unreadable = |reason: String| self.http.unreadable(body, &reason);
         let answer: Box<RawValue> =
             serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
@@ -151,7 +158,7 @@ impl<A: Api> Remote<A> {
             Ok(response) => response,
             Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
         };
-        reply::read::<A>(turn, &answer, &response)
+        reply::read::<A>(request, &answer, &response, Form::Whole)
             .map_err(|fault| fault.into_error(unreadable, |failure| self.http.failed(failure)))
     }
 
@@ -173,7 +180,7 @@ impl<A: Api> Remote<A> {
         let malformed = |reason: String| self.http.malformed(&reason);
         let answer =
             serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
-        reply::read::<A>(request.turn, &answer, &response)
+        reply::read::<A>(request, &answer, &response, Form::Streamed)
             .map_err(|fault| fault.into_error(malformed, |failure| self.http.failed(failure)))
     }
 }

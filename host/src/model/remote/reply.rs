@@ -1,6 +1,5 @@
 //! An answer to our [`Reply`].
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
@@ -8,15 +7,16 @@ use futures::stream::BoxStream;
 use rig_core::completion::{CompletionResponse, FinishReason};
 use rig_core::driver::{Exchange, Opened, Opening, Transport};
 use rig_core::error::ProviderError;
-use rig_core::message::{AssistantContent, ProviderCallId, ToolCall as WireCall};
+use rig_core::message::{AssistantContent, ToolCall as WireCall};
 use rig_core::operation::Completion;
 use rig_core::wire::{Encoded, Wire, WireFrame};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::ids::CallIds;
 use super::{Api, End, Failure};
-use crate::message::{Arguments, Json, Reply, Stop, Tokens, ToolCall};
-use crate::model::ModelError;
+use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
+use crate::model::{ModelError, ModelRequest};
 
 /// The frames of an answer.
 type Frames = BoxStream<'static, Result<WireFrame, ProviderError>>;
@@ -59,11 +59,21 @@ impl Fault {
     }
 }
 
+/// How an answer came.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// As it is.
+    Whole,
+    /// In pieces, from which it was put together.
+    Streamed,
+}
+
 /// Reads an answer that the wire understood.
 pub(super) fn read<A: Api>(
-    turn: u32,
+    request: &ModelRequest<'_>,
     answer: &RawValue,
     response: &CompletionResponse,
+    form: Form,
 ) -> Result<Reply, Fault> {
     let value: Value =
         serde_json::from_str(answer.get()).map_err(|error| Fault::Unreadable(error.to_string()))?;
@@ -72,8 +82,11 @@ pub(super) fn read<A: Api>(
         End::Stop(stop) => stop,
         End::AsRead => stop(response),
     };
-    let calls = calls(&response.choice, turn, A::ID_CHARS_MAX);
-    let items = A::items(answer, &calls).map_err(Fault::Unreadable)?;
+    let calls = calls(&response.choice, request, A::ID_CHARS_MAX);
+    let items = match form {
+        Form::Streamed if !A::is_faithful(&value) => None,
+        Form::Whole | Form::Streamed => A::items(answer, &calls).map_err(Fault::Unreadable)?,
+    };
     let items = items.map(Json::parse).transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
     let mut text = texts.join("\n");
@@ -101,31 +114,30 @@ fn text(content: &AssistantContent) -> Option<&str> {
     if let AssistantContent::Text(text) = content { Some(text.text()) } else { None }
 }
 
-/// The calls of an answer. One whose id is missing, empty or taken, or could not be sent back, gets an id made of its
-/// place in the run.
-fn calls(content: &[AssistantContent], turn: u32, id_chars_max: Option<usize>) -> Vec<ToolCall> {
+/// The calls of an answer. An id that had to be made up is in no other place of the conversation either.
+fn calls(
+    content: &[AssistantContent],
+    request: &ModelRequest<'_>,
+    id_chars_max: Option<usize>,
+) -> Vec<ToolCall> {
     let calls: Vec<&WireCall> = content
         .iter()
         .filter_map(|block| if let AssistantContent::ToolCall(call) = block { Some(call) } else { None })
         .collect();
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let fits = |id: &&str| id_chars_max.is_none_or(|max| id.len() <= max && id.chars().all(plain));
-    let own =
-        |call: &WireCall| call.id.provider().map(ProviderCallId::as_str).filter(fits).map(str::to_owned);
-    let mut taken: HashSet<String> = calls.iter().filter_map(|call| own(call)).collect();
-    let mut seen = HashSet::new();
+    let own = |call: &'_ WireCall| call.id.provider().map(|id| id.as_str().to_owned());
+    let owned: Vec<String> = calls.iter().filter_map(|call| own(call)).collect();
+    let earlier = request.messages.iter().filter_map(|message| match message {
+        Message::Assistant(reply) => Some(&reply.calls),
+        Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
+    });
+    let earlier = earlier.flatten().map(|call| call.id.as_str());
+    let mut ids = CallIds::new([], owned.iter().map(String::as_str).chain(earlier), id_chars_max);
     let named = calls.into_iter().enumerate().map(|(index, call)| {
-        let id = own(call).filter(|id| seen.insert(id.clone())).unwrap_or_else(|| {
-            let mut id = format!("call_{turn}_{index}");
-            while !taken.insert(id.clone()) {
-                id.push('_');
-            }
-            id
-        });
         let arguments = match &call.function.invalid_arguments {
             Some(text) => Arguments::parse(text),
             None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
         };
+        let id = ids.give(own(call).as_deref(), (request.turn, index));
         ToolCall { id, name: call.function.name.as_str().to_owned(), arguments }
     });
     named.collect()
