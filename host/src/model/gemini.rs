@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::remote::{Api, Body, BoxError, End, Failure, Items};
+use super::remote::{Body, BoxError, End, Failure, Interface, Items};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
@@ -48,8 +48,12 @@ struct Content<'a> {
     parts: Vec<&'a RawValue>,
 }
 
-impl Api for Gemini {
+impl Interface for Gemini {
     type Wire = GenerateContent;
+    const NAME: &'static str = "gemini";
+    const DESCRIPTION: &'static str = "Behind Google Gemini.";
+    const BASE_URL: &'static str = "https://generativelanguage.googleapis.com";
+    const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "");
     const CONVERSATION: &'static str = "contents";
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, Failure, as_object, is_strict, mark_strict};
+use super::remote::{Body, BoxError, End, FORM, Failure, Interface, as_object, is_strict, mark_strict};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
@@ -36,8 +36,13 @@ struct Choice<'a> {
     message: &'a RawValue,
 }
 
-impl Api for OpenAiChat {
+impl Interface for OpenAiChat {
     type Wire = Chat;
+    const NAME: &'static str = "openai";
+    const DESCRIPTION: &'static str =
+        "Behind `OpenAI` chat completions, or an endpoint compatible with them.";
+    const BASE_URL: &'static str = "https://api.openai.com/v1";
+    const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
 

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, Failure, Items, as_object, is_strict, mark_strict};
+use super::remote::{
+    Body, BoxError, End, FORM, Failure, Interface, Items, as_object, is_strict, mark_strict,
+};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// What reasoning is asked for by.
@@ -31,8 +33,12 @@ struct Response<'a> {
     output: Vec<&'a RawValue>,
 }
 
-impl Api for OpenAiResponses {
+impl Interface for OpenAiResponses {
     type Wire = Responses;
+    const NAME: &'static str = "openai-responses";
+    const DESCRIPTION: &'static str = "Behind `OpenAI` responses.";
+    const BASE_URL: &'static str = "https://api.openai.com/v1";
+    const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "input";
     const ID_CHARS_MAX: Option<usize> = Some(64);

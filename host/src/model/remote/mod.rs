@@ -1,8 +1,8 @@
 //! Models behind HTTP: everything that is the same for all providers.
 //!
 //! Owns the order of one exchange: `request` writes it, `http` carries it, `reply` reads the answer, whole or as it
-//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its [`Api`], one
-//! file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`]; the
+//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its
+//! [`Interface`], one file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`]; the
 //! API key is in no `Debug` output and in no error, even if the server repeats it.
 //!
 //! One thing is done here and not in the crate, because it rebuilds an assistant message from what it understood of
@@ -38,8 +38,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Model, ModelError, ModelRequest};
-use crate::config::RemoteConfig;
+use super::{Model, ModelError, ModelRequest, RemoteConfig};
 use crate::message::{Json, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
 use http::{Answer, Endpoint};
@@ -49,9 +48,24 @@ use reply::Form;
 pub(super) const FORM: &str = "answer";
 
 /// What is particular about one provider's interface.
-pub(super) trait Api: Send + Sync + 'static {
+pub(super) trait Interface: Send + Sync + 'static {
     /// The wire format.
     type Wire: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame> + fmt::Debug;
+
+    /// Its name in agent.toml.
+    const NAME: &'static str;
+
+    /// Where a model behind it is, in agent.toml's schema.
+    const DESCRIPTION: &'static str;
+
+    /// The provider's own endpoint, without the path of any one request.
+    const BASE_URL: &'static str;
+
+    /// The variable that by custom holds the key for it.
+    const KEY_VARIABLE: Option<&'static str>;
+
+    /// Why a model that it holds to a form calls no tools, if that is so.
+    const FORM_WITHOUT_CALLS: Option<&'static str> = None;
 
     /// The header that carries the key, and what stands before the key in it.
     const KEY: (&'static str, &'static str);
@@ -105,7 +119,7 @@ pub(super) enum End {
 }
 
 /// A model of one provider.
-pub(super) struct Remote<A: Api> {
+pub(super) struct Remote<A: Interface> {
     wire: A::Wire,
     http: Endpoint,
     origin: Origin,
@@ -114,7 +128,7 @@ pub(super) struct Remote<A: Api> {
     extra: Option<Json>,
 }
 
-impl<A: Api> Remote<A> {
+impl<A: Interface> Remote<A> {
     /// Checks the settings. Without a key, or with an empty one, requests carry none. Nothing is sent before the
     /// first request.
     pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
@@ -192,7 +206,7 @@ fn dummy() -> CompletionRequest {
     request
 }
 
-impl<A: Api> Model for Remote<A> {
+impl<A: Interface> Model for Remote<A> {
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(self.reply(request))
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ids::CallIds;
-use super::{Api, End, Failure};
+use super::{End, Failure, Interface};
 use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
 
@@ -69,7 +69,7 @@ pub(super) enum Form {
 }
 
 /// Reads an answer that the wire understood.
-pub(super) fn read<A: Api>(
+pub(super) fn read<A: Interface>(
     request: &ModelRequest<'_>,
     answer: &RawValue,
     response: &CompletionResponse,

@@ -11,7 +11,7 @@ use rig_core::wire::{Body as WireBody, Mode, Wire as _};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-use super::Api;
+use super::Interface;
 use super::ids::CallIds;
 use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolResult};
 use crate::model::ModelRequest;
@@ -26,7 +26,7 @@ pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(in crate::model) type Body = BTreeMap<String, Box<RawValue>>;
 
 /// Writes a request.
-pub(super) fn write<A: Api>(
+pub(super) fn write<A: Interface>(
     wire: &A::Wire,
     request: &ModelRequest<'_>,
     origin: &Origin,

@@ -11,8 +11,10 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::bounds::VERSION;
 use super::error::{Problem, quote, suggest};
+
+/// The only version of agent.toml's form so far.
+pub(crate) const VERSION: u32 = 1;
 
 /// All that is wrong with the form of a file; nothing if it can be read.
 pub(super) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
