@@ -324,7 +324,7 @@ env = "GITHUB_TOKEN"
             for other in ["0", "-1", "1", "1.5", "9223372036854775807", "true", "\"\"", "[]", "{}", "[1]"] {
                 let text = WHOLE.replacen(line, &format!("{key} = {other}"), 1);
                 let Ok(table) = DeTable::parse(&text) else { continue };
-                let fits = form::problems(table.get_ref(), &schema).is_empty();
+                let fits = crate::document::problems(table.get_ref(), &schema).is_empty();
                 let read = raw::AgentToml::deserialize(toml::Deserializer::from(table));
                 assert!(!fits || read.is_ok(), "{key} = {other}: {:?}", read.err());
             }

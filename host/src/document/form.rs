@@ -17,7 +17,7 @@ use super::error::{Problem, quote, suggest};
 pub(crate) const VERSION: u32 = 1;
 
 /// All that is wrong with the form of a file; nothing if it can be read.
-pub(super) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
+pub(crate) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
     // What a newer host would understand must not be called an unknown field.
     let versioned = schema.pointer("/properties/version").and_then(|_| file.get("version"));
     if let Some(problem) = versioned.and_then(other_version) {

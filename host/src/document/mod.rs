@@ -12,6 +12,8 @@ pub use error::{ConfigError, Problem};
 pub(crate) use error::{place, quote, suggest};
 pub(crate) use file::{FileError, read_text};
 pub(crate) use form::VERSION;
+#[cfg(test)]
+pub(crate) use form::problems;
 pub(crate) use shown::can_name_secret;
 
 use std::fmt;
