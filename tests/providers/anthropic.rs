@@ -209,7 +209,10 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
 async fn pieces_that_come_in_turns_are_put_where_they_belong() {
     let mut stream = stream();
     let delta = |index: usize, text: &str| {
-        format!(r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"input_json_delta","partial_json":{}}}}}"#, json!(text))
+        format!(
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"input_json_delta","partial_json":{}}}}}"#,
+            json!(text)
+        )
     };
     let redacted = r#"{"type":"content_block_start","index":4,"content_block":{"type":"redacted_thinking","data":"EmwKAhgBEgy3va3pzix/LafPsn4a"}}"#;
     let pieces = [delta(3, "{\"q\":"), delta(2, "{\"q\":\"x"), delta(3, "\"y\"}"), delta(2, "\"}")];

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use wiremock::Request;
 
 use super::{
-    CHAT, KEY, Server, api, ask, call, config, events, header, list, model, no_rules, reply_to, result, rule,
-    sent_back, spec, tool, tool_result, value, whole,
+    CHAT, KEY, Server, api, ask, call, config, header, list, model, reply_to, result, rule, sent_back, spec,
+    tool, tool_result, value, whole,
 };
 
 /// What the provider checks: every call has a name, an id of its own, arguments that are an object in a text, and is
@@ -53,10 +53,7 @@ pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     }
     let tools = body["tools"].as_array().into_iter().flatten();
     let strict: Vec<bool> = tools.map(|tool| tool["function"]["strict"] == true).collect();
-    rule(
-        strict.iter().all(|it| *it == strict[0]),
-        "Tools with mixed values for 'strict' are not allowed",
-    )?;
+    rule(strict.iter().all(|it| *it == strict[0]), "Tools with mixed values for 'strict' are not allowed")?;
     rule(open.is_empty(), "a call is not answered")
 }
 
@@ -211,7 +208,10 @@ async fn what_one_model_said_goes_to_another_in_plain_words() {
     for elsewhere in [provider, Origin { name: "another-model".into(), ..origin }] {
         let body = back(&Reply { origin: Some(elsewhere), ..reply.clone() }).await;
         assert!(!body.contains("secret thoughts"), "{body}");
-        assert_eq!(message_at(&body, 1), json!({"role": "assistant", "content": "Hm.", "tool_calls": [call]}));
+        assert_eq!(
+            message_at(&body, 1),
+            json!({"role": "assistant", "content": "Hm.", "tool_calls": [call]})
+        );
     }
     // What was recorded before replies said where they come from was a chat completion.
     let body = back(&Reply { origin: None, ..reply }).await;
@@ -251,7 +251,8 @@ async fn malformed_arguments_are_kept_and_go_back_as_an_object() {
         {"id":"1","type":"function","function":{"name":"t","arguments":"{\"q\": \"ab"}},
         {"id":"2","type":"function","function":{"name":"t","arguments":""}},
         {"id":"3","type":"function","function":{"name":"t","arguments":"[1]"}},
-        {"id":"4","type":"function","function":{"name":"t","arguments":"{\"ok\": true}"}}]}"#;
+        {"id":"4","type":"function","function":{"name":"t","arguments":"{\"ok\": true}"}},
+        {"id":"5","type":"function","function":{"name":"t"}}]}"#;
     let reply = reply(&completion(message, "tool_calls")).await.unwrap();
     let arguments: Vec<Arguments> = reply.calls.iter().map(|call| call.arguments.clone()).collect();
     assert_eq!(arguments[0], Arguments::Malformed(r#"{"q": "ab"#.into()));
@@ -267,6 +268,7 @@ async fn malformed_arguments_are_kept_and_go_back_as_an_object() {
     assert_eq!(sent(1), "{}");
     assert_eq!(sent(2), r#"{"malformed_arguments":"[1]"}"#);
     assert_eq!(sent(3), r#"{"ok": true}"#);
+    assert_eq!((&arguments[4], sent(4).as_str()), (&Arguments::parse("{}"), "{}"));
 }
 
 #[tokio::test]

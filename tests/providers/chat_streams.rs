@@ -124,8 +124,9 @@ async fn reasoning_details_are_put_together() {
 
 #[tokio::test]
 async fn what_cannot_be_put_together_goes_back_in_plain_words() {
-    let thinking =
-        |text: &str| format!(r#"{{"content":[{{"type":"thinking","thinking":[{{"type":"text","text":"{text}"}}]}}]}}"#);
+    let thinking = |text: &str| {
+        format!(r#"{{"content":[{{"type":"thinking","thinking":[{{"type":"text","text":"{text}"}}]}}]}}"#)
+    };
     let parts = [thinking("Two "), thinking("cities.")];
     let lists = streamed(&parts.each_ref().map(String::as_str), Some("stop")).await;
     assert_eq!((lists.text.as_str(), &lists.items), ("", &None));

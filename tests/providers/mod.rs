@@ -59,8 +59,7 @@ pub fn named(
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
     std::fs::write(&file, format!("{KEY}\n")).unwrap();
-    let (name, base_url, key) =
-        (name.to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
+    let (name, base_url, key) = (name.to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
     connect(&config(RemoteConfig {
         api: api(provider),
         name,

@@ -5,7 +5,10 @@ use host::model::{ModelError, ModelRequest};
 use serde_json::{Value, json};
 use wiremock::Request;
 
-use super::{KEY, RESPONSES, Server, ask, call, events, header, list, model, named, reply_to, result, rule, sent_back, spec, tool, value, whole};
+use super::{
+    KEY, RESPONSES, Server, ask, call, events, header, list, model, named, reply_to, result, rule, sent_back,
+    spec, tool, value, whole,
+};
 
 /// What the provider checks: nothing is stored, so reasoning is encrypted and followed by what it led to; every call
 /// is answered once, after it; every function says whether it is strict.
@@ -15,7 +18,8 @@ pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     rule(body["store"] == false, "what is stored cannot be kept from others")?;
     // A model that does not reason is not asked for reasoning, and takes none of another's.
     let reasons = !body["model"].as_str().is_some_and(|name| name.starts_with("gpt-4"));
-    let included = body["include"].as_array().is_some_and(|it| it.contains(&json!("reasoning.encrypted_content")));
+    let included =
+        body["include"].as_array().is_some_and(|it| it.contains(&json!("reasoning.encrypted_content")));
     rule(!reasons || included, "reasoning would not come back")?;
     rule(reasons || !included, "Encrypted content is not supported with this model.")?;
     let tools = body["tools"].as_array().into_iter().flatten();
@@ -139,10 +143,22 @@ fn reasoning_is_asked_for_of_models_that_may_reason() {
         value(&model.written(&ask(&messages, &[])).unwrap()).get("include").cloned()
     };
     let encrypted = Some(json!(["reasoning.encrypted_content"]));
-    for name in ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5.1-codex", "gpt-oss-120b", "my-model", "openai/gpt-5"] {
+    for name in
+        ["o1", "o3-mini", "o4-mini", "gpt-5", "gpt-5.1-codex", "gpt-oss-120b", "my-model", "openai/gpt-5"]
+    {
         assert_eq!(include(name, None), encrypted, "{name}");
     }
-    for name in ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "chatgpt-4o-latest", "ft:gpt-4o:me::1", "openai/gpt-4.1"] {
+    for name in [
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4.1",
+        "gpt-4",
+        "gpt-4-turbo",
+        "gpt-3.5-turbo",
+        "chatgpt-4o-latest",
+        "ft:gpt-4o:me::1",
+        "openai/gpt-4.1",
+    ] {
         assert_eq!(include(name, None), None, "{name}");
         assert_eq!(include(name, Some(json!({"store": false}))), None, "{name}");
     }
@@ -157,14 +173,17 @@ fn reasoning_is_asked_for_of_models_that_may_reason() {
 async fn what_one_model_reasoned_is_nothing_to_another() {
     let said = reply(&response(&[REASONING, COMMENTARY, CALL_A], "")).await.unwrap();
     let server = Server::start(rules, vec![whole(&response(&[COMMENTARY], ""))]).await;
-    let origin = said.origin.clone().map(|origin| Origin { name: "gpt-5".into(), base_url: server.uri(), ..origin });
+    let origin =
+        said.origin.clone().map(|origin| Origin { name: "gpt-5".into(), base_url: server.uri(), ..origin });
     let said = Reply { origin, ..said };
     let messages = [Message::User("hi".into()), Message::Assistant(said), result("call_a", "t", 0)];
     for name in ["gpt-4.1", "gpt-5"] {
         named(RESPONSES, name, &server.uri(), false, None).ask(&ask(&messages, &[tool("t")])).await.unwrap();
     }
     let bodies = server.bodies().await;
-    assert!(!bodies[0].contains("gAAAA") && bodies[0].contains("Let me see.") && bodies[0].contains("call_a"));
+    assert!(
+        !bodies[0].contains("gAAAA") && bodies[0].contains("Let me see.") && bodies[0].contains("call_a")
+    );
     for item in [REASONING, COMMENTARY, CALL_A] {
         assert!(bodies[1].contains(item), "its own goes back byte for byte: {}", bodies[1]);
     }
@@ -173,16 +192,26 @@ async fn what_one_model_reasoned_is_nothing_to_another() {
 #[tokio::test]
 async fn parallel_calls_are_merged_from_their_pieces() {
     let added = |index: usize, id: &str| {
-        format!(r#"{{"type":"response.output_item.added","output_index":{index},"item":{{"id":"fc_{id}","type":"function_call","status":"in_progress","arguments":"","call_id":"call_{id}","name":"t"}}}}"#)
+        format!(
+            r#"{{"type":"response.output_item.added","output_index":{index},"item":{{"id":"fc_{id}","type":"function_call","status":"in_progress","arguments":"","call_id":"call_{id}","name":"t"}}}}"#
+        )
     };
     let delta = |index: usize, id: &str, text: &str| {
-        format!(r#"{{"type":"response.function_call_arguments.delta","item_id":"fc_{id}","output_index":{index},"delta":{}}}"#, json!(text))
+        format!(
+            r#"{{"type":"response.function_call_arguments.delta","item_id":"fc_{id}","output_index":{index},"delta":{}}}"#,
+            json!(text)
+        )
     };
     let items = |id: &str| {
-        format!(r#"{{"id":"fc_{id}","type":"function_call","status":"completed","arguments":"{{\"q\":\"{id}\"}}","call_id":"call_{id}","name":"t"}}"#)
+        format!(
+            r#"{{"id":"fc_{id}","type":"function_call","status":"completed","arguments":"{{\"q\":\"{id}\"}}","call_id":"call_{id}","name":"t"}}"#
+        )
     };
     let (a, b) = (items("a"), items("b"));
-    let end = format!(r#"{{"type":"response.completed","response":{}}}"#, response(&[&a, &b], "").replace('\n', ""));
+    let end = format!(
+        r#"{{"type":"response.completed","response":{}}}"#,
+        response(&[&a, &b], "").replace('\n', "")
+    );
     let stream = [
         added(0, "a"),
         added(1, "b"),
@@ -194,7 +223,8 @@ async fn parallel_calls_are_merged_from_their_pieces() {
         format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{a}}}"#),
         end,
     ];
-    let reply = reply_to(RESPONSES, rules, events(&stream.each_ref().map(String::as_str)), true).await.unwrap();
+    let reply =
+        reply_to(RESPONSES, rules, events(&stream.each_ref().map(String::as_str)), true).await.unwrap();
     assert_eq!(reply.calls, [call("call_a", "t", r#"{"q":"a"}"#), call("call_b", "t", r#"{"q":"b"}"#)]);
     back(&reply).await;
 }

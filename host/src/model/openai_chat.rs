@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Body, BoxError, End, FORM, Failure, Interface, as_object, is_strict, mark_strict};
+use super::remote::{Body, BoxError, End, FORM, Failure, Interface, is_strict, mark_strict, mend_arguments};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
@@ -139,10 +139,8 @@ fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     }
     for (sent, call) in sent.iter_mut().zip(calls) {
         sent["id"] = call.id.as_str().into();
-        if let Some(Value::String(text)) = sent.pointer_mut("/function/arguments")
-            && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
-        {
-            *text = as_object(text).to_string();
+        if let Some(function) = sent.get_mut("function").and_then(Value::as_object_mut) {
+            mend_arguments(function);
         }
     }
     // Some servers write an empty list and would refuse to read it. Only beside calls may the content be null.

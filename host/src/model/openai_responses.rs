@@ -14,7 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{
-    Body, BoxError, End, FORM, Failure, Interface, Items, as_object, is_strict, mark_strict,
+    Body, BoxError, End, FORM, Failure, Interface, Items, is_strict, mark_strict, mend_arguments,
 };
 use crate::message::{Origin, Stop, ToolCall};
 
@@ -129,10 +129,10 @@ fn may_reason(model: &str) -> bool {
 
 fn mend_call(item: &mut Value, call: &ToolCall) {
     item["call_id"] = call.id.as_str().into();
-    if let Some(Value::String(text)) = item.get_mut("arguments")
-        && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+    if item["type"] == "function_call"
+        && let Some(item) = item.as_object_mut()
     {
-        *text = as_object(text).to_string();
+        mend_arguments(item);
     }
     // What was cut off counts as incomplete, and an incomplete item is not taken back.
     if item["status"] == "incomplete" {

@@ -20,8 +20,8 @@ mod request;
 mod strict;
 
 pub(super) use failure::Failure;
-pub(super) use items::Items;
-pub(super) use request::{Body, BoxError, as_object};
+pub(super) use items::{Items, mend_arguments};
+pub(super) use request::{Body, BoxError};
 pub(super) use strict::{is_strict, mark_strict};
 
 use std::fmt;

@@ -17,7 +17,7 @@ use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, 
 use crate::model::ModelRequest;
 
 /// The member that carries arguments which no provider would take back.
-pub(in crate::model) const MALFORMED: &str = "malformed_arguments";
+const MALFORMED: &str = "malformed_arguments";
 
 pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -250,7 +250,7 @@ fn doubled(member: &str) -> BoxError {
 }
 
 /// Arguments as an object, the only form that every provider takes back.
-pub(in crate::model) fn as_object(arguments: &str) -> Value {
+pub(super) fn as_object(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {
         Ok(object @ Value::Object(_)) => object,
         _ if arguments.trim().is_empty() => json!({}),
