@@ -70,9 +70,9 @@ pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     rule(open.is_empty(), "No tool output found for function call")
 }
 
-const REASONING: &str =
+pub(super) const REASONING: &str =
     r#"{ "id":"rs_1", "type":"reasoning", "summary":[], "encrypted_content":"gAAAA\u002b==", "extra":1.50 }"#;
-const COMMENTARY: &str = r#"{"id":"msg_1","type":"message","status":"completed","role":"assistant","phase":"commentary","content":[{"type":"output_text","annotations":[],"logprobs":[],"text":"Let me see."}]}"#;
+pub(super) const COMMENTARY: &str = r#"{"id":"msg_1","type":"message","status":"completed","role":"assistant","phase":"commentary","content":[{"type":"output_text","annotations":[],"logprobs":[],"text":"Let me see."}]}"#;
 const CALL_A: &str = r#"{"id":"fc_1","type":"function_call","status":"completed","arguments":"{ \"q\":\"x\" }","call_id":"call_a","name":"t"}"#;
 const CALL_B: &str = r#"{"id":"fc_2","type":"function_call","status":"completed","arguments":"","call_id":"call_b","name":"t"}"#;
 

@@ -9,7 +9,8 @@ use wiremock::ResponseTemplate;
 use super::anthropic::message;
 use super::chat::completion;
 use super::chat_streams::stream;
-use super::{KEY, Rules, Server, anthropic, events, no_rules, ollama, value, whole};
+use super::responses::{COMMENTARY, REASONING};
+use super::{KEY, Rules, Server, anthropic, events, no_rules, ollama, responses, value, whole};
 use crate::support::{Agent, Ran, has_ended};
 
 /// A server, its agent, and a runtime that keeps it up.
@@ -138,6 +139,27 @@ fn another_provider_stands_in_for_a_stream_that_fails() {
     assert_eq!(models, ["test-model", "test-model", "c"]);
     assert!(sent.iter().all(|body| body["stream"] == true));
     assert!(run.host(&["replay", "last"]).ok().stdout.ends_with("the end\n"));
+}
+
+#[test]
+fn a_model_of_the_same_provider_stands_in_without_what_the_first_one_reasoned() {
+    let call = r#"{"id":"fc_1","type":"function_call","status":"completed","arguments":"{\"city\":\"Paris\"}","call_id":"call_a","name":"get_weather"}"#;
+    let refused = ResponseTemplate::new(404).set_body_json(json!({"error": {"message": "no such model"}}));
+    let answers = vec![
+        whole(&responses::response(&[REASONING, call], "")),
+        refused,
+        whole(&responses::response(&[COMMENTARY], "")),
+    ];
+    let model = "provider = \"openai-responses\"\n[[model.fallback]]\nprovider = \"openai-responses\"\nname = \"gpt-4.1\"\n\
+                 base_url = \"URI\"\napi_key_file = \"key\"\n";
+    let run = Run::new(responses::rules, answers, model);
+    let run = Run { agent: run.agent.guest("weather"), ..run };
+    assert_eq!(run.host(&["run"]).ok().stdout, "Let me see.\n");
+    let sent = run.sent();
+    assert_eq!(sent.len(), 3);
+    assert!(sent[1].contains(REASONING) && !sent[2].contains("gAAAA"), "{}", sent[2]);
+    assert_eq!((value(&sent[1]).get("include").is_some(), value(&sent[2]).get("include")), (true, None));
+    assert_eq!(run.host(&["replay", "last"]).ok().stdout, "Let me see.\n");
 }
 
 /// Every byte that is kept below a directory, unpacked where it is packed.

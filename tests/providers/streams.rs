@@ -224,7 +224,7 @@ async fn a_connection_that_is_reset_may_be_there_again() {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
-            let _ = socket.read(&mut [0; 1 << 16]).await.unwrap();
+            let _ = socket.read(&mut [0; 8192]).await.unwrap();
             let kind = if provider == OLLAMA { "application/x-ndjson" } else { "text/event-stream" };
             let begun = beginning(provider);
             let head = format!(

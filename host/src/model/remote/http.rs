@@ -133,13 +133,11 @@ impl Endpoint {
         if failure::is_failure(&value) {
             return self.failed(Failure::told(&value, reason));
         }
-        match failure::message(&value) {
-            Some(message) => self.malformed(&format!("it reports an error: {message}")),
-            None => {
-                let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-                self.malformed(&format!("{reason}; it begins with `{start}`"))
-            }
+        if let Some(message) = failure::message(&value) {
+            return self.malformed(&format!("it reports an error: {message}"));
         }
+        let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        self.malformed(&format!("{reason}; it begins with `{start}`"))
     }
 
     /// The error for an answer that is not a success.

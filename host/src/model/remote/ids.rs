@@ -24,14 +24,14 @@ impl CallIds {
         Self { given, reserved, chars_max }
     }
 
-    /// The id of one call: its own, or one made of its place if that is missing, empty or taken, or cannot be sent.
-    pub(super) fn give(&mut self, own: Option<&str>, place: (impl std::fmt::Display, usize)) -> String {
+    /// The id of one call: its own, or another, made up, if that is missing, empty or taken, or cannot be sent.
+    pub(super) fn give(&mut self, own: Option<&str>, made_up: String) -> String {
         if let Some(own) = own.filter(|id| self.fits(id))
             && self.given.insert(own.to_owned())
         {
             return own.to_owned();
         }
-        let mut id = format!("call_{}_{}", place.0, place.1);
+        let mut id = made_up;
         while !self.reserved.insert(id.clone()) {
             id.push('_');
         }

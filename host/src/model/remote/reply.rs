@@ -137,7 +137,7 @@ fn calls(
             Some(text) => Arguments::parse(text),
             None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
         };
-        let id = ids.give(own(call).as_deref(), (request.turn, index));
+        let id = ids.give(own(call).as_deref(), format!("call_{}_{index}", request.turn));
         ToolCall { id, name: call.function.name.as_str().to_owned(), arguments }
     });
     named.collect()

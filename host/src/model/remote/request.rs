@@ -98,7 +98,7 @@ impl<'a> History<'a> {
                     history.messages.push(WireMessage::User { content });
                 }
                 Message::Assistant(reply) if is_echoed(reply, origin) => {
-                    ids = history.push_echo(reply).into_iter()
+                    ids = history.push_echo(reply).into_iter();
                 }
                 Message::Assistant(reply) => ids = history.push_reply(reply, place, &mut free)?.into_iter(),
                 Message::Tool(_) => {}
@@ -132,8 +132,11 @@ impl<'a> History<'a> {
         free: &mut CallIds,
     ) -> Result<Vec<CallId>, EmptyToolName> {
         let named = reply.calls.iter().enumerate();
-        let ids: Vec<CallId> =
-            named.map(|(index, call)| CallId::from_wire(free.give(Some(&call.id), (place, index)))).collect();
+        let ids: Vec<CallId> = named
+            .map(|(index, call)| {
+                CallId::from_wire(free.give(Some(&call.id), format!("call_{place}_{index}")))
+            })
+            .collect();
         if !reply.text.is_empty() || !reply.calls.is_empty() {
             self.messages.push(assistant(reply, &ids)?);
         }
