@@ -1,8 +1,8 @@
 //! What is wrong with an agent.toml, or a file like it, and how it is shown.
 //!
-//! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided
-//! by `form` and whoever knows what the values mean, what of a file may be shown by `shown`. Its invariant is that any text can be shown:
-//! spans are cut to the text.
+//! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided by `form`
+//! and whoever knows what the values mean, what of a file may be shown by `shown`. Its invariant is that any text can
+//! be shown: spans are cut to the text.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

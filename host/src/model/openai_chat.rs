@@ -123,9 +123,10 @@ fn plain_instructions(body: &mut Body) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The message as it can be sent back, which is as it came but for what a provider would refuse: calls
-/// without a name (nothing can answer them), ids that tell no calls apart, content that is neither there nor made up
-/// for by calls, and arguments that are not an object. Such arguments become the sole member of one, so the model still sees what it wrote.
+/// The message as it can be sent back, which is as it came but for what a provider would refuse: calls without a name
+/// (nothing can answer them), ids that tell no calls apart, content that is neither there nor made up for by calls,
+/// and arguments that are not an object. Such arguments become the sole member of one, so the model still sees what it
+/// wrote.
 fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     let fields = message.as_object_mut().ok_or("its message is not an object")?;
     fields.entry("role").or_insert_with(|| "assistant".into());

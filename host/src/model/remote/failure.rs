@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn the_wait_is_among_the_details() {
         let wait = |delay: Value| {
-            let details = json!([{"@type": "x.QuotaFailure"}, {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]);
+            let wait = json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay});
+            let details = json!([{"@type": "x.QuotaFailure"}, wait]);
             retry_after_ms(&json!({"error": {"code": 429, "details": details}}))
         };
         assert_eq!(wait(json!("45.8s")), Some(45_800));

@@ -1,9 +1,9 @@
 //! Models behind HTTP: everything that is the same for all providers.
 //!
 //! Owns the order of one exchange: `request` writes it, `http` carries it, `reply` reads the answer, whole or as it
-//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its
-//! [`Interface`], one file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`]; the
-//! API key is in no `Debug` output and in no error, even if the server repeats it.
+//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its [`Interface`],
+//! one file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`];
+//! the API key is in no `Debug` output and in no error, even if the server repeats it.
 //!
 //! One thing is done here and not in the crate, because it rebuilds an assistant message from what it understood of
 //! it: the provider's own form of a reply is kept as it came, with whatever the provider put there (reasoning,
