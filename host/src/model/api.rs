@@ -20,6 +20,7 @@ static ALL: [Api; 5] = [
 #[derive(Clone, Copy)]
 pub struct Api {
     name: &'static str,
+    traced_as: &'static str,
     description: &'static str,
     base_url: &'static str,
     key_variable: Option<&'static str>,
@@ -33,6 +34,7 @@ impl Api {
     const fn of<I: Interface>() -> Self {
         Self {
             name: I::NAME,
+            traced_as: I::TRACED_AS,
             description: I::DESCRIPTION,
             base_url: I::BASE_URL,
             key_variable: I::KEY_VARIABLE,
@@ -56,6 +58,12 @@ impl Api {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.name
+    }
+
+    /// The provider's name in OpenTelemetry's conventions.
+    #[must_use]
+    pub fn traced_as(self) -> &'static str {
+        self.traced_as
     }
 
     /// Where a model behind it is, for whoever has to choose.
@@ -103,5 +111,26 @@ impl Eq for Api {}
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own_and_what_goes_with_it() {
+        let names: Vec<(&str, &str, Option<&str>)> =
+            Api::all().map(|api| (api.as_str(), api.traced_as(), api.key_variable())).collect();
+        let expected = [
+            ("openai", "openai", Some("OPENAI_API_KEY")),
+            ("openai-responses", "openai", Some("OPENAI_API_KEY")),
+            ("anthropic", "anthropic", Some("ANTHROPIC_API_KEY")),
+            ("gemini", "gcp.gemini", Some("GEMINI_API_KEY")),
+            ("ollama", "ollama", None),
+        ];
+        assert_eq!(names, expected);
+        assert!(Api::all().all(|api| Api::named(api.as_str()) == Some(api)));
+        assert_eq!(Api::named("scripted"), None);
     }
 }

@@ -51,6 +51,7 @@ struct Content<'a> {
 impl Interface for Gemini {
     type Wire = GenerateContent;
     const NAME: &'static str = "gemini";
+    const TRACED_AS: &'static str = "gcp.gemini";
     const DESCRIPTION: &'static str = "Behind Google Gemini.";
     const BASE_URL: &'static str = "https://generativelanguage.googleapis.com";
     const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");

@@ -36,6 +36,7 @@ struct Response<'a> {
 impl Interface for OpenAiResponses {
     type Wire = Responses;
     const NAME: &'static str = "openai-responses";
+    const TRACED_AS: &'static str = "openai";
     const DESCRIPTION: &'static str = "Behind `OpenAI` responses.";
     const BASE_URL: &'static str = "https://api.openai.com/v1";
     const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");

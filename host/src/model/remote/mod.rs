@@ -55,6 +55,9 @@ pub(super) trait Interface: Send + Sync + 'static {
     /// Its name in agent.toml.
     const NAME: &'static str;
 
+    /// The provider's name in OpenTelemetry's conventions.
+    const TRACED_AS: &'static str = Self::NAME;
+
     /// Where a model behind it is, in agent.toml's schema.
     const DESCRIPTION: &'static str;
 
