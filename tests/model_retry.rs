@@ -1,5 +1,9 @@
 //! Model requests that fail: what is sent again and when, what is recorded of it, and that a run that gave up goes on.
 
+use std::path::Path;
+
+use host::config::Config;
+use host::message::Retry;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
@@ -118,6 +122,18 @@ fn what_will_not_pass_is_not_asked_for_again() {
     let once = Provider::new(vec![status(503), answer()], "max_attempts = 1");
     once.host(&["run"]).exits(4);
     assert_eq!(once.asked(), 1);
+}
+
+#[test]
+fn what_is_not_said_of_retries_has_a_default() {
+    let read = |retry: &str| {
+        let toml = format!("version = 1\n[agent]\n[model]\nprovider = \"ollama\"\nname = \"m\"\n{retry}");
+        Config::parse(&toml, Path::new("/agents/one/agent.toml")).unwrap().model_retry
+    };
+    let defaults = Retry { max_attempts: 3, initial_delay_ms: 500, max_delay_ms: 8000, max_asked_ms: 60_000 };
+    assert_eq!(read(""), defaults);
+    assert_eq!(read("[model.retry]"), defaults);
+    assert_eq!(read("[model.retry]\nmax_attempts = 5"), Retry { max_attempts: 5, ..defaults });
 }
 
 #[test]

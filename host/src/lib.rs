@@ -13,7 +13,8 @@
 //!
 //! Modules, in the order in which one run meets them:
 //!
-//! - [`config`]: agent.toml, validated.
+//! - [`config`]: agent.toml, validated, by what [`grants`] and [`model`] say there is to be set.
+//! - [`document`]: the way from a TOML file to a type, and what is wrong with it, shown.
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
@@ -27,13 +28,15 @@
 //! - [`cases`]: what an agent is tested by.
 //! - [`cli`]: the command `host`, one file per subcommand.
 //!
-//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`.
+//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`, and
+//! `config → {grants, model → document}`.
 
 pub mod agent;
 pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod document;
 pub mod grants;
 pub mod journal;
 pub mod message;

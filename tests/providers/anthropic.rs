@@ -1,18 +1,18 @@
 //! Anthropic messages.
 
-use host::config::Api;
 use host::message::{Message, Reply, Stop, Tokens};
 use host::model::{ModelError, ModelRequest};
 use serde_json::{Value, json};
 use wiremock::{Request, ResponseTemplate};
 
 use super::{
-    KEY, Server, ask, call, events, header, list, model, reply_to, rule, sent_back, tool, value, whole,
+    ANTHROPIC, KEY, Server, ask, call, events, header, list, model, reply_to, rule, sent_back, tool, value,
+    whole,
 };
 
 /// What the provider checks: every `tool_use` is answered by a `tool_result` in the message that follows, all of them
 /// together and before anything else; thinking is signed and stands first; no text is empty.
-fn rules(request: &Request, body: &Value) -> Result<(), String> {
+pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     rule(request.url.path() == "/v1/messages", "not the path of messages")?;
     rule(header(request, "x-api-key") == KEY, "the key is not in the header")?;
     rule(header(request, "anthropic-version") == "2023-06-01", "no version")?;
@@ -70,7 +70,7 @@ const TEXT: &str = r#"{"type":"text","text":"Let me see.","citations":null}"#;
 const CALL_A: &str = r#"{"type":"tool_use","id":"toolu_a","name":"t","input":{ "q":"x", "n":1.50 }}"#;
 const CALL_B: &str = r#"{"type":"tool_use","id":"toolu_b","name":"t","input":{}}"#;
 
-fn message(blocks: &[&str], stop_reason: &str) -> String {
+pub(super) fn message(blocks: &[&str], stop_reason: &str) -> String {
     format!(
         r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{}],"stop_reason":"{stop_reason}",
         "stop_sequence":null,"usage":{{"input_tokens":8,"cache_read_input_tokens":3,"output_tokens":7}}}}"#,
@@ -79,12 +79,12 @@ fn message(blocks: &[&str], stop_reason: &str) -> String {
 }
 
 async fn reply(body: &str) -> Result<Reply, ModelError> {
-    reply_to(Api::Anthropic, rules, whole(body), false).await
+    reply_to(ANTHROPIC, rules, whole(body), false).await
 }
 
-async fn back(reply: &Reply) -> String {
+pub(super) async fn back(reply: &Reply) -> String {
     let ok = message(&[r#"{"type":"text","text":"ok"}"#], "end_turn");
-    sent_back(Api::Anthropic, rules, reply, whole(&ok), false).await
+    sent_back(ANTHROPIC, rules, reply, whole(&ok), false).await
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn what_does_not_change_is_marked_for_the_cache() {
     let server = Server::start(rules, vec![whole(&message(&[TEXT], "end_turn"))]).await;
     let (messages, tools) = ([Message::User("hi".into())], [tool("a"), tool("b")]);
     let request = ModelRequest { instructions: "Be brief.", ..ask(&messages, &tools) };
-    model(Api::Anthropic, &server.uri(), false).ask(&request).await.unwrap();
+    model(ANTHROPIC, &server.uri(), false).ask(&request).await.unwrap();
     let body = value(&server.bodies().await[0]);
     let ephemeral = json!({"type": "ephemeral"});
     assert_eq!(body["system"], json!([{"type": "text", "text": "Be brief.", "cache_control": ephemeral}]));
@@ -159,7 +159,7 @@ async fn what_the_provider_would_not_take_back_is_left_out_or_mended() {
     assert!(body.contains(CALL_A) && !body.contains(empty), "{body}");
     // A reply of nothing is no message at all.
     let nothing =
-        super::reply_to(Api::Anthropic, rules, whole(&message(&[empty], "end_turn")), false).await.unwrap();
+        super::reply_to(ANTHROPIC, rules, whole(&message(&[empty], "end_turn")), false).await.unwrap();
     assert_eq!((nothing.text.as_str(), nothing.items), ("", None));
 }
 
@@ -189,7 +189,7 @@ fn stream() -> Vec<&'static str> {
 
 #[tokio::test]
 async fn a_stream_gives_what_a_whole_answer_gives() {
-    let reply = reply_to(Api::Anthropic, rules, events(&stream()), true).await.unwrap();
+    let reply = reply_to(ANTHROPIC, rules, events(&stream()), true).await.unwrap();
     assert_eq!((reply.text.as_str(), &reply.stop), ("Let me see.", &Stop::ToolCalls));
     assert_eq!(reply.calls, [call("toolu_a", "t", r#"{"q":"x"}"#), call("toolu_b", "t", "{}")]);
     assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
@@ -206,26 +206,53 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
 }
 
 #[tokio::test]
+async fn pieces_that_come_in_turns_are_put_where_they_belong() {
+    let mut stream = stream();
+    let delta = |index: usize, text: &str| {
+        format!(
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"input_json_delta","partial_json":{}}}}}"#,
+            json!(text)
+        )
+    };
+    let redacted = r#"{"type":"content_block_start","index":4,"content_block":{"type":"redacted_thinking","data":"EmwKAhgBEgy3va3pzix/LafPsn4a"}}"#;
+    let pieces = [delta(3, "{\"q\":"), delta(2, "{\"q\":\"x"), delta(3, "\"y\"}"), delta(2, "\"}")];
+    let (opened, closed) = (stream[14], stream.split_off(15));
+    stream.truncate(11);
+    stream.push(opened);
+    stream.extend(pieces.iter().map(String::as_str));
+    stream.push(r#"{"type":"content_block_stop","index":2}"#);
+    stream.push(closed[0]);
+    stream.extend([redacted, r#"{"type":"content_block_stop","index":4}"#]);
+    stream.extend(&closed[1..]);
+    let reply = reply_to(ANTHROPIC, rules, events(&stream), true).await.unwrap();
+    assert_eq!(reply.calls, [call("toolu_a", "t", r#"{"q":"x"}"#), call("toolu_b", "t", r#"{"q":"y"}"#)]);
+    let content = value(&back(&reply).await)["messages"][1]["content"].clone();
+    assert_eq!(content[2]["input"], json!({"q": "x"}));
+    assert_eq!(content[3]["input"], json!({"q": "y"}));
+    assert_eq!(content[4], json!({"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4a"}));
+}
+
+#[tokio::test]
 async fn overload_in_the_middle_of_a_stream_may_pass_and_so_may_a_cut() {
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     let began = &stream()[..9];
     let failed: Vec<&str> = began.iter().copied().chain([overloaded]).collect();
-    match reply_to(Api::Anthropic, rules, events(&failed), true).await {
+    match reply_to(ANTHROPIC, rules, events(&failed), true).await {
         Err(ModelError::Status { status: 529, message, .. }) => assert_eq!(message, "Overloaded"),
         other => panic!("{other:?}"),
     }
-    match reply_to(Api::Anthropic, rules, events(began), true).await {
+    match reply_to(ANTHROPIC, rules, events(began), true).await {
         Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let invalid = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
-    match reply_to(Api::Anthropic, rules, events(&[invalid]), true).await {
+    match reply_to(ANTHROPIC, rules, events(&[invalid]), true).await {
         Err(ModelError::Status { status: 400, .. }) => {}
         other => panic!("{other:?}"),
     }
     let body = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
     let answer = ResponseTemplate::new(529).insert_header("retry-after", "3").set_body_json(body);
-    match reply_to(Api::Anthropic, rules, answer, false).await {
+    match reply_to(ANTHROPIC, rules, answer, false).await {
         Err(ModelError::Status { status: 529, retry_after_ms: Some(3000), .. }) => {}
         other => panic!("{other:?}"),
     }

@@ -1,19 +1,21 @@
 //! `OpenAI` chat completions, and what compatible servers make of them.
 
-use host::config::{Api, RemoteConfig};
-use host::message::{Arguments, ErrorKind, Json, Message, Reply, Stop, Tokens, ToolOutcome};
+use host::config::RemoteConfig;
+use host::message::{
+    Arguments, ErrorKind, Json, Message, Origin, Reply, Stop, Tokens, ToolOutcome, ToolSpec,
+};
 use host::model::{ModelError, ModelRequest, connect};
 use serde_json::{Value, json};
 use wiremock::Request;
 
 use super::{
-    KEY, Server, ask, call, config, events, header, list, model, no_rules, reply_to, result, rule, sent_back,
-    spec, tool, tool_result, value, whole,
+    CHAT, KEY, Server, api, ask, call, config, header, list, model, reply_to, result, rule, sent_back, spec,
+    tool, tool_result, value, whole,
 };
 
 /// What the provider checks: every call has a name, an id of its own, arguments that are an object in a text, and is
 /// answered once, right after the message that makes it.
-fn rules(request: &Request, body: &Value) -> Result<(), String> {
+pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     rule(request.url.path().ends_with("/chat/completions"), "not the path of chat completions")?;
     let key = header(request, "authorization");
     rule(key.is_empty() || key == format!("Bearer {KEY}"), "the key is not in the header")?;
@@ -28,7 +30,11 @@ fn rules(request: &Request, body: &Value) -> Result<(), String> {
             continue;
         }
         rule(open.is_empty(), "a call is not answered by the messages that follow it")?;
-        let Some(calls) = message.get("tool_calls") else { continue };
+        let Some(calls) = message.get("tool_calls") else {
+            let content = &message["content"];
+            rule(content.is_string() || content.is_array(), "content: expected a string, got null")?;
+            continue;
+        };
         rule(!list(calls, "tool_calls")?.is_empty(), "tool_calls is empty")?;
         for call in list(calls, "tool_calls")? {
             let id = call["id"].as_str().filter(|id| !id.is_empty()).ok_or("a call has no id")?;
@@ -45,6 +51,9 @@ fn rules(request: &Request, body: &Value) -> Result<(), String> {
             open.push(id.to_owned());
         }
     }
+    let tools = body["tools"].as_array().into_iter().flatten();
+    let strict: Vec<bool> = tools.map(|tool| tool["function"]["strict"] == true).collect();
+    rule(strict.iter().all(|it| *it == strict[0]), "Tools with mixed values for 'strict' are not allowed")?;
     rule(open.is_empty(), "a call is not answered")
 }
 
@@ -57,14 +66,14 @@ pub(super) fn completion(message: &str, finish_reason: &str) -> String {
 }
 
 async fn reply(body: &str) -> Result<Reply, ModelError> {
-    reply_to(Api::OpenAi, rules, whole(body), false).await
+    reply_to(CHAT, rules, whole(body), false).await
 }
 
-async fn back(reply: &Reply) -> String {
-    sent_back(Api::OpenAi, rules, reply, whole(&completion(r#"{"content":"ok"}"#, "stop")), false).await
+pub(super) async fn back(reply: &Reply) -> String {
+    sent_back(CHAT, rules, reply, whole(&completion(r#"{"content":"ok"}"#, "stop")), false).await
 }
 
-fn message_at(body: &str, place: usize) -> Value {
+pub(super) fn message_at(body: &str, place: usize) -> Value {
     value(body)["messages"][place].clone()
 }
 
@@ -94,7 +103,7 @@ async fn a_request_is_exactly_what_was_asked_for() {
         max_tokens: Some(512),
         ..ask(&messages, &tools)
     };
-    let model = model(Api::OpenAi, &format!("{}/v1/", server.uri()), false);
+    let model = model(CHAT, &format!("{}/v1/", server.uri()), false);
     let reply = model.ask(&request).await.unwrap();
     assert_eq!((reply.text.as_str(), &reply.stop), ("ok", &Stop::End));
     assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
@@ -120,13 +129,13 @@ async fn a_request_is_exactly_what_was_asked_for() {
                 {"role": "tool", "tool_call_id": "b", "content": "error (timed out): after 5 s"},
                 {"role": "user", "content": "go on"},
             ],
-            // Strict only where the schema is one that the provider can hold to.
+            // One of them is not strict, so that none is.
             "tools": [
                 {"type": "function", "function": {
                     "name": "web__search", "description": "Does web__search.", "parameters": value(open),
                 }},
                 {"type": "function", "function": {
-                    "name": "zoom", "description": "Does zoom.", "parameters": value(closed), "strict": true,
+                    "name": "zoom", "description": "Does zoom.", "parameters": value(closed),
                 }},
             ],
         })
@@ -143,7 +152,7 @@ async fn nothing_is_sent_that_was_not_asked_for() {
     let server = Server::start(rules, vec![whole(&completion(r#"{"content":"ok"}"#, "stop"))]).await;
     let (name, base_url) = ("m".to_owned(), server.uri());
     let remote = RemoteConfig {
-        api: Api::OpenAi,
+        api: api(CHAT),
         name,
         base_url,
         key: None,
@@ -188,20 +197,52 @@ async fn reasoning_and_parallel_calls_come_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_one_provider_said_goes_to_another_in_plain_words() {
+async fn what_one_model_said_goes_to_another_in_plain_words() {
     let message = r#"{"role":"assistant","content":"Hm.","reasoning_content":"secret thoughts","tool_calls":[
         {"id":"1","type":"function","function":{"name":"t","arguments":"{\"q\":\"a\"}"}}]}"#;
     let reply = reply(&completion(message, "tool_calls")).await.unwrap();
     let origin = reply.origin.clone().unwrap();
     assert_eq!((origin.provider.as_str(), origin.name.as_str()), ("openai", "test-model"));
-    let elsewhere = host::message::Origin { provider: "anthropic".into(), ..origin };
-    let body = back(&Reply { origin: Some(elsewhere), ..reply.clone() }).await;
-    assert!(!body.contains("secret thoughts"), "{body}");
     let call = json!({"id": "1", "type": "function", "function": {"name": "t", "arguments": r#"{"q":"a"}"#}});
-    assert_eq!(message_at(&body, 1), json!({"role": "assistant", "content": "Hm.", "tool_calls": [call]}));
+    let provider = Origin { provider: "anthropic".into(), ..origin.clone() };
+    for elsewhere in [provider, Origin { name: "another-model".into(), ..origin }] {
+        let body = back(&Reply { origin: Some(elsewhere), ..reply.clone() }).await;
+        assert!(!body.contains("secret thoughts"), "{body}");
+        assert_eq!(
+            message_at(&body, 1),
+            json!({"role": "assistant", "content": "Hm.", "tool_calls": [call]})
+        );
+    }
     // What was recorded before replies said where they come from was a chat completion.
     let body = back(&Reply { origin: None, ..reply }).await;
     assert!(body.contains(message), "{body}");
+}
+
+#[tokio::test]
+async fn nothing_said_is_an_empty_text_where_no_call_goes_along() {
+    for message in [
+        r#"{"role":"assistant","content":null,"reasoning_content":"Hm."}"#,
+        r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"","arguments":"{}"}}]}"#,
+        r#"{"role":"assistant","tool_calls":[]}"#,
+    ] {
+        let reply = reply(&completion(message, "stop")).await.unwrap();
+        assert_eq!(message_at(&back(&reply).await, 1)["content"], "", "{message}");
+    }
+}
+
+#[test]
+fn openai_itself_is_told_which_tools_are_strict() {
+    let closed = r#"{"type":"object","additionalProperties":false,"required":["q"],"properties":{"q":{"type":"string"}}}"#;
+    let strict = |base_url: &str, tools: &[ToolSpec]| {
+        let messages = [Message::User("hi".into())];
+        let written = model(CHAT, base_url, false).written(&ask(&messages, tools)).unwrap();
+        let tools = value(&written)["tools"].as_array().unwrap().clone();
+        tools.iter().map(|tool| tool["function"]["strict"] == true).collect::<Vec<_>>()
+    };
+    let mixed = [tool("open"), spec("closed", closed)];
+    assert_eq!(strict("https://api.openai.com/v1", &mixed), [false, true]);
+    assert_eq!(strict("https://api.cerebras.ai/v1", &mixed), [false, false]);
+    assert_eq!(strict("https://api.cerebras.ai/v1", &mixed[1..]), [true]);
 }
 
 #[tokio::test]
@@ -210,7 +251,8 @@ async fn malformed_arguments_are_kept_and_go_back_as_an_object() {
         {"id":"1","type":"function","function":{"name":"t","arguments":"{\"q\": \"ab"}},
         {"id":"2","type":"function","function":{"name":"t","arguments":""}},
         {"id":"3","type":"function","function":{"name":"t","arguments":"[1]"}},
-        {"id":"4","type":"function","function":{"name":"t","arguments":"{\"ok\": true}"}}]}"#;
+        {"id":"4","type":"function","function":{"name":"t","arguments":"{\"ok\": true}"}},
+        {"id":"5","type":"function","function":{"name":"t"}}]}"#;
     let reply = reply(&completion(message, "tool_calls")).await.unwrap();
     let arguments: Vec<Arguments> = reply.calls.iter().map(|call| call.arguments.clone()).collect();
     assert_eq!(arguments[0], Arguments::Malformed(r#"{"q": "ab"#.into()));
@@ -226,6 +268,7 @@ async fn malformed_arguments_are_kept_and_go_back_as_an_object() {
     assert_eq!(sent(1), "{}");
     assert_eq!(sent(2), r#"{"malformed_arguments":"[1]"}"#);
     assert_eq!(sent(3), r#"{"ok": true}"#);
+    assert_eq!((&arguments[4], sent(4).as_str()), (&Arguments::parse("{}"), "{}"));
 }
 
 #[tokio::test]
@@ -272,12 +315,15 @@ async fn the_reason_to_stop_is_told() {
         ("tool_calls", Stop::ToolCalls),
         ("content_filter", Stop::Refusal),
         ("refusal", Stop::Refusal),
-        ("insufficient_system_resource", Stop::Other("insufficient_system_resource".into())),
+        ("eos_token", Stop::Other("eos_token".into())),
         ("", Stop::Other("unknown".into())),
     ] {
         let reply = reply(&completion(plain, word)).await.unwrap();
         assert_eq!((reply.text.as_str(), reply.stop), ("a", stop), "{word}");
     }
+    // A server that never says why it stopped may still sum up.
+    assert!(reply(&completion(plain, "")).await.unwrap().is_summary());
+    assert!(!reply(&completion(plain, "eos_token")).await.unwrap().is_summary());
     let refused = r#"{"role":"assistant","content":null,"refusal":"I can't."}"#;
     let refusal = reply(&completion(refused, "stop")).await.unwrap();
     assert_eq!((refusal.text.as_str(), refusal.stop), ("I can't.", Stop::Refusal));
@@ -297,71 +343,6 @@ async fn servers_may_leave_out_what_does_not_matter() {
 }
 
 #[tokio::test]
-async fn parallel_calls_are_merged_by_their_index_from_a_stream() {
-    let chunk = |delta: &str| {
-        format!(r#"{{"id":"c","object":"chat.completion.chunk","choices":[{{"index":0,"delta":{delta}}}]}}"#)
-    };
-    let part = |index: u32, rest: &str| chunk(&format!(r#"{{"tool_calls":[{{"index":{index},{rest}}}]}}"#));
-    let stream = [
-        chunk(r#"{"role":"assistant","content":"Let me "}"#),
-        chunk(r#"{"content":"see.","reasoning_content":"Two cities."}"#),
-        part(0, r#""id":"call_a","type":"function","function":{"name":"t","arguments":""}"#),
-        part(1, r#""id":"call_b","type":"function","function":{"name":"t","arguments":""}"#),
-        part(1, r#""function":{"arguments":"{\"q\":"}"#),
-        part(0, r#""function":{"arguments":"{\"q\":\"x"}"#),
-        part(1, r#""function":{"arguments":"\"y\"}"}"#),
-        part(0, r#""function":{"arguments":"\"}"}"#),
-        r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#.to_owned(),
-        r#"{"id":"c","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}"#.to_owned(),
-        "[DONE]".to_owned(),
-    ];
-    let stream: Vec<&str> = stream.iter().map(String::as_str).collect();
-    let server = Server::start(rules, vec![events(&stream)]).await;
-    let heard = std::sync::Mutex::new(Vec::new());
-    let hear = |text: &str| heard.lock().unwrap().push(text.to_owned());
-    let (messages, tools) = ([Message::User("hi".into())], [tool("t")]);
-    let request = ModelRequest { heard: &hear, ..ask(&messages, &tools) };
-    let reply = model(Api::OpenAi, &server.uri(), true).ask(&request).await.unwrap();
-    let sent = value(&server.bodies().await[0]);
-    assert_eq!((&sent["stream"], &sent["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
-    assert_eq!(heard.into_inner().unwrap(), ["Let me ", "see."]);
-    assert_eq!((reply.text.as_str(), &reply.stop), ("Let me see.", &Stop::ToolCalls));
-    assert_eq!(reply.calls, [call("call_a", "t", r#"{"q":"x"}"#), call("call_b", "t", r#"{"q":"y"}"#)]);
-    assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
-
-    let assistant = message_at(&back(&reply).await, 1);
-    assert_eq!(assistant["reasoning_content"], "Two cities.");
-    let arguments = |index: usize| assistant["tool_calls"][index]["function"]["arguments"].clone();
-    assert_eq!((arguments(0), arguments(1)), (json!(r#"{"q":"x"}"#), json!(r#"{"q":"y"}"#)));
-    assert!(assistant["tool_calls"][0].get("index").is_none(), "an index is only for streams: {assistant}");
-}
-
-#[tokio::test]
-async fn a_stream_that_breaks_off_or_fails_is_asked_for_again() {
-    let began = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"So"}}]}"#;
-    match reply_to(Api::OpenAi, rules, events(&[began]), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => {
-            assert_eq!(reason, "the answer broke off before its end");
-        }
-        other => panic!("{other:?}"),
-    }
-    let failed = r#"{"error":{"message":"The server had an error","type":"server_error","code":null}}"#;
-    match reply_to(Api::OpenAi, rules, events(&[began, failed]), true).await {
-        Err(ModelError::Status { status: 500, message, .. }) => {
-            assert_eq!(message, "The server had an error");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_does_not_stream_is_read_all_the_same() {
-    let body = completion(r#"{"role":"assistant","content":"whole"}"#, "stop");
-    let reply = reply_to(Api::OpenAi, rules, whole(&body), true).await.unwrap();
-    assert_eq!((reply.text.as_str(), reply.stop), ("whole", Stop::End));
-}
-
-#[tokio::test]
 async fn what_is_no_completion_is_malformed() {
     for body in [
         "<!doctype html><title>Log in</title>",
@@ -378,7 +359,6 @@ async fn what_is_no_completion_is_malformed() {
         r#"[[{"message":{}}]]"#,
         r#"{"choices":[{"message":null}]}"#,
         r#"{"choices":[{"message":"text"}]}"#,
-        r#"{"error":{"message":"no such model"}}"#,
     ] {
         match reply(body).await {
             Err(ModelError::Malformed { url, reason }) => {
@@ -390,15 +370,4 @@ async fn what_is_no_completion_is_malformed() {
     }
     let error = reply("<!doctype html><title>Log in</title>").await.unwrap_err().to_string();
     assert!(error.contains("<title>Log in"), "{error}");
-    let error = reply(r#"{"error":{"message":"no such model"}}"#).await.unwrap_err().to_string();
-    assert!(error.contains("no such model"), "{error}");
-}
-
-#[tokio::test]
-async fn a_failure_inside_a_success_is_a_failure() {
-    let answer = whole(r#"{"error":{"code":502,"message":"upstream is down"}}"#);
-    match reply_to(Api::OpenAi, no_rules, answer, false).await {
-        Err(ModelError::Status { status: 502, message, .. }) => assert_eq!(message, "upstream is down"),
-        other => panic!("{other:?}"),
-    }
 }

@@ -1,54 +1,60 @@
 //! The form of an answer that the provider itself holds the model to, as each of them is asked for it.
 
-use host::config::{Api, RemoteConfig};
+use host::config::RemoteConfig;
 use host::message::{Json, Message};
 use host::model::{Model, ModelError, ModelRequest, connect};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{Server, ask, config, no_rules, tool, value, whole};
-
-const ALL: [Api; 5] = [Api::OpenAi, Api::OpenAiResponses, Api::Anthropic, Api::Gemini, Api::Ollama];
+use super::{
+    ALL, ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, Server, api, ask, config, no_rules, tool, value, whole,
+};
 
 /// Schemas that `OpenAI` can hold a model to to the letter, and that it cannot.
 const STRICT: &str = r#"{"type":"object","additionalProperties":false,"required":["b","a"],"properties":{"b":{"type":"string"},"a":{"type":"integer"}}}"#;
 const LOOSE: &str = r#"{"type":"object","required":["b"],"properties":{"b":{"type":"string"},"a":{"type":"integer","default":1}}}"#;
 
 /// Where the schema stands in a request, and what says that there is one.
-fn place(api: Api) -> (&'static str, &'static str, Value) {
-    match api {
-        Api::OpenAi => ("/response_format/json_schema/schema", "/response_format/type", json!("json_schema")),
-        Api::OpenAiResponses => ("/text/format/schema", "/text/format/type", json!("json_schema")),
-        Api::Anthropic => {
-            ("/output_config/format/schema", "/output_config/format/type", json!("json_schema"))
-        }
-        Api::Gemini => (
+fn place(provider: &str) -> (&'static str, &'static str, Value) {
+    match provider {
+        CHAT => ("/response_format/json_schema/schema", "/response_format/type", json!("json_schema")),
+        RESPONSES => ("/text/format/schema", "/text/format/type", json!("json_schema")),
+        ANTHROPIC => ("/output_config/format/schema", "/output_config/format/type", json!("json_schema")),
+        GEMINI => (
             "/generationConfig/responseJsonSchema",
             "/generationConfig/responseMimeType",
             json!("application/json"),
         ),
-        Api::Ollama => ("/format", "/format/type", json!("object")),
+        _ => ("/format", "/format/type", json!("object")),
     }
 }
 
 fn held(
-    api: Api,
+    provider: &str,
     uri: &str,
     structured_output: bool,
     extra: Option<Value>,
 ) -> Result<Arc<dyn Model>, ModelError> {
     let extra = extra.map(|extra| Json::canonical(&extra));
     let (name, base_url) = ("m".to_owned(), uri.to_owned());
-    connect(&config(RemoteConfig { api, name, base_url, key: None, stream: false, structured_output, extra }))
+    connect(&config(RemoteConfig {
+        api: api(provider),
+        name,
+        base_url,
+        key: None,
+        stream: false,
+        structured_output,
+        extra,
+    }))
 }
 
 /// The request for a reply of this form, with two settings that the host does not know.
-async fn request(api: Api, schema: Option<&str>, structured_output: bool) -> String {
+async fn request(provider: &str, schema: Option<&str>, structured_output: bool) -> String {
     let server = Server::start(no_rules, vec![whole("{}")]).await;
     let extra = json!({
         "text": { "verbosity": "low" }, "output_config": { "effort": "low" }, "generationConfig": { "topK": 3 },
     });
-    let model = held(api, &server.uri(), structured_output, Some(extra)).unwrap();
+    let model = held(provider, &server.uri(), structured_output, Some(extra)).unwrap();
     let schema = schema.map(|schema| Json::parse(schema.to_owned()).unwrap());
     let messages = [Message::User("hi".into())];
     let tools = [tool("t")];
@@ -58,24 +64,24 @@ async fn request(api: Api, schema: Option<&str>, structured_output: bool) -> Str
 
 #[tokio::test]
 async fn each_is_asked_in_its_own_words_and_settings_beside_it_stay() {
-    for api in ALL {
-        let body = request(api, Some(STRICT), true).await;
-        let (at, kind_at, kind) = place(api);
+    for provider in ALL {
+        let body = request(provider, Some(STRICT), true).await;
+        let (at, kind_at, kind) = place(provider);
         let sent = value(&body);
-        assert_eq!(sent.pointer(at), Some(&value(STRICT)), "{api:?}: {body}");
-        assert_eq!(sent.pointer(kind_at), Some(&kind), "{api:?}: {body}");
-        assert!(body.contains(STRICT), "{api:?}: as its author wrote it: {body}");
+        assert_eq!(sent.pointer(at), Some(&value(STRICT)), "{provider}: {body}");
+        assert_eq!(sent.pointer(kind_at), Some(&kind), "{provider}: {body}");
+        assert!(body.contains(STRICT), "{provider}: as its author wrote it: {body}");
         for setting in [r#""verbosity":"low""#, r#""effort":"low""#, r#""topK":3"#] {
-            assert!(body.contains(setting), "{api:?}: {setting} is gone: {body}");
+            assert!(body.contains(setting), "{provider}: {setting} is gone: {body}");
         }
     }
 }
 
 #[tokio::test]
 async fn openai_says_strict_only_where_the_schema_is() {
-    for (api, at) in [(Api::OpenAi, "/response_format/json_schema"), (Api::OpenAiResponses, "/text/format")] {
+    for (provider, at) in [(CHAT, "/response_format/json_schema"), (RESPONSES, "/text/format")] {
         for (schema, strict) in [(STRICT, true), (LOOSE, false)] {
-            let body = request(api, Some(schema), true).await;
+            let body = request(provider, Some(schema), true).await;
             let sent = value(&body).pointer(at).cloned().unwrap();
             assert_eq!((&sent["strict"], &sent["name"]), (&json!(strict), &json!("answer")), "{body}");
             assert_eq!(sent["schema"], value(schema));
@@ -85,35 +91,35 @@ async fn openai_says_strict_only_where_the_schema_is() {
 
 #[tokio::test]
 async fn none_is_asked_for_that_was_not_wanted() {
-    for api in ALL {
+    for provider in ALL {
         for (schema, wanted) in [(Some(STRICT), false), (None, true)] {
-            let body = request(api, schema, wanted).await;
-            let (at, kind_at, _) = place(api);
+            let body = request(provider, schema, wanted).await;
+            let (at, kind_at, _) = place(provider);
             let sent = value(&body);
-            assert_eq!((sent.pointer(at), sent.pointer(kind_at)), (None, None), "{api:?}: {body}");
+            assert_eq!((sent.pointer(at), sent.pointer(kind_at)), (None, None), "{provider}: {body}");
         }
     }
 }
 
 #[test]
 fn two_forms_of_an_answer_are_refused_before_anything_is_sent() {
-    for (api, extra, member) in [
-        (Api::OpenAi, json!({"response_format": {"type": "json_object"}}), "response_format.type"),
-        (Api::OpenAiResponses, json!({"text": {"format": {"type": "text"}}}), "text.format"),
-        (Api::OpenAiResponses, json!({"text": "x"}), "text"),
-        (Api::Anthropic, json!({"output_config": {"format": {}}}), "output_config.format"),
+    for (provider, extra, member) in [
+        (CHAT, json!({"response_format": {"type": "json_object"}}), "response_format.type"),
+        (RESPONSES, json!({"text": {"format": {"type": "text"}}}), "text.format"),
+        (RESPONSES, json!({"text": "x"}), "text"),
+        (ANTHROPIC, json!({"output_config": {"format": {}}}), "output_config.format"),
         (
-            Api::Gemini,
+            GEMINI,
             json!({"generationConfig": {"responseMimeType": "text/plain"}}),
             "generationConfig.responseMimeType",
         ),
-        (Api::Ollama, json!({"format": "json"}), "format"),
+        (OLLAMA, json!({"format": "json"}), "format"),
     ] {
-        let Err(error) = held(api, "http://localhost:1", true, Some(extra.clone())) else {
-            panic!("{api:?} takes {extra}")
+        let Err(error) = held(provider, "http://localhost:1", true, Some(extra.clone())) else {
+            panic!("{provider} takes {extra}")
         };
         let said = error.to_string();
         assert!(said.contains(&format!("`extra` in [model] has `{member}`")), "{said}");
-        assert!(held(api, "http://localhost:1", false, Some(extra)).is_ok(), "{api:?}");
+        assert!(held(provider, "http://localhost:1", false, Some(extra)).is_ok(), "{provider}");
     }
 }

@@ -1,19 +1,18 @@
 //! Google Gemini.
 
-use host::config::Api;
 use host::message::{Message, ModelFailure, Reply, Stop, Tokens};
 use host::model::{ModelError, ModelRequest};
 use serde_json::{Value, json};
 use wiremock::Request;
 
 use super::{
-    KEY, Server, ask, call, events, header, list, model, no_rules, reply_to, rule, sent_back, tool, value,
-    whole,
+    GEMINI, KEY, Server, ask, call, events, header, list, model, no_rules, reply_to, rule, sent_back, tool,
+    value, whole,
 };
 
 /// What the provider checks: as many results as calls, together in the content that follows, in order, with an id only
 /// if the call had one; the key in no address.
-fn rules(request: &Request, body: &Value) -> Result<(), String> {
+pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     let path = request.url.path();
     rule(path.starts_with("/v1beta/models/test-model:"), format!("the path {path}"))?;
     rule(request.url.query_pairs().all(|(name, _)| name != "key"), "the key is in the address")?;
@@ -46,7 +45,7 @@ const CALL_A: &str =
     r#"{"functionCall":{"name":"t","args":{ "q":"x", "n":1.50 }},"thoughtSignature":"CpcBAdHtim9+/w=="}"#;
 const CALL_B: &str = r#"{"functionCall":{"name":"t","args":{}}}"#;
 
-fn answer(parts: &[&str], finish: &str) -> String {
+pub(super) fn answer(parts: &[&str], finish: &str) -> String {
     format!(
         r#"{{"candidates":[{{"content":{{"parts":[{}],"role":"model"}},"finishReason":"{finish}","index":0}}],
         "usageMetadata":{{"promptTokenCount":11,"candidatesTokenCount":5,"thoughtsTokenCount":2,"totalTokenCount":18}},
@@ -56,11 +55,11 @@ fn answer(parts: &[&str], finish: &str) -> String {
 }
 
 async fn reply(body: &str) -> Result<Reply, ModelError> {
-    reply_to(Api::Gemini, rules, whole(body), false).await
+    reply_to(GEMINI, rules, whole(body), false).await
 }
 
-async fn back(reply: &Reply) -> String {
-    sent_back(Api::Gemini, rules, reply, whole(&answer(&[TEXT], "STOP")), false).await
+pub(super) async fn back(reply: &Reply) -> String {
+    sent_back(GEMINI, rules, reply, whole(&answer(&[TEXT], "STOP")), false).await
 }
 
 #[tokio::test]
@@ -96,7 +95,7 @@ async fn a_request_has_instructions_and_tools() {
         temperature: Some(0.5),
         ..ask(&messages, &tools)
     };
-    model(Api::Gemini, &server.uri(), false).ask(&request).await.unwrap();
+    model(GEMINI, &server.uri(), false).ask(&request).await.unwrap();
     let body = value(&server.bodies().await[0]);
     assert_eq!(body["systemInstruction"]["parts"][0]["text"], "Be brief.");
     assert_eq!(body["generationConfig"], json!({"temperature": 0.5, "maxOutputTokens": 9}));
@@ -109,7 +108,7 @@ async fn a_request_has_instructions_and_tools() {
 async fn a_malformed_call_is_a_failure_that_may_pass() {
     let body = r#"{"candidates":[{"content":{},"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"Malformed function call: print(t(","index":0}],"usageMetadata":{"promptTokenCount":11}}"#;
     for (answer, stream) in [(whole(body), false), (events(&[body]), true)] {
-        let error = reply_to(Api::Gemini, rules, answer, stream).await.unwrap_err();
+        let error = reply_to(GEMINI, rules, answer, stream).await.unwrap_err();
         let failure = ModelFailure::from(error);
         assert!(failure.may_pass, "{failure:?}");
         assert!(
@@ -126,7 +125,7 @@ async fn the_reason_to_stop_is_told() {
         ("MAX_TOKENS", Stop::MaxTokens),
         ("SAFETY", Stop::Refusal),
         ("PROHIBITED_CONTENT", Stop::Refusal),
-        ("RECITATION", Stop::Other("RECITATION".into())),
+        ("RECITATION", Stop::Refusal),
     ] {
         let reply = reply(&answer(&[TEXT], word)).await.unwrap();
         assert_eq!((reply.text.as_str(), reply.stop), ("Let me see.", stop), "{word}");
@@ -154,7 +153,7 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
         chunk(CALL_B, r#","finishReason":"STOP""#),
     ];
     let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
-    let reply = reply_to(Api::Gemini, rules, events(&chunks), true).await.unwrap();
+    let reply = reply_to(GEMINI, rules, events(&chunks), true).await.unwrap();
     assert_eq!((reply.text.as_str(), &reply.stop), ("Let me see.", &Stop::ToolCalls));
     assert_eq!(reply.calls.len(), 2);
     assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
@@ -162,13 +161,13 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
     assert_eq!(sent[0], json!({"text": "Two cities.", "thought": true}));
     assert_eq!(sent[2]["thoughtSignature"], "CpcBAdHtim9+/w==");
 
-    match reply_to(Api::Gemini, rules, events(&chunks[..4]), true).await {
+    match reply_to(GEMINI, rules, events(&chunks[..4]), true).await {
         Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let overloaded = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
     let failed: Vec<&str> = chunks[..2].iter().copied().chain([overloaded]).collect();
-    match reply_to(Api::Gemini, no_rules, events(&failed), true).await {
+    match reply_to(GEMINI, no_rules, events(&failed), true).await {
         Err(ModelError::Status { status: 503, message, .. }) => {
             assert_eq!(message, "The model is overloaded.");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::config::{Api, RemoteConfig};
+use host::config::RemoteConfig;
 use host::grants::SecretSource;
 use host::message::Message;
 use host::model::{ModelError, connect};
@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wiremock::ResponseTemplate;
 
-use super::{KEY, Server, ask, config, model as connected, no_rules};
+use super::{CHAT, KEY, Server, api, ask, config, model as connected, no_rules};
 
 fn model(base_url: &str) -> std::sync::Arc<dyn host::model::Model> {
-    connected(Api::OpenAi, base_url, false)
+    connected(CHAT, base_url, false)
 }
 
 async fn failure(answer: ResponseTemplate) -> (ModelError, usize) {
@@ -126,7 +126,7 @@ fn a_bad_setting_is_named_before_anything_is_sent() {
     let set_up = |base_url: &str, key| {
         let (name, base_url) = ("m".to_owned(), base_url.to_owned());
         let remote = RemoteConfig {
-            api: Api::OpenAi,
+            api: api(CHAT),
             name,
             base_url,
             key,

@@ -1,15 +1,14 @@
 //! Pictures: each provider has them in a form of its own, before the prompt that they belong to.
 
-use host::config::Api;
 use host::message::{Image, Message};
 use serde_json::{Value, json};
 
-use super::{ask, model, value};
+use super::{ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, ask, model, value};
 use crate::support::Agent;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n0000";
 
-fn sent(api: Api) -> Value {
+fn sent(api: &str) -> Value {
     let image = Image::from_bytes(PNG).unwrap();
     let messages = [Message::Image(image), Message::User("What is this?".into())];
     let model = model(api, "http://127.0.0.1:1", false);
@@ -20,7 +19,7 @@ fn sent(api: Api) -> Value {
 async fn a_picture_is_in_the_message_of_its_prompt() {
     let data = Image::from_bytes(PNG).unwrap().data;
     let url = format!("data:image/png;base64,{data}");
-    let chat = sent(Api::OpenAi);
+    let chat = sent(CHAT);
     let parts = &chat["messages"][0]["content"];
     assert_eq!(
         (&parts[0]["type"], &parts[0]["image_url"]["url"]),
@@ -28,7 +27,7 @@ async fn a_picture_is_in_the_message_of_its_prompt() {
         "{chat}"
     );
     assert_eq!(parts[1], json!({ "type": "text", "text": "What is this?" }));
-    let responses = sent(Api::OpenAiResponses);
+    let responses = sent(RESPONSES);
     // There a picture may be a message of its own.
     let input = responses["input"].as_array().unwrap();
     let parts: Vec<&Value> = input.iter().flat_map(|item| item["content"].as_array().unwrap()).collect();
@@ -38,16 +37,16 @@ async fn a_picture_is_in_the_message_of_its_prompt() {
         "{responses}"
     );
     assert_eq!((&parts[1]["type"], &parts[1]["text"]), (&json!("input_text"), &json!("What is this?")));
-    let anthropic = sent(Api::Anthropic);
+    let anthropic = sent(ANTHROPIC);
     let parts = &anthropic["messages"][0]["content"];
     let source = json!({ "type": "base64", "media_type": "image/png", "data": data });
     assert_eq!((&parts[0]["type"], &parts[0]["source"]), (&json!("image"), &source), "{anthropic}");
     assert_eq!((&parts[1]["type"], &parts[1]["text"]), (&json!("text"), &json!("What is this?")));
-    let gemini = sent(Api::Gemini);
+    let gemini = sent(GEMINI);
     let parts = &gemini["contents"][0]["parts"];
     assert_eq!(parts[0]["inlineData"], json!({ "mimeType": "image/png", "data": data }), "{gemini}");
     assert_eq!(parts[1]["text"], "What is this?");
-    let ollama = sent(Api::Ollama);
+    let ollama = sent(OLLAMA);
     let message = &ollama["messages"][0];
     assert_eq!(
         (&message["images"], &message["content"]),

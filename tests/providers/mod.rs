@@ -3,12 +3,17 @@
 
 mod anthropic;
 mod chat;
+mod chat_streams;
+mod failures;
 mod forms;
 mod gemini;
+mod history;
 mod http;
 mod images;
 mod ollama;
 mod responses;
+mod runs;
+mod streams;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,20 +30,51 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::support::InTurn;
 
+/// The providers, as agent.toml names them.
+pub const CHAT: &str = "openai";
+pub const RESPONSES: &str = "openai-responses";
+pub const ANTHROPIC: &str = "anthropic";
+pub const GEMINI: &str = "gemini";
+pub const OLLAMA: &str = "ollama";
+pub const ALL: [&str; 5] = [CHAT, RESPONSES, ANTHROPIC, GEMINI, OLLAMA];
+
 pub const KEY: &str = "sk-secret-of-the-tests";
 
 /// How a server checks a request; the error is the rule that it breaks.
 pub type Rules = fn(&Request, &Value) -> Result<(), String>;
 
 /// A model of a provider at this address, with a key that is read from a file.
-pub fn model(api: Api, base_url: &str, stream: bool) -> Arc<dyn Model> {
+pub fn model(provider: &str, base_url: &str, stream: bool) -> Arc<dyn Model> {
+    named(provider, "test-model", base_url, stream, None)
+}
+
+/// The same, with a name, and with something that goes into every request.
+pub fn named(
+    provider: &str,
+    name: &str,
+    base_url: &str,
+    stream: bool,
+    extra: Option<Value>,
+) -> Arc<dyn Model> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
     std::fs::write(&file, format!("{KEY}\n")).unwrap();
-    let (name, base_url, key) =
-        ("test-model".to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
-    connect(&config(RemoteConfig { api, name, base_url, key, stream, structured_output: false, extra: None }))
-        .unwrap()
+    let (name, base_url, key) = (name.to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
+    connect(&config(RemoteConfig {
+        api: api(provider),
+        name,
+        base_url,
+        key,
+        stream,
+        structured_output: false,
+        extra: extra.map(|extra| Json::canonical(&extra)),
+    }))
+    .unwrap()
+}
+
+/// The interface of this name.
+pub fn api(name: &str) -> Api {
+    Api::named(name).unwrap()
 }
 
 pub fn config(remote: RemoteConfig) -> ModelConfig {
@@ -120,18 +156,24 @@ pub fn events(events: &[&str]) -> ResponseTemplate {
 
 /// What a model replies to "hi" when it gets this answer.
 pub async fn reply_to(
-    api: Api,
+    provider: &str,
     rules: Rules,
     answer: ResponseTemplate,
     stream: bool,
 ) -> Result<Reply, ModelError> {
     let server = Server::start(rules, vec![answer]).await;
     let messages = [Message::User("hi".into())];
-    model(api, &server.uri(), stream).ask(&ask(&messages, &[tool("t")])).await
+    model(provider, &server.uri(), stream).ask(&ask(&messages, &[tool("t")])).await
 }
 
 /// The body of the request that sends a reply back, as it is read from a journal, with a result for each of its calls.
-pub async fn sent_back(api: Api, rules: Rules, reply: &Reply, ok: ResponseTemplate, stream: bool) -> String {
+pub async fn sent_back(
+    provider: &str,
+    rules: Rules,
+    reply: &Reply,
+    ok: ResponseTemplate,
+    stream: bool,
+) -> String {
     let recorded: Reply = serde_json::from_str(&serde_json::to_string(reply).unwrap()).unwrap();
     assert_eq!(&recorded, reply);
     let results = reply.calls.iter().enumerate().map(|(index, call)| {
@@ -149,7 +191,7 @@ pub async fn sent_back(api: Api, rules: Rules, reply: &Reply, ok: ResponseTempla
     let recorded = Reply { origin, ..recorded };
     let messages: Vec<Message> =
         [Message::User("hi".into()), Message::Assistant(recorded)].into_iter().chain(results).collect();
-    model(api, &server.uri(), stream).ask(&ask(&messages, &[tool("t")])).await.unwrap();
+    model(provider, &server.uri(), stream).ask(&ask(&messages, &[tool("t")])).await.unwrap();
     server.bodies().await.remove(0)
 }
 

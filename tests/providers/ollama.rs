@@ -1,15 +1,14 @@
 //! Ollama's own interface.
 
-use host::config::Api;
-use host::message::{Message, Reply, Stop, Tokens};
+use host::message::{Message, ModelFailure, Reply, Stop, Tokens};
 use host::model::{ModelError, ModelRequest};
 use serde_json::{Value, json};
 use wiremock::{Request, ResponseTemplate};
 
-use super::{Server, ask, call, list, model, reply_to, rule, sent_back, tool, value, whole};
+use super::{OLLAMA, Server, ask, call, list, model, reply_to, rule, sent_back, tool, value, whole};
 
 /// What the server checks: arguments are an object, and a result names its tool.
-fn rules(request: &Request, body: &Value) -> Result<(), String> {
+pub(super) fn rules(request: &Request, body: &Value) -> Result<(), String> {
     rule(request.url.path() == "/api/chat", "not the path of chat")?;
     rule(body["stream"].is_boolean(), "it streams unless it is told not to")?;
     for message in list(&body["messages"], "messages")? {
@@ -27,25 +26,25 @@ fn rules(request: &Request, body: &Value) -> Result<(), String> {
 
 const MESSAGE: &str = r#"{ "role":"assistant","content":"Let me see.","thinking":"Two citi\u0065s.","tool_calls":[{"function":{"name":"t","arguments":{ "q":"x", "n":1.50 }}},{"id":"call_9","function":{"index":1,"name":"t","arguments":{}}}] }"#;
 
-fn answer(message: &str, reason: &str) -> String {
+pub(super) fn answer(message: &str, reason: &str) -> String {
     format!(
         r#"{{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{message},"done":true,"done_reason":"{reason}","prompt_eval_count":11,"eval_count":7}}"#
     )
 }
 
-fn lines(lines: &[&str]) -> ResponseTemplate {
+pub(super) fn lines(lines: &[&str]) -> ResponseTemplate {
     let body: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     ResponseTemplate::new(200).set_body_raw(body, "application/x-ndjson")
 }
 
-async fn back(reply: &Reply) -> String {
+pub(super) async fn back(reply: &Reply) -> String {
     let ok = whole(&answer(r#"{"role":"assistant","content":"ok"}"#, "stop"));
-    sent_back(Api::Ollama, rules, reply, ok, false).await
+    sent_back(OLLAMA, rules, reply, ok, false).await
 }
 
 #[tokio::test]
 async fn thinking_and_calls_go_back_byte_for_byte() {
-    let reply = reply_to(Api::Ollama, rules, whole(&answer(MESSAGE, "stop")), false).await.unwrap();
+    let reply = reply_to(OLLAMA, rules, whole(&answer(MESSAGE, "stop")), false).await.unwrap();
     assert_eq!((reply.text.as_str(), &reply.stop), ("Let me see.", &Stop::ToolCalls));
     assert_eq!(reply.calls, [call("call_3_0", "t", r#"{"n":1.5,"q":"x"}"#), call("call_9", "t", "{}")]);
     assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
@@ -64,7 +63,7 @@ async fn a_request_has_options_and_tools() {
         Server::start(rules, vec![whole(&answer(r#"{"role":"assistant","content":"ok"}"#, "stop"))]).await;
     let (messages, tools) = ([Message::User("hi".into())], [tool("a")]);
     let request = ModelRequest { instructions: "Be brief.", max_tokens: Some(9), ..ask(&messages, &tools) };
-    model(Api::Ollama, &server.uri(), false).ask(&request).await.unwrap();
+    model(OLLAMA, &server.uri(), false).ask(&request).await.unwrap();
     let body = value(&server.bodies().await[0]);
     assert_eq!(body["messages"][0], json!({"role": "system", "content": "Be brief."}));
     assert_eq!((&body["stream"], &body["options"]["num_predict"]), (&json!(false), &json!(9)));
@@ -86,14 +85,14 @@ async fn a_stream_of_lines_gives_what_a_whole_answer_gives() {
     let began: Vec<&str> = began.iter().map(String::as_str).collect();
     let end = answer(r#"{"role":"assistant","content":""}"#, "stop");
     let all: Vec<&str> = began.iter().copied().chain([end.as_str()]).collect();
-    let reply = reply_to(Api::Ollama, rules, lines(&all), true).await.unwrap();
+    let reply = reply_to(OLLAMA, rules, lines(&all), true).await.unwrap();
     assert_eq!((reply.text.as_str(), &reply.stop), ("Let me see.", &Stop::ToolCalls));
     assert_eq!(reply.calls, [call("call_3_0", "t", r#"{"q":"x"}"#)]);
     assert_eq!(reply.tokens, Tokens { input: 11, output: 7 });
     let message = value(&back(&reply).await)["messages"][1].clone();
     assert_eq!((&message["thinking"], &message["content"]), (&json!("Two cities."), &json!("Let me see.")));
 
-    match reply_to(Api::Ollama, rules, lines(&began), true).await {
+    match reply_to(OLLAMA, rules, lines(&began), true).await {
         Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
@@ -102,9 +101,10 @@ async fn a_stream_of_lines_gives_what_a_whole_answer_gives() {
         .copied()
         .chain([r#"{"error":"an error was encountered while running the model"}"#])
         .collect();
-    let error = reply_to(Api::Ollama, rules, lines(&failed), true).await.unwrap_err();
+    let error = reply_to(OLLAMA, rules, lines(&failed), true).await.unwrap_err();
     assert!(error.to_string().contains("an error was encountered"), "{error}");
+    assert!(ModelFailure::from(error).may_pass);
     let long = answer(r#"{"role":"assistant","content":"and"}"#, "length");
-    let cut = reply_to(Api::Ollama, rules, whole(&long), false).await.unwrap();
+    let cut = reply_to(OLLAMA, rules, whole(&long), false).await.unwrap();
     assert_eq!(cut.stop, Stop::MaxTokens);
 }

@@ -84,7 +84,9 @@ impl Agent {
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;
-            if reply.calls.is_empty() && is_last {
+            // What is refused is over, whatever calls came before the refusal.
+            let is_over = if reply.calls.is_empty() { is_last } else { reply.stop == Stop::Refusal };
+            if is_over {
                 match answer.judge(&reply) {
                     LastWord::Ends(ending) => {
                         talk.push_reply(turn, reply);

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::expected::{Content, Expected, ExpectedCall, ExpectedOutcome, TextCheck};
 use super::{Recording, name, raw, schema};
-use crate::config::{ConfigError, Data, FileError, Problem, read, read_text};
+use crate::document::{ConfigError, Data, FileError, Problem, read, read_text};
 use crate::journal::RunFile;
 use crate::message::{Json, ToolOutcome};
 use crate::model::{Script, turns};

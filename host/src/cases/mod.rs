@@ -4,7 +4,7 @@
 //! Owns the form of a case ([`schema`]), the answers of tools that a case gives itself ([`CaseTools`]), and
 //! the comparison ([`Expected`]). Does not carry a case out: `host test` does, as a run like any other.
 //! Invariant: a tool that could change something outside is not called unless a person allowed it. It fails
-//! with a [`crate::config::ConfigError`] that shows the line of the case's file.
+//! with a [`crate::document::ConfigError`] that shows the line of the case's file.
 
 mod case;
 mod compared;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::config::schema_of;
+use crate::document::schema_of;
 
 /// The JSON Schema of a case, derived from the types that read it.
 #[must_use]

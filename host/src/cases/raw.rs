@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::expected::EndingKind;
-use crate::config::Data;
+use crate::document::Data;
 use crate::message::{ErrorKind, ToolError};
 use crate::model::ScriptedReply;
 

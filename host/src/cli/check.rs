@@ -28,7 +28,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
     let loaded = Loaded::load(&config, places, &screen).await?;
-    Models::connect(&config)?;
+    Models::connect(config.models(), config.model_retry)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
         print(&serde_json::to_string_pretty(&report)?)?;

@@ -93,7 +93,7 @@ impl Loaded {
 impl Member {
     /// Who replies when the agent is called.
     pub(super) fn models(&self) -> anyhow::Result<Models> {
-        Models::connect(&self.config).with_context(|| {
+        Models::connect(self.config.models(), self.config.model_retry).with_context(|| {
             format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display())
         })
     }

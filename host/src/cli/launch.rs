@@ -76,7 +76,7 @@ pub(super) async fn prepare(
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
-    let models = Models::connect(config)?;
+    let models = Models::connect(config.models(), config.model_retry)?;
     let loaded = Loaded::load(config, places, screen).await?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
     let approvals = ApprovalsFile::new(places.runs()?.path());

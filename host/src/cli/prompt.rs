@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::exit::Misuse;
-use crate::config::{Config, read_text, render, values};
+use crate::config::{Config, render, values};
+use crate::document::read_text;
 use crate::message::Image;
 
 /// No model's context holds more.

@@ -2,18 +2,12 @@
 
 use std::time::Duration;
 
-/// The only version of the file's form so far.
-pub(super) const VERSION: u32 = 1;
 /// A larger agent.toml is surely not one.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Instructions go along with every model request; no model's context holds more than this.
 pub(super) const INSTRUCTIONS_BYTES_MAX: u64 = 1 << 20;
 /// What a tool may say of itself, too.
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
-/// More problems than this are one mistake made often, and each costs a look at the whole file to show.
-pub(super) const PROBLEMS_SHOWN_MAX: usize = 20;
-/// Text quoted from the file in a message; a line holds no more.
-pub(super) const QUOTE_CHARS_MAX: usize = 60;
 
 /// Enough for a task of many steps, few enough that a model going in circles stays affordable.
 pub(super) const MAX_TURNS: u32 = 25;

@@ -7,27 +7,19 @@
 mod agents;
 mod approval;
 mod bounds;
-mod document;
-mod error;
-mod file;
-mod form;
 mod parameters;
 mod permissions;
 mod provider;
 mod raw;
-mod remote;
-mod shown;
 mod template;
 mod tool;
 mod units;
 mod validate;
 
+pub use crate::document::{ConfigError, Problem};
+pub use crate::model::{Api, ModelConfig, Provider, RemoteConfig};
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
-pub(crate) use document::{Data, read, schema_of};
-pub use error::{ConfigError, Problem};
-pub(crate) use file::{FileError, read_text};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
-pub use remote::{Api, RemoteConfig};
 pub use template::TemplateError;
 
 use std::collections::BTreeMap;
@@ -35,8 +27,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::document::{FileError, read, read_text, schema_of};
 use crate::grants::{Grants, SecretSource, ToolLimits};
-use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Prices, Retry};
+use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,31 +73,6 @@ pub struct AgentConfig {
     pub output_schema: Option<Json>,
     /// The host's own tools that are offered.
     pub builtins: Vec<Builtin>,
-}
-
-/// Who replies.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelConfig {
-    /// Where the model is.
-    pub provider: Provider,
-    /// Sampling temperature, if not the provider's default.
-    pub temperature: Option<f64>,
-    /// Upper bound of a reply in tokens, if not the provider's default.
-    pub max_tokens: Option<u64>,
-    /// What its tokens cost.
-    pub prices: Option<Prices>,
-}
-
-/// Where the model is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// In a file of replies.
-    Scripted {
-        /// The file, absolute.
-        script: PathBuf,
-    },
-    /// At a provider.
-    Remote(RemoteConfig),
 }
 
 /// What bounds a run.
@@ -161,6 +129,11 @@ pub struct ToolConfig {
 }
 
 impl Config {
+    /// Who replies, the first choice first.
+    pub fn models(&self) -> impl Iterator<Item = &ModelConfig> {
+        std::iter::once(&self.model).chain(&self.fallbacks)
+    }
+
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
@@ -351,7 +324,7 @@ env = "GITHUB_TOKEN"
             for other in ["0", "-1", "1", "1.5", "9223372036854775807", "true", "\"\"", "[]", "{}", "[1]"] {
                 let text = WHOLE.replacen(line, &format!("{key} = {other}"), 1);
                 let Ok(table) = DeTable::parse(&text) else { continue };
-                let fits = form::problems(table.get_ref(), &schema).is_empty();
+                let fits = crate::document::problems(table.get_ref(), &schema).is_empty();
                 let read = raw::AgentToml::deserialize(toml::Deserializer::from(table));
                 assert!(!fits || read.is_ok(), "{key} = {other}: {:?}", read.err());
             }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::error::suggest;
 use super::raw;
 use super::template::{TemplateError, fill};
 use super::validate::Check;
+use crate::document::suggest;
 
 /// A value that each run of the agent is given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use super::bounds::SECRET_NAME_CHARS_MAX;
-use super::error::{quote, suggest};
 use super::raw;
-use super::shown::can_name_secret;
 use super::validate::Check;
+use crate::document::can_name_secret;
+use crate::document::{quote, suggest};
 use crate::grants::{
     Access, AddressClass, DirGrant, Grants, HostPattern, NetworkGrant, RandomSource, SecretSource, Site,
     classify,

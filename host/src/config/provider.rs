@@ -6,11 +6,11 @@ use serde_json::Value;
 use toml::Spanned;
 use url::Url;
 
-use super::error::quote;
 use super::raw::{self, ProviderName};
-use super::shown::can_name_secret;
 use super::validate::Check;
 use super::{Api, ModelConfig, Provider, RemoteConfig};
+use crate::document::can_name_secret;
+use crate::document::quote;
 use crate::grants::SecretSource;
 use crate::message::{Json, Prices, Retry};
 
@@ -68,11 +68,7 @@ impl Check<'_> {
         let max_tokens = raw.max_tokens.as_ref().map(|it| *it.get_ref());
         let provider = match raw.provider.get_ref() {
             ProviderName::Scripted => self.scripted(raw),
-            ProviderName::OpenAi => self.remote(Api::OpenAi, raw),
-            ProviderName::OpenAiResponses => self.remote(Api::OpenAiResponses, raw),
-            ProviderName::Anthropic => self.remote(Api::Anthropic, raw),
-            ProviderName::Gemini => self.remote(Api::Gemini, raw),
-            ProviderName::Ollama => self.remote(Api::Ollama, raw),
+            ProviderName::Remote(api) => self.remote(*api, raw),
         }?;
         Some(ModelConfig { provider, temperature, max_tokens, prices })
     }
@@ -133,8 +129,12 @@ impl Check<'_> {
                 let message = "structured_output is set, and there is no form of the answer";
                 self.problem(key.span(), message, "add `output_schema` to [agent], or take it out");
             }
-            if has_tools && *model.provider.get_ref() == ProviderName::Ollama {
-                let message = "Ollama holds every reply to the form, so that a model with structured_output calls no tool";
+            let alone = match model.provider.get_ref() {
+                ProviderName::Remote(api) => api.form_without_calls(),
+                ProviderName::Scripted => None,
+            };
+            if let (true, Some(why)) = (has_tools, alone) {
+                let message = format!("{why}, so that a model with structured_output calls no tool");
                 let help = "take it out: the model is told the form, and its answer is checked, in any case";
                 self.problem(key.span(), message, help);
             }

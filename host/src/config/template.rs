@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::bounds::INSTRUCTIONS_BYTES_MAX;
-use super::error::{place, quote, suggest};
+use crate::document::{place, quote, suggest};
 
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";

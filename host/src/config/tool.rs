@@ -9,10 +9,10 @@ use super::bounds::{
     DELAY_LIMIT, HTTP_BODY_BYTES_LIMIT, MEMORY_BYTES_LIMIT, MODEL_INITIAL_DELAY_MS, MODEL_MAX_DELAY_MS,
     MODEL_MAX_RETRY_AFTER_MS, NAME_CHARS_MAX, RANDOM_BYTES_LIMIT, RECORDED_BYTES_LIMIT, TIMEOUT_LIMIT,
 };
-use super::error::quote;
 use super::permissions::Kept;
 use super::validate::Check;
 use super::{AgentTool, ToolConfig, ToolLimits, raw};
+use crate::document::quote;
 use crate::message::{Digest, Retry};
 
 /// What a table is about.

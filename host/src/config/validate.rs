@@ -10,13 +10,13 @@ use super::bounds::{
     AGENT_NAME_CHARS_MAX, DESCRIPTION_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN,
     MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
 };
-use super::error::{Problem, quote};
 use super::parameters::Parameters;
 use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
-use super::{AgentConfig, Config, Limits, ModelConfig, Provider, file, raw, units};
+use super::{AgentConfig, Config, Limits, ModelConfig, Provider, raw, units};
 use crate::dispatch::check_schema;
+use crate::document::{Problem, quote, read_text};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
 
@@ -188,7 +188,7 @@ impl Check<'_> {
             }
             (None, Some(file)) => {
                 let path = self.path("output_schema_file", &file)?;
-                let text = file::read_text(&path, INSTRUCTIONS_BYTES_MAX).map_err(|error| error.to_string());
+                let text = read_text(&path, INSTRUCTIONS_BYTES_MAX).map_err(|error| error.to_string());
                 let json = text.and_then(|text| {
                     let value: serde_json::Value =
                         serde_json::from_str(&text).map_err(|it| it.to_string())?;
@@ -216,7 +216,7 @@ impl Check<'_> {
 
     fn instructions_file(&mut self, raw: &Spanned<PathBuf>, parameters: &Parameters) -> String {
         let Some(path) = self.path("instructions_file", raw) else { return String::new() };
-        match file::read_text(&path, INSTRUCTIONS_BYTES_MAX) {
+        match read_text(&path, INSTRUCTIONS_BYTES_MAX) {
             Ok(text) => {
                 let text = Spanned::new(raw.span(), text);
                 self.template("instructions_file", &text, parameters);

@@ -73,10 +73,15 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Whether it can stand for what it sums up: it is whole, and says something.
+    /// Whether it can stand for what it sums up: it is whole, as far as the provider says, and says something.
     #[must_use]
     pub fn is_summary(&self) -> bool {
-        self.stop == Stop::End && self.calls.is_empty() && !self.text.trim().is_empty()
+        let whole = match &self.stop {
+            Stop::End => true,
+            Stop::Other(word) => word == Stop::UNSAID,
+            Stop::ToolCalls | Stop::MaxTokens | Stop::ContextWindow | Stop::Paused | Stop::Refusal => false,
+        };
+        whole && self.calls.is_empty() && !self.text.trim().is_empty()
     }
 }
 
@@ -99,6 +104,17 @@ pub enum Stop {
     Refusal,
     /// Anything else, in the provider's word.
     Other(String),
+}
+
+impl Stop {
+    /// The word for a provider that says nothing of why.
+    pub const UNSAID: &str = "unknown";
+
+    /// A stop of which the provider does not say why.
+    #[must_use]
+    pub fn unsaid() -> Self {
+        Self::Other(Self::UNSAID.to_owned())
+    }
 }
 
 /// Tokens of one request.

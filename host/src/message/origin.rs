@@ -55,11 +55,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Whether this place takes back what came, in a provider's own form, from another one.
+    /// Whether this model takes back what came, in a provider's own form, from another one: what is encrypted, signed
+    /// or special to one model may be refused by the next. Names are compared as they were asked for, so that a model
+    /// under a name that moves on still gets back what it said.
     #[must_use]
     pub fn takes(&self, other: Option<&Self>) -> bool {
         match other {
-            Some(other) => (&self.provider, &self.base_url) == (&other.provider, &other.base_url),
+            Some(other) => {
+                (&self.provider, &self.name, &self.base_url)
+                    == (&other.provider, &other.name, &other.base_url)
+            }
             None => self.provider == PROVIDER_BEFORE_ORIGINS,
         }
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::{Api, End, Items};
+use super::remote::{End, Interface, Items};
 use crate::message::{Stop, ToolCall};
 
 /// The bound of a reply where neither agent.toml nor the wire format knows one: the interface insists on it.
@@ -25,8 +25,12 @@ struct Message<'a> {
     content: Vec<&'a RawValue>,
 }
 
-impl Api for Anthropic {
+impl Interface for Anthropic {
     type Wire = Messages;
+    const NAME: &'static str = "anthropic";
+    const DESCRIPTION: &'static str = "Behind Anthropic messages.";
+    const BASE_URL: &'static str = "https://api.anthropic.com";
+    const KEY_VARIABLE: Option<&'static str> = Some("ANTHROPIC_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-api-key", "");
     const CONVERSATION: &'static str = "messages";
     const ID_CHARS_MAX: Option<usize> = Some(64);

@@ -11,8 +11,21 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::remote::{Api, Body, BoxError, End, Items};
-use crate::message::ToolCall;
+use super::remote::{Body, BoxError, End, Failure, Interface, Items};
+use crate::message::{Origin, Stop, ToolCall};
+
+/// The reasons to finish that say what may not be said.
+const REFUSALS: [&str; 9] = [
+    "SAFETY",
+    "RECITATION",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "IMAGE_SAFETY",
+    "IMAGE_RECITATION",
+    "IMAGE_PROHIBITED_CONTENT",
+    "MODEL_ARMOR",
+];
 
 /// The interface.
 pub(super) struct Gemini;
@@ -35,8 +48,13 @@ struct Content<'a> {
     parts: Vec<&'a RawValue>,
 }
 
-impl Api for Gemini {
+impl Interface for Gemini {
     type Wire = GenerateContent;
+    const NAME: &'static str = "gemini";
+    const TRACED_AS: &'static str = "gcp.gemini";
+    const DESCRIPTION: &'static str = "Behind Google Gemini.";
+    const BASE_URL: &'static str = "https://generativelanguage.googleapis.com";
+    const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "");
     const CONVERSATION: &'static str = "contents";
 
@@ -54,7 +72,7 @@ impl Api for Gemini {
         }
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, _: &Origin) -> Result<(), BoxError> {
         body.retain(|_, value| value.get() != "null");
         let Some(contents) = body.get_mut("contents") else { return Ok(()) };
         let list: Vec<Box<RawValue>> = serde_json::from_str(contents.get())?;
@@ -87,12 +105,13 @@ impl Api for Gemini {
     fn end(answer: &Value) -> End {
         let candidate = &answer["candidates"][0];
         match candidate["finishReason"].as_str() {
-            Some(reason @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL")) => {
-                let why =
-                    candidate["finishMessage"].as_str().unwrap_or("the model wrote a call that is none");
-                End::Failed(format!("{reason}: {why}"))
+            None | Some("STOP" | "MAX_TOKENS") => End::AsRead,
+            Some(reason) if REFUSALS.contains(&reason) => End::Stop(Stop::Refusal),
+            // Among them a call that is none, which the model need not write again.
+            Some(reason) => {
+                let why = candidate["finishMessage"].as_str().unwrap_or("the answer was not finished");
+                End::Failed(Failure::passing(format!("{reason}: {why}")))
             }
-            Some(_) | None => End::AsRead,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where replies come from: one trait, one file per provider, and `scripted`.
+//! Where replies come from: one trait, one file per provider, and `scripted`; `api` lists the providers.
 //!
 //! A model turns a conversation into a [`Reply`]. It keeps nothing between requests: retry, journal and
 //! replay stand around it, not in it. It fails with a [`ModelError`] that says what the provider said and
@@ -6,6 +6,7 @@
 
 mod absent;
 mod anthropic;
+mod api;
 mod error;
 mod gemini;
 mod models;
@@ -15,23 +16,24 @@ mod openai_responses;
 mod remote;
 mod script;
 mod scripted;
+mod settings;
 
 pub use absent::Absent;
+pub use api::Api;
 pub use error::ModelError;
 pub use models::Models;
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
 pub use scripted::Scripted;
+pub use settings::{ModelConfig, Provider, RemoteConfig};
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::config::{Api, ModelConfig, Provider, RemoteConfig};
 use crate::grants::{SecretSource, read_secret};
 use crate::message::{Json, Message, ModelIdentity, Reply, ToolSpec};
-use remote::Remote;
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
@@ -40,13 +42,7 @@ pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
         Provider::Remote(remote) => remote,
     };
     let key = remote.key.as_ref().map(read_key).transpose()?;
-    Ok(match remote.api {
-        Api::OpenAi => Arc::new(Remote::<openai_chat::OpenAiChat>::new(remote, key)?),
-        Api::OpenAiResponses => Arc::new(Remote::<openai_responses::OpenAiResponses>::new(remote, key)?),
-        Api::Anthropic => Arc::new(Remote::<anthropic::Anthropic>::new(remote, key)?),
-        Api::Gemini => Arc::new(Remote::<gemini::Gemini>::new(remote, key)?),
-        Api::Ollama => Arc::new(Remote::<ollama::Ollama>::new(remote, key)?),
-    })
+    remote.api.connect(remote, key)
 }
 
 /// The model of a recorded run, to write requests with as they were sent, streamed or not: it has no key.

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use super::{Absent, Model, ModelError, ModelRequest, connect};
-use crate::config::Config;
+use super::{Absent, Model, ModelConfig, ModelError, ModelRequest, connect};
 use crate::message::{ModelFailure, ModelIdentity, Reply, Retry};
 
 /// The models of an agent: the one it is meant for, and those that stand in for it, in order.
@@ -13,10 +12,13 @@ pub struct Models {
 }
 
 impl Models {
-    /// The models that agent.toml names.
-    pub fn connect(config: &Config) -> Result<Self, ModelError> {
-        let choices = std::iter::once(&config.model).chain(&config.fallbacks).map(connect);
-        Ok(Self { choices: choices.collect::<Result<_, _>>()?, retry: config.model_retry })
+    /// The models of these settings, the first choice first.
+    pub fn connect<'a>(
+        settings: impl IntoIterator<Item = &'a ModelConfig>,
+        retry: Retry,
+    ) -> Result<Self, ModelError> {
+        let choices = settings.into_iter().map(connect);
+        Ok(Self { choices: choices.collect::<Result<_, _>>()?, retry })
     }
 
     /// One model alone.

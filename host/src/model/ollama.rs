@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::Api;
+use super::remote::Interface;
 use crate::message::ToolCall;
 
 /// The interface.
@@ -20,8 +20,13 @@ struct Answer<'a> {
     message: &'a RawValue,
 }
 
-impl Api for Ollama {
+impl Interface for Ollama {
     type Wire = Chat;
+    const NAME: &'static str = "ollama";
+    const DESCRIPTION: &'static str = "Behind Ollama's own interface.";
+    const BASE_URL: &'static str = "http://localhost:11434";
+    const KEY_VARIABLE: Option<&'static str> = None;
+    const FORM_WITHOUT_CALLS: Option<&'static str> = Some("Ollama holds every reply to the form");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
 

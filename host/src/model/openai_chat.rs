@@ -3,14 +3,23 @@
 //! A reply goes back as the message that came, reasoning members and unknown ones included. Source of the wire facts:
 //! <https://platform.openai.com/docs/api-reference/chat>.
 
-use rig_core::providers::openai::wire::{Auth, Chat};
+use rig_core::providers::openai::wire::{Auth, Chat, Dialect, OPENAI};
 use rig_core::providers::openai::{OpenAIConfig, Route};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, as_object, is_strict, mark_strict};
-use crate::message::{Stop, ToolCall};
+use super::remote::{Body, BoxError, End, FORM, Failure, Interface, is_strict, mark_strict, mend_arguments};
+use crate::message::{Origin, Stop, ToolCall};
+
+/// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
+const DIALECT: Dialect = OPENAI.with_quirks(OPENAI.quirks.done_without_finish_reason());
+
+/// The lists that the pieces of a stream are appended to.
+const APPENDED: [&str; 4] = ["tool_calls", "reasoning_details", "annotations", "images"];
+
+/// The words with which servers end an answer that they could not finish.
+const FAILED: [&str; 5] = ["error", "insufficient_system_resource", "abort", "aborted", "cancelled"];
 
 /// The interface.
 pub(super) struct OpenAiChat;
@@ -27,22 +36,27 @@ struct Choice<'a> {
     message: &'a RawValue,
 }
 
-impl Api for OpenAiChat {
+impl Interface for OpenAiChat {
     type Wire = Chat;
+    const NAME: &'static str = "openai";
+    const DESCRIPTION: &'static str =
+        "Behind `OpenAI` chat completions, or an endpoint compatible with them.";
+    const BASE_URL: &'static str = "https://api.openai.com/v1";
+    const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
 
     fn wire(base_url: &str, model: &str) -> Chat {
-        OpenAIConfig::new("")
+        OpenAIConfig::with_key(&DIALECT, "")
             .with_auth(Auth::OptionalBearer)
             .with_route(Route::Chat)
             .with_base_url(base_url)
             .chat(model)
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, to: &Origin) -> Result<(), BoxError> {
         plain_instructions(body)?;
-        mark_strict(body, |tool| tool.get_mut("function")?.as_object_mut())
+        mark_strict(body, &to.base_url, |tool| tool.get_mut("function")?.as_object_mut())
     }
 
     fn form(schema: &Value) -> Value {
@@ -68,9 +82,27 @@ impl Api for OpenAiChat {
         Ok(Some(if after == before { message.to_owned() } else { after.to_string() }))
     }
 
+    /// Of a list that is not known to grow, such as content in parts, and of reasoning under an uncommon name, only the
+    /// last piece is there.
+    fn is_faithful(answer: &Value) -> bool {
+        let message = answer["choices"][0]["message"].as_object();
+        message.into_iter().flatten().all(|(key, value)| match value {
+            Value::Array(list) => list.is_empty() || APPENDED.contains(&key.as_str()),
+            Value::Object(_) => key != "content",
+            Value::String(_) => key != "reasoning_text",
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        })
+    }
+
     fn end(answer: &Value) -> End {
-        let refused =
-            answer["choices"][0]["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
+        let choice = &answer["choices"][0];
+        if let Some(failure) = Failure::in_part(answer).or_else(|| Failure::in_part(choice)) {
+            return End::Failed(failure);
+        }
+        if let Some(word) = choice["finish_reason"].as_str().filter(|word| FAILED.contains(word)) {
+            return End::Failed(Failure::passing(format!("the answer ended with `{word}`")));
+        }
+        let refused = choice["message"]["refusal"].as_str().is_some_and(|text| !text.is_empty());
         if refused { End::Stop(Stop::Refusal) } else { End::AsRead }
     }
 }
@@ -91,9 +123,10 @@ fn plain_instructions(body: &mut Body) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The message as it can be sent back, which is as it came but for what a provider would refuse: calls
-/// without a name (nothing can answer them), ids that tell no calls apart, and arguments that are not an
-/// object. Such arguments become the sole member of one, so the model still sees what it wrote.
+/// The message as it can be sent back, which is as it came but for what a provider would refuse: calls without a name
+/// (nothing can answer them), ids that tell no calls apart, content that is neither there nor made up for by calls,
+/// and arguments that are not an object. Such arguments become the sole member of one, so the model still sees what it
+/// wrote.
 fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     let fields = message.as_object_mut().ok_or("its message is not an object")?;
     fields.entry("role").or_insert_with(|| "assistant".into());
@@ -107,15 +140,17 @@ fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     }
     for (sent, call) in sent.iter_mut().zip(calls) {
         sent["id"] = call.id.as_str().into();
-        if let Some(Value::String(text)) = sent.pointer_mut("/function/arguments")
-            && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
-        {
-            *text = as_object(text).to_string();
+        if let Some(function) = sent.get_mut("function").and_then(Value::as_object_mut) {
+            mend_arguments(function);
         }
     }
-    // Some servers write an empty list and would refuse to read it.
+    // Some servers write an empty list and would refuse to read it. Only beside calls may the content be null.
     if sent.is_empty() {
         fields.shift_remove("tool_calls");
+        let content = fields.entry("content").or_insert(Value::Null);
+        if content.is_null() {
+            *content = "".into();
+        }
     }
     Ok(message)
 }

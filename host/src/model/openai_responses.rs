@@ -1,8 +1,11 @@
 //! `OpenAI` responses.
 //!
 //! Nothing is kept at the provider (`store: false`): reasoning comes back encrypted and goes there again, as all items
-//! of a reply do, with their phases. Source of the wire facts: <https://platform.openai.com/docs/api-reference/responses>
-//! and <https://platform.openai.com/docs/guides/reasoning>.
+//! of a reply do, with their phases. It is asked for of every model but those that are known not to reason, for which
+//! the provider refuses a request that asks: `gpt-3.5*`, `gpt-4*`, `chatgpt-4o*` and `gpt-5-chat*`.
+//!
+//! Source of the wire facts: <https://platform.openai.com/docs/api-reference/responses> and
+//! <https://platform.openai.com/docs/guides/reasoning>.
 
 use rig_core::providers::openai::OpenAIConfig;
 use rig_core::providers::openai::responses_api::wire::Responses;
@@ -10,8 +13,16 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Api, Body, BoxError, End, FORM, Items, as_object, is_strict, mark_strict};
-use crate::message::{Stop, ToolCall};
+use super::remote::{
+    Body, BoxError, End, FORM, Failure, Interface, Items, is_strict, mark_strict, mend_arguments,
+};
+use crate::message::{Origin, Stop, ToolCall};
+
+/// What reasoning is asked for by.
+const ENCRYPTED: &str = "reasoning.encrypted_content";
+
+/// How the names of models begin that do not reason.
+const WITHOUT_REASONING: [&str; 4] = ["gpt-3.5", "gpt-4", "chatgpt-4o", "gpt-5-chat"];
 
 /// The interface.
 pub(super) struct OpenAiResponses;
@@ -22,8 +33,13 @@ struct Response<'a> {
     output: Vec<&'a RawValue>,
 }
 
-impl Api for OpenAiResponses {
+impl Interface for OpenAiResponses {
     type Wire = Responses;
+    const NAME: &'static str = "openai-responses";
+    const TRACED_AS: &'static str = "openai";
+    const DESCRIPTION: &'static str = "Behind `OpenAI` responses.";
+    const BASE_URL: &'static str = "https://api.openai.com/v1";
+    const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "input";
     const ID_CHARS_MAX: Option<usize> = Some(64);
@@ -32,14 +48,12 @@ impl Api for OpenAiResponses {
         Responses::new(OpenAIConfig::new("").with_base_url(base_url), model)
     }
 
-    fn finish(body: &mut Body) -> Result<(), BoxError> {
+    fn finish(body: &mut Body, to: &Origin) -> Result<(), BoxError> {
         if !body.contains_key("store") {
             body.insert("store".to_owned(), to_raw_value(&false)?);
         }
-        if !body.contains_key("include") {
-            body.insert("include".to_owned(), to_raw_value(&["reasoning.encrypted_content"])?);
-        }
-        mark_strict(body, Value::as_object_mut)
+        include_reasoning(body, &to.name)?;
+        mark_strict(body, &to.base_url, Value::as_object_mut)
     }
 
     fn form(schema: &Value) -> Value {
@@ -63,6 +77,17 @@ impl Api for OpenAiResponses {
     }
 
     fn end(answer: &Value) -> End {
+        let unfinished = match answer["status"].as_str() {
+            None | Some("completed") => None,
+            Some("incomplete") => answer["incomplete_details"]["reason"]
+                .as_str()
+                .is_none_or(|reason| !matches!(reason, "content_filter" | "max_output_tokens"))
+                .then_some("incomplete"),
+            Some(status) => Some(status),
+        };
+        if let Some(status) = unfinished {
+            return End::Failed(Failure::told(answer, &format!("the response is {status}")));
+        }
         let refusal = "refusal";
         let parts = answer["output"].as_array().into_iter().flatten();
         let mut parts = parts.filter_map(|item| item["content"].as_array()).flatten();
@@ -77,12 +102,38 @@ impl Api for OpenAiResponses {
     }
 }
 
+/// Has reasoning come back, beside what else is to: from a model that may reason, and from no other.
+fn include_reasoning(body: &mut Body, model: &str) -> Result<(), BoxError> {
+    let mut include: Vec<Value> = match body.get("include") {
+        Some(list) => serde_json::from_str(list.get())?,
+        None => Vec::new(),
+    };
+    if !may_reason(model) && !body.contains_key("reasoning") {
+        include.retain(|it| it != ENCRYPTED);
+    } else if !include.iter().any(|it| it == ENCRYPTED) {
+        include.push(ENCRYPTED.into());
+    }
+    if include.is_empty() {
+        body.remove("include");
+    } else {
+        body.insert("include".to_owned(), to_raw_value(&include)?);
+    }
+    Ok(())
+}
+
+/// Whether a model of this name may reason. A fine-tuned one is named after what it was made of.
+fn may_reason(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let name = name.strip_prefix("ft:").unwrap_or(name);
+    !WITHOUT_REASONING.iter().any(|family| name.starts_with(family))
+}
+
 fn mend_call(item: &mut Value, call: &ToolCall) {
     item["call_id"] = call.id.as_str().into();
-    if let Some(Value::String(text)) = item.get_mut("arguments")
-        && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+    if item["type"] == "function_call"
+        && let Some(item) = item.as_object_mut()
     {
-        *text = as_object(text).to_string();
+        mend_arguments(item);
     }
     // What was cut off counts as incomplete, and an incomplete item is not taken back.
     if item["status"] == "incomplete" {

@@ -10,6 +10,7 @@ use super::Stand;
 use crate::message::{
     Ending, ErrorKind, Manifest, ModelFailure, ModelIdentity, Outcome, Reply, RunId, Slot, Stop, ToolOutcome,
 };
+use crate::model::Api;
 
 const OPERATION: &str = "gen_ai.operation.name";
 const TOOL_NAME: &str = "gen_ai.tool.name";
@@ -111,13 +112,7 @@ fn asking(model: &ModelIdentity) -> Vec<KeyValue> {
 
 /// The conventions' name of a provider, where they have one.
 fn provider(name: &str) -> String {
-    match name {
-        "gemini" => "gcp.gemini",
-        "mistral" => "mistral_ai",
-        "openai-responses" => "openai",
-        name => name,
-    }
-    .to_owned()
+    Api::named(name).map_or(name, |api| api.traced_as()).to_owned()
 }
 
 /// What a reply says of itself.

@@ -16,8 +16,9 @@ use toml::Spanned;
 
 use super::bounds::{
     COMPACT_AT_TOKENS_MIN, MAX_CALLS_PER_TURN_LIMIT, MAX_PARALLEL_TOOLS_LIMIT, MAX_TOOL_CALLS_LIMIT,
-    MAX_TURNS_LIMIT, TOKENS_LIMIT, VERSION,
+    MAX_TURNS_LIMIT, TOKENS_LIMIT,
 };
+use crate::document::VERSION;
 
 /// An agent for `host run`. Paths are relative to this file.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,10 +1,14 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 use toml::Spanned;
 
+use crate::config::Api;
 use crate::config::bounds::ATTEMPTS_LIMIT;
 
 /// Who replies.
@@ -89,20 +93,37 @@ pub(in crate::config) struct Prices {
 }
 
 /// Where the model is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum ProviderName {
-    /// In a file of replies: no network, no key.
+    /// In a file of replies.
     Scripted,
-    /// Behind `OpenAI` chat completions, or an endpoint compatible with them.
-    OpenAi,
-    /// Behind `OpenAI` responses.
-    #[serde(rename = "openai-responses")]
-    OpenAiResponses,
-    /// Behind Anthropic messages.
-    Anthropic,
-    /// Behind Google Gemini.
-    Gemini,
-    /// Behind Ollama's own interface.
-    Ollama,
+    /// Behind a provider's interface.
+    Remote(Api),
+}
+
+const SCRIPTED: (&str, &str) = ("scripted", "In a file of replies: no network, no key.");
+
+impl<'de> Deserialize<'de> for ProviderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == SCRIPTED.0 {
+            return Ok(Self::Scripted);
+        }
+        let unknown = || D::Error::custom(format!("unknown provider `{name}`"));
+        Api::named(&name).map(Self::Remote).ok_or_else(unknown)
+    }
+}
+
+impl JsonSchema for ProviderName {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let apis = Api::all().map(|api| (api.as_str(), api.description()));
+        let name =
+            |(name, description)| json!({ "type": "string", "const": name, "description": description });
+        let names: Vec<Value> = std::iter::once(SCRIPTED).chain(apis).map(name).collect();
+        json_schema!({ "oneOf": names, "description": "Where the model is." })
+    }
 }

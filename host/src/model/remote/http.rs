@@ -1,7 +1,7 @@
 //! One HTTP exchange with a provider: a request out, the body of a success back, or what went wrong.
 //!
-//! Owns the connection, the API key and the meaning of a failure, of HTTP or in the middle of an answer; knows nothing
-//! of any wire format but where providers put the message of an error. Sends every request once: no retry, no redirect.
+//! Owns the connection, the API key and the error that a failure becomes; knows nothing of any wire format. Sends every
+//! request once: no retry, no redirect.
 
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,7 @@ use rig_core::error::ProviderError;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
 use crate::model::ModelError;
 
@@ -26,19 +27,6 @@ pub(super) const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest message of a provider that goes into an error: enough for the reason, not for a web page.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
-/// Where providers put the message of an error, the most specific place first.
-const MESSAGE_POINTERS: [&str; 5] =
-    ["/error/message", "/response/error/message", "/error", "/message", "/detail"];
-/// Where they put its kind.
-const KIND_POINTERS: [&str; 7] = [
-    "/error/status",
-    "/error/type",
-    "/error/code",
-    "/response/error/code",
-    "/response/error/type",
-    "/code",
-    "/type",
-];
 
 /// Where requests go, and the key they carry.
 #[derive(Clone, Debug)]
@@ -114,7 +102,7 @@ impl Endpoint {
             // A connection that breaks off here has still said what matters: the status.
             let mut body = Vec::new();
             let _ = read(&mut response, &mut body, ERROR_BODY_BYTES_MAX).await;
-            return Err(self.failure(status, wait, &body));
+            return Err(self.refused(status, wait, &body));
         }
         if let (true, Some(framer)) = (stream, Framer::of(response.headers())) {
             return Ok(Answer::Stream(Box::new(Frames::new(self.clone(), response, framer))));
@@ -131,55 +119,44 @@ impl Endpoint {
     pub(super) fn broke_off(&self, error: &ProviderError) -> ModelError {
         match error {
             ProviderError::Truncated => self.gone("the answer broke off before its end"),
-            ProviderError::ProviderResponse(response) => self.event(&response.body),
+            ProviderError::ProviderResponse(response) => {
+                let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
+                self.failed(Failure::told(&body, &response.body))
+            }
             other => self.malformed(&other.to_string()),
         }
     }
 
-    /// A failure that the provider reports in the middle of its answer, after it had answered 200.
-    fn event(&self, body: &str) -> ModelError {
-        let value: Value = serde_json::from_str(body).unwrap_or_default();
-        let code = value.pointer("/error/code").and_then(Value::as_u64);
-        let kind = KIND_POINTERS.iter().find_map(|at| value.pointer(at)?.as_str()).unwrap_or_default();
-        let status = match (code.and_then(|code| u16::try_from(code).ok()), kind) {
-            (Some(code), _) => code,
-            (None, "overloaded_error") => 529,
-            (None, "rate_limit_error" | "rate_limit_exceeded" | "RESOURCE_EXHAUSTED") => 429,
-            (None, "timeout_error" | "DEADLINE_EXCEEDED") => 408,
-            (None, "api_error" | "server_error" | "INTERNAL" | "UNAVAILABLE" | "error") => 500,
-            (None, _) => 400,
-        };
-        self.failure(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), None, body.as_bytes())
-    }
-
-    /// A failure of the provider's that it tells in an answer of another form; the same request may be answered.
-    pub(super) fn reported(&self, message: &str) -> ModelError {
-        let (url, message) = (self.base.to_string(), self.excerpt(message));
-        ModelError::Status { url, status: 500, message, retry_after_ms: None }
-    }
-
-    /// The error for a success whose body is not what was asked for. Some gateways report a failure this
-    /// way, with the HTTP status of the provider behind them as its code.
+    /// The error for a success whose body is not what was asked for. Some servers report a failure this way.
     pub(super) fn unreadable(&self, body: &[u8], reason: &str) -> ModelError {
-        let Some(message) = reported(body) else {
-            let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-            return self.malformed(&format!("{reason}; it begins with `{start}`"));
-        };
-        let code = serde_json::from_slice(body).ok().and_then(|body: Value| {
-            let code = body.pointer("/error/code")?.as_u64()?;
-            StatusCode::from_u16(u16::try_from(code).ok()?).ok()
-        });
-        match code.filter(|code| code.is_client_error() || code.is_server_error()) {
-            Some(code) => self.failure(code, None, body),
-            None => self.malformed(&format!("it reports an error: {message}")),
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        if failure::is_failure(&value) {
+            return self.failed(Failure::told(&value, reason));
         }
+        if let Some(message) = failure::message(&value) {
+            return self.malformed(&format!("it reports an error: {message}"));
+        }
+        let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        self.malformed(&format!("{reason}; it begins with `{start}`"))
     }
 
-    fn failure(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
-        let text = reported(body).unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
-        let text =
-            if text.is_empty() { status.canonical_reason().unwrap_or("no reason given") } else { &text };
-        let (url, message, status) = (self.base.to_string(), self.excerpt(text), status.as_u16());
+    /// The error for an answer that is not a success.
+    fn refused(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = match failure::message(&value) {
+            Some(message) => message.to_owned(),
+            None => String::from_utf8_lossy(body).trim().to_owned(),
+        };
+        let retry_after_ms = retry_after_ms.or_else(|| failure::retry_after_ms(&value));
+        self.failed(Failure { status: status.as_u16(), message: text, retry_after_ms })
+    }
+
+    /// The error for a failure, whether it is one of HTTP or told in the middle of an answer.
+    pub(super) fn failed(&self, failure: Failure) -> ModelError {
+        let Failure { status, message, retry_after_ms } = failure;
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let text = if message.is_empty() { reason.unwrap_or("no reason given") } else { &message };
+        let (url, message) = (self.base.to_string(), self.excerpt(text));
         match status {
             401 | 403 => ModelError::Unauthorized { url, status, message },
             _ => ModelError::Status { url, status, message, retry_after_ms },
@@ -268,21 +245,11 @@ async fn read(response: &mut Response, body: &mut Vec<u8>, bytes_max: usize) -> 
     Ok(Read::Whole)
 }
 
-/// The message of a provider's error, if the body is one.
-fn reported(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    MESSAGE_POINTERS.iter().find_map(|at| body.pointer(at)?.as_str()).map(str::to_owned)
-}
-
 /// How long the provider asks to wait: `retry-after-ms` is the finer of its two headers, `retry-after` holds
 /// seconds or a date.
 fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let number = |name: &str, unit_ms: f64| {
-        let ms = text(name)?.parse::<f64>().ok()? * unit_ms;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked; `as` saturates")]
-        (ms.is_finite() && ms >= 0.0).then_some(ms.ceil() as u64)
-    };
+    let number = |name: &str, unit_ms: f64| failure::milliseconds(text(name)?, unit_ms);
     number("retry-after-ms", 1.0).or_else(|| number(RETRY_AFTER.as_str(), 1000.0)).or_else(|| {
         let until = httpdate::parse_http_date(text(RETRY_AFTER.as_str())?).ok()?;
         let wait = until.duration_since(now).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The provider's own form of a reply, as it goes back.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use super::request::as_object;
 use crate::message::ToolCall;
 
 /// Goes through the items of an answer and keeps each as it came, but for calls that the provider would not take back.
@@ -43,5 +44,19 @@ impl<'a> Items<'a> {
             return Err(format!("{} of its tool calls are in none of its items", self.calls.len()));
         }
         Ok((!self.kept.is_empty()).then(|| format!("[{}]", self.kept.join(","))))
+    }
+}
+
+/// Makes arguments that `OpenAI` would not take back, because there are none or they are no object in a text, into some
+/// that it takes. The model still sees what it wrote.
+pub(in crate::model) fn mend_arguments(call: &mut Map<String, Value>) {
+    let arguments = call.entry("arguments").or_insert(Value::Null);
+    if arguments.is_null() {
+        *arguments = "{}".into();
+    }
+    if let Value::String(text) = arguments
+        && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+    {
+        *text = as_object(text).to_string();
     }
 }

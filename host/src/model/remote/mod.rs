@@ -1,24 +1,27 @@
 //! Models behind HTTP: everything that is the same for all providers.
 //!
 //! Owns the order of one exchange: `request` writes it, `http` carries it, `reply` reads the answer, whole or as it
-//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its [`Api`], one
-//! file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`]; the
-//! API key is in no `Debug` output and in no error, even if the server repeats it.
+//! comes. The wire formats are the crate `rig-core`'s; what is particular about one provider's is its [`Interface`],
+//! one file each beside this folder. Keeps nothing between requests and never retries. It fails with a [`ModelError`];
+//! the API key is in no `Debug` output and in no error, even if the server repeats it.
 //!
 //! One thing is done here and not in the crate, because it rebuilds an assistant message from what it understood of
 //! it: the provider's own form of a reply is kept as it came, with whatever the provider put there (reasoning,
 //! signatures, phases), and goes back byte for byte. Only what the provider itself would refuse is mended, once, when
 //! it arrives, so that one bad call never makes the rest of a conversation fail.
 
+mod failure;
 mod frames;
 mod http;
+mod ids;
 mod items;
 mod reply;
 mod request;
 mod strict;
 
-pub(super) use items::Items;
-pub(super) use request::{Body, BoxError, as_object};
+pub(super) use failure::Failure;
+pub(super) use items::{Items, mend_arguments};
+pub(super) use request::{Body, BoxError};
 pub(super) use strict::{is_strict, mark_strict};
 
 use std::fmt;
@@ -35,19 +38,37 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Model, ModelError, ModelRequest};
-use crate::config::RemoteConfig;
+use super::{Model, ModelError, ModelRequest, RemoteConfig};
 use crate::message::{Json, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
 use http::{Answer, Endpoint};
+use reply::Form;
 
 /// What the form of an answer is called, where it has to have a name.
 pub(super) const FORM: &str = "answer";
 
 /// What is particular about one provider's interface.
-pub(super) trait Api: Send + Sync + 'static {
+pub(super) trait Interface: Send + Sync + 'static {
     /// The wire format.
     type Wire: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame> + fmt::Debug;
+
+    /// Its name in agent.toml.
+    const NAME: &'static str;
+
+    /// The provider's name in OpenTelemetry's conventions.
+    const TRACED_AS: &'static str = Self::NAME;
+
+    /// Where a model behind it is, in agent.toml's schema.
+    const DESCRIPTION: &'static str;
+
+    /// The provider's own endpoint, without the path of any one request.
+    const BASE_URL: &'static str;
+
+    /// The variable that by custom holds the key for it.
+    const KEY_VARIABLE: Option<&'static str>;
+
+    /// Why a model that it holds to a form calls no tools, if that is so.
+    const FORM_WITHOUT_CALLS: Option<&'static str> = None;
 
     /// The header that carries the key, and what stands before the key in it.
     const KEY: (&'static str, &'static str);
@@ -64,8 +85,8 @@ pub(super) trait Api: Send + Sync + 'static {
     /// Takes the key's place out of the address, where the wire format has one there.
     fn address(_url: &mut Url) {}
 
-    /// Completes a request that is about to be sent.
-    fn finish(_body: &mut Body) -> Result<(), BoxError> {
+    /// Completes a request that is about to be sent, to this model.
+    fn finish(_body: &mut Body, _to: &Origin) -> Result<(), BoxError> {
         Ok(())
     }
 
@@ -79,6 +100,11 @@ pub(super) trait Api: Send + Sync + 'static {
     /// there is nothing to send back.
     fn items(answer: &RawValue, calls: &[ToolCall]) -> Result<Option<String>, String>;
 
+    /// Whether an answer that was put together from pieces is what was said, so that it can go back.
+    fn is_faithful(_answer: &Value) -> bool {
+        true
+    }
+
     /// What the answer says of its end that the wire format does not tell.
     fn end(_answer: &Value) -> End {
         End::AsRead
@@ -91,12 +117,12 @@ pub(super) enum End {
     AsRead,
     /// Like this.
     Stop(Stop),
-    /// In a failure that the same request need not meet again.
-    Failed(String),
+    /// In a failure.
+    Failed(Failure),
 }
 
 /// A model of one provider.
-pub(super) struct Remote<A: Api> {
+pub(super) struct Remote<A: Interface> {
     wire: A::Wire,
     http: Endpoint,
     origin: Origin,
@@ -105,7 +131,7 @@ pub(super) struct Remote<A: Api> {
     extra: Option<Json>,
 }
 
-impl<A: Api> Remote<A> {
+impl<A: Interface> Remote<A> {
     /// Checks the settings. Without a key, or with an empty one, requests carry none. Nothing is sent before the
     /// first request.
     pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
@@ -130,13 +156,13 @@ impl<A: Api> Remote<A> {
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
         let post = self.write(request)?;
         let reply = match self.http.send(post, self.stream).await? {
-            Answer::Whole(body) => self.read_whole(request.turn, &body).await,
+            Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,
         }?;
         Ok(Reply { origin: Some(self.origin.clone()), ..reply })
     }
 
-    async fn read_whole(&self, turn: u32, body: &[u8]) -> Result<Reply, ModelError> {
+    async fn read_whole(&self, request: &ModelRequest<'_>, body: &[u8]) -> Result<Reply, ModelError> {
         let unreadable = |reason: String| self.http.unreadable(body, &reason);
         let answer: Box<RawValue> =
             serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
@@ -149,8 +175,8 @@ impl<A: Api> Remote<A> {
             Ok(response) => response,
             Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
         };
-        reply::read::<A>(turn, &answer, &response)
-            .map_err(|fault| fault.into_error(unreadable, |message| self.http.reported(&message)))
+        reply::read::<A>(request, &answer, &response, Form::Whole)
+            .map_err(|fault| fault.into_error(unreadable, |failure| self.http.failed(failure)))
     }
 
     async fn read_stream(&self, request: &ModelRequest<'_>, stream: Frames) -> Result<Reply, ModelError> {
@@ -171,8 +197,8 @@ impl<A: Api> Remote<A> {
         let malformed = |reason: String| self.http.malformed(&reason);
         let answer =
             serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
-        reply::read::<A>(request.turn, &answer, &response)
-            .map_err(|fault| fault.into_error(malformed, |message| self.http.reported(&message)))
+        reply::read::<A>(request, &answer, &response, Form::Streamed)
+            .map_err(|fault| fault.into_error(malformed, |failure| self.http.failed(failure)))
     }
 }
 
@@ -183,7 +209,7 @@ fn dummy() -> CompletionRequest {
     request
 }
 
-impl<A: Api> Model for Remote<A> {
+impl<A: Interface> Model for Remote<A> {
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(self.reply(request))
     }

@@ -1,6 +1,5 @@
 //! An answer to our [`Reply`].
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
@@ -8,15 +7,16 @@ use futures::stream::BoxStream;
 use rig_core::completion::{CompletionResponse, FinishReason};
 use rig_core::driver::{Exchange, Opened, Opening, Transport};
 use rig_core::error::ProviderError;
-use rig_core::message::{AssistantContent, ProviderCallId, ToolCall as WireCall};
+use rig_core::message::{AssistantContent, ToolCall as WireCall};
 use rig_core::operation::Completion;
 use rig_core::wire::{Encoded, Wire, WireFrame};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Api, End};
-use crate::message::{Arguments, Json, Reply, Stop, Tokens, ToolCall};
-use crate::model::ModelError;
+use super::ids::CallIds;
+use super::{End, Failure, Interface};
+use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
+use crate::model::{ModelError, ModelRequest};
 
 /// The frames of an answer.
 type Frames = BoxStream<'static, Result<WireFrame, ProviderError>>;
@@ -42,38 +42,51 @@ impl<W: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame>> Transport<W
 pub(super) enum Fault {
     /// It cannot be read, for this reason.
     Unreadable(String),
-    /// The provider failed, and says so; the same request may be answered.
-    Reported(String),
+    /// The provider failed, and says so.
+    Reported(Failure),
 }
 
 impl Fault {
     pub(super) fn into_error(
         self,
         unreadable: impl FnOnce(String) -> ModelError,
-        reported: impl FnOnce(String) -> ModelError,
+        reported: impl FnOnce(Failure) -> ModelError,
     ) -> ModelError {
         match self {
             Self::Unreadable(reason) => unreadable(reason),
-            Self::Reported(message) => reported(message),
+            Self::Reported(failure) => reported(failure),
         }
     }
 }
 
+/// How an answer came.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// As it is.
+    Whole,
+    /// In pieces, from which it was put together.
+    Streamed,
+}
+
 /// Reads an answer that the wire understood.
-pub(super) fn read<A: Api>(
-    turn: u32,
+pub(super) fn read<A: Interface>(
+    request: &ModelRequest<'_>,
     answer: &RawValue,
     response: &CompletionResponse,
+    form: Form,
 ) -> Result<Reply, Fault> {
     let value: Value =
         serde_json::from_str(answer.get()).map_err(|error| Fault::Unreadable(error.to_string()))?;
     let stop = match A::end(&value) {
-        End::Failed(message) => return Err(Fault::Reported(message)),
+        End::Failed(failure) => return Err(Fault::Reported(failure)),
         End::Stop(stop) => stop,
         End::AsRead => stop(response),
     };
-    let calls = calls(&response.choice, turn, A::ID_CHARS_MAX);
-    let items = A::items(answer, &calls).map_err(Fault::Unreadable)?;
+    let calls = calls(&response.choice, request, A::ID_CHARS_MAX);
+    let items = match form {
+        Form::Streamed if !A::is_faithful(&value) => None,
+        Form::Whole | Form::Streamed => A::items(answer, &calls).map_err(Fault::Unreadable)?,
+    };
     let items = items.map(Json::parse).transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
     let mut text = texts.join("\n");
@@ -101,31 +114,30 @@ fn text(content: &AssistantContent) -> Option<&str> {
     if let AssistantContent::Text(text) = content { Some(text.text()) } else { None }
 }
 
-/// The calls of an answer. One whose id is missing, empty or taken, or could not be sent back, gets an id made of its
-/// place in the run.
-fn calls(content: &[AssistantContent], turn: u32, id_chars_max: Option<usize>) -> Vec<ToolCall> {
+/// The calls of an answer. An id that had to be made up is in no other place of the conversation either.
+fn calls(
+    content: &[AssistantContent],
+    request: &ModelRequest<'_>,
+    id_chars_max: Option<usize>,
+) -> Vec<ToolCall> {
     let calls: Vec<&WireCall> = content
         .iter()
         .filter_map(|block| if let AssistantContent::ToolCall(call) = block { Some(call) } else { None })
         .collect();
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let fits = |id: &&str| id_chars_max.is_none_or(|max| id.len() <= max && id.chars().all(plain));
-    let own =
-        |call: &WireCall| call.id.provider().map(ProviderCallId::as_str).filter(fits).map(str::to_owned);
-    let mut taken: HashSet<String> = calls.iter().filter_map(|call| own(call)).collect();
-    let mut seen = HashSet::new();
+    let own = |call: &'_ WireCall| call.id.provider().map(|id| id.as_str().to_owned());
+    let owned: Vec<String> = calls.iter().filter_map(|call| own(call)).collect();
+    let earlier = request.messages.iter().filter_map(|message| match message {
+        Message::Assistant(reply) => Some(&reply.calls),
+        Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
+    });
+    let earlier = earlier.flatten().map(|call| call.id.as_str());
+    let mut ids = CallIds::new([], owned.iter().map(String::as_str).chain(earlier), id_chars_max);
     let named = calls.into_iter().enumerate().map(|(index, call)| {
-        let id = own(call).filter(|id| seen.insert(id.clone())).unwrap_or_else(|| {
-            let mut id = format!("call_{turn}_{index}");
-            while !taken.insert(id.clone()) {
-                id.push('_');
-            }
-            id
-        });
         let arguments = match &call.function.invalid_arguments {
             Some(text) => Arguments::parse(text),
             None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
         };
+        let id = ids.give(own(call).as_deref(), format!("call_{}_{index}", request.turn));
         ToolCall { id, name: call.function.name.as_str().to_owned(), arguments }
     });
     named.collect()
@@ -140,6 +152,6 @@ fn stop(response: &CompletionResponse) -> Stop {
         Some(FinishReason::Other(word)) if word == "refusal" => Stop::Refusal,
         Some(FinishReason::Other(word)) => Stop::Other(word),
         // A server may say none, and the crate may learn new words.
-        None | Some(_) => Stop::Other("unknown".to_owned()),
+        None | Some(_) => Stop::unsaid(),
     }
 }

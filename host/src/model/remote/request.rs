@@ -1,6 +1,6 @@
 //! Our messages to a request.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use rig_core::completion::{CompletionRequest, ToolDefinition};
 use rig_core::message::{
@@ -11,12 +11,13 @@ use rig_core::wire::{Body as WireBody, Mode, Wire as _};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-use super::Api;
-use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolCall, ToolResult};
+use super::Interface;
+use super::ids::CallIds;
+use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolResult};
 use crate::model::ModelRequest;
 
 /// The member that carries arguments which no provider would take back.
-pub(in crate::model) const MALFORMED: &str = "malformed_arguments";
+const MALFORMED: &str = "malformed_arguments";
 
 pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -25,14 +26,14 @@ pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(in crate::model) type Body = BTreeMap<String, Box<RawValue>>;
 
 /// Writes a request.
-pub(super) fn write<A: Api>(
+pub(super) fn write<A: Interface>(
     wire: &A::Wire,
     request: &ModelRequest<'_>,
     origin: &Origin,
     extra: Option<&Json>,
     stream: bool,
 ) -> Result<reqwest::Request, BoxError> {
-    let History { messages, echoes } = History::of(request, origin)?;
+    let History { messages, echoes } = History::of(request, origin, A::ID_CHARS_MAX)?;
     let mut ask = CompletionRequest::new("");
     ask.chat_history = messages;
     ask.temperature = request.temperature;
@@ -52,7 +53,7 @@ pub(super) fn write<A: Api>(
     if let Some(form) = request.form {
         add(&mut body, A::form(&form.to_value()))?;
     }
-    A::finish(&mut body)?;
+    A::finish(&mut body, origin)?;
     let mut url = parts.uri.to_string().parse()?;
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
@@ -69,14 +70,19 @@ struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    fn of(request: &ModelRequest<'a>, origin: &Origin) -> Result<Self, EmptyToolName> {
+    fn of(
+        request: &ModelRequest<'a>,
+        origin: &Origin,
+        id_chars_max: Option<usize>,
+    ) -> Result<Self, EmptyToolName> {
         let mut history = Self { messages: Vec::new(), echoes: Vec::new() };
+        let mut free = free_ids(request.messages, origin, id_chars_max);
         if !request.instructions.is_empty() {
             history.messages.push(WireMessage::system(request.instructions));
         }
         let mut ids = Vec::new().into_iter();
         let (mut results, mut images) = (Vec::new(), Vec::new());
-        for message in request.messages {
+        for (place, message) in request.messages.iter().enumerate() {
             if let Message::Tool(result) = message {
                 // Results come in call order, so the place tells the call even if its id does not.
                 let id = ids.next().unwrap_or_else(|| CallId::from_wire(&*result.call_id));
@@ -91,7 +97,10 @@ impl<'a> History<'a> {
                     let content = images.drain(..).chain([UserContent::text(text)]).collect();
                     history.messages.push(WireMessage::User { content });
                 }
-                Message::Assistant(reply) => ids = history.push_reply(reply, origin)?.into_iter(),
+                Message::Assistant(reply) if is_echoed(reply, origin) => {
+                    ids = history.push_echo(reply).into_iter();
+                }
+                Message::Assistant(reply) => ids = history.push_reply(reply, place, &mut free)?.into_iter(),
                 Message::Tool(_) => {}
             }
         }
@@ -106,20 +115,53 @@ impl<'a> History<'a> {
         }
     }
 
-    fn push_reply(&mut self, reply: &'a Reply, origin: &Origin) -> Result<Vec<CallId>, EmptyToolName> {
-        let ids = call_ids(&reply.calls);
-        match &reply.items {
-            // What one provider encrypted or signed is nothing to another.
-            Some(items) if origin.takes(reply.origin.as_ref()) => {
-                let mark = format!("\u{0}{}", self.echoes.len());
-                self.messages.push(WireMessage::assistant(&*mark));
-                self.echoes.push((mark, items));
-            }
-            Some(_) | None if reply.text.is_empty() && reply.calls.is_empty() => {}
-            Some(_) | None => self.messages.push(assistant(reply, &ids)?),
+    /// A reply in the provider's own form, whose ids are what it is known by there.
+    fn push_echo(&mut self, reply: &'a Reply) -> Vec<CallId> {
+        if let Some(items) = &reply.items {
+            let mark = format!("\u{0}{}", self.echoes.len());
+            self.messages.push(WireMessage::assistant(&*mark));
+            self.echoes.push((mark, items));
+        }
+        reply.calls.iter().map(|call| CallId::from_wire(&*call.id)).collect()
+    }
+
+    fn push_reply(
+        &mut self,
+        reply: &Reply,
+        place: usize,
+        free: &mut CallIds,
+    ) -> Result<Vec<CallId>, EmptyToolName> {
+        let named = reply.calls.iter().enumerate();
+        let ids: Vec<CallId> = named
+            .map(|(index, call)| {
+                CallId::from_wire(free.give(Some(&call.id), format!("call_{place}_{index}")))
+            })
+            .collect();
+        if !reply.text.is_empty() || !reply.calls.is_empty() {
+            self.messages.push(assistant(reply, &ids)?);
         }
         Ok(ids)
     }
+}
+
+/// Whether a reply goes back in its provider's own form: what one provider encrypted or signed is nothing to another.
+fn is_echoed(reply: &Reply, origin: &Origin) -> bool {
+    reply.items.is_some() && origin.takes(reply.origin.as_ref())
+}
+
+/// The ids for calls that do not go back as they came. They are in no other place of the request: calls without an id
+/// of their own are named by their turns, which begin anew with every run of a conversation.
+fn free_ids(messages: &[Message], origin: &Origin, id_chars_max: Option<usize>) -> CallIds {
+    let replies = messages.iter().filter_map(|message| match message {
+        Message::Assistant(reply) => Some(reply),
+        Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
+    });
+    let (echoed, plain): (Vec<&Reply>, Vec<&Reply>) = replies.partition(|reply| is_echoed(reply, origin));
+    CallIds::new(ids(&echoed), ids(&plain), id_chars_max)
+}
+
+fn ids<'a>(replies: &[&'a Reply]) -> impl Iterator<Item = &'a str> {
+    replies.iter().flat_map(|reply| &reply.calls).map(|call| call.id.as_str())
 }
 
 /// A reply that does not come from this provider, such as a scripted one.
@@ -152,13 +194,6 @@ fn picture(image: &Image) -> UserContent {
 fn answer(call: CallId, result: &ToolResult) -> Result<WireResult, EmptyToolName> {
     let content = vec![ToolResultContent::text(result.model_text())];
     Ok(WireResult { call, name: tool_name(&result.name)?, content, is_error: !result.outcome.is_output() })
-}
-
-/// The ids of a reply's calls. An empty or repeated one could not tell its call from the others: the crate
-/// gives such a call an id that is in no other place of the request.
-fn call_ids(calls: &[ToolCall]) -> Vec<CallId> {
-    let mut seen = HashSet::new();
-    calls.iter().map(|call| CallId::from_wire(if seen.insert(&call.id) { &*call.id } else { "" })).collect()
 }
 
 fn tool_name(name: &str) -> Result<ToolName, EmptyToolName> {
@@ -218,7 +253,7 @@ fn doubled(member: &str) -> BoxError {
 }
 
 /// Arguments as an object, the only form that every provider takes back.
-pub(in crate::model) fn as_object(arguments: &str) -> Value {
+pub(super) fn as_object(arguments: &str) -> Value {
     match serde_json::from_str(arguments) {
         Ok(object @ Value::Object(_)) => object,
         _ if arguments.trim().is_empty() => json!({}),

@@ -6,6 +6,7 @@
 
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::{Body, BoxError};
 
@@ -41,15 +42,19 @@ const FORMATS: [&str; 9] =
 /// How deep a strict schema may be nested.
 const DEPTH_MAX: usize = 5;
 
-/// Asks for strictness in a request's tools: `place` finds the table with the `parameters` in an entry.
+/// Asks for strictness in a request's tools: `place` finds the table with the `parameters` in an entry. Servers other
+/// than `OpenAI`'s own refuse tools of which only some are strict, so there it is all of them or none.
 pub(in crate::model) fn mark_strict(
     body: &mut Body,
+    base_url: &str,
     place: impl Fn(&mut Value) -> Option<&mut Map<String, Value>>,
 ) -> Result<(), BoxError> {
     let Some(tools) = body.get_mut("tools") else { return Ok(()) };
     let mut list: Vec<Value> = serde_json::from_str(tools.get())?;
-    for tool in list.iter_mut().filter_map(place) {
-        if tool.get("parameters").is_some_and(is_strict) {
+    let can = |tool: &Map<String, Value>| tool.get("parameters").is_some_and(is_strict);
+    let some = takes_some_strict(base_url) || list.iter_mut().filter_map(&place).all(|tool| can(tool));
+    for tool in list.iter_mut().filter_map(&place) {
+        if some && can(tool) {
             tool.insert("strict".to_owned(), true.into());
         }
     }
@@ -57,9 +62,15 @@ pub(in crate::model) fn mark_strict(
     Ok(())
 }
 
+fn takes_some_strict(base_url: &str) -> bool {
+    let url = Url::parse(base_url).ok();
+    let host = url.as_ref().and_then(Url::host_str);
+    host.is_some_and(|host| host == "api.openai.com" || host.ends_with(".api.openai.com"))
+}
+
 /// Whether a schema has the form of a strict one.
 pub(in crate::model) fn is_strict(schema: &Value) -> bool {
-    schema["type"] == "object" && can_hold(schema, 0)
+    schema["type"] == "object" && schema.get("anyOf").is_none() && can_hold(schema, 0)
 }
 
 fn can_hold(schema: &Value, depth: usize) -> bool {
@@ -67,22 +78,27 @@ fn can_hold(schema: &Value, depth: usize) -> bool {
     if depth > DEPTH_MAX || !schema.keys().all(|key| KEYWORDS.contains(&key.as_str())) {
         return false;
     }
+    if schema.contains_key("$ref") {
+        return schema.len() == 1;
+    }
+    let says_what = schema.contains_key("type") || schema.get("anyOf").is_some_and(Value::is_array);
     let format = schema.get("format").is_none_or(|it| it.as_str().is_some_and(|it| FORMATS.contains(&it)));
-    let closed = !may_be_object(schema) || is_closed(schema);
+    let closed = !may_be(schema, "object") || is_closed(schema);
+    let listed = !may_be(schema, "array") || schema.contains_key("items");
     let mut below = ["properties", "$defs"]
         .into_iter()
         .filter_map(|key| schema.get(key)?.as_object())
         .flat_map(|map| map.values().map(|it| (it, depth + 1)))
         .chain(schema.get("items").map(|it| (it, depth + 1)))
         .chain(schema.get("anyOf").and_then(Value::as_array).into_iter().flatten().map(|it| (it, depth)));
-    format && closed && below.all(|(schema, depth)| can_hold(schema, depth))
+    says_what && format && closed && listed && below.all(|(schema, depth)| can_hold(schema, depth))
 }
 
-fn may_be_object(schema: &Map<String, Value>) -> bool {
+fn may_be(schema: &Map<String, Value>, kind: &str) -> bool {
     match schema.get("type") {
-        Some(Value::String(kind)) => kind == "object",
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
-        _ => schema.contains_key("properties"),
+        Some(Value::Array(kinds)) => kinds.iter().any(|it| it == kind),
+        Some(it) => it == kind,
+        None => kind == "object" && schema.contains_key("properties"),
     }
 }
 
@@ -120,6 +136,23 @@ mod tests {
         assert!(!strict(object(json!({"a": inner}), json!(["a"]))), "an open object within");
         assert!(!strict(object(json!({"a": {"type": "array", "items": inner}}), json!(["a"]))));
         assert!(!strict(object(json!({"a": true}), json!(["a"]))));
+        for (member, why) in [
+            (json!({"description": "Anything."}), "it does not say what it is"),
+            (json!({"enum": ["x", "y"]}), "nor does a list of values"),
+            (json!({"const": "x"}), "nor does one value"),
+            (json!({"type": "array"}), "a list of anything"),
+            (json!({"type": ["array", "null"]}), "the same, or nothing"),
+            (json!({"type": "array", "items": {}}), "a list of what is not said"),
+            (json!({"$ref": "#/$defs/x", "description": "One of those."}), "a reference is alone"),
+            (json!({"anyOf": [{"type": "string"}, {}]}), "one of which is not said"),
+        ] {
+            assert!(!strict(object(json!({"a": member}), json!(["a"]))), "{why}");
+        }
+        let mut either = object(json!({}), json!([]));
+        either["anyOf"] = json!([{"type": "string"}]);
+        assert!(!strict(either), "the root is one thing");
+        let listed = json!({"a": {"type": "array", "items": {"type": "string", "enum": ["x"]}}});
+        assert!(strict(object(listed, json!(["a"]))));
         let deep =
             (0..10).fold(json!({"type": "string"}), |below, _| object(json!({"a": below}), json!(["a"])));
         assert!(!strict(deep));

@@ -7,7 +7,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::Turn;
-use crate::config::{Data, Problem};
+use crate::document::{Data, Problem};
 use crate::message::{Arguments, Json, ModelFailure, Reply, Stop, Tokens, ToolCall};
 
 /// One reply of the model, or one request that fails.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::{ConfigError, FileError, read, read_text, schema_of};
+use crate::document::{ConfigError, FileError, read, read_text, schema_of};
 use crate::message::{ModelFailure, Reply};
 
 /// A larger file is surely no script: no model says as much in one run.

@@ -7,7 +7,7 @@ use toml::ser::{Error, ValueSerializer};
 
 use super::form::{ScriptedCall, ScriptedError, usual_stop};
 use super::{Script, Turn};
-use crate::config::Data;
+use crate::document::Data;
 use crate::message::{Arguments, Reply, Tokens, ToolCall};
 
 impl Script {

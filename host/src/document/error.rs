@@ -1,16 +1,20 @@
 //! What is wrong with an agent.toml, or a file like it, and how it is shown.
 //!
-//! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided
-//! by `form` and `validate`, what of a file may be shown by `shown`. Its invariant is that any text can be shown:
-//! spans are cut to the text.
+//! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided by `form`
+//! and whoever knows what the values mean, what of a file may be shown by `shown`. Its invariant is that any text can
+//! be shown: spans are cut to the text.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
-use super::bounds::{PROBLEMS_SHOWN_MAX, QUOTE_CHARS_MAX};
 use super::shown::shown;
+
+/// More problems than this are one mistake made often, and each costs a look at the whole file to show.
+const PROBLEMS_SHOWN_MAX: usize = 20;
+/// Text quoted from the file in a message; a line holds no more.
+const QUOTE_CHARS_MAX: usize = 60;
 
 /// What is wrong with a file: one or more problems, each with its place.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -139,7 +143,7 @@ impl Diagnostic for Problem {
 }
 
 /// Line and column of a byte, both from 1.
-pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
@@ -157,7 +161,7 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
 }
 
 /// Text from the file as a message quotes it: on one line, of bounded length, without control characters.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut chars = text.chars();
     let mut quoted: String = chars.by_ref().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
     if chars.next().is_some() {
@@ -167,7 +171,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// Says which of the allowed names was probably meant, and which there are.
-pub(super) fn suggest(found: &str, allowed: &[&str]) -> String {
+pub(crate) fn suggest(found: &str, allowed: &[&str]) -> String {
     /// Names less alike than this are not worth suggesting.
     const LIKENESS_MIN: f64 = 0.75;
     let list = allowed.join(", ");

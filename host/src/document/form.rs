@@ -11,11 +11,13 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::bounds::VERSION;
 use super::error::{Problem, quote, suggest};
 
+/// The only version of agent.toml's form so far.
+pub(crate) const VERSION: u32 = 1;
+
 /// All that is wrong with the form of a file; nothing if it can be read.
-pub(super) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
+pub(crate) fn problems(file: &DeTable<'_>, schema: &Value) -> Vec<Problem> {
     // What a newer host would understand must not be called an unknown field.
     let versioned = schema.pointer("/properties/version").and_then(|_| file.get("version"));
     if let Some(problem) = versioned.and_then(other_version) {

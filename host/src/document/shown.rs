@@ -44,7 +44,7 @@ fn is_plain(key: &str, value: &str) -> bool {
 
 /// Whether a name can be that of a variable with a secret in it: capitals, digits and `_`, as POSIX has the
 /// names of variables (XBD 8.1). Most keys, pasted here by mistake, have other characters.
-pub(super) fn can_name_secret(name: &str) -> bool {
+pub(crate) fn can_name_secret(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
         && name.starts_with(|c: char| !c.is_ascii_digit())
 }

@@ -1,7 +1,20 @@
 //! A TOML file whose form is that of a type: agent.toml, or a case that an agent is tested by.
 //!
 //! Owns the way from text to the type: all that is wrong with the form is found at once, with its place. What
-//! the values mean is for others to check. It fails with [`Problem`]s.
+//! the values mean is for others to check. It fails with [`Problem`]s, which a [`ConfigError`] shows.
+
+mod error;
+mod file;
+mod form;
+mod shown;
+
+pub use error::{ConfigError, Problem};
+pub(crate) use error::{place, quote, suggest};
+pub(crate) use file::{FileError, read_text};
+pub(crate) use form::VERSION;
+#[cfg(test)]
+pub(crate) use form::problems;
+pub(crate) use shown::can_name_secret;
 
 use std::fmt;
 
@@ -10,9 +23,6 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use toml::de::DeTable;
-
-use super::error::Problem;
-use super::form;
 
 /// Reads a text of the form that the schema describes, which is that of the type. `keys` says where to look for
 /// the keys that there are.
