@@ -16,6 +16,7 @@ mod bad_input;
 mod budgets;
 mod calls;
 mod cases;
+mod changes;
 mod cli;
 mod compaction;
 mod compile;

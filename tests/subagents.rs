@@ -31,12 +31,12 @@ fn echoing(prompt: &str, text: &str) -> String {
     )
 }
 
-fn tool(name: &str) -> String {
+pub fn tool(name: &str) -> String {
     format!("[tools.{name}]\nsource = {:?}", root().join("guest-tools").join(name).to_str().unwrap())
 }
 
 /// Writes another agent beside the one that calls it.
-fn beside(agent: &Agent, name: &str, script: &str, tables: &[&str]) {
+pub fn beside(agent: &Agent, name: &str, script: &str, tables: &[&str]) {
     let dir = agent.dir.path().join(name);
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("script.toml"), script).unwrap();
@@ -52,7 +52,7 @@ fn two() -> Agent {
 }
 
 /// An agent that calls one other agent.
-fn one(script: &str, tables: &[&str]) -> Agent {
+pub fn one(script: &str, tables: &[&str]) -> Agent {
     let agent = Agent::scripted(
         "[[reply]]\ncalls = [{ name = \"one\", input = { prompt = \"do it\" } }]\n[[reply]]\ntext = \"the end\"",
     );

@@ -22,7 +22,7 @@ mod sessions;
 mod sled;
 mod summary;
 
-pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, statuses};
+pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest};
 pub use memory::MemoryStore;
 pub use portable::RunFile;

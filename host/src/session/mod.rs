@@ -120,7 +120,7 @@ impl Session {
 
     /// The result of a call that is made up of the effects below it, as that of an agent is: the same as
     /// [`Session::effect`], but a replay goes through what is below it, and holds what that comes to against the
-    /// recorded result.
+    /// recorded result: unless a person said what it came to, or had the run go on with something changed.
     pub async fn composite<F>(
         &self,
         slot: Slot,
@@ -135,6 +135,7 @@ impl Session {
         let claim = self.cursor().claim(&effect.slot, effect.digest);
         if let (Claim::Substitute(recorded), Mode::Replay) = (&claim, &self.mode)
             && !recorded.settled
+            && !self.cursor().is_kept(&effect.slot)
         {
             let attempt = Attempt::new(self.run, self.seed, &effect.slot, recorded.attempt, recorded.at_ms);
             let attempted = match carry_out(attempt).await {
