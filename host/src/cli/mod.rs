@@ -15,6 +15,7 @@ mod fork;
 mod init;
 mod journal;
 mod launch;
+mod moment;
 mod output;
 mod person;
 mod places;

@@ -1,13 +1,12 @@
 use std::num::ParseIntError;
-use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::moment::{Moment, milliseconds};
 use super::places::Places;
-use super::screen::{counted, denial, headline, milliseconds, one_line, result};
+use super::screen::{counted, denial, headline, one_line, result};
 use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
@@ -95,7 +94,11 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let prompt = console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
-        print(&format!("{run}  {}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state)))?;
+        print(&format!(
+            "{run}  {}  {:11}  {agent}: {prompt}",
+            Moment(started_ms).to_the_second(),
+            state_word(state)
+        ))?;
     }
     Ok(exit)
 }
@@ -110,12 +113,6 @@ pub(super) fn state_word(state: RunState) -> &'static str {
         RunState::Limited => "limited",
         RunState::Unfit => "unfit",
     }
-}
-
-/// A moment in UTC, as RFC 3339 writes it, to the second.
-pub(super) fn time(at_ms: u64) -> anyhow::Result<String> {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at_ms)).context("a time after the year 9999")?;
-    Ok(humantime::format_rfc3339_seconds(at).to_string())
 }
 
 /// Everything recorded at one slot.
@@ -151,19 +148,19 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     if json {
         print(&serde_json::to_string_pretty(&reports)?)?;
     } else {
-        print(&show_text(id, &reports, log)?)?;
+        print(&show_text(id, &reports, log))?;
     }
     Ok(Exit::Ok)
 }
 
-fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<String> {
+fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
     let mut lines = vec![format!("run {id}")];
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
                 lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
                 lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
-                lines.push(format!("started  {}", time(report.started.at_ms)?));
+                lines.push(format!("started  {}", Moment(report.started.at_ms).to_the_second()));
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {
                         0 => "its first run".to_owned(),
@@ -184,7 +181,7 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
         }
     }
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }
 
 impl SlotReport {

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::moment::milliseconds;
 use super::output::AnswerFile;
 use super::person::decided;
 use super::print;
@@ -386,11 +387,4 @@ pub(super) fn one_line(text: &str) -> String {
 /// So many of a thing: `1 tool`, `2 tools`.
 pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-pub(super) fn milliseconds(us: u64) -> String {
-    // Durations of a run are far below 2^53 µs.
-    #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-    let ms = us as f64 / 1000.0;
-    format!("{ms:.1} ms")
 }
