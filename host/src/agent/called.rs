@@ -92,7 +92,7 @@ fn outcome(ending: Ending, is_json: bool) -> ToolOutcome {
             failed(&format!("gave an answer that is of no use, {why}: {answer}"))
         }
         Ending::Refused(text) => failed(&format!("refused: {text}")),
-        Ending::Limit(why) => failed(&format!("was stopped by a limit: {why}")),
+        Ending::Limit(why) => ToolOutcome::agent_stopped(&why),
     }
 }
 

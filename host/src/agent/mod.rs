@@ -68,7 +68,7 @@ impl Agent {
         if let Ok(ended) = tokio::time::timeout(wall_time, self.turns(&mut talk, &mut spending)).await {
             return ended;
         }
-        let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
+        let limit = Ending::out_of_time(wall_time.as_secs_f64());
         Ok(self.session.stop(&self.slot, spending.stop(&limit)).await?)
     }
 

@@ -5,6 +5,7 @@
 
 mod approval;
 mod budgets;
+mod ending;
 mod id;
 mod image;
 mod json;
@@ -19,14 +20,14 @@ mod trace;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
+pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::Json;
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
-    Ending, Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk,
-    ToolEntry,
+    Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk, ToolEntry,
 };
 pub use retry::Retry;
 pub use session::{SessionKey, SessionKeyError};

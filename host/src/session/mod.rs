@@ -148,7 +148,7 @@ impl Session {
                 }
                 Err(error) => return Err(error),
             };
-            if attempted != recorded.outcome {
+            if attempted != recorded.outcome && !is_out_of_time(&recorded.outcome) {
                 let (recorded, attempted) = (Box::new(recorded.outcome.clone()), Box::new(attempted));
                 let kind = DivergenceKind::OtherResult { recorded, attempted };
                 return Err(diverged(effect.slot, kind));
@@ -168,13 +168,16 @@ impl Session {
         self.stop(run, ending).await
     }
 
-    /// Ends the run at a slot where it stands, as a limit from outside does: recorded slots may be left over.
+    /// Ends the run at a slot where it stands, as a limit from outside does: recorded slots may be left over. Such a
+    /// limit may be recorded although a replay comes further.
     pub async fn stop(&self, run: &Slot, ending: Ending) -> Result<Ending, SessionError> {
         if *run != Slot::RUN {
             return Ok(ending);
         }
         match (&self.root, &self.mode) {
-            (Root::Ended(recorded), _) if *recorded == ending => Ok(ending),
+            (Root::Ended(recorded), _) if *recorded == ending || recorded.is_out_of_time() => {
+                Ok(recorded.clone())
+            }
             (Root::Ended(recorded), _) => {
                 let kind = DivergenceKind::OtherEnding { recorded: recorded.clone(), attempted: ending };
                 Err(diverged(Slot::RUN, kind))
@@ -234,6 +237,11 @@ impl Session {
         // A claim is one step, so a panic elsewhere leaves nothing half done.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it was time that ended an agent's run: what is recorded of it may come to something else.
+fn is_out_of_time(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Tool(outcome) if outcome.is_agent_out_of_time())
 }
 
 fn diverged(slot: Slot, kind: DivergenceKind) -> SessionError {
