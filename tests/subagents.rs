@@ -219,6 +219,15 @@ fn what_ends_an_agent_is_told_to_the_model_that_called_it() {
 }
 
 #[test]
+fn what_an_agent_s_script_has_left_over_is_not_held_against_its_answer() {
+    let agent = one("[[reply]]\ntext = \"done\"\n[[reply]]\ntext = \"and more\"", &[]);
+    let (ran, shown) = agent.run_and_show();
+    assert_eq!(ran.ok().stdout, "the end\n");
+    assert_eq!(tool_output(&shown, "tool(0,0)")["answer"], "done");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
 fn an_approval_inside_an_agent_suspends_the_whole_run() {
     let agent = one(&echoing("do it", "one"), &[&tool("hostile"), "[[approval.ask]]\ntool = \"echo\""]);
     let ran = agent.host(&["run"]);

@@ -174,7 +174,8 @@ impl Agent {
     }
 
     async fn finish(&self, turns: u32, ending: Ending) -> Result<Ending, RunError> {
-        if self.session.is_live() {
+        // The script of a called agent may have more: a replay, which has no script, has to come to the same.
+        if self.session.is_live() && self.slot == Slot::RUN {
             self.models
                 .finish(turns)
                 .map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
