@@ -41,3 +41,4 @@ mod sessions;
 mod subagents;
 mod support;
 mod telemetry;
+mod totals;

@@ -34,6 +34,7 @@ mod sessions;
 mod settle;
 mod test;
 mod traces;
+mod used;
 mod waiting;
 
 use std::path::PathBuf;

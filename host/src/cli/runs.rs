@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::moment::{Moment, milliseconds};
 use super::places::Places;
 use super::screen::{counted, denial, headline, one_line, result};
+use super::used::in_words;
 use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
@@ -176,6 +177,8 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                     lines.push(format!("said     {text} (before turn {turn})"));
                 }
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
+                let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
+                lines.extend(used.map(|used| format!("used     {}", in_words(&used))));
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
@@ -222,8 +225,10 @@ impl SlotReport {
 fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
     let indented = |line: String| format!("              {line}");
     let said = trace.log.iter().filter(|_| log).map(|line| format!("{} | {}", line.from, line.text));
+    let used = usage.used.map(|used| format!("used {}", in_words(&used)));
     consumed(usage)
         .into_iter()
+        .chain(used)
         .chain(trace.http.iter().map(request))
         .chain(trace.denials.iter().flat_map(denial))
         .chain(said)
@@ -233,7 +238,7 @@ fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
 
 /// What a call consumed; nothing is said of what a model request did.
 fn consumed(usage: &Usage) -> Option<String> {
-    let Usage { wall_us: _, cpu_us, memory_bytes, fuel, in_bytes, out_bytes } = usage;
+    let Usage { wall_us: _, cpu_us, memory_bytes, fuel, in_bytes, out_bytes, used: _ } = usage;
     let bytes = |n: &u64| indicatif::BinaryBytes(*n);
     let fuel = if *fuel > 0 { format!(", fuel {fuel}") } else { String::new() };
     (*memory_bytes > 0).then(|| {

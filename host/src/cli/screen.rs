@@ -13,10 +13,11 @@ use super::moment::milliseconds;
 use super::output::AnswerFile;
 use super::person::decided;
 use super::print;
+use super::used::in_words;
 use super::waiting::{self, Shown};
 use crate::journal::{Change, Failed, Finished};
 use crate::message::{
-    Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean,
+    Arguments, Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, Used, clean,
 };
 use crate::session::{Notice, Waiting, Watch};
 
@@ -68,7 +69,7 @@ enum JsonEvent<'a> {
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
     Suspended { run: RunId, waiting: Vec<Shown<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
-    RunEnded { run: RunId, ending: &'a Ending, exit_code: u8 },
+    RunEnded { run: RunId, ending: &'a Ending, used: Option<&'a Used>, exit_code: u8 },
 }
 
 impl Screen {
@@ -123,14 +124,14 @@ impl Screen {
         }
     }
 
-    /// Says how the run ended; a final answer goes to stdout alone.
-    pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
+    /// Says how the run ended, and what it used; a final answer goes to stdout alone.
+    pub(super) fn run_ended(&self, run: RunId, ending: &Ending, used: Option<&Used>) -> anyhow::Result<Exit> {
         let exit = Exit::of_ending(ending);
         if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
             file.write(run, answer)?;
         }
         match (self.0.format, ending) {
-            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
+            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, used, exit_code: exit as u8 }),
             (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => print(&clean(answer))?,
             (Format::Text, Ending::Answer(_)) => {}
             (Format::Text, Ending::Unfit { answer, why }) => {
@@ -139,6 +140,9 @@ impl Screen {
             }
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
+        }
+        if let (Format::Text, Some(used)) = (self.0.format, used) {
+            self.say(&format!("used: {}", in_words(used)));
         }
         Ok(exit)
     }

@@ -265,7 +265,7 @@ impl Dispatcher {
         let carry_out = async |attempt| match &by {
             By::Nobody(refusal) => Ok(refusal.clone().into()),
             By::Host(builtin) => Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into()),
-            By::Agent => Ok(self.call_agent(session, &call, &attempt).await?.into()),
+            By::Agent => self.call_agent(session, &call, &attempt).await,
             By::Component => self.attempt(session, caller, &call, attempt).await,
         };
         let outcome = match by {
@@ -317,10 +317,10 @@ impl Dispatcher {
         session: &Arc<Session>,
         call: &ToolCall,
         attempt: &Attempt,
-    ) -> Result<ToolOutcome, SessionError> {
+    ) -> Result<Done<ToolOutcome>, SessionError> {
         match self.admit(call) {
             Ok((agent, input)) => self.agents.call(&agent.entry, input, attempt, session).await,
-            Err(refusal) => Ok(refusal),
+            Err(refusal) => Ok(refusal.into()),
         }
     }
 

@@ -17,6 +17,7 @@ mod session;
 mod slot;
 mod text;
 mod trace;
+mod used;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
@@ -34,6 +35,7 @@ pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, shorten, summed_up};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
+pub use used::Used;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +111,16 @@ pub struct Tokens {
     pub input: u64,
     /// Tokens of the reply, reasoning included.
     pub output: u64,
+}
+
+impl Tokens {
+    /// These and others.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (input, output) =
+            (self.input.saturating_add(other.input), self.output.saturating_add(other.output));
+        Self { input, output }
+    }
 }
 
 /// A tool call as the model asked for it.
