@@ -175,6 +175,19 @@ fn several_calls_are_named() {
 }
 
 #[test]
+fn a_call_that_is_named_twice_is_decided_once() {
+    for word in ["approve", "deny"] {
+        let agent = asking(ASK_NEW_YORK);
+        agent.host(&["run"]).exits(3);
+        let decided = agent.host(&[word, "last", "tool(0,0)", "tool(0,0)/approval", "tool(0,0)"]);
+        assert_eq!(decided.ok().stderr.matches("tool(0,0) get_weather").count(), 1, "{}", decided.stderr);
+        agent.host(&["journal", "verify"]).ok();
+        assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "done\n");
+        agent.host(&["replay", "last"]).ok();
+    }
+}
+
+#[test]
 fn nobody_is_asked_about_a_call_that_comes_to_nothing() {
     let script = "[[reply]]\ncalls = [{ name = \"get_weather\", input = { town = \"x\" } }, { name = \"nothing\" }]\n\
                   [[reply]]\ntext = \"done\"";

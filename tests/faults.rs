@@ -5,9 +5,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use host::journal::{Event, RunFile};
+use host::journal::{Event, RunFile, RunState};
+use host::message::{Ending, ErrorKind, Outcome, Request, Slot, ToolOutcome};
 
 use crate::kills::{SCRIPT, slots};
+use crate::subagents::one;
 use crate::support::{Agent, Ran, tool_output};
 
 #[test]
@@ -147,4 +149,81 @@ fn a_clock_that_was_set_back_delays_nothing_and_changes_nothing() {
     let shown = agent.show();
     assert_eq!(tool_output(&shown, "tool(0,0)"), 3, "the third attempt");
     agent.host(&["replay", "last"]).ok();
+}
+
+/// What the last run recorded, in a file, as if `wall_time` had ended it.
+fn ended_by_wall_time(agent: &Agent, alter: impl Fn(&mut RunFile)) -> std::path::PathBuf {
+    let file = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", file.to_str().unwrap()]).ok();
+    let mut run = RunFile::read(&file).unwrap();
+    run.summary.state = RunState::Limited;
+    for entry in run.entries.iter_mut().filter(|entry| entry.slot == Slot::RUN) {
+        if let Event::Finished(finished) = &mut entry.event {
+            finished.outcome =
+                Outcome::Run(Ending::Limit(format!("{TOO_LONG}; used: 1 turns, 0 tool calls")));
+        }
+    }
+    alter(&mut run);
+    run.write(&mut std::fs::File::create(&file).unwrap()).unwrap();
+    file
+}
+
+const TOO_LONG: &str = "the run took longer than wall_time = \"5s\"";
+
+#[test]
+fn a_time_limit_that_came_while_the_last_record_was_synced_is_how_the_run_ended() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    agent.host(&["run", "agent.toml", "count", "--session", "ada"]).ok();
+    // The answer is there, and so is the end that came in its place.
+    let file = ended_by_wall_time(&agent, |_| {});
+    let path = file.to_str().unwrap();
+    agent.host(&["replay", path]).exits(5).says(TOO_LONG);
+    // Likewise if it was the results of the last calls that any turn may make.
+    let fewer = agent.dir.path().join("fewer.jsonl");
+    let mut run = RunFile::read(&file).unwrap();
+    run.entries.retain(|entry| entry.slot != Slot::model(2));
+    for entry in &mut run.entries {
+        if let Event::Started(started) = &mut entry.event
+            && let Request::Run(manifest) = &mut started.request
+        {
+            manifest.max_turns = 2;
+            started.digest = started.request.digest();
+        }
+    }
+    run.write(&mut std::fs::File::create(&fewer).unwrap()).unwrap();
+    agent.host(&["replay", fewer.to_str().unwrap()]).exits(5).says(TOO_LONG);
+    // The session goes on from it.
+    std::fs::remove_dir_all(agent.state().join("runs")).unwrap();
+    agent.host(&["journal", "import", path]).ok();
+    std::fs::write(agent.dir.path().join("script.toml"), "[[reply]]\ntext = \"So.\"").unwrap();
+    agent.host(&["run", "agent.toml", "So?", "--session", "ada"]).ok();
+    // Any other end has to be that which the rest comes to.
+    let other = ended_by_wall_time(&agent, |run| {
+        for entry in run.entries.iter_mut().filter(|entry| entry.slot == Slot::RUN) {
+            if let Event::Finished(finished) = &mut entry.event {
+                finished.outcome =
+                    Outcome::Run(Ending::Limit("the run reached max_total_tokens = 1".to_owned()));
+            }
+        }
+    });
+    agent.host(&["replay", other.to_str().unwrap()]).exits(6).says("the run ended otherwise than recorded");
+}
+
+#[test]
+fn a_time_limit_of_an_agent_that_came_with_its_answer_is_what_its_call_came_to() {
+    let agent = one("[[reply]]\ntext = \"done\"", &[]);
+    agent.host(&["run"]).ok();
+    let altered = |message: &str| {
+        let file = ended_by_wall_time(&agent, |run| {
+            run.entries.retain(|entry| entry.slot != Slot::model(1));
+            for entry in run.entries.iter_mut().filter(|entry| entry.slot == Slot::tool(0, 0)) {
+                if let Event::Finished(finished) = &mut entry.event {
+                    finished.outcome = Outcome::Tool(ToolOutcome::error(ErrorKind::Failed, message));
+                }
+            }
+        });
+        agent.host(&["replay", file.to_str().unwrap()])
+    };
+    altered(&format!("the agent was stopped by a limit: {TOO_LONG}")).exits(5).says(TOO_LONG);
+    altered("the agent refused: no").exits(6).says("what is recorded below it comes to something else");
 }

@@ -266,7 +266,7 @@ async fn work(
     tokio::select! {
         biased;
         () = world.crash.notified() => None,
-        ended = agent.run(None) => Some(ended.unwrap()),
+        ended = agent.run(None) => Some(ended.unwrap().ending),
     }
 }
 

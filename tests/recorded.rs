@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use host::journal::RunsDir;
+use host::journal::{Event, RunFile, RunsDir};
 use serde_json::Value;
 
 use crate::support::{Agent, has_ended, root};
@@ -116,6 +116,26 @@ fn an_output_of_100_mb_comes_back() {
     elsewhere.host(&["journal", "import", file.to_str().unwrap()]).ok();
     assert_eq!(fs::read(only_file(&elsewhere)).unwrap(), fs::read(only_file(&agent)).unwrap());
     assert_eq!(elsewhere.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn a_date_that_nobody_can_write_is_shown_as_the_last_one_that_one_can() {
+    let (agent, file) = ended();
+    let mut run = RunFile::read(&file).unwrap();
+    run.summary.started_ms = u64::MAX;
+    for entry in &mut run.entries {
+        if let Event::Started(started) = &mut entry.event {
+            started.at_ms = u64::MAX;
+        }
+    }
+    let path = agent.dir.path().join("late.jsonl");
+    run.write(&mut fs::File::create(&path).unwrap()).unwrap();
+    fs::remove_file(file).unwrap();
+    agent.host(&["journal", "import", path.to_str().unwrap()]).ok();
+    for args in [&["runs"][..], &["runs", "show", "last"]] {
+        let shown = agent.host(args);
+        assert!(shown.ok().stdout.contains("9999-12-31T23:59:59Z"), "{}", shown.stdout);
+    }
 }
 
 /// The fixtures of a version: written once, by the host that wrote that version, and read by every later one.

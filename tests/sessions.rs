@@ -226,6 +226,26 @@ fn a_kill_at_every_write_loses_nothing_of_a_conversation() {
     }
 }
 
+#[test]
+fn a_run_that_never_began_is_passed_over_after_a_clearing_up_too() {
+    let agent = calling();
+    ada(&agent, "What is it?").ok();
+    let run = ["run", "agent.toml", "Never asked.", "--session", "ada"];
+    let failpoint = "journal-before-write=0*off->1*return";
+    let killed = agent.command(&run).env("FAILPOINTS", failpoint).output().unwrap();
+    assert_eq!(killed.status.signal(), Some(9));
+    // What no session names goes, as before.
+    let alone = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+    assert_eq!(alone.status.signal(), Some(9));
+    agent.host(&["journal", "compact"]).ok().says("1 left-over removed");
+    reply(&agent, "[[reply]]\ntext = \"I am.\"");
+    ada(&agent, "Are you sure?").ok();
+    assert_eq!(said(&agent), [&FIRST[..], &["user: Are you sure?"]].concat());
+    // When the session has ended nobody needs to know of it any more.
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    agent.host(&["journal", "compact"]).ok().says("1 left-over removed");
+}
+
 /// A run of a session that waits for its turn.
 fn waiting(agent: &Agent, prompt: &str) -> (Child, BufReader<impl std::io::Read + use<>>) {
     let mut command = agent.command(&["run", "agent.toml", prompt, "--session", "ada"]);
@@ -282,22 +302,24 @@ fn a_run_that_is_resumed_takes_its_turn_too() {
 }
 
 #[test]
-fn the_last_run_of_a_session_is_not_cleared_away() {
+fn what_a_session_goes_on_from_is_not_cleared_away() {
     let agent = calling();
-    ada(&agent, "What is it?").ok();
-    ada(&agent, "And now?").ok();
+    for prompt in ["What is it?", "And now?", "And then?"] {
+        ada(&agent, prompt).ok();
+    }
     agent.host(&["run"]).ok();
-    let kept = ids(&agent)[1].clone();
-    agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("2 ended runs removed, 1 kept");
-    assert_eq!(ids(&agent), [kept]);
+    let kept = ids(&agent)[1..3].to_vec();
+    agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("2 ended runs removed, 2 kept");
+    assert_eq!(ids(&agent), kept, "the last one, and the one before it");
+    agent.host(&["sessions", "forget", "ada", "--last"]).ok();
     reply(&agent, "[[reply]]\ntext = \"So.\"");
     ada(&agent, "So?").ok();
     assert_eq!(said(&agent).len(), 9);
     agent.host(&["sessions", "forget", "ada"]).ok();
-    agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("2 ended runs removed, 0 kept");
+    agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("3 ended runs removed, 0 kept");
+    reply(&agent, CALLS);
 
     // What somebody else removed is missed, and not passed over.
-    reply(&agent, CALLS);
     ada(&agent, "What is it?").ok();
     std::fs::remove_dir_all(agent.state().join("runs")).unwrap();
     ada(&agent, "Well?")
@@ -307,6 +329,31 @@ fn the_last_run_of_a_session_is_not_cleared_away() {
         .says("forget ada --last");
     let listed = agent.host(&["sessions"]).ok().stdout.clone();
     assert!(listed.contains("its last run is gone"), "{listed}");
+}
+
+#[test]
+fn a_suspended_run_can_be_taken_out_of_its_session_after_a_clearing_up() {
+    let agent = calling();
+    for prompt in ["What is it?", "And now?", "And then?"] {
+        ada(&agent, prompt).ok();
+    }
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), format!("{toml}\n[[approval.ask]]\ntool = \"echo\"\n")).unwrap();
+    ada(&agent, "Well?").exits(3);
+    agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("1 ended runs removed, 2 kept");
+    ada(&agent, "Well?").exits(2).says("host sessions forget ada --last");
+    std::fs::write(agent.toml(), toml).unwrap();
+    reply(&agent, "[[reply]]\ntext = \"So.\"");
+    for (prompt, messages) in [("So?", 13), ("So, so?", 13)] {
+        agent.host(&["sessions", "forget", "ada", "--last"]).ok();
+        ada(&agent, prompt).ok();
+        assert_eq!(said(&agent).len(), messages);
+    }
+    for _ in 0..2 {
+        agent.host(&["sessions", "forget", "ada", "--last"]).ok();
+    }
+    ada(&agent, "So?").ok();
+    assert_eq!(said(&agent).len(), 9, "the run before the last one that ended is there, too");
 }
 
 #[test]

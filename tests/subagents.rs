@@ -31,12 +31,12 @@ fn echoing(prompt: &str, text: &str) -> String {
     )
 }
 
-fn tool(name: &str) -> String {
+pub fn tool(name: &str) -> String {
     format!("[tools.{name}]\nsource = {:?}", root().join("guest-tools").join(name).to_str().unwrap())
 }
 
 /// Writes another agent beside the one that calls it.
-fn beside(agent: &Agent, name: &str, script: &str, tables: &[&str]) {
+pub fn beside(agent: &Agent, name: &str, script: &str, tables: &[&str]) {
     let dir = agent.dir.path().join(name);
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("script.toml"), script).unwrap();
@@ -52,7 +52,7 @@ fn two() -> Agent {
 }
 
 /// An agent that calls one other agent.
-fn one(script: &str, tables: &[&str]) -> Agent {
+pub fn one(script: &str, tables: &[&str]) -> Agent {
     let agent = Agent::scripted(
         "[[reply]]\ncalls = [{ name = \"one\", input = { prompt = \"do it\" } }]\n[[reply]]\ntext = \"the end\"",
     );
@@ -216,6 +216,15 @@ fn what_ends_an_agent_is_told_to_the_model_that_called_it() {
     ran.ok();
     assert_eq!(tool_error(&shown, "tool(0,0)").0, "invalid_input");
     agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn what_an_agent_s_script_has_left_over_is_not_held_against_its_answer() {
+    let agent = one("[[reply]]\ntext = \"done\"\n[[reply]]\ntext = \"and more\"", &[]);
+    let (ran, shown) = agent.run_and_show();
+    assert_eq!(ran.ok().stdout, "the end\n");
+    assert_eq!(tool_output(&shown, "tool(0,0)")["answer"], "done");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
 }
 
 #[test]

@@ -340,7 +340,7 @@ async fn run(
     let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
     let models = Models::only(model, Retry::NEVER);
     let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
-    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
+    assert_eq!(agent.run(None).await.unwrap().ending, Ending::Answer("done".to_owned()));
 }
 
 /// From the records on disk to the answer.
@@ -352,7 +352,7 @@ async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>
     let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 128));
     let models = Models::absent();
     let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
-    assert_eq!(agent.run(None).await.unwrap(), Ending::Answer("done".to_owned()));
+    assert_eq!(agent.run(None).await.unwrap().ending, Ending::Answer("done".to_owned()));
 }
 
 /// A model that calls the tool so often in each of so many turns, and then is done.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::spending::Spending;
 use super::{Agent, RunError};
 use crate::dispatch::{AgentRunner, Dispatcher, NoAgents, NoRunner, agent_prompt};
-use crate::message::{Ending, ErrorKind, Json, Manifest, ToolEntry, ToolOutcome};
+use crate::message::{Ending, ErrorKind, Json, Manifest, ToolEntry, ToolOutcome, Trace, Usage};
 use crate::model::Models;
-use crate::session::{Attempt, Session, SessionError};
+use crate::session::{Attempt, Done, Session, SessionError};
 
 /// An agent that can be called like a tool, with all of its own that its runs share.
 pub struct CalledAgent {
@@ -53,14 +54,14 @@ impl AgentRunner for CalledAgents {
         input: &'a Json,
         attempt: &'a Attempt,
         session: &'a Arc<Session>,
-    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>> {
+    ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         let Some(called) = self.0.get(&agent.spec.name) else {
             return NoAgents.call(agent, input, attempt, session);
         };
         Box::pin(async move {
             let prompt = match agent_prompt(input) {
                 Ok(prompt) => prompt,
-                Err(refusal) => return Ok(refusal),
+                Err(refusal) => return Ok(refusal.into()),
             };
             let CalledAgent { manifest, models, dispatcher, wall_time } = called;
             let agent = Agent {
@@ -70,13 +71,16 @@ impl AgentRunner for CalledAgents {
                 dispatcher: Arc::clone(dispatcher),
                 slot: attempt.slot.clone(),
             };
-            match agent.run(*wall_time).await {
-                Ok(ending) => Ok(outcome(ending, manifest.output_schema.is_some())),
+            let mut spending = Spending::new(&agent.manifest);
+            let value = match agent.carry_out(*wall_time, &mut spending).await {
+                Ok(ending) => outcome(ending, manifest.output_schema.is_some()),
                 Err(RunError::Model { turn, error }) => {
-                    Ok(failed(&format!("has no reply from its model in its turn {turn}: {error}")))
+                    failed(&format!("has no reply from its model in its turn {turn}: {error}"))
                 }
-                Err(RunError::Session(error)) => Err(error),
-            }
+                Err(RunError::Session(error)) => return Err(error),
+            };
+            let usage = Usage { used: Some(spending.used()), ..Usage::default() };
+            Ok(Done { value, usage, trace: Trace::default() })
         })
     }
 }
@@ -92,7 +96,7 @@ fn outcome(ending: Ending, is_json: bool) -> ToolOutcome {
             failed(&format!("gave an answer that is of no use, {why}: {answer}"))
         }
         Ending::Refused(text) => failed(&format!("refused: {text}")),
-        Ending::Limit(why) => failed(&format!("was stopped by a limit: {why}")),
+        Ending::Limit(why) => ToolOutcome::agent_stopped(&why),
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::dispatch::Dispatcher;
 use crate::message::{
     Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolCall,
-    ToolOutcome, ToolResult,
+    ToolOutcome, ToolResult, Used,
 };
 use crate::model::{ModelRequest, Models, Purpose};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
@@ -40,6 +40,15 @@ pub struct Agent {
     pub dispatcher: Arc<Dispatcher>,
     /// Below which its effects are recorded: that of the run itself, or that of the call of another agent's.
     pub slot: Slot,
+}
+
+/// How a run ended, and what it had used by then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// What it used, the agents that it called included.
+    pub used: Used,
 }
 
 /// Why a run ended without an ending: it can be resumed.
@@ -61,23 +70,33 @@ pub enum RunError {
 impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
-    pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ending, RunError> {
+    pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ended, RunError> {
         let mut spending = Spending::new(&self.manifest);
+        let ending = self.carry_out(wall_time, &mut spending).await?;
+        Ok(Ended { ending, used: spending.used() })
+    }
+
+    /// The same, for whoever wants to know what it used even if it did not end.
+    async fn carry_out(
+        &self,
+        wall_time: Option<Duration>,
+        spending: &mut Spending,
+    ) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
-        let Some(wall_time) = wall_time else { return self.turns(&mut talk, &mut spending).await };
-        let turns = self.turns(&mut talk, &mut spending);
+        let Some(wall_time) = wall_time else { return self.turns(&mut talk, spending).await };
+        let turns = self.turns(&mut talk, spending);
         if let Some(ended) = self.session.clock().timeout(wall_time, turns).await {
             return ended;
         }
-        let limit = format!("the run took longer than wall_time = \"{}s\"", wall_time.as_secs_f64());
-        Ok(self.session.stop(&self.slot, spending.stop(&limit)).await?)
+        let limit = spending.stop(&Ending::out_of_time(wall_time.as_secs_f64()));
+        Ok(self.session.stop(&self.slot, limit, spending.used()).await?)
     }
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref());
         for turn in 0..self.manifest.max_turns {
             if let Some(limit) = self.compact_if_due(turn, talk, spending).await? {
-                return Ok(self.session.finish(&self.slot, limit).await?);
+                return self.end(limit, spending).await;
             }
             talk.push_said(&self.manifest, turn);
             let reply = self.ask(turn, Purpose::Reply, talk).await?;
@@ -89,8 +108,10 @@ impl Agent {
             if is_over {
                 match answer.judge(&reply) {
                     LastWord::Ends(ending) => {
+                        spending.count(&reply);
                         talk.push_reply(turn, reply);
-                        return self.finish(turn + 1, ending).await;
+                        self.exhausted(turn + 1)?;
+                        return self.end(ending, spending).await;
                     }
                     LastWord::Told(note) => told = Some(note),
                 }
@@ -100,20 +121,20 @@ impl Agent {
             let Reply { calls, stop, .. } = reply.clone();
             talk.push_reply(turn, reply);
             if let Some(limit) = limit {
-                return Ok(self.session.finish(&self.slot, limit).await?);
+                return self.end(limit, spending).await;
             }
             if let Some(note) = told {
                 talk.push_word(note);
             } else if matches!(stop, Stop::MaxTokens | Stop::ContextWindow) {
                 talk.push_notes(calls.iter().map(cut_off));
             } else if let Some(limit) = self.call(turn, &calls, talk, spending).await? {
-                return Ok(self.session.finish(&self.slot, limit).await?);
+                return self.end(limit, spending).await;
             }
         }
         let max_turns = self.manifest.max_turns;
         let limit =
             spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
-        Ok(self.session.finish(&self.slot, limit).await?)
+        self.end(limit, spending).await
     }
 
     /// Makes the calls of a turn; the end, if they end the run.
@@ -130,7 +151,9 @@ impl Agent {
         };
         let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
         let results = self.dispatcher.dispatch(&self.session, &self.slot, turn, placed).await?;
-        let limit = spending.results(&refused, &results);
+        let called = (0..).zip(calls).map(|(index, _)| self.slot.tool_of(turn, index));
+        spending.count_called(called.filter_map(|call| self.session.used_at(&call)));
+        let limit = spending.results(&refused, &results).or_else(|| spending.judge_called());
         talk.push_results(turn, results);
         Ok(limit)
     }
@@ -176,13 +199,17 @@ impl Agent {
         reply.map_err(|error| RunError::Model { turn, error })
     }
 
-    async fn finish(&self, turns: u32, ending: Ending) -> Result<Ending, RunError> {
-        if self.session.is_live() {
-            self.models
-                .finish(turns)
-                .map_err(|error| RunError::Model { turn: turns, error: error.into() })?;
+    /// Checks that a script has nothing left over after so many turns. That of a called agent may have: what the call
+    /// came to is recorded, and a replay, which has no script, has to come to the same.
+    fn exhausted(&self, turns: u32) -> Result<(), RunError> {
+        if !self.session.is_live() || self.slot != Slot::RUN {
+            return Ok(());
         }
-        Ok(self.session.finish(&self.slot, ending).await?)
+        self.models.finish(turns).map_err(|error| RunError::Model { turn: turns, error: error.into() })
+    }
+
+    async fn end(&self, ending: Ending, spending: &Spending) -> Result<Ending, RunError> {
+        Ok(self.session.finish(&self.slot, ending, spending.used()).await?)
     }
 }
 

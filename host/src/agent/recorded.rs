@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Agent, CalledAgents, RunError, Spending, Transcript};
+use super::{Agent, CalledAgents, Ended, RunError, Spending, Transcript};
 use crate::dispatch::{Dispatcher, NoRunner};
 use crate::message::{Ending, Manifest, Slot};
 use crate::model::Models;
@@ -23,8 +23,9 @@ impl Agent {
         }
     }
 
-    /// Goes through the run; how it ended, and what was said in it by then.
-    pub async fn again(&self) -> Result<(Ending, Transcript), RunError> {
+    /// Goes through the run; how it ended and what it used, as far as that is recorded, and what was said in it by
+    /// then.
+    pub async fn again(&self) -> Result<(Ended, Transcript), RunError> {
         let mut spending = Spending::new(&self.manifest);
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
         let ended = self.turns(&mut talk, &mut spending).await;
@@ -35,6 +36,7 @@ impl Agent {
             }
             (ended, _) => ended?,
         };
-        Ok((ending, talk))
+        let used = self.session.recorded_used().unwrap_or(spending.used());
+        Ok((Ended { ending, used }, talk))
     }
 }

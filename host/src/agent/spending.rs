@@ -1,37 +1,14 @@
 //! What a run has used, and what stops it.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use globset::GlobSet;
 
 use crate::grants::glob_set;
 use crate::message::{
     Budgets, Digest, Ending, ErrorKind, Manifest, ModelIdentity, Prices, Reply, Tokens, ToolCall,
-    ToolOutcome, ToolResult,
+    ToolOutcome, ToolResult, Used,
 };
-
-/// What a run has used so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Used {
-    turns: u32,
-    tool_calls: u32,
-    tokens: Tokens,
-    /// What was spent, in US dollars, if all of it has a price.
-    cost_usd: Option<f64>,
-}
-
-impl fmt::Display for Used {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turns, tool_calls, tokens: Tokens { input, output }, cost_usd } = self;
-        write!(
-            f,
-            "{turns} turns, {tool_calls} tool calls, {} tokens ({input} in, {output} out)",
-            input.saturating_add(*output)
-        )?;
-        cost_usd.map_or(Ok(()), |cost| write!(f, ", {cost:.6} USD"))
-    }
-}
 
 /// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
 pub(super) struct Spending {
@@ -40,6 +17,8 @@ pub(super) struct Spending {
     used: Used,
     /// The models, the first choice first, and what each used.
     models: Vec<Spent>,
+    /// What each agent used that was called.
+    called: Vec<Used>,
     /// The calls of the last reply, in order.
     calls: Vec<Digest>,
     repeats: HashMap<Digest, Repeat>,
@@ -84,6 +63,7 @@ impl Spending {
             stop_on: glob_set(&budgets.stop_on_tools),
             used: Used::default(),
             models: std::iter::once(Spent::new(model, budgets.prices)).chain(fallbacks).collect(),
+            called: Vec::new(),
             budgets: budgets.clone(),
             calls: Vec::new(),
             repeats: HashMap::new(),
@@ -94,9 +74,28 @@ impl Spending {
 
     /// What was spent, if there is a price for anything, and for all that was used.
     fn cost_usd(&self) -> Option<f64> {
-        let priced = self.models.iter().any(|it| it.prices.is_some());
-        let cost = self.models.iter().try_fold(0.0, |sum, it| Some(sum + it.cost_usd()?));
+        let priced = self.models.iter().any(|it| it.prices.is_some())
+            || self.called.iter().any(|it| it.cost_usd.is_some());
+        // An agent that has no prices, and used nothing, cost nothing.
+        let called = |it: &Used| it.cost_usd.or((it.tokens == Tokens::default()).then_some(0.0));
+        let costs = self.models.iter().map(Spent::cost_usd).chain(self.called.iter().map(called));
+        let cost = costs.into_iter().try_fold(0.0, |sum, cost| Some(sum + cost?));
         cost.filter(|_| priced)
+    }
+
+    /// What was used so far, as it is recorded.
+    pub(super) fn used(&self) -> Used {
+        self.used.to_record()
+    }
+
+    /// Counts what agents used that were called: their tokens and what these cost at prices of their own. Each was
+    /// counted as a call already, and what it called itself is its own.
+    pub(super) fn count_called(&mut self, called: impl IntoIterator<Item = Used>) {
+        for used in called {
+            self.used.tokens = self.used.tokens.plus(used.tokens);
+            self.called.push(used);
+        }
+        self.used.cost_usd = self.cost_usd();
     }
 
     /// The end of a run that may not go on.
@@ -117,16 +116,12 @@ impl Spending {
 
     /// Counts what a reply took, and not what it says.
     pub(super) fn count_tokens(&mut self, reply: &Reply) {
-        let add = |used: &mut Tokens| {
-            used.input = used.input.saturating_add(reply.tokens.input);
-            used.output = used.output.saturating_add(reply.tokens.output);
-        };
-        add(&mut self.used.tokens);
+        self.used.tokens = self.used.tokens.plus(reply.tokens);
         // A script says nothing of where its replies come from: it is the first choice.
         let gave = |it: &Spent| reply.origin.as_ref().is_none_or(|origin| it.model.gave(origin));
         let place = self.models.iter().position(gave).unwrap_or_default();
         if let Some(spent) = self.models.get_mut(place) {
-            add(&mut spent.tokens);
+            spent.tokens = spent.tokens.plus(reply.tokens);
         }
         self.used.cost_usd = self.cost_usd();
     }
@@ -147,15 +142,36 @@ impl Spending {
 
     /// Why the run may not go on after what the reply took that was counted last, if it may not.
     pub(super) fn judge_tokens(&self, reply: &Reply) -> Option<Ending> {
-        let Used { tokens, cost_usd, .. } = self.used;
-        let total = tokens.input.saturating_add(tokens.output);
-        let Budgets { max_total_tokens, max_cost_usd, .. } = &self.budgets;
-        let counted = if max_cost_usd.is_some() { "max_cost_usd" } else { "max_total_tokens" };
-        if reply.tokens == Tokens::default() && (max_total_tokens.is_some() || max_cost_usd.is_some()) {
+        if let Some(counted) = self.counted().filter(|_| reply.tokens == Tokens::default()) {
             return Some(self.stop(&format!(
                 "the provider does not say how many tokens a reply took, so {counted} cannot be kept"
             )));
         }
+        self.judge_total()
+    }
+
+    /// Why the run may not go on after what the agents used that were called, if it may not.
+    pub(super) fn judge_called(&self) -> Option<Ending> {
+        let untold = |used: &Used| used.turns > 0 && used.tokens == Tokens::default();
+        if let Some(counted) = self.counted().filter(|_| self.called.iter().any(untold)) {
+            return Some(self.stop(&format!(
+                "the provider of a called agent does not say how many tokens its replies took, so {counted} cannot \
+                 be kept"
+            )));
+        }
+        self.judge_total()
+    }
+
+    /// The budget for which tokens are counted, if there is one.
+    fn counted(&self) -> Option<&'static str> {
+        let Budgets { max_total_tokens, max_cost_usd, .. } = &self.budgets;
+        max_cost_usd.map(|_| "max_cost_usd").or(max_total_tokens.map(|_| "max_total_tokens"))
+    }
+
+    fn judge_total(&self) -> Option<Ending> {
+        let Used { tokens, cost_usd, .. } = self.used;
+        let total = tokens.input.saturating_add(tokens.output);
+        let Budgets { max_total_tokens, max_cost_usd, .. } = &self.budgets;
         if let Some(max) = max_total_tokens.filter(|max| total >= *max) {
             return Some(self.stop(&format!("the run reached max_total_tokens = {max}")));
         }

@@ -187,7 +187,7 @@ fn wanted(call: &ExpectedCall) -> Value {
 
 /// A call that was made, and not expected.
 fn made(call: &SeenCall) -> Value {
-    let SeenCall { slot: _, tool, input, outcome: came, calls } = call;
+    let SeenCall { slot: _, tool, input, outcome: came, calls, used: _ } = call;
     let mut map = Map::from_iter([("tool".to_owned(), json!(tool)), ("input".to_owned(), input.clone())]);
     map.extend(outcome(came));
     if !calls.is_empty() {
@@ -273,7 +273,7 @@ mod tests {
         let leaf = (tool(), value(), outcome)
             .prop_map(|(tool, input, outcome)| {
                 let (slot, calls) = (Slot::tool(0, 0), Vec::new());
-                SeenCall { slot, tool, input, outcome, calls }
+                SeenCall { slot, tool, input, outcome, calls, used: None }
             })
             .boxed();
         (leaf.clone(), prop::collection::vec(leaf, 0..3)).prop_map(|(leaf, calls)| SeenCall { calls, ..leaf })

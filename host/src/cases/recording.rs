@@ -8,7 +8,7 @@ use super::expected::{Content, EndingKind, Expected, ExpectedCall, ExpectedOutco
 use crate::journal::{self, Entry, JournalError, Started, Status, statuses};
 use crate::message::{
     Arguments, Ending, Manifest, Outcome, Reply, Request, RunId, SHOWN_BYTES_MAX, Slot, Step, ToolAsk,
-    ToolOutcome,
+    ToolOutcome, Used,
 };
 use crate::model::{Script, Turn};
 use crate::session::SessionError;
@@ -60,6 +60,9 @@ pub struct SeenCall {
     /// The calls that the tool made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<SeenCall>,
+    /// What the agent used, if it is a call of one.
+    #[serde(skip)]
+    pub used: Option<Used>,
 }
 
 impl Recording {
@@ -85,7 +88,8 @@ impl Recording {
                     began_ms.insert(slot.clone(), at_ms);
                     let calls = in_order(below.remove(&slot));
                     let caller = slot.callers().last().unwrap_or(Slot::RUN);
-                    let call = SeenCall { input: input(&ask), tool: ask.name, slot, outcome, calls };
+                    let (input, used) = (input(&ask), finished.usage.used);
+                    let call = SeenCall { input, tool: ask.name, slot, outcome, calls, used };
                     below.entry(caller).or_default().push(call);
                 }
                 (

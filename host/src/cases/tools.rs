@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::{Recording, Stub};
 use crate::dispatch::{AgentRunner, FanOut, NoAgents, ToolRunner};
-use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome};
+use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome, Usage};
 use crate::session::{Attempt, Conduct, Done, Reach, Session, SessionError};
 
 /// The tools of one case: those of the agent, but for calls that the case answers itself, or that would take
@@ -88,12 +88,12 @@ impl CaseTools {
     }
 
     /// What a call comes to without being made; none if it is to be made.
-    pub fn answer(&self, tool: &ToolEntry, input: &Json, slot: &Slot) -> Option<ToolOutcome> {
+    pub fn answer(&self, tool: &ToolEntry, input: &Json, slot: &Slot) -> Option<Done<ToolOutcome>> {
         let (name, value) = (&tool.spec.name, input.to_value());
         let stub = self.stubs.iter().find(|stub| stub.tool == *name && stub.input.fits(&value));
         if let Some(stub) = stub {
             self.kept().answered.insert(slot.clone());
-            return Some(stub.outcome.clone());
+            return Some(stub.outcome.clone().into());
         }
         let why = match (&tool.agent, self.effects) {
             (Some(_), _) => NotMade::Agent,
@@ -105,7 +105,8 @@ impl CaseTools {
         let recorded = self.recorded.as_ref().and_then(|recorded| recorded.call(slot));
         if let Some(call) = recorded.filter(|call| call.tool == *name && call.input == value) {
             self.kept().answered.insert(slot.clone());
-            return Some(call.outcome.clone());
+            let usage = Usage { used: call.used, ..Usage::default() };
+            return Some(Done { usage, ..call.outcome.clone().into() });
         }
         self.kept().refused.push(Refused { slot: slot.clone(), call: format!("{name} {input}"), why });
         let told = match why {
@@ -113,7 +114,7 @@ impl CaseTools {
             NotMade::Agent => "this test does not call other agents",
             NotMade::Waits => "this test waits for nobody",
         };
-        Some(ToolOutcome::error(ErrorKind::NotCalled, told))
+        Some(ToolOutcome::error(ErrorKind::NotCalled, told).into())
     }
 }
 
@@ -127,7 +128,7 @@ impl ToolRunner for CaseTools {
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         Box::pin(async move {
             if let Some(outcome) = self.answer(tool, input, &attempt.slot) {
-                return outcome.into();
+                return outcome;
             }
             // A call that is made again sees the clock of then, so that what it makes of it is the same.
             let began_ms = self.recorded.as_ref().and_then(|run| run.began_ms.get(&attempt.slot));
@@ -150,7 +151,7 @@ impl AgentRunner for CaseTools {
         input: &'a Json,
         attempt: &'a Attempt,
         session: &'a Arc<Session>,
-    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>> {
+    ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         match self.answer(agent, input, &attempt.slot) {
             Some(outcome) => Box::pin(std::future::ready(Ok(outcome))),
             None => NoAgents.call(agent, input, attempt, session),

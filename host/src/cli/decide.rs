@@ -1,7 +1,7 @@
 //! `host approve`, `host deny`, `host answer`: what a person says to a run that is suspended. It is recorded at once,
 //! and the next `host resume` goes on with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -185,12 +185,25 @@ impl Open {
                     Misuse(format!("more than one call waits; name those you mean:{}", list())).into()
                 );
             }
-            (slots, _) => slots.iter().map(|slot| slot.approved().unwrap_or_else(|| slot.clone())).collect(),
+            (slots, _) => {
+                let calls = slots.iter().map(|slot| slot.approved().unwrap_or_else(|| slot.clone()));
+                // A call can be named twice, by its own slot and by that of the decision; it is decided once.
+                calls.collect::<BTreeSet<_>>().into_iter().collect()
+            }
         };
         match slots.iter().find(|slot| !self.waiting.contains_key(slot)) {
             Some(slot) => Err(Misuse(format!("{slot} does not wait for this; there wait:{}", list())).into()),
             None => Ok(slots),
         }
+    }
+
+    /// Whether an attempt at a slot still waits for its end, by what is recorded now.
+    fn still_waits(&self, slot: &Slot, attempt: u32) -> anyhow::Result<bool> {
+        let entries = self.run.store.read(self.run.id)?;
+        let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+        let waits =
+            |status: &Status| matches!(status, Status::Started { started, .. } if started.attempt == attempt);
+        Ok(slots.get(slot).is_some_and(waits))
     }
 
     /// Records what the person says.
@@ -205,6 +218,10 @@ impl Open {
             Outcome::Decision(_) => call_slot.approval(),
             Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) => call_slot.clone(),
         };
+        // Nothing may follow the end of an attempt: the run could not be read any more.
+        if !self.still_waits(&slot, *attempt)? {
+            return Err(Misuse(format!("{slot} does not wait for this any more")).into());
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let (usage, trace) = (Usage::default(), Trace::default());

@@ -1,3 +1,4 @@
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use super::traces::Traces;
 use super::{changes, recorded, settle};
 use crate::config::Config;
 use crate::journal::{
-    Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, is_over, statuses,
+    Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, is_over, kept, statuses,
 };
 use crate::message::{Fork, Manifest, Outcome, Reply, Request, RunId, Said, Slot, Step, ToolOutcome};
 use crate::session::{Decisions, SessionError};
@@ -64,6 +65,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let (origin, entries) = recorded::read(&runs, &args.run)?;
     let recorded = recorded::manifest(origin, &entries)?.clone();
     let turn = turn(&args)?;
+    let kept = kept(&entries);
     let mut shared = shared(entries, turn)?;
     if let Some(edit) = &args.edit {
         edit.apply(&mut shared, &recorded)?;
@@ -76,7 +78,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     if !changes.is_empty() {
         screen.changed(id, &changes, Change::Accepted);
     }
-    let mut entries = vec![begun(manifest)];
+    let mut entries = vec![begun(manifest, &kept, &shared)];
     entries.extend(shared);
     let entries: Vec<Entry> = entries.into_iter().map(|entry| Entry { run: id, ..entry }).collect();
     let summary = RunSummary::of(id, &entries).context("a run begins with its manifest")?;
@@ -115,9 +117,11 @@ fn shared(entries: Vec<Entry>, turn: u32) -> anyhow::Result<Vec<Entry>> {
         }
         Some(Step::Call { .. } | Step::Approval) | None => false,
     };
+    // Read as the whole that they are part of: what the run was carried on with says which of it may have changed.
+    let mut slots =
+        statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    slots.retain(|slot, _| before(slot));
     let shared: Vec<Entry> = entries.into_iter().filter(|entry| before(&entry.slot)).collect();
-    let slots =
-        statuses(shared.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let ended = |slot: &Slot| matches!(slots.get(slot), Some(Status::Finished { .. }));
     let turns = (0..turn).take_while(|turn| ended(&Slot::model(*turn))).count();
     if turns < turn as usize {
@@ -196,11 +200,15 @@ fn forked(recorded: Manifest, prompt: Option<String>, fork: Fork) -> Manifest {
     manifest
 }
 
-/// The new run's beginning.
-fn begun(manifest: Manifest) -> Entry {
+/// The new run's beginning. What was kept in the run that it leaves although it is asked for otherwise now, is kept
+/// in what they share, too.
+fn begun(manifest: Manifest, kept: &HashSet<Slot>, shared: &[Entry]) -> Entry {
+    let kept: BTreeSet<&Slot> =
+        shared.iter().map(|entry| &entry.slot).filter(|slot| kept.contains(slot)).collect();
+    let kept = (!kept.is_empty()).then(|| kept.into_iter().cloned().collect());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let request = Request::Run(Box::new(manifest));
-    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept: None };
+    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept };
     Entry { run: RunId::new(), slot: Slot::RUN, event: Event::Started(started) }
 }

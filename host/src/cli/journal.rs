@@ -41,7 +41,7 @@ enum Command {
     },
     /// Seal runs that ended when the process died before it did so, and remove what else it left behind.
     Compact,
-    /// Remove runs that have ended, but for the last one of each session.
+    /// Remove runs that have ended, but for those that a session goes on from: the last one, and the one before it.
     Gc {
         /// Keep those that began within this time, such as `30d`.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             print(&run.summary.run.to_string())?;
             Ok(Exit::Ok)
         }
-        Command::Compact => compact(&runs),
+        Command::Compact => compact(&runs, &places.sessions()?),
         Command::Gc { keep, keep_runs, dry_run } => gc(&runs, &places.sessions()?, keep, keep_runs, dry_run),
     }
 }
@@ -115,8 +115,8 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
     Ok(Exit::Ok)
 }
 
-fn compact(runs: &RunsDir) -> anyhow::Result<Exit> {
-    let done = runs.compact()?;
+fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {
+    let done = runs.compact(sessions)?;
     let (sealed, removed) = (done.sealed as usize, done.removed as usize);
     eprintln!("{} sealed, {} removed", counted(sealed, "run"), counted(removed, "left-over"));
     Ok(Exit::Ok)
@@ -137,7 +137,7 @@ fn gc(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_ms = keep.map(|keep| u64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(u64::MAX));
     let ended: Vec<RunSummary> = runs.list()?.runs.into_iter().filter(|run| run.state.has_ended()).collect();
-    let continued = last_of_each(sessions, runs)?;
+    let continued = gone_on_from(sessions, runs)?;
     let newest = ended.len().saturating_sub(keep_runs.unwrap_or(0));
     let old = |(place, run): &(usize, &RunSummary)| {
         // What either of the two keeps is kept.
@@ -158,13 +158,24 @@ fn gc(
     Ok(Exit::Ok)
 }
 
-/// The runs that the next ones of conversations begin with what was said in.
-fn last_of_each(sessions: &SessionsDir, runs: &RunsDir) -> Result<HashSet<RunId>, JournalError> {
-    let mut last = HashSet::new();
+/// The runs that conversations go on from: of each the last one that ended, what came after it, and the one before it,
+/// from which it goes on when the last one is forgotten.
+fn gone_on_from(sessions: &SessionsDir, runs: &RunsDir) -> Result<HashSet<RunId>, JournalError> {
+    let mut kept = HashSet::new();
     for key in sessions.keys()? {
-        // One that was killed before it began says nothing, and is passed over then.
-        let has_begun = |run: &RunId| !matches!(runs.has_begun(*run), Ok(false));
-        last.extend(sessions.runs(&key)?.into_iter().rev().find(has_begun));
+        let mut has_ended = false;
+        for run in sessions.runs(&key)?.into_iter().rev() {
+            // One that was killed before it began says nothing, and is passed over then.
+            if matches!(runs.has_begun(run), Ok(false)) {
+                continue;
+            }
+            kept.insert(run);
+            if has_ended {
+                break;
+            }
+            // Of one that cannot be read it is not known; it is kept, and so is the one before.
+            has_ended = runs.summary(run).is_ok_and(|summary| summary.is_some_and(|it| it.state.has_ended()));
+        }
     }
-    Ok(last)
+    Ok(kept)
 }

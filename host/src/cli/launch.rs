@@ -12,12 +12,12 @@ use super::person::AtTerminal;
 use super::places::Places;
 use super::screen::Screen;
 use super::traces::Traces;
-use crate::agent::{Agent, RunError};
+use crate::agent::{Agent, Ended, RunError};
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{
-    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Said, SessionKey, Slot,
+    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Said, SessionKey, Slot, Used,
 };
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
@@ -184,8 +184,9 @@ pub(super) async fn carry_out(
     let session = opened?;
     screen.run_started(run.id, &manifest);
     if let Some(ending) = session.recorded_ending().cloned() {
+        let used = session.recorded_used();
         drop(session);
-        return conclude(run, summary, &ending, screen);
+        return conclude(run, summary, &ending, used.as_ref(), screen);
     }
     trace.begin(&manifest, invocation);
     let agent = Agent {
@@ -196,7 +197,7 @@ pub(super) async fn carry_out(
         slot: Slot::RUN,
     };
     let stopped = tokio::select! {
-        ended = agent.run(wall_time) => Stopped::of(ended),
+        ended = Box::pin(agent.run(wall_time)) => Stopped::of(ended),
         _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
     };
     if let Stopped::Interrupted = stopped {
@@ -221,7 +222,9 @@ async fn stop_at_once() {
 fn leave(stopped: Stopped, run: OpenRun, mut summary: RunSummary, screen: &Screen) -> anyhow::Result<Exit> {
     let id = run.id;
     match stopped {
-        Stopped::Ended(ending) => return conclude(run, summary, &ending, screen),
+        Stopped::Ended(Ended { ending, used }) => {
+            return conclude(run, summary, &ending, Some(&used), screen);
+        }
         Stopped::Suspended(waiting) => {
             summary.state = RunState::Suspended;
             run.write_summary(&summary)?;
@@ -241,7 +244,13 @@ fn leave(stopped: Stopped, run: OpenRun, mut summary: RunSummary, screen: &Scree
 }
 
 /// Makes one file of a run that has ended, and says how it did.
-fn conclude(run: OpenRun, summary: RunSummary, ending: &Ending, screen: &Screen) -> anyhow::Result<Exit> {
+fn conclude(
+    run: OpenRun,
+    summary: RunSummary,
+    ending: &Ending,
+    used: Option<&Used>,
+    screen: &Screen,
+) -> anyhow::Result<Exit> {
     let summary = RunSummary { state: ending.into(), ..summary };
     let id = run.id;
     let sealed = run.write_summary(&summary).and_then(|()| run.seal(&summary));
@@ -251,13 +260,13 @@ fn conclude(run: OpenRun, summary: RunSummary, ending: &Ending, screen: &Screen)
             "{error}\n  the run has ended and is recorded; `host journal compact` seals it later"
         ));
     }
-    screen.run_ended(id, ending)
+    screen.run_ended(id, ending, used)
 }
 
 /// Why nothing more is carried out.
 enum Stopped {
     /// The run ended.
-    Ended(Ending),
+    Ended(Ended),
     /// It waits for these.
     Suspended(Vec<Waiting>),
     /// Ctrl-C.
@@ -267,9 +276,9 @@ enum Stopped {
 }
 
 impl Stopped {
-    fn of(ended: Result<Ending, RunError>) -> Self {
+    fn of(ended: Result<Ended, RunError>) -> Self {
         match ended {
-            Ok(ending) => Self::Ended(ending),
+            Ok(ended) => Self::Ended(ended),
             Err(RunError::Session(SessionError::Waits(waiting))) => Self::Suspended(waiting),
             Err(error) => Self::Failed(error),
         }
@@ -277,7 +286,7 @@ impl Stopped {
 
     fn stand(&self) -> Stand<'_> {
         match self {
-            Self::Ended(ending) => Stand::Ended(ending),
+            Self::Ended(Ended { ending, .. }) => Stand::Ended(ending),
             Self::Suspended(_) => Stand::Suspended,
             Self::Interrupted => Stand::Interrupted,
             Self::Failed(RunError::Model { error, .. }) => Stand::Failed(Some(error)),

@@ -16,6 +16,7 @@ mod fork;
 mod init;
 mod journal;
 mod launch;
+mod moment;
 mod output;
 mod person;
 mod places;
@@ -35,6 +36,7 @@ mod settle;
 mod test;
 mod traces;
 mod typed;
+mod used;
 mod waiting;
 
 use std::path::PathBuf;

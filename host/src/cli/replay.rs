@@ -7,7 +7,7 @@ use super::places::Places;
 use super::recorded;
 use super::rerun::{self, Rerun, Terms};
 use super::screen::{Format, Screen};
-use crate::agent::Agent;
+use crate::agent::{Agent, Ended};
 use crate::config::Config;
 use crate::message::Manifest;
 use crate::session::{Decisions, Mode, Session};
@@ -60,9 +60,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let session =
         Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), screen.watch()).await?;
     screen.run_started(id, &manifest);
-    let (ending, _) = Agent::recorded(manifest, session).again().await?;
+    let (Ended { ending, used }, _) = Agent::recorded(manifest, session).again().await?;
     screen.replayed();
-    screen.run_ended(id, &ending)
+    screen.run_ended(id, &ending, Some(&used))
 }
 
 /// What the run would be with another configuration, and the same prompt and seed.

@@ -9,7 +9,7 @@ use super::settle::{self, Settle};
 use super::traces::Traces;
 use super::{changes, recorded, session};
 use crate::config::Config;
-use crate::journal::{Change, JournalError, JournalStore as _, ending};
+use crate::journal::{Change, JournalError, JournalStore as _, ending, used};
 use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         settle::settlements(&args.settle, &entries, recorded)?;
         screen.run_started(id, recorded);
         let ended = ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
-        return screen.run_ended(id, ended);
+        return screen.run_ended(id, ended, used(&entries));
     }
     let run = runs.open(id)?;
     let entries = run.store.read(id)?;

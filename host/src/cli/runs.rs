@@ -1,13 +1,13 @@
 use std::num::ParseIntError;
-use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::moment::{Moment, milliseconds};
 use super::places::Places;
-use super::screen::{counted, denial, headline, milliseconds, one_line, result};
+use super::screen::{counted, denial, headline, one_line, result};
+use super::used::in_words;
 use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
@@ -95,7 +95,11 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let prompt = console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
-        print(&format!("{run}  {}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state)))?;
+        print(&format!(
+            "{run}  {}  {:11}  {agent}: {prompt}",
+            Moment(started_ms).to_the_second(),
+            state_word(state)
+        ))?;
     }
     Ok(exit)
 }
@@ -110,12 +114,6 @@ pub(super) fn state_word(state: RunState) -> &'static str {
         RunState::Limited => "limited",
         RunState::Unfit => "unfit",
     }
-}
-
-/// A moment in UTC, as RFC 3339 writes it, to the second.
-pub(super) fn time(at_ms: u64) -> anyhow::Result<String> {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at_ms)).context("a time after the year 9999")?;
-    Ok(humantime::format_rfc3339_seconds(at).to_string())
 }
 
 /// Everything recorded at one slot.
@@ -151,19 +149,19 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     if json {
         print(&serde_json::to_string_pretty(&reports)?)?;
     } else {
-        print(&show_text(id, &reports, log)?)?;
+        print(&show_text(id, &reports, log))?;
     }
     Ok(Exit::Ok)
 }
 
-fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<String> {
+fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
     let mut lines = vec![format!("run {id}")];
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
                 lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
                 lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
-                lines.push(format!("started  {}", time(report.started.at_ms)?));
+                lines.push(format!("started  {}", Moment(report.started.at_ms).to_the_second()));
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {
                         0 => "its first run".to_owned(),
@@ -179,12 +177,14 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> anyhow::Result<Str
                     lines.push(format!("said     {text} (before turn {turn})"));
                 }
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
+                let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
+                lines.extend(used.map(|used| format!("used     {}", in_words(&used))));
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
         }
     }
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }
 
 impl SlotReport {
@@ -225,8 +225,10 @@ impl SlotReport {
 fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
     let indented = |line: String| format!("              {line}");
     let said = trace.log.iter().filter(|_| log).map(|line| format!("{} | {}", line.from, line.text));
+    let used = usage.used.map(|used| format!("used {}", in_words(&used)));
     consumed(usage)
         .into_iter()
+        .chain(used)
         .chain(trace.http.iter().map(request))
         .chain(trace.denials.iter().flat_map(denial))
         .chain(said)
@@ -236,7 +238,7 @@ fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
 
 /// What a call consumed; nothing is said of what a model request did.
 fn consumed(usage: &Usage) -> Option<String> {
-    let Usage { wall_us: _, cpu_us, memory_bytes, fuel, in_bytes, out_bytes } = usage;
+    let Usage { wall_us: _, cpu_us, memory_bytes, fuel, in_bytes, out_bytes, used: _ } = usage;
     let bytes = |n: &u64| indicatif::BinaryBytes(*n);
     let fuel = if *fuel > 0 { format!(", fuel {fuel}") } else { String::new() };
     (*memory_bytes > 0).then(|| {

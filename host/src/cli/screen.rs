@@ -9,13 +9,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Exit;
+use super::moment::milliseconds;
 use super::output::AnswerFile;
-use super::person::{decided, in_words};
+use super::person::{self, decided};
 use super::print;
 use super::typed::Typed;
+use super::used::in_words;
 use super::waiting::{self, Shown};
 use crate::journal::{Change, Failed, Finished};
-use crate::message::{Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, clean};
+use crate::message::{
+    Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, Used, clean,
+};
 use crate::session::{Notice, Waiting, Watch};
 
 /// Width of a line where there is no terminal to ask.
@@ -67,7 +71,7 @@ enum JsonEvent<'a> {
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
     Suspended { run: RunId, waiting: Vec<Shown<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
-    RunEnded { run: RunId, ending: &'a Ending, exit_code: u8 },
+    RunEnded { run: RunId, ending: &'a Ending, used: Option<&'a Used>, exit_code: u8 },
 }
 
 impl Screen {
@@ -123,15 +127,15 @@ impl Screen {
         }
     }
 
-    /// Says how the run ended; a final answer goes to stdout alone.
-    pub(super) fn run_ended(&self, run: RunId, ending: &Ending) -> anyhow::Result<Exit> {
+    /// Says how the run ended, and what it used; a final answer goes to stdout alone.
+    pub(super) fn run_ended(&self, run: RunId, ending: &Ending, used: Option<&Used>) -> anyhow::Result<Exit> {
         self.clear();
         let exit = Exit::of_ending(ending);
         if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
             file.write(run, answer)?;
         }
         match (self.0.format, ending) {
-            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, exit_code: exit as u8 }),
+            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, used, exit_code: exit as u8 }),
             (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => print(&clean(answer))?,
             (Format::Text, Ending::Answer(_)) => {}
             (Format::Text, Ending::Unfit { answer, why }) => {
@@ -140,6 +144,9 @@ impl Screen {
             }
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
+        }
+        if let (Format::Text, Some(used)) = (self.0.format, used) {
+            self.say(&format!("used: {}", in_words(used)));
         }
         Ok(exit)
     }
@@ -202,7 +209,9 @@ impl Screen {
     fn asked(&self) {
         let Some(held) = self.held().take() else { return };
         self.0.live.set_draw_target(ProgressDrawTarget::stderr());
-        held.iter().for_each(|line| self.say(line));
+        for line in held {
+            self.say(&line);
+        }
     }
 
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
@@ -358,7 +367,7 @@ pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", manifest.agent),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
-        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", in_words(ask)),
+        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", person::in_words(ask)),
     }
 }
 
@@ -399,11 +408,4 @@ pub(super) fn one_line(text: &str) -> String {
 /// So many of a thing: `1 tool`, `2 tools`.
 pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-pub(super) fn milliseconds(us: u64) -> String {
-    // Durations of a run are far below 2^53 µs.
-    #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-    let ms = us as f64 / 1000.0;
-    format!("{ms:.1} ms")
 }

@@ -4,9 +4,10 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::exit::{Exit, Misuse};
+use super::moment::Moment;
 use super::places::Places;
 use super::print;
-use super::runs::{state_word, time};
+use super::runs::state_word;
 use super::screen::{Format, Screen, one_line};
 use super::session::take_turn;
 use crate::journal::{JournalError, RunSummary, RunsDir, ending};
@@ -87,7 +88,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
             Some(RunSummary { agent, prompt, started_ms, state, .. }) => {
                 let prompt =
                     console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
-                format!("{}  {:11}  {agent}: {prompt}", time(started_ms)?, state_word(state))
+                format!("{}  {:11}  {agent}: {prompt}", Moment(started_ms).to_the_second(), state_word(state))
             }
             None => "its last run is gone".to_owned(),
         };
@@ -132,7 +133,7 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             print(&format!("{run}  is gone, or never began"))?;
             continue;
         };
-        print(&format!("{run}  {}  {}", time(started_ms)?, state_word(state)))?;
+        print(&format!("{run}  {}  {}", Moment(started_ms).to_the_second(), state_word(state)))?;
         print(&format!("  you: {}", indented(&prompt)))?;
         let words = match ending {
             Some(Ending::Answer(text)) => text,

@@ -1,10 +1,10 @@
 //! What a suspended run waits for, as it is printed, with the commands that let it go on.
 
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::moment::Moment;
 use super::screen::headline;
 use crate::message::{Request, RunId, Slot};
 use crate::session::{Waiting, Wants};
@@ -57,7 +57,7 @@ pub(super) fn lines(run: RunId, waiting: &[Waiting]) -> Vec<String> {
         lines.push(format!(
             "  ? {}  (began {})",
             headline(&waiting.slot, &waiting.request),
-            moment(waiting.at_ms)
+            Moment(waiting.at_ms).to_the_millisecond()
         ));
         // Writing to a string cannot fail.
         let _ = write!(settle, " --settle '{}=HOW'", waiting.slot);
@@ -75,7 +75,11 @@ pub(super) fn lines(run: RunId, waiting: &[Waiting]) -> Vec<String> {
                 lines.push(format!("      host answer {run} '{slot}' TEXT"));
             }
             Wants::Moment(until_ms) => {
-                lines.push(format!("  ⧖ {}  waits until {}", headline(slot, request), moment(*until_ms)));
+                lines.push(format!(
+                    "  ⧖ {}  waits until {}",
+                    headline(slot, request),
+                    Moment(*until_ms).to_the_millisecond()
+                ));
             }
         }
     }
@@ -86,9 +90,4 @@ pub(super) fn lines(run: RunId, waiting: &[Waiting]) -> Vec<String> {
         lines.push("HOW is `retry` (call it again), `failed`, or `result:FILE` (it took effect; FILE has its output as JSON)".to_owned());
     }
     lines
-}
-
-fn moment(at_ms: u64) -> String {
-    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at_ms)).unwrap_or(UNIX_EPOCH);
-    humantime::format_rfc3339_millis(at).to_string()
 }

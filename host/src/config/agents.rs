@@ -82,11 +82,24 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
             let message = format!("{} does not say what the agent does", called.path.display());
             return Err(fail(message, "add `description = \"…\"` under its [agent]: the model reads that"));
         };
+        let capped = waiting.iter().any(|caller| caller.limits.budgets.max_cost_usd.is_some());
+        if capped && unpriced(&called) {
+            let path = called.path.display();
+            let message = format!("max_cost_usd needs to know what tokens cost, and {path} does not say it");
+            let help = "add `prices = { input = …, output = … }` under its [model] and each [[model.fallback]]: what \
+                        an agent spends counts for those that call it";
+            return Err(fail(message, help));
+        }
         let agents = below(&called, &[waiting, &[&called]].concat())?;
         let (table, prefix) = (tool.name.clone(), tool.prefix.clone());
         Ok(SubAgent { table, prefix, description, config: called, agents })
     };
     config.agents.iter().map(load).collect()
+}
+
+/// Whether a model has no prices that may reply to this agent.
+fn unpriced(config: &Config) -> bool {
+    std::iter::once(&config.model).chain(&config.fallbacks).any(|model| model.prices.is_none())
 }
 
 /// Checks that no tool of one agent is granted what another agent keeps.

@@ -11,19 +11,19 @@ use serde_json::json;
 use crate::message::{
     Digest, ErrorKind, Json, Manifest, Retry, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome, ToolSpec,
 };
-use crate::session::{Attempt, Conduct, Doubt, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
 
 /// Carries out the runs of agents that are called like tools.
 pub trait AgentRunner: Send + Sync {
-    /// Carries a run out, below the slot of the attempt. What ends it without an answer is the call's outcome; it
-    /// fails where the whole run cannot go on.
+    /// Carries a run out, below the slot of the attempt. What ends it without an answer is the call's outcome, and
+    /// what it used goes with it; it fails where the whole run cannot go on.
     fn call<'a>(
         &'a self,
         agent: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
         session: &'a Arc<Session>,
-    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>>;
+    ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>>;
 }
 
 /// For runs that call no agents.
@@ -37,9 +37,9 @@ impl AgentRunner for NoAgents {
         _input: &'a Json,
         _attempt: &'a Attempt,
         _session: &'a Arc<Session>,
-    ) -> BoxFuture<'a, Result<ToolOutcome, SessionError>> {
+    ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         let message = format!("the agent `{}` is not loaded; please report this as a bug", agent.spec.name);
-        Box::pin(async { Ok(ToolOutcome::error(ErrorKind::Failed, message)) })
+        Box::pin(async { Ok(ToolOutcome::error(ErrorKind::Failed, message).into()) })
     }
 }
 

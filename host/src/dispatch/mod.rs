@@ -269,7 +269,7 @@ impl Dispatcher {
                 let _standing = (session.clock().hold(), Caller::hold(caller));
                 Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into())
             }
-            By::Agent => Ok(self.call_agent(session, &call, &attempt).await?.into()),
+            By::Agent => self.call_agent(session, &call, &attempt).await,
             By::Component => {
                 let stopped = |error| stopped(error, conduct.doubt, &attempt, &request);
                 self.attempt(session, caller, &call, attempt.clone()).await.map_err(stopped)
@@ -327,10 +327,10 @@ impl Dispatcher {
         session: &Arc<Session>,
         call: &ToolCall,
         attempt: &Attempt,
-    ) -> Result<ToolOutcome, SessionError> {
+    ) -> Result<Done<ToolOutcome>, SessionError> {
         match self.admit(call) {
             Ok((agent, input)) => self.agents.call(&agent.entry, input, attempt, session).await,
-            Err(refusal) => Ok(refusal),
+            Err(refusal) => Ok(refusal.into()),
         }
     }
 

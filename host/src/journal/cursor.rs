@@ -153,7 +153,8 @@ pub fn is_over(slot: &Slot, slots: &BTreeMap<Slot, Status>) -> bool {
 }
 
 /// The slots at which a person accepted a change.
-fn kept(entries: &[Entry]) -> HashSet<Slot> {
+#[must_use]
+pub fn kept(entries: &[Entry]) -> HashSet<Slot> {
     let kept = entries.iter().filter_map(|entry| match &entry.event {
         Event::Started(started) => started.kept.as_ref(),
         Event::Failed(_) | Event::Finished(_) => None,
@@ -335,7 +336,14 @@ impl Cursor {
         kept
     }
 
-    /// The slots of the run at a slot that are recorded and were never asked for, in order.
+    /// Whether a person accepted that the slot may be asked for something else than is recorded, or not at all.
+    #[must_use]
+    pub fn is_kept(&self, slot: &Slot) -> bool {
+        self.kept.contains(slot)
+    }
+
+    /// The slots of the run at a slot that are recorded and were never asked for, in order. Those at which
+    /// a person accepted a change are not among them: the run may have become one that never comes there.
     #[must_use]
     pub fn left_over(&self, run: &Slot) -> Vec<Slot> {
         let unclaimed = |recorded: &Recorded| recorded.claimed.is_none() && recorded.status != Status::Absent;
@@ -343,7 +351,7 @@ impl Cursor {
         let below = below.take_while(|(slot, _)| slot.is_below(run));
         // What was decided on the call of an agent is no part of what the agent did.
         let approval = run.approval();
-        let below = below.filter(|(slot, _)| **slot != approval);
+        let below = below.filter(|(slot, _)| **slot != approval && !self.is_kept(slot));
         below.filter(|(_, recorded)| unclaimed(recorded)).map(|(slot, _)| slot.clone()).collect()
     }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage};
+use crate::message::{Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage, Used};
 
 /// One event of one slot of one run: what a store keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,15 @@ impl Event {
 pub fn manifest(entries: &[Entry]) -> Option<&Manifest> {
     entries.iter().rev().find_map(|entry| match &entry.event {
         Event::Started(Started { request: Request::Run(manifest), .. }) => Some(&**manifest),
+        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+    })
+}
+
+/// What the run used, if it ended and that is recorded.
+#[must_use]
+pub fn used(entries: &[Entry]) -> Option<&Used> {
+    entries.iter().find_map(|entry| match &entry.event {
+        Event::Finished(Finished { outcome: Outcome::Run(_), usage, .. }) => usage.used.as_ref(),
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
     })
 }

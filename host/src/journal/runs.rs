@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Durability, Entry, JournalError, JournalStore as _, RunFile, RunState, RunSummary, SledStore,
-    crash_point, ending, format, io_error, lock, log, make_directory, sync_directory, write_whole,
+    Durability, Entry, JournalError, JournalStore as _, RunFile, RunState, RunSummary, SessionsDir,
+    SledStore, crash_point, ending, format, io_error, lock, log, make_directory, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
@@ -154,8 +154,9 @@ impl RunsDir {
     }
 
     /// Seals the runs that ended without being sealed, because the process died before, and removes what else
-    /// such a process left behind. Leaves alone what some process is working on.
-    pub fn compact(&self) -> Result<Compacted, JournalError> {
+    /// such a process left behind. Leaves alone what some process is working on, and what a conversation names: that
+    /// the directory of a run is there and empty says that it never began, and is not missing.
+    pub fn compact(&self, sessions: &SessionsDir) -> Result<Compacted, JournalError> {
         let mut done = Compacted::default();
         for id in self.ids()? {
             let path = self.run_path(id);
@@ -166,8 +167,10 @@ impl RunsDir {
             let entries = if self.is_sealed(id) { Vec::new() } else { self.read(id)? };
             if entries.is_empty() {
                 // It is sealed already, or never began.
-                fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
-                done.removed += 1;
+                if self.is_sealed(id) || !sessions.have(id)? {
+                    fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
+                    done.removed += 1;
+                }
             } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
                 let summary = RunSummary { state: ending.into(), ..summary };
                 self.seal(&RunFile::new(&summary, entries), &path)?;

@@ -69,6 +69,12 @@ impl SessionsDir {
         read_runs(&self.path.join(key.as_str()).join(RUNS))
     }
 
+    /// Whether a run is one of some conversation.
+    pub fn have(&self, run: RunId) -> Result<bool, JournalError> {
+        let mut keys = self.keys()?.into_iter();
+        keys.try_fold(false, |found, key| Ok(found || self.runs(&key)?.contains(&run)))
+    }
+
     /// Takes the last place in the queue of a conversation.
     pub fn queue(&self, key: &SessionKey) -> Result<Place, JournalError> {
         let path = self.path.join(key.as_str());

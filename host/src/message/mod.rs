@@ -5,6 +5,7 @@
 
 mod approval;
 mod budgets;
+mod ending;
 mod id;
 mod image;
 mod json;
@@ -16,23 +17,25 @@ mod session;
 mod slot;
 mod text;
 mod trace;
+mod used;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
+pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::Json;
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
-    Ending, Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk,
-    ToolEntry,
+    Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk, ToolEntry,
 };
 pub use retry::Retry;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, shorten, spelled_out, summed_up};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
+pub use used::Used;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +127,16 @@ pub struct Tokens {
     pub input: u64,
     /// Tokens of the reply, reasoning included.
     pub output: u64,
+}
+
+impl Tokens {
+    /// These and others.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (input, output) =
+            (self.input.saturating_add(other.input), self.output.saturating_add(other.output));
+        Self { input, output }
+    }
 }
 
 /// A tool call as the model asked for it.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Image, Json, Message, ModelFailure,
+    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message, ModelFailure,
     ModelIdentity, Prices, Reply, RunId, SessionKey, Slot, ToolOutcome, ToolSpec,
 };
 
@@ -237,23 +237,4 @@ pub struct Target {
     pub component: Digest,
     /// Digest of the tool's grants and limits.
     pub grants: Digest,
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The model gave its final answer.
-    Answer(String),
-    /// The model, or its provider's filter, refused.
-    Refused(String),
-    /// A limit stopped the run; the text names it, its value and how to raise it.
-    Limit(String),
-    /// The model gave an answer of another form than the run was to give, and once more when it was told.
-    Unfit {
-        /// What it said.
-        answer: String,
-        /// What is wrong with it.
-        why: String,
-    },
 }

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
+use super::Used;
+
 /// What one attempt of a call consumed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// Wall-clock time from the start of the attempt to its end, in microseconds.
@@ -21,6 +23,9 @@ pub struct Usage {
     /// Bytes that came out of the guest: its output and the bodies of requests.
     #[serde(skip_serializing_if = "is_zero")]
     pub out_bytes: u64,
+    /// At the end of a run, or of the call of an agent: what it used. None was recorded before there was this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
 }
 
 /// What was noted during one attempt, for the person: the model never sees it.

@@ -146,6 +146,7 @@ impl Guest {
             fuel: limits.fuel.map_or(0, |fuel| fuel.saturating_sub(store.get_fuel().unwrap_or(fuel))),
             in_bytes: input.as_str().len() as u64 + http.iter().map(|it| it.received_bytes).sum::<u64>(),
             out_bytes: output_bytes(&outcome) + http.iter().map(|it| it.sent_bytes).sum::<u64>(),
+            ..Usage::default()
         };
         Done { value: outcome, usage, trace: Trace { log, http, denials } }
     }

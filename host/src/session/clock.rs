@@ -59,7 +59,7 @@ impl Clock {
                     let _ = changed.await;
                     continue;
                 }
-                let left = tokio::time::sleep_until(began + limit + (now.before - stood_before));
+                let left = tokio::time::sleep_until(began + limit + now.before.saturating_sub(stood_before));
                 tokio::select! {
                     () = left => return,
                     _ = changed => {}

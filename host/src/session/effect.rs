@@ -187,6 +187,9 @@ impl Session {
         substituted: bool,
     ) -> Result<T, SessionError> {
         let Effect { slot, request, .. } = effect;
+        if let Some(used) = finished.usage.used {
+            self.used().insert(slot.clone(), used);
+        }
         (self.watch)(&Notice::Finished { slot: &slot, request: &request, finished: &finished, substituted });
         T::from_outcome(finished.outcome).ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome))
     }

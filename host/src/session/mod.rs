@@ -23,11 +23,12 @@ pub use error::{SessionError, Waiting, Wants};
 pub use notice::{Notice, Watch};
 pub use outcome::{Done, Recorded};
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
-use crate::message::{Ending, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage};
+use crate::message::{Ending, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage, Used};
 
 /// A run being carried out, resumed or replayed.
 pub struct Session {
@@ -39,6 +40,8 @@ pub struct Session {
     watch: Watch,
     root: Root,
     clock: Clock,
+    /// What the agents used whose calls have ended, by slot.
+    used: Mutex<HashMap<Slot, Used>>,
 }
 
 /// What happens where no result is recorded.
@@ -54,8 +57,8 @@ pub enum Mode {
 enum Root {
     /// This attempt of it is going on.
     Attempt(u32),
-    /// It ended before, like this.
-    Ended(Ending),
+    /// It ended before, like this; what it used is recorded with that, but for a run of before there was this.
+    Ended(Ending, Option<Used>),
 }
 
 impl Session {
@@ -80,7 +83,7 @@ impl Session {
             // A run that broke off goes on: that is what the slots below it are for.
             Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt),
             Claim::Substitute(finished) => match Ending::from_outcome(finished.outcome) {
-                Some(ending) => Root::Ended(ending),
+                Some(ending) => Root::Ended(ending, finished.usage.used),
                 None => return Err(diverged(Slot::RUN, DivergenceKind::OtherOutcome)),
             },
             Claim::Diverged(_, Some(due)) if change == Change::Accepted => {
@@ -93,8 +96,8 @@ impl Session {
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
         let seed = manifest.seed;
-        let (cursor, clock) = (Mutex::new(cursor), Clock::default());
-        let session = Self { run, seed, mode, settlements, cursor, watch, root, clock };
+        let (cursor, used, clock) = (Mutex::new(cursor), Mutex::default(), Clock::default());
+        let session = Self { run, seed, mode, settlements, cursor, watch, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
@@ -124,7 +127,7 @@ impl Session {
 
     /// The result of a call that is made up of the effects below it, as that of an agent is: the same as
     /// [`Session::effect`], but a replay goes through what is below it, and holds what that comes to against the
-    /// recorded result.
+    /// recorded result: unless a person said what it came to, or had the run go on with something changed.
     pub async fn composite<F>(
         &self,
         slot: Slot,
@@ -139,6 +142,7 @@ impl Session {
         let claim = self.cursor().claim(&effect.slot, effect.digest);
         if let (Claim::Substitute(recorded), Mode::Replay) = (&claim, &self.mode)
             && !recorded.settled
+            && !self.cursor().is_kept(&effect.slot)
         {
             let attempt = Attempt::new(self.run, self.seed, &effect.slot, recorded.attempt, recorded.at_ms);
             let attempted = match carry_out(attempt).await {
@@ -151,7 +155,7 @@ impl Session {
                 }
                 Err(error) => return Err(error),
             };
-            if attempted != recorded.outcome {
+            if attempted != recorded.outcome && !is_out_of_time(&recorded.outcome) {
                 let (recorded, attempted) = (Box::new(recorded.outcome.clone()), Box::new(attempted));
                 let kind = DivergenceKind::OtherResult { recorded, attempted };
                 return Err(diverged(effect.slot, kind));
@@ -163,22 +167,25 @@ impl Session {
     /// Ends the run at a slot: `ending` is durable when this returns, if it is the run itself. Where an ending is
     /// recorded it has to be the same, and every slot recorded below has to have been asked for. How an agent ended
     /// that was called at a slot is recorded as what the call came to, by who called it.
-    pub async fn finish(&self, run: &Slot, ending: Ending) -> Result<Ending, SessionError> {
+    pub async fn finish(&self, run: &Slot, ending: Ending, used: Used) -> Result<Ending, SessionError> {
         let left_over = self.cursor().left_over(run);
         if let Some(first) = left_over.first().cloned() {
             return Err(diverged(first, DivergenceKind::LeftOver(left_over)));
         }
-        self.stop(run, ending).await
+        self.stop(run, ending, used).await
     }
 
-    /// Ends the run at a slot where it stands, as a limit from outside does: recorded slots may be left over.
-    pub async fn stop(&self, run: &Slot, ending: Ending) -> Result<Ending, SessionError> {
+    /// Ends the run at a slot where it stands, as a limit from outside does: recorded slots may be left over. Such a
+    /// limit may be recorded although a replay comes further.
+    pub async fn stop(&self, run: &Slot, ending: Ending, used: Used) -> Result<Ending, SessionError> {
         if *run != Slot::RUN {
             return Ok(ending);
         }
         match (&self.root, &self.mode) {
-            (Root::Ended(recorded), _) if *recorded == ending => Ok(ending),
-            (Root::Ended(recorded), _) => {
+            (Root::Ended(recorded, _), _) if *recorded == ending || recorded.is_out_of_time() => {
+                Ok(recorded.clone())
+            }
+            (Root::Ended(recorded, _), _) => {
                 let kind = DivergenceKind::OtherEnding { recorded: recorded.clone(), attempted: ending };
                 Err(diverged(Slot::RUN, kind))
             }
@@ -189,7 +196,7 @@ impl Session {
                     attempt: *number,
                     at_ms: now_ms(),
                     outcome,
-                    usage: Usage::default(),
+                    usage: Usage { used: Some(used), ..Usage::default() },
                     trace: Trace::default(),
                     settled: false,
                 };
@@ -222,7 +229,7 @@ impl Session {
     #[must_use]
     pub fn recorded_ending(&self) -> Option<&Ending> {
         match &self.root {
-            Root::Ended(ending) => Some(ending),
+            Root::Ended(ending, _) => Some(ending),
             Root::Attempt(_) => None,
         }
     }
@@ -233,16 +240,41 @@ impl Session {
         &self.clock
     }
 
+    /// What the run had used when it ended before this session, if it did and that is recorded.
+    #[must_use]
+    pub fn recorded_used(&self) -> Option<Used> {
+        match self.root {
+            Root::Ended(_, used) => used,
+            Root::Attempt(_) => None,
+        }
+    }
+
+    /// What the agent used that was called at a slot, by what is recorded as the end of the call.
+    #[must_use]
+    pub fn used_at(&self, slot: &Slot) -> Option<Used> {
+        self.used().get(slot).copied()
+    }
+
     /// Whether missing results are obtained.
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self.mode, Mode::Live(_))
     }
 
+    fn used(&self) -> MutexGuard<'_, HashMap<Slot, Used>> {
+        // It is only ever added to.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
         // A claim is one step, so a panic elsewhere leaves nothing half done.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it was time that ended an agent's run: what is recorded of it may come to something else.
+fn is_out_of_time(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Tool(outcome) if outcome.is_agent_out_of_time())
 }
 
 fn diverged(slot: Slot, kind: DivergenceKind) -> SessionError {

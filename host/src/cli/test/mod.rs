@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use super::crew::Loaded;
 use super::exit::{Exit, Misuse};
+use super::moment::milliseconds;
 use super::places::Places;
-use super::screen::{Format, Screen, milliseconds};
+use super::screen::{Format, Screen};
 use super::{AgentArg, exit, print};
 use crate::cases::{self, Case, OutsideEffects, Seen};
 use crate::config::Config;

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use super::Verdict;
-use crate::agent::{Agent, RunError};
+use crate::agent::{Agent, Ended, RunError};
 use crate::cases::{Case, CaseTools, EndingKind, NotMade, OutsideEffects, Recording, Refused, Seen};
 use crate::cli::launch::{self, Task};
 use crate::config::{Config, ParameterError, render, values};
 use crate::dispatch::{Dispatcher, Person, ToolRunner};
 use crate::journal::{JournalStore as _, MemoryStore, RunFile, RunSummary};
-use crate::message::{
-    Decision, Digest, Ending, Json, Manifest, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome,
-};
+use crate::message::{Decision, Digest, Json, Manifest, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
 use crate::model::{Models, Script, Scripted};
 use crate::session::{Decisions, Mode, Notice, Session};
 use crate::toolbox::Toolbox;
@@ -140,14 +138,14 @@ impl Person for Approving {
     }
 
     fn waits_for_nothing(&self, slot: &Slot, tool: &ToolEntry, input: &Json) -> Option<ToolOutcome> {
-        self.0.answer(tool, input, slot)
+        self.0.answer(tool, input, slot).map(|done| done.value)
     }
 }
 
 /// How a run ended, and with what text. One that breaks off where the script has an error does as it should.
-fn ending(ended: Result<Ending, RunError>, script: &Script) -> Result<(EndingKind, String), RunError> {
+fn ending(ended: Result<Ended, RunError>, script: &Script) -> Result<(EndingKind, String), RunError> {
     match ended {
-        Ok(ending) => {
+        Ok(Ended { ending, .. }) => {
             let (kind, text) = EndingKind::of(&ending);
             Ok((kind, text.to_owned()))
         }

@@ -1,0 +1,60 @@
+use serde::{Deserialize, Serialize};
+
+use super::{ErrorKind, ToolOutcome};
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The model gave its final answer.
+    Answer(String),
+    /// The model, or its provider's filter, refused.
+    Refused(String),
+    /// A limit stopped the run; the text names it, its value and how to raise it.
+    Limit(String),
+    /// The model gave an answer of another form than the run was to give, and once more when it was told.
+    Unfit {
+        /// What it said.
+        answer: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// How the reason of the limit begins that stops a run wherever it stands. No other limit's reason does: each begins
+/// with words of the host's.
+const OUT_OF_TIME: &str = "the run took longer than wall_time";
+
+/// What is said of an agent, before the reason, that a limit stopped.
+const AGENT_STOPPED: &str = "the agent was stopped by a limit: ";
+
+impl Ending {
+    /// Why a run is stopped that takes longer than so many seconds.
+    #[must_use]
+    pub fn out_of_time(wall_time_s: f64) -> String {
+        format!("{OUT_OF_TIME} = \"{wall_time_s}s\"")
+    }
+
+    /// Whether time ran out. That can happen between a record and what the run makes of it, so it says nothing of
+    /// what the rest of the run would come to.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Limit(why) if why.starts_with(OUT_OF_TIME))
+    }
+}
+
+impl ToolOutcome {
+    /// What the call of an agent comes to that a limit stopped.
+    #[must_use]
+    pub fn agent_stopped(why: &str) -> Self {
+        Self::error(ErrorKind::Failed, format!("{AGENT_STOPPED}{why}"))
+    }
+
+    /// Whether it is that of an agent whose time ran out.
+    #[must_use]
+    pub fn is_agent_out_of_time(&self) -> bool {
+        let Self::Error(error) = self else { return false };
+        error.kind == ErrorKind::Failed
+            && error.message.strip_prefix(AGENT_STOPPED).is_some_and(|why| why.starts_with(OUT_OF_TIME))
+    }
+}
