@@ -3,7 +3,8 @@
 use super::approvals::{Always, ApprovalsFile};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
-use super::{person, print};
+use super::print;
+use super::words::call;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,6 +47,6 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn in_words(Always { config, call }: &Always) -> String {
-    format!("{}  of {config}", person::in_words(call))
+fn in_words(Always { config, call: ask }: &Always) -> String {
+    format!("{}  of {config}", call(ask))
 }

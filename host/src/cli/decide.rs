@@ -9,9 +9,9 @@ use anyhow::Context as _;
 
 use super::approvals::ApprovalsFile;
 use super::exit::{Exit, Misuse};
-use super::person::{call, decided};
 use super::places::Places;
 use super::recorded;
+use super::words::{call, decided};
 use crate::dispatch::{answered, check_input};
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
@@ -175,7 +175,7 @@ impl Open {
     /// The calls that are meant; each has to wait.
     fn choose(&self, slots: &[Slot]) -> anyhow::Result<Vec<Slot>> {
         let list = || {
-            let calls = self.waiting.iter().map(|(slot, it)| format!("\n  {}", call(slot, &it.ask)));
+            let calls = self.waiting.iter().map(|(slot, it)| format!("\n  {slot} {}", call(&it.ask)));
             calls.collect::<Vec<_>>().concat()
         };
         let slots: Vec<Slot> = match (slots, self.waiting.len()) {
@@ -228,7 +228,7 @@ impl Open {
         let finished = Finished { attempt: *attempt, at_ms, outcome, usage, trace, settled: true };
         let entry = Entry { run: self.run.id, slot, event: Event::Finished(finished) };
         self.run.store.append(&entry, Durability::Now).durable().await?;
-        eprintln!("{}  {said}", call(call_slot, ask));
+        eprintln!("{call_slot} {}  {said}", call(ask));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::exit::Exit;
 use super::places::Places;
-use super::screen::{counted, headline};
+use super::words::{counted, headline};
 use super::{changes, print, recorded};
 use crate::journal::{Entry, Finished, Started, Status, statuses};
 use crate::message::{Outcome, Request, RunId, Slot};

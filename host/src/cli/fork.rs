@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use super::exit::{Exit, Misuse};
 use super::launch::{self, Task};
 use super::places::Places;
-use super::screen::{Format, Screen, counted};
+use super::screen::{Format, Screen};
 use super::traces::Traces;
+use super::words::counted;
 use super::{changes, recorded, settle};
 use crate::config::Config;
 use crate::journal::{

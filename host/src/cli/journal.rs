@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::print;
-use super::screen::counted;
+use super::words::counted;
 use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, SessionsDir, statuses};
 use crate::message::RunId;
 use crate::session::SessionError;

@@ -36,8 +36,8 @@ mod settle;
 mod test;
 mod traces;
 mod typed;
-mod used;
 mod waiting;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::approvals::ApprovalsFile;
-use super::screen::{Screen, headline, one_line};
+use super::screen::Screen;
 use crate::config::Config;
 use crate::dispatch::Person;
-use crate::message::{Arguments, Decision, Manifest, Request, Slot, ToolAsk, ToolEntry, clean, spelled_out};
+use crate::message::{Arguments, Decision, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
 /// Asks at the terminal, one thing after the other; what was approved always is not asked again.
@@ -139,30 +139,4 @@ impl Person for AtTerminal {
 /// Lines as the person has to see them who decides on what they say: with nothing in them that hides or reorders.
 fn seen(lines: &str) -> String {
     lines.lines().map(|line| spelled_out(line) + "\n").collect()
-}
-
-/// A decision in one line.
-pub(super) fn decided(decision: &Decision) -> (bool, String) {
-    match decision {
-        Decision::Approved { input: None } => (true, "approved".to_owned()),
-        Decision::Approved { input: Some(input) } => {
-            (true, format!("approved with {}", one_line(input.as_str())))
-        }
-        Decision::Denied { reason: None } => (false, "denied".to_owned()),
-        Decision::Denied { reason: Some(reason) } => (false, format!("denied: {}", one_line(reason))),
-    }
-}
-
-/// A call in one line.
-pub(super) fn call(slot: &Slot, ask: &ToolAsk) -> String {
-    headline(slot, &Request::Tool(ask.clone()))
-}
-
-/// A call in one line, without its slot.
-pub(super) fn in_words(ask: &ToolAsk) -> String {
-    let arguments = match &ask.arguments {
-        Arguments::Json(json) => json.as_str(),
-        Arguments::Malformed(text) => text,
-    };
-    format!("{} {}", ask.name, spelled_out(arguments))
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::exit::{Exit, Misuse};
 use super::places::Places;
-use super::screen::{Screen, headline};
+use super::screen::Screen;
+use super::words::headline;
 use super::{print, recorded};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, ToolRunner as _};

@@ -6,8 +6,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::moment::{Moment, milliseconds};
 use super::places::Places;
-use super::screen::{counted, denial, headline, one_line, result};
-use super::used::in_words;
+use super::words::{self, counted, denial, headline, one_line, result};
 use super::{diff, print, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
@@ -178,7 +177,7 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                 }
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
-                lines.extend(used.map(|used| format!("used     {}", in_words(&used))));
+                lines.extend(used.map(|used| format!("used     {}", words::used(&used))));
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
@@ -225,7 +224,7 @@ impl SlotReport {
 fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
     let indented = |line: String| format!("              {line}");
     let said = trace.log.iter().filter(|_| log).map(|line| format!("{} | {}", line.from, line.text));
-    let used = usage.used.map(|used| format!("used {}", in_words(&used)));
+    let used = usage.used.map(|used| format!("used {}", words::used(&used)));
     consumed(usage)
         .into_iter()
         .chain(used)

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,15 +10,12 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::moment::milliseconds;
 use super::output::AnswerFile;
-use super::person::{self, decided};
 use super::print;
 use super::typed::Typed;
-use super::used::in_words;
 use super::waiting::{self, Shown};
+use super::words::{self, counted, denial, headline, one_line, result};
 use crate::journal::{Change, Failed, Finished};
-use crate::message::{
-    Denial, Ending, Manifest, Outcome, Reply, Request, RunId, Slot, ToolOutcome, Used, clean,
-};
+use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean};
 use crate::session::{Notice, Waiting, Watch};
 
 /// Width of a line where there is no terminal to ask.
@@ -146,7 +142,7 @@ impl Screen {
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }
         if let (Format::Text, Some(used)) = (self.0.format, used) {
-            self.say(&format!("used: {}", in_words(used)));
+            self.say(&format!("used: {}", words::used(used)));
         }
         Ok(exit)
     }
@@ -349,63 +345,4 @@ impl Drop for Asking<'_> {
 fn event(event: &JsonEvent<'_>) {
     // A reader that went away does not stop the run.
     let _ = serde_json::to_string(event).map(|line| print(&line));
-}
-
-/// What was denied, and below it what would grant it.
-pub(super) fn denial(denial: &Denial) -> Vec<String> {
-    let Denial { what, grant } = denial;
-    let denied = Style::new().for_stderr().yellow().apply_to("denied");
-    if grant.is_empty() {
-        return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
-    }
-    let first = format!("{denied} | {}; to grant it, add to agent.toml:", one_line(what));
-    std::iter::once(first).chain(grant.lines().map(|line| format!("           {}", one_line(line)))).collect()
-}
-
-/// What is asked for, in one line.
-pub(super) fn headline(slot: &Slot, request: &Request) -> String {
-    match request {
-        Request::Run(manifest) => format!("{slot} {}", manifest.agent),
-        Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
-        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", person::in_words(ask)),
-    }
-}
-
-/// What came of it, in one line, and whether that is good.
-pub(super) fn result(outcome: &Outcome) -> (bool, String) {
-    match outcome {
-        Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
-        Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
-        Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
-        Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
-        Outcome::NoReply(failure) => (false, one_line(&failure.message)),
-        Outcome::Model(reply) => (true, describe_reply(reply)),
-        Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
-        Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),
-        Outcome::Decision(decision) => decided(decision),
-    }
-}
-
-fn describe_reply(reply: &Reply) -> String {
-    let mut text = String::new();
-    if !reply.calls.is_empty() {
-        let names: Vec<&str> = reply.calls.iter().map(|call| call.name.as_str()).collect();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "calls {}", names.join(", "));
-    }
-    if !reply.text.is_empty() {
-        let separator = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{separator}says {}", one_line(&reply.text));
-    }
-    if text.is_empty() { "says nothing".to_owned() } else { text }
-}
-
-/// Text without line breaks and without anything a terminal could take for a command.
-pub(super) fn one_line(text: &str) -> String {
-    clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
-}
-
-/// So many of a thing: `1 tool`, `2 tools`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -8,8 +8,9 @@ use super::moment::Moment;
 use super::places::Places;
 use super::print;
 use super::runs::state_word;
-use super::screen::{Format, Screen, one_line};
+use super::screen::{Format, Screen};
 use super::session::take_turn;
+use super::words::one_line;
 use crate::journal::{JournalError, RunSummary, RunsDir, ending};
 use crate::message::{Ending, RunId, SessionKey};
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::moment::Moment;
-use super::screen::headline;
+use super::words::headline;
 use crate::message::{Request, RunId, Slot};
 use crate::session::{Waiting, Wants};
 

@@ -1,0 +1,102 @@
+//! What is recorded, in a person's words, one line for each thing.
+
+use std::fmt::Write as _;
+
+use console::Style;
+
+use crate::message::{
+    Arguments, Decision, Denial, Ending, Outcome, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome, Used,
+    clean, spelled_out,
+};
+
+/// What was denied, and below it what would grant it.
+pub(super) fn denial(denial: &Denial) -> Vec<String> {
+    let Denial { what, grant } = denial;
+    let denied = Style::new().for_stderr().yellow().apply_to("denied");
+    if grant.is_empty() {
+        return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
+    }
+    let first = format!("{denied} | {}; to grant it, add to agent.toml:", one_line(what));
+    std::iter::once(first).chain(grant.lines().map(|line| format!("           {}", one_line(line)))).collect()
+}
+
+/// What is asked for, in one line.
+pub(super) fn headline(slot: &Slot, request: &Request) -> String {
+    match request {
+        Request::Run(manifest) => format!("{slot} {}", manifest.agent),
+        Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
+        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call(ask)),
+    }
+}
+
+/// What came of it, in one line, and whether that is good.
+pub(super) fn result(outcome: &Outcome) -> (bool, String) {
+    match outcome {
+        Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
+        Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
+        Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
+        Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
+        Outcome::NoReply(failure) => (false, one_line(&failure.message)),
+        Outcome::Model(reply) => (true, describe_reply(reply)),
+        Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
+        Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),
+        Outcome::Decision(decision) => decided(decision),
+    }
+}
+
+fn describe_reply(reply: &Reply) -> String {
+    let mut text = String::new();
+    if !reply.calls.is_empty() {
+        let names: Vec<&str> = reply.calls.iter().map(|call| call.name.as_str()).collect();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "calls {}", names.join(", "));
+    }
+    if !reply.text.is_empty() {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{separator}says {}", one_line(&reply.text));
+    }
+    if text.is_empty() { "says nothing".to_owned() } else { text }
+}
+
+/// Text without line breaks and without anything a terminal could take for a command.
+pub(super) fn one_line(text: &str) -> String {
+    clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
+}
+
+/// So many of a thing: `1 tool`, `2 tools`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A decision in one line.
+pub(super) fn decided(decision: &Decision) -> (bool, String) {
+    match decision {
+        Decision::Approved { input: None } => (true, "approved".to_owned()),
+        Decision::Approved { input: Some(input) } => {
+            (true, format!("approved with {}", one_line(input.as_str())))
+        }
+        Decision::Denied { reason: None } => (false, "denied".to_owned()),
+        Decision::Denied { reason: Some(reason) } => (false, format!("denied: {}", one_line(reason))),
+    }
+}
+
+/// A call, with nothing in it that hides or reorders text: it may be what a person is to decide on.
+pub(super) fn call(ask: &ToolAsk) -> String {
+    let arguments = match &ask.arguments {
+        Arguments::Json(json) => json.as_str(),
+        Arguments::Malformed(text) => text,
+    };
+    format!("{} {}", ask.name, spelled_out(arguments))
+}
+
+/// What a run used. Tokens and cost are left out where nobody said how many tokens there were.
+pub(super) fn used(it: &Used) -> String {
+    let Used { turns, tool_calls, tokens, cost_usd } = it;
+    let mut words = vec![counted(*turns as usize, "turn"), counted(*tool_calls as usize, "tool call")];
+    if *tokens != Tokens::default() {
+        let Tokens { input, output } = tokens;
+        words.push(format!("{} tokens ({input} in, {output} out)", input.saturating_add(*output)));
+        words.extend(cost_usd.map(|cost| format!("{cost:.6} USD")));
+    }
+    words.join(", ")
+}
