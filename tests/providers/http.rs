@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use host::config::RemoteConfig;
 use host::grants::SecretSource;
-use host::message::Message;
+use host::message::{Message, ModelFailure};
 use host::model::{ModelError, connect};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -59,6 +59,10 @@ async fn an_http_failure_says_what_the_provider_said_and_when_to_try_again() {
         }
         other => panic!("{other:?}"),
     }
+    let spent =
+        json!({"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "x"}});
+    let (error, _) = failure(ResponseTemplate::new(429).set_body_json(spent)).await;
+    assert!(!ModelFailure::from(error).may_pass, "waiting mends no quota");
     let (error, requests) = failure(ResponseTemplate::new(307).insert_header("location", "/elsewhere")).await;
     assert!(matches!(error, ModelError::Status { status: 307, .. }), "{error:?}");
     assert_eq!(requests, 1, "a redirect must not be followed");

@@ -164,9 +164,9 @@ pub fn kept(entries: &[Entry]) -> HashSet<Slot> {
 
 /// The recorded part of a run, and which of it has been asked for again.
 ///
-/// What the model asks for is asked for once. What a tool asks for may be asked for again, when the tool is
-/// tried again, and so may what an agent asks for that such a tool called: so the cursor follows what is recorded below a call for as long as the call goes on, and only
-/// who asked last may record there.
+/// What the model asks for is asked for once. What a tool asks for may be asked for again, when the tool is tried again:
+/// so the cursor follows what is recorded below a call for as long as the call goes on, and only who asked last may
+/// record there.
 #[derive(Debug, Default)]
 pub struct Cursor {
     slots: BTreeMap<Slot, Recorded>,

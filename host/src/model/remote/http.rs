@@ -148,7 +148,12 @@ impl Endpoint {
             None => String::from_utf8_lossy(body).trim().to_owned(),
         };
         let retry_after_ms = retry_after_ms.or_else(|| failure::retry_after_ms(&value));
-        self.failed(Failure { status: status.as_u16(), message: text, retry_after_ms })
+        // A quota that is used up is told with the status of a rate that was too high, which a wait would mend.
+        let status = match (status.as_u16(), Failure::told(&value, "").status) {
+            (429, 402) => 402,
+            (status, _) => status,
+        };
+        self.failed(Failure { status, message: text, retry_after_ms })
     }
 
     /// The error for a failure, whether it is one of HTTP or told in the middle of an answer.
