@@ -140,6 +140,12 @@ fn every_request_can_be_shown_as_it_was_sent() {
     }
     assert_eq!(providers.agent.host(&["runs", "request", "last"]).ok().stdout.trim_end(), sent[1]);
     providers.agent.host(&["runs", "request", "last", "2"]).exits(2).says("no model was asked at model(2)");
+    let refused = providers.agent.host(&["runs", "request", "last", "1", "--attempt", "1"]);
+    assert_eq!(refused.ok().stdout.trim_end(), providers.sent("/chat/completions")[1], "to the first choice");
+    for attempt in ["0", "3"] {
+        let none = providers.agent.host(&["runs", "request", "last", "1", "--attempt", attempt]);
+        none.exits(2).says(&format!("there was no attempt {attempt} at model(1); the last one is 2"));
+    }
     assert_eq!(providers.asked(), (2, 1), "none was sent again");
 }
 

@@ -91,3 +91,19 @@ fn wherever_a_model_was_asked() {
     let asked = runtime.block_on(server.received_requests()).unwrap().len();
     assert_eq!(asked, slots.len(), "none was sent again");
 }
+
+#[test]
+fn also_where_no_reply_came() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        Mock::given(path("/chat/completions")).respond_with(ResponseTemplate::new(400)).mount(&server).await;
+        server
+    });
+    let agent = asking(&server.uri());
+    agent.host(&["run"]).exits(4);
+    let sent = runtime.block_on(server.received_requests()).unwrap();
+    let sent = String::from_utf8(sent[0].body.clone()).unwrap();
+    assert!(sent.contains("\"stream\":true"), "{sent}");
+    assert_eq!(agent.host(&["runs", "request", "last"]).ok().stdout.trim_end(), sent);
+}

@@ -70,7 +70,7 @@ impl Agent {
 
     /// Tools of the host itself.
     pub fn builtins(mut self, names: &[&str]) -> Self {
-        self.tables[1] += &format!("\nbuiltins = {names:?}");
+        self.tables[1] = format!("{}\nbuiltins = {names:?}", self.tables[1]);
         self.write()
     }
 

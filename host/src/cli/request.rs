@@ -11,10 +11,8 @@ use super::places::Places;
 use super::{print, recorded};
 use crate::agent::Agent;
 use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
-use crate::journal::{Entry, Event, Finished, MemoryStore, Started};
-use crate::message::{
-    Arguments, Manifest, ModelIdentity, Origin, Outcome, Reply, Request, Retry, Slot, Step,
-};
+use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started};
+use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, Slot, Step};
 use crate::model::{self, Model, ModelError, ModelRequest, Models};
 use crate::session::{Decisions, Mode, Session};
 
@@ -39,23 +37,32 @@ impl Model for Writer {
     }
 }
 
-/// Prints the request at a slot, that of the last turn if none is named.
-pub(super) async fn run(places: &Places, name: &str, slot: Option<Slot>) -> anyhow::Result<Exit> {
+/// Prints the request of an attempt at a slot: that of the last turn, and the last one, if none is named.
+pub(super) async fn run(
+    places: &Places,
+    name: &str,
+    slot: Option<Slot>,
+    attempt: Option<u32>,
+) -> anyhow::Result<Exit> {
     let (id, entries) = recorded::read(&places.runs()?, name)?;
     let manifest = recorded::manifest(id, &entries)?.clone();
     let Some(slot) = slot.or_else(|| last(&entries)) else {
         return Err(Misuse("no model was asked in this run".to_owned()).into());
     };
-    let Some((asking, origin)) = asked(&manifest, &entries, &slot) else {
+    let asked = Asked::at(&slot, &entries, attempt);
+    let Some((asking, asked)) = agent_at(&manifest, &entries, &slot.run()).zip(asked) else {
         let message = format!(
             "no model was asked at {slot}; `host runs show {id}` lists where one was, such as model(0), summary(3) \
              or tool(0,1)/model(0)"
         );
         return Err(Misuse(message).into());
     };
-    let settings = origin.and_then(|origin| asking.models().into_iter().find(|model| model.gave(origin)));
-    let settings = settings.unwrap_or(&asking.model).clone();
-    let model = model::from_identity(&settings, origin.is_some_and(|origin| origin.streamed))?;
+    if let Some(attempt) = attempt.filter(|attempt| *attempt == 0 || *attempt > asked.last) {
+        let message = format!("there was no attempt {attempt} at {slot}; the last one is {}", asked.last);
+        return Err(Misuse(message).into());
+    }
+    let settings = asking.models().get(asked.choice).copied().unwrap_or(&asking.model).clone();
+    let model = model::from_identity(&settings, asked.streamed)?;
     let writer = Arc::new(Writer { model, settings, written: Mutex::default() });
     // Without their ends, the run and the calls around the slot go on.
     let before = |entry: &Entry| {
@@ -88,22 +95,46 @@ fn last(entries: &[Entry]) -> Option<Slot> {
     entries.iter().filter(asked).map(|entry| entry.slot.clone()).max()
 }
 
-/// Whose request the one at a slot is, and where the reply to it came from, if there is one; none if no model was
-/// asked there.
-fn asked<'a>(
-    manifest: &Manifest,
-    entries: &'a [Entry],
-    slot: &Slot,
-) -> Option<(Manifest, Option<&'a Origin>)> {
-    let at = |entry: &&Entry| entry.slot == *slot;
-    let is_start =
-        |entry: &Entry| matches!(&entry.event, Event::Started(Started { request: Request::Model(_), .. }));
-    entries.iter().filter(at).find(|entry| is_start(entry))?;
-    let origin = entries.iter().filter(at).find_map(|entry| match &entry.event {
-        Event::Finished(Finished { outcome: Outcome::Model(reply), .. }) => reply.origin.as_ref(),
-        Event::Finished(_) | Event::Started(_) | Event::Failed(_) => None,
-    });
-    Some((agent_at(manifest, entries, &slot.run())?, origin))
+/// An attempt in which a model was asked.
+struct Asked {
+    /// Which of the models: how many were given up before, since the run broke off.
+    choice: usize,
+    /// Whether the answer was to be streamed; not known of an attempt that was cut off.
+    streamed: bool,
+    /// The number of the last attempt there.
+    last: u32,
+}
+
+impl Asked {
+    /// The attempt of this number at a slot, or the last one; none if no model was asked there.
+    fn at(slot: &Slot, entries: &[Entry], attempt: Option<u32>) -> Option<Self> {
+        let events = || entries.iter().filter(|entry| entry.slot == *slot).map(|entry| &entry.event);
+        let last = events().rev().find_map(|event| match event {
+            Event::Started(Started { request: Request::Model(_), attempt, .. }) => Some(*attempt),
+            Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+        })?;
+        let wanted = attempt.unwrap_or(last);
+        let (mut choice, mut streamed) = (0, false);
+        for event in events() {
+            match event {
+                Event::Failed(failed) if failed.attempt < wanted => {
+                    choice = if failed.gave_up { 0 } else { choice + usize::from(failed.fell_back()) };
+                }
+                Event::Failed(Failed { attempt, outcome: Outcome::NoReply(failure), .. })
+                    if *attempt == wanted =>
+                {
+                    streamed = failure.streamed;
+                }
+                Event::Finished(Finished { attempt, outcome: Outcome::Model(reply), .. })
+                    if *attempt == wanted =>
+                {
+                    streamed = reply.origin.as_ref().is_some_and(|origin| origin.streamed);
+                }
+                Event::Started(_) | Event::Failed(_) | Event::Finished(_) => {}
+            }
+        }
+        Some(Self { choice, streamed, last })
+    }
 }
 
 /// The run of the agent that is called at a slot.

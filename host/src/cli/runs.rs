@@ -43,6 +43,9 @@ enum Command {
         /// The turn, from 0, or the slot, such as 'summary(3)' or 'tool(0,1)/model(0)'; by default the last turn.
         #[arg(value_name = "TURN|SLOT", value_parser = turn_or_slot)]
         slot: Option<Slot>,
+        /// Which of the attempts there, from 1; by default the last one.
+        #[arg(long, value_name = "N")]
+        attempt: Option<u32>,
     },
     /// Print what the model replied in a run as a script, from which `provider = "scripted"` replies the same.
     Script {
@@ -67,7 +70,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         None => list(places, args.json),
         Some(Command::List { json }) => list(places, json || args.json),
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
-        Some(Command::Request { run, slot }) => request::run(places, &run, slot).await,
+        Some(Command::Request { run, slot, attempt }) => request::run(places, &run, slot, attempt).await,
         Some(Command::Script { run }) => script::run(places, &run),
         Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
     }

@@ -40,6 +40,9 @@ pub struct ModelFailure {
     /// Whether the next attempt asks another model, one that stands in for this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fall_back: bool,
+    /// Whether the provider was asked to stream its answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub streamed: bool,
 }
 
 /// The kinds of failure, each told apart in the journal, on screen and to the model.

@@ -75,6 +75,7 @@ impl From<ModelError> for ModelFailure {
                 (None, false, None)
             }
         };
-        Self { message: error.to_string(), may_pass, status, retry_after_ms, fall_back: false }
+        let (fall_back, streamed) = (false, false);
+        Self { message: error.to_string(), may_pass, status, retry_after_ms, fall_back, streamed }
     }
 }

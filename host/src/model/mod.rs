@@ -82,6 +82,11 @@ pub trait Model: Send + Sync {
     /// before it is sent.
     fn reaches_outside(&self) -> bool;
 
+    /// Whether it has the provider stream its answers.
+    fn streams(&self) -> bool {
+        false
+    }
+
     /// Called once when a run ends by itself, with the number of turns it took.
     fn finish(&self, _turns: u32) -> Result<(), ModelError> {
         Ok(())

@@ -50,7 +50,7 @@ impl Models {
         model.ask(&request.with(settings)).await.map_err(|error| {
             let failure = ModelFailure::from(error);
             let spent = !failure.may_pass || failures.saturating_add(1) >= self.retry.max_attempts;
-            ModelFailure { fall_back: spent && choice < last, ..failure }
+            ModelFailure { fall_back: spent && choice < last, streamed: model.streams(), ..failure }
         })
     }
 

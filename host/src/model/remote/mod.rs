@@ -223,4 +223,8 @@ impl<A: Interface> Model for Remote<A> {
     fn reaches_outside(&self) -> bool {
         true
     }
+
+    fn streams(&self) -> bool {
+        self.stream
+    }
 }

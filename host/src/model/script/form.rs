@@ -146,7 +146,7 @@ impl ScriptedCall {
 
 impl From<ScriptedError> for ModelFailure {
     fn from(ScriptedError { message, may_pass, retry_after_ms }: ScriptedError) -> Self {
-        Self { message, may_pass, status: None, retry_after_ms, fall_back: false }
+        Self { message, may_pass, status: None, retry_after_ms, fall_back: false, streamed: false }
     }
 }
 

@@ -141,6 +141,7 @@ mod tests {
             status: None,
             retry_after_ms: Some(7),
             fall_back: false,
+            streamed: false,
         };
         let tokens = Tokens { input: 5, output: 7 };
         let calls = vec![called(r#"{"city":"New York","days":[1,2.5]}"#)];
