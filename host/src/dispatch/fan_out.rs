@@ -75,7 +75,7 @@ impl Caller {
     }
 
     /// Lets the clocks of all these callers stand still.
-    pub(super) fn hold(caller: Option<&Arc<Self>>) -> Vec<Held> {
+    pub(super) fn hold(caller: Option<&Arc<Self>>) -> Vec<Held<'_>> {
         let callers = std::iter::successors(caller, |caller| caller.waiting.as_ref());
         callers.map(|caller| caller.clock.hold()).collect()
     }

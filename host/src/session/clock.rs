@@ -1,16 +1,20 @@
 use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Time that stands still while a person, or a moment, is waited for: what takes a limit's time is work alone.
-#[derive(Debug)]
-pub struct Clock(watch::Sender<Stood>);
+#[derive(Debug, Default)]
+pub struct Clock {
+    stood: Mutex<Stood>,
+    changed: Notify,
+}
 
 /// For as long as it is kept, the clock stands still.
 #[derive(Debug)]
-pub struct Held(watch::Sender<Stood>);
+pub struct Held<'a>(&'a Clock);
 
 /// How long a clock stood still.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,42 +31,36 @@ impl Stood {
     }
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self(watch::Sender::new(Stood::default()))
-    }
-}
-
 impl Clock {
     /// Lets the clock stand still.
     #[must_use]
-    pub fn hold(&self) -> Held {
-        self.0.send_modify(|stood| {
-            stood.holds += 1;
-            stood.since.get_or_insert_with(Instant::now);
-        });
-        Held(self.0.clone())
+    pub fn hold(&self) -> Held<'_> {
+        let mut stood = self.stood();
+        stood.holds += 1;
+        stood.since.get_or_insert_with(Instant::now);
+        drop(stood);
+        self.changed.notify_waiters();
+        Held(self)
     }
 
     /// What the work comes to; none if it takes longer than `limit` by this clock, and is dropped then.
     pub async fn timeout<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        let mut stood = self.0.subscribe();
         let began = Instant::now();
-        let stood_before = stood.borrow().until(began);
+        let stood_before = self.stood().until(began);
         let work = pin!(work);
         let over = async {
             loop {
-                let now = *stood.borrow_and_update();
-                // The clock outlives this, so that its next change is seen, if there is one.
-                let changed = stood.changed();
-                if now.since.is_some() {
-                    let _ = changed.await;
+                // Before it is looked at how the clock stands, so that no change after that is missed.
+                let changed = self.changed.notified();
+                let stood = *self.stood();
+                if stood.since.is_some() {
+                    changed.await;
                     continue;
                 }
-                let left = tokio::time::sleep_until(began + limit + now.before.saturating_sub(stood_before));
+                let until = began + limit + stood.before.saturating_sub(stood_before);
                 tokio::select! {
-                    () = left => return,
-                    _ = changed => {}
+                    () = tokio::time::sleep_until(until) => return,
+                    () = changed => {}
                 }
             }
         };
@@ -72,17 +70,23 @@ impl Clock {
             () = over => None,
         }
     }
+
+    fn stood(&self) -> MutexGuard<'_, Stood> {
+        // Each change is one step, so a panic elsewhere leaves nothing half done.
+        self.stood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Held {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|stood| {
-            stood.holds -= 1;
-            if stood.holds == 0 {
-                stood.before = stood.until(Instant::now());
-                stood.since = None;
-            }
-        });
+        let mut stood = self.0.stood();
+        stood.holds = stood.holds.saturating_sub(1);
+        if stood.holds == 0 {
+            stood.before = stood.until(Instant::now());
+            stood.since = None;
+        }
+        drop(stood);
+        self.0.changed.notify_waiters();
     }
 }
 
