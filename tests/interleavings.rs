@@ -11,7 +11,7 @@ use host::dispatch::{Dispatcher, FanOut, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
     Approvals, Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply,
-    Retry, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
+    Retry, Rules, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
 use host::model::{Model, ModelError, ModelRequest, Models};
 use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
@@ -186,7 +186,7 @@ fn said(message: &Message) -> String {
     }
 }
 
-fn manifest() -> Manifest {
+pub fn manifest() -> Manifest {
     let spec = ToolSpec {
         name: "echo".to_owned(),
         description: String::new(),
@@ -234,6 +234,7 @@ fn manifest() -> Manifest {
         earlier: Vec::new(),
         compact_at_tokens: None,
         forked: None,
+        rules: Rules::NOW,
     }
 }
 

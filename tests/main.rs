@@ -37,6 +37,7 @@ mod readme;
 mod recorded;
 mod requests;
 mod rerun;
+mod rules;
 mod sandbox;
 mod sessions;
 mod subagents;

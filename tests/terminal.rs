@@ -120,6 +120,20 @@ fn nothing_hides_from_the_person() {
     assert!(!screen.contains(['\u{200b}', '\u{202e}', '\u{9b}']), "{screen}");
 }
 
+/// Nor does a name that no tool has do anything to the terminal.
+#[test]
+fn a_name_that_a_model_makes_up_is_written_out() {
+    let script = "[[reply]]\ncalls = [{ name = \"x\\u001b[2J\\u202ey\" }]\n[[reply]]\ntext = \"done\"";
+    let agent = Agent::scripted(script);
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[]);
+    assert_eq!(code, Some(0), "{screen}");
+    let shown = agent.host(&["runs", "show", "last"]).ok().stdout.clone();
+    for said in [screen, shown] {
+        assert!(said.contains("x\\u{1b}[2J\\u{202e}y") && !said.contains("x\u{1b}[2J"), "{said}");
+        assert!(!said.contains('\u{202e}'), "{said}");
+    }
+}
+
 #[test]
 fn a_question_is_answered_at_the_terminal_and_an_empty_answer_suspends() {
     let script = "[[reply]]\ncalls = [{ name = \"ask_human\", input = { question = \"Which city?\" } }]\n\

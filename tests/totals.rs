@@ -133,6 +133,11 @@ fn what_agents_use_stops_those_that_call_them() {
     beside(&agent, "one", "[[reply]]\ntext = \"one\"", &[]);
     agent.host(&["run"]).exits(5).says("the provider of a called agent does not say how many tokens");
     agent.host(&["replay", "last"]).exits(5);
+    // Nor where it is an agent below the one that was called, which itself says what it takes.
+    let agent = three("max_total_tokens = 100_000");
+    beside(&agent, "two", "[[reply]]\ntext = \"two\"", &[]);
+    agent.host(&["run"]).exits(5).says("the provider of a called agent does not say how many tokens");
+    agent.host(&["replay", "last"]).exits(5);
 }
 
 #[test]

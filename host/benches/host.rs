@@ -23,7 +23,9 @@ use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
-use host::message::{Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, RunId, Slot};
+use host::message::{
+    Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, Rules, RunId, Slot,
+};
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, Session};
@@ -311,6 +313,7 @@ impl Bench {
             earlier: Vec::new(),
             compact_at_tokens: None,
             forked: None,
+            rules: Rules::NOW,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use host::config::RemoteConfig;
 use host::message::{
-    Arguments, ErrorKind, Json, Message, Origin, Reply, Stop, Tokens, ToolOutcome, ToolSpec,
+    Arguments, ErrorKind, Json, Message, Origin, Reply, Rules, Stop, Tokens, ToolOutcome, ToolSpec,
 };
 use host::model::{ModelError, ModelRequest, connect};
 use serde_json::{Value, json};
@@ -322,8 +322,8 @@ async fn the_reason_to_stop_is_told() {
         assert_eq!((reply.text.as_str(), reply.stop), ("a", stop), "{word}");
     }
     // A server that never says why it stopped may still sum up.
-    assert!(reply(&completion(plain, "")).await.unwrap().is_summary());
-    assert!(!reply(&completion(plain, "eos_token")).await.unwrap().is_summary());
+    assert!(reply(&completion(plain, "")).await.unwrap().is_summary(Rules::NOW));
+    assert!(!reply(&completion(plain, "eos_token")).await.unwrap().is_summary(Rules::NOW));
     let refused = r#"{"role":"assistant","content":null,"refusal":"I can't."}"#;
     let refusal = reply(&completion(refused, "stop")).await.unwrap();
     assert_eq!((refusal.text.as_str(), refusal.stop), ("I can't.", Stop::Refusal));

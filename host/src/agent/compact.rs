@@ -20,7 +20,7 @@ impl Agent {
         }
         let reply = self.ask(turn, Purpose::Summary, &mut talk.aside(SUMMARISE)).await?;
         spending.count_tokens(&reply);
-        if reply.is_summary() {
+        if reply.is_summary(self.session.rules()) {
             talk.compact(&self.manifest, turn, &reply.text);
         } else {
             talk.keep_whole();

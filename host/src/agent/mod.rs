@@ -104,8 +104,8 @@ impl Agent {
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;
             // What is refused is over, whatever calls came before the refusal.
-            let is_over = if reply.calls.is_empty() { is_last } else { reply.stop == Stop::Refusal };
-            if is_over {
+            let refused = reply.stop == Stop::Refusal && self.session.rules().refusal_is_final();
+            if is_last && (reply.calls.is_empty() || refused) {
                 match answer.judge(&reply) {
                     LastWord::Ends(ending) => {
                         spending.count(&reply);
@@ -125,8 +125,10 @@ impl Agent {
             }
             if let Some(note) = told {
                 talk.push_word(note);
+            } else if refused {
+                talk.push_notes(calls.iter().map(|call| not_made(call, REFUSED)));
             } else if matches!(stop, Stop::MaxTokens | Stop::ContextWindow) {
-                talk.push_notes(calls.iter().map(cut_off));
+                talk.push_notes(calls.iter().map(|call| not_made(call, CUT_OFF)));
             } else if let Some(limit) = self.call(turn, &calls, talk, spending).await? {
                 return self.end(limit, spending).await;
             }
@@ -213,17 +215,19 @@ impl Agent {
     }
 }
 
-/// What a call comes to whose reply was cut off.
-fn cut_off(call: &ToolCall) -> ToolResult {
+/// What a call comes to that is not made, because of the reply that it came in.
+fn not_made(call: &ToolCall, why: &str) -> ToolResult {
     ToolResult {
         call_id: call.id.clone(),
         name: call.name.clone(),
-        outcome: ToolOutcome::error(ErrorKind::NotCalled, CUT_OFF),
+        outcome: ToolOutcome::error(ErrorKind::NotCalled, why),
         shown_bytes_max: SHOWN_BYTES_MAX,
         note: None,
         shown: None,
     }
 }
+
+const REFUSED: &str = "your reply ended in a refusal, so none of its calls was made";
 
 const CUT_OFF: &str = "your reply was cut off at its token limit (max_tokens), so none of its calls was made: \
                        make fewer or shorter calls";

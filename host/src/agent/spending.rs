@@ -93,6 +93,7 @@ impl Spending {
     pub(super) fn count_called(&mut self, called: impl IntoIterator<Item = Used>) {
         for used in called {
             self.used.tokens = self.used.tokens.plus(used.tokens);
+            self.used.untold |= used.untold;
             self.called.push(used);
         }
         self.used.cost_usd = self.cost_usd();
@@ -117,6 +118,7 @@ impl Spending {
     /// Counts what a reply took, and not what it says.
     pub(super) fn count_tokens(&mut self, reply: &Reply) {
         self.used.tokens = self.used.tokens.plus(reply.tokens);
+        self.used.untold |= reply.tokens == Tokens::default();
         // A script says nothing of where its replies come from: it is the first choice.
         let gave = |it: &Spent| reply.origin.as_ref().is_none_or(|origin| it.model.gave(origin));
         let place = self.models.iter().position(gave).unwrap_or_default();
@@ -152,8 +154,7 @@ impl Spending {
 
     /// Why the run may not go on after what the agents used that were called, if it may not.
     pub(super) fn judge_called(&self) -> Option<Ending> {
-        let untold = |used: &Used| used.turns > 0 && used.tokens == Tokens::default();
-        if let Some(counted) = self.counted().filter(|_| self.called.iter().any(untold)) {
+        if let Some(counted) = self.counted().filter(|_| self.called.iter().any(|used| used.untold)) {
             return Some(self.stop(&format!(
                 "the provider of a called agent does not say how many tokens its replies took, so {counted} cannot \
                  be kept"

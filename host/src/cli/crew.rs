@@ -14,7 +14,7 @@ use super::screen::Screen;
 use crate::agent::{CalledAgent, CalledAgents};
 use crate::config::{Config, SubAgent};
 use crate::dispatch::{Dispatcher, agent_entry};
-use crate::message::{Manifest, ToolEntry};
+use crate::message::{Manifest, Rules, ToolEntry};
 use crate::model::Models;
 use crate::sandbox::Sandbox;
 use crate::toolbox::Toolbox;
@@ -73,6 +73,8 @@ impl Loaded {
                 // Its prompt comes with each call, and its seed is that of the run that calls it.
                 let task = Task::new(String::new(), BTreeMap::new(), 0);
                 let manifest = launch::manifest(&config, &loaded.toolbox, task).with_context(of_agent)?;
+                // It goes by the rules of whatever run it is called in.
+                let manifest = Manifest { rules: Rules::default(), ..manifest };
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());
                 toolbox.offer(entry.clone())?;
                 members.push(Member { entry, config, loaded, manifest });

@@ -17,7 +17,8 @@ use crate::config::{Config, ModelConfig, ParameterError, Provider, render, value
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{
-    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Said, SessionKey, Slot, Used,
+    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Rules, Said, SessionKey, Slot,
+    Used,
 };
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
@@ -42,13 +43,15 @@ pub(super) struct Task {
     said: Vec<Said>,
     forked: Option<Fork>,
     seed: u64,
+    rules: Rules,
 }
 
 impl Task {
     /// To answer a prompt, that was made with these values.
     pub(super) fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
         let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
-        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed }
+        let rules = Rules::NOW;
+        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed, rules }
     }
 
     /// With pictures.
@@ -63,9 +66,9 @@ impl Task {
 
     /// What a recorded run has to do.
     pub(super) fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, .. } =
+        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, rules, .. } =
             recorded.clone();
-        Self { prompt, images, session, earlier, parameters, said, forked, seed }
+        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules }
     }
 }
 
@@ -94,7 +97,7 @@ pub(super) async fn prepare(
 
 /// What the run is going to be, as it is recorded.
 pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result<Manifest, ParameterError> {
-    let Task { prompt, images, session, earlier, parameters, said, forked, seed } = task;
+    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
@@ -120,6 +123,7 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
         seed,
         said,
         forked,
+        rules,
     })
 }
 

@@ -65,7 +65,7 @@ impl AtTerminal {
             Arguments::Malformed(text) => text.as_str().into(),
         };
         let pretty = serde_json::to_string_pretty(&input).unwrap_or_default();
-        let mut text = format!("\n{slot} asks to call {} with\n{}", ask.name, seen(&pretty));
+        let mut text = format!("\n{slot} asks to call {} with\n{}", spelled_out(&ask.name), seen(&pretty));
         let granted = self.grants.get(&ask.name).map(Vec::as_slice).unwrap_or_default();
         for line in granted {
             // Writing to a string cannot fail.

@@ -61,8 +61,8 @@ pub(super) async fn run(
         let message = format!("there was no attempt {attempt} at {slot}; the last one is {}", asked.last);
         return Err(Misuse(message).into());
     }
-    let settings = asking.models().get(asked.choice).copied().unwrap_or(&asking.model).clone();
-    let model = model::from_identity(&settings, asked.streamed)?;
+    let settings = asked.settings(&asking).clone();
+    let model = model::from_identity(&settings, asked.streamed())?;
     let writer = Arc::new(Writer { model, settings, written: Mutex::default() });
     // Without their ends, the run and the calls around the slot go on.
     let before = |entry: &Entry| {
@@ -96,44 +96,62 @@ fn last(entries: &[Entry]) -> Option<Slot> {
 }
 
 /// An attempt in which a model was asked.
-struct Asked {
+struct Asked<'a> {
     /// Which of the models: how many were given up before, since the run broke off.
     choice: usize,
-    /// Whether the answer was to be streamed; not known of an attempt that was cut off.
-    streamed: bool,
+    /// How the attempt ended; none of one that was cut off.
+    ended: Option<&'a Outcome>,
     /// The number of the last attempt there.
     last: u32,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// The attempt of this number at a slot, or the last one; none if no model was asked there.
-    fn at(slot: &Slot, entries: &[Entry], attempt: Option<u32>) -> Option<Self> {
+    fn at(slot: &Slot, entries: &'a [Entry], attempt: Option<u32>) -> Option<Self> {
         let events = || entries.iter().filter(|entry| entry.slot == *slot).map(|entry| &entry.event);
         let last = events().rev().find_map(|event| match event {
             Event::Started(Started { request: Request::Model(_), attempt, .. }) => Some(*attempt),
             Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
         })?;
         let wanted = attempt.unwrap_or(last);
-        let (mut choice, mut streamed) = (0, false);
+        let (mut choice, mut ended) = (0, None);
         for event in events() {
             match event {
                 Event::Failed(failed) if failed.attempt < wanted => {
                     choice = if failed.gave_up { 0 } else { choice + usize::from(failed.fell_back()) };
                 }
-                Event::Failed(Failed { attempt, outcome: Outcome::NoReply(failure), .. })
+                Event::Failed(Failed { attempt, outcome, .. })
+                | Event::Finished(Finished { attempt, outcome, .. })
                     if *attempt == wanted =>
                 {
-                    streamed = failure.streamed;
-                }
-                Event::Finished(Finished { attempt, outcome: Outcome::Model(reply), .. })
-                    if *attempt == wanted =>
-                {
-                    streamed = reply.origin.as_ref().is_some_and(|origin| origin.streamed);
+                    ended = Some(outcome);
                 }
                 Event::Started(_) | Event::Failed(_) | Event::Finished(_) => {}
             }
         }
-        Some(Self { choice, streamed, last })
+        Some(Self { choice, ended, last })
+    }
+
+    /// The model that was asked, and its settings. One that replied is known by that, whatever models the run had
+    /// when it went on.
+    fn settings<'m>(&self, asking: &'m Manifest) -> &'m ModelIdentity {
+        let models = asking.models();
+        let origin = match self.ended {
+            Some(Outcome::Model(reply)) => reply.origin.as_ref(),
+            Some(_) | None => None,
+        };
+        let gave = |model: &&ModelIdentity| origin.is_none_or(|origin| model.gave(origin));
+        let chosen = models.get(self.choice).copied().filter(gave);
+        chosen.or_else(|| models.iter().copied().find(gave)).unwrap_or(&asking.model)
+    }
+
+    /// Whether the answer was to be streamed; not known of an attempt that was cut off.
+    fn streamed(&self) -> bool {
+        match self.ended {
+            Some(Outcome::Model(reply)) => reply.origin.as_ref().is_some_and(|origin| origin.streamed),
+            Some(Outcome::NoReply(failure)) => failure.streamed,
+            Some(_) | None => false,
+        }
     }
 }
 

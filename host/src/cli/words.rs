@@ -47,7 +47,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
 fn describe_reply(reply: &Reply) -> String {
     let mut text = String::new();
     if !reply.calls.is_empty() {
-        let names: Vec<&str> = reply.calls.iter().map(|call| call.name.as_str()).collect();
+        let names: Vec<String> = reply.calls.iter().map(|call| spelled_out(&call.name)).collect();
         // Writing to a string cannot fail.
         let _ = write!(text, "calls {}", names.join(", "));
     }
@@ -86,12 +86,12 @@ pub(super) fn call(ask: &ToolAsk) -> String {
         Arguments::Json(json) => json.as_str(),
         Arguments::Malformed(text) => text,
     };
-    format!("{} {}", ask.name, spelled_out(arguments))
+    format!("{} {}", spelled_out(&ask.name), spelled_out(arguments))
 }
 
 /// What a run used. Tokens and cost are left out where nobody said how many tokens there were.
 pub(super) fn used(it: &Used) -> String {
-    let Used { turns, tool_calls, tokens, cost_usd } = it;
+    let Used { turns, tool_calls, tokens, cost_usd, untold: _ } = it;
     let mut words = vec![counted(*turns as usize, "turn"), counted(*tool_calls as usize, "tool call")];
     if *tokens != Tokens::default() {
         let Tokens { input, output } = tokens;

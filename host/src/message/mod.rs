@@ -13,6 +13,7 @@ mod origin;
 mod outcome;
 mod request;
 mod retry;
+mod rules;
 mod session;
 mod slot;
 mod text;
@@ -31,6 +32,7 @@ pub use request::{
     Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk, ToolEntry,
 };
 pub use retry::Retry;
+pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, shorten, spelled_out, summed_up};
@@ -78,10 +80,10 @@ pub struct Reply {
 impl Reply {
     /// Whether it can stand for what it sums up: it is whole, as far as the provider says, and says something.
     #[must_use]
-    pub fn is_summary(&self) -> bool {
+    pub fn is_summary(&self, rules: Rules) -> bool {
         let whole = match &self.stop {
             Stop::End => true,
-            Stop::Other(word) => word == Stop::UNSAID,
+            Stop::Other(word) => word == Stop::UNSAID && rules.summary_needs_no_reason(),
             Stop::ToolCalls | Stop::MaxTokens | Stop::ContextWindow | Stop::Paused | Stop::Refusal => false,
         };
         whole && self.calls.is_empty() && !self.text.trim().is_empty()

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Approvals, Arguments, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message, ModelFailure,
-    ModelIdentity, Prices, Reply, RunId, SessionKey, Slot, ToolOutcome, ToolSpec,
+    ModelIdentity, Prices, Reply, Rules, RunId, SessionKey, Slot, ToolOutcome, ToolSpec,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -105,6 +105,9 @@ pub struct Manifest {
     /// Where the run comes from, if it shares the beginning of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked: Option<Fork>,
+    /// What it goes by; an agent that is called goes by the rules of the run that it is called in.
+    #[serde(default, skip_serializing_if = "Rules::are_first")]
+    pub rules: Rules,
 }
 
 /// A model that is asked when those before it failed.

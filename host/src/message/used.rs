@@ -17,6 +17,9 @@ pub struct Used {
     /// What was spent, in US dollars, if all of it has a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether some of the replies, of called agents too, came without a word on their tokens: more was used then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
 }
 
 impl Used {
@@ -30,7 +33,7 @@ impl Used {
 /// As the ends of runs have it that limits stopped: recorded, so that it has to stay as it is.
 impl fmt::Display for Used {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turns, tool_calls, tokens: Tokens { input, output }, cost_usd } = self;
+        let Self { turns, tool_calls, tokens: Tokens { input, output }, cost_usd, untold: _ } = self;
         write!(
             f,
             "{turns} turns, {tool_calls} tool calls, {} tokens ({input} in, {output} out)",

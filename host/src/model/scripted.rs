@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use futures::future::BoxFuture;
 
 use super::{Model, ModelError, ModelRequest, Purpose, Script, ScriptError, Turn};
-use crate::message::{Message, Reply, summed_up};
+use crate::message::{Message, Reply, Rules, summed_up};
 
 /// A model that replies from a file, one reply a turn: no network, no key, the same every time.
 ///
@@ -59,7 +59,9 @@ impl Scripted {
 
 /// Whether the conversation goes on from a summary, if it is one from which a conversation can go on.
 fn was_asked_for(summary: &Turn, messages: &[Message]) -> bool {
-    let Some(reply) = summary.reply.as_ref().filter(|reply| reply.is_summary()) else { return true };
+    // One that counts by some rules alone may have been asked for, and left aside.
+    let counts = |reply: &&Reply| reply.is_summary(Rules::default());
+    let Some(reply) = summary.reply.as_ref().filter(counts) else { return true };
     messages.iter().any(|message| matches!(message, Message::User(text) if *text == summed_up(&reply.text)))
 }
 

@@ -28,12 +28,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
-use crate::message::{Ending, Manifest, Outcome, Request, RunId, Slot, ToolOutcome, Trace, Usage, Used};
+use crate::message::{
+    Ending, Manifest, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
+};
 
 /// A run being carried out, resumed or replayed.
 pub struct Session {
     run: RunId,
     seed: u64,
+    rules: Rules,
     mode: Mode,
     settlements: Settlements,
     cursor: Mutex<Cursor>,
@@ -95,9 +98,9 @@ impl Session {
             }
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
-        let seed = manifest.seed;
+        let Manifest { seed, rules, .. } = *manifest;
         let (cursor, used, clock) = (Mutex::new(cursor), Mutex::default(), Clock::default());
-        let session = Self { run, seed, mode, settlements, cursor, watch, root, clock, used };
+        let session = Self { run, seed, rules, mode, settlements, cursor, watch, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
@@ -232,6 +235,12 @@ impl Session {
             Root::Ended(ending, _) => Some(ending),
             Root::Attempt(_) => None,
         }
+    }
+
+    /// What the run goes by.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// The time that the run has taken, but for that in which a person or a moment was waited for.

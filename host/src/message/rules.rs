@@ -1,0 +1,30 @@
+use serde::{Deserialize, Serialize};
+
+/// The rules that a run goes by, where they have changed since the first runs were recorded. What is recorded of a run
+/// has to fit when it is resumed or replayed, so it keeps to those that it began with, and so do the agents it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rules(u32);
+
+impl Rules {
+    /// Those of new runs.
+    pub const NOW: Self = Self(1);
+
+    /// Whether they are the first ones, which are not recorded.
+    #[must_use]
+    pub fn are_first(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a refusal ends a run whatever calls came before it; at first they were made.
+    #[must_use]
+    pub fn refusal_is_final(self) -> bool {
+        self >= Self(1)
+    }
+
+    /// Whether a summary counts of which the provider does not say why it stops there; at first it did not.
+    #[must_use]
+    pub fn summary_needs_no_reason(self) -> bool {
+        self >= Self(1)
+    }
+}

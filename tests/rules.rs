@@ -1,0 +1,93 @@
+//! Runs that were begun when the loop made something else of a reply: they go on, and are replayed, as they began.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use host::agent::Agent;
+use host::dispatch::{Dispatcher, NoRunner};
+use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
+use host::message::{Ending, Manifest, Request, Retry, Rules, RunId, Slot};
+use host::model::{Models, Script, Scripted};
+use host::session::{Decisions, Mode, Session};
+
+use crate::interleavings::manifest;
+
+/// A refusal after a call, and a summary of which nobody says why it ends.
+const SCRIPT: &str = r#"
+[[reply]]
+calls = [{ name = "nothing" }]
+stop = "refusal"
+tokens = { input = 50, output = 1 }
+
+[[reply]]
+calls = [{ name = "nothing" }]
+tokens = { input = 90, output = 20 }
+
+[[reply]]
+summary = true
+text = "a summary"
+stop = { other = "unknown" }
+
+[[reply]]
+text = "the end"
+"#;
+
+/// What a run of these rules comes to, and what is recorded of it.
+async fn run(rules: Rules, script: &str) -> (Ending, Vec<Entry>) {
+    let (id, store) = (RunId::from_bytes([9; 16]), Arc::new(MemoryStore::default()));
+    let manifest = Manifest { rules, tools: vec![], compact_at_tokens: Some(100), ..manifest() };
+    let session = open(id, Mode::Live(Arc::clone(&store) as _), vec![], &manifest).await;
+    let script = Script::parse(script, Path::new("script.toml")).unwrap();
+    let agent = Agent {
+        dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 4)),
+        manifest: Arc::new(manifest.clone()),
+        session: Arc::new(session),
+        models: Models::only(Arc::new(Scripted::new(script)), Retry::NEVER),
+        slot: Slot::RUN,
+    };
+    let ending = agent.run(None).await.unwrap().ending;
+    let entries = store.read(id).unwrap();
+    let session = open(id, Mode::Replay, entries.clone(), &manifest).await;
+    let (again, _) = Agent::recorded(manifest, session).again().await.unwrap();
+    assert_eq!(again.ending, ending, "a replay comes to the same");
+    (ending, entries)
+}
+
+async fn open(id: RunId, mode: Mode, entries: Vec<Entry>, manifest: &Manifest) -> Session {
+    Session::open(id, mode, entries, manifest, Decisions::default(), Box::new(|_| {})).await.unwrap()
+}
+
+/// What was asked for first at a slot.
+fn request<'a>(entries: &'a [Entry], slot: &str) -> Option<&'a Request> {
+    entries.iter().filter(|entry| entry.slot.to_string() == slot).find_map(|entry| match &entry.event {
+        Event::Started(started) => Some(&started.request),
+        Event::Failed(_) | Event::Finished(_) => None,
+    })
+}
+
+fn messages(entries: &[Entry], slot: &str) -> Option<u32> {
+    match request(entries, slot)? {
+        Request::Model(ask) => Some(ask.messages),
+        Request::Run(_) | Request::Tool(_) | Request::Approval(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn a_run_keeps_to_the_rules_it_began_with() {
+    let (ending, entries) = run(Rules::default(), SCRIPT).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()), "a refusal with calls was not the end");
+    assert_eq!(messages(&entries, "model(2)"), Some(5), "nor did that summary stand for anything");
+    let text = serde_json::to_string(request(&entries, "run").unwrap()).unwrap();
+    assert!(!text.contains("rules"), "it is recorded as it was then: {text}");
+
+    let refused = SCRIPT.split("\n\n").next().unwrap();
+    let (ending, entries) = run(Rules::NOW, refused).await;
+    assert_eq!((ending, messages(&entries, "model(1)")), (Ending::Refused(String::new()), None));
+    let (ending, entries) = run(Rules::NOW, &SCRIPT.replace("stop = \"refusal\"\n", "")).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    assert_eq!(
+        messages(&entries, "model(2)"),
+        Some(4),
+        "the prompt, the summary, the last reply and its result"
+    );
+}
