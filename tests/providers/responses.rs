@@ -166,6 +166,7 @@ fn reasoning_is_asked_for_of_models_that_may_reason() {
     let both = json!(["message.output_text.logprobs", "reasoning.encrypted_content"]);
     assert_eq!(include("gpt-5", Some(logprobs.clone())), Some(both.clone()));
     assert_eq!(include("gpt-5", Some(json!({ "include": both }))), Some(both));
+    assert_eq!(include("gpt-5", Some(json!({ "include": [] }))), None, "nothing was asked for");
     assert_eq!(include("gpt-4.1", Some(logprobs)), Some(json!(["message.output_text.logprobs"])));
 }
 

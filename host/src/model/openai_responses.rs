@@ -2,7 +2,8 @@
 //!
 //! Nothing is kept at the provider (`store: false`): reasoning comes back encrypted and goes there again, as all items
 //! of a reply do, with their phases. It is asked for of every model but those that are known not to reason, for which
-//! the provider refuses a request that asks: `gpt-3.5*`, `gpt-4*`, `chatgpt-4o*` and `gpt-5-chat*`.
+//! the provider refuses a request that asks: `gpt-3.5*`, `gpt-4*`, `chatgpt-4o*` and `gpt-5-chat*`. For others that do
+//! not reason, `extra = { include = [] }` asks for nothing.
 //!
 //! Source of the wire facts: <https://platform.openai.com/docs/api-reference/responses> and
 //! <https://platform.openai.com/docs/guides/reasoning>.
@@ -108,6 +109,9 @@ fn include_reasoning(body: &mut Body, model: &str) -> Result<(), BoxError> {
         Some(list) => serde_json::from_str(list.get())?,
         None => Vec::new(),
     };
+    if include.is_empty() && body.remove("include").is_some() {
+        return Ok(());
+    }
     if !may_reason(model) && !body.contains_key("reasoning") {
         include.retain(|it| it != ENCRYPTED);
     } else if !include.iter().any(|it| it == ENCRYPTED) {
