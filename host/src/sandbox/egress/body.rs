@@ -38,22 +38,23 @@ impl Cap {
     }
 }
 
-/// The body of a request, as the guest writes it.
+/// The body of a request, as it streams out of the guest.
 ///
 /// Where nobody reads it any more, because the request failed, it is read all the same, up to what a body may have: a
 /// guest whose stream closes while it writes learns of that, and not of why its request failed.
-pub(super) struct Written {
+pub(super) struct Outgoing {
     body: Option<WasiBody>,
-    bytes_left: u64,
+    cap: Cap,
+    record: Arc<RequestRecord>,
 }
 
-impl Written {
-    pub(super) fn new(body: WasiBody, bytes_max: u64) -> Self {
-        Self { body: Some(body), bytes_left: bytes_max }
+impl Outgoing {
+    pub(super) fn new(body: WasiBody, cap: Cap, record: Arc<RequestRecord>) -> Self {
+        Self { body: Some(body), cap, record }
     }
 }
 
-impl Body for Written {
+impl Body for Outgoing {
     type Data = Bytes;
     type Error = Error;
 
@@ -65,8 +66,14 @@ impl Body for Written {
         let frame = ready!(Pin::new(body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.bytes_left = self.bytes_left.saturating_sub(bytes as u64);
+                if let Some(data) = frame.data_ref() {
+                    if let Err(max) = self.cap.pass(data.len()) {
+                        self.body = None;
+                        return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(max)))));
+                    }
+                    let bytes = data.len() as u64;
+                    self.record.update(|record| record.sent_bytes += bytes);
+                }
             }
             Some(Err(_)) | None => self.body = None,
         }
@@ -82,11 +89,11 @@ impl Body for Written {
     }
 }
 
-impl Drop for Written {
+impl Drop for Outgoing {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
-            runtime.spawn(discard(rest, self.bytes_left));
+            runtime.spawn(discard(rest, self.cap.bytes_left));
         }
     }
 }
@@ -97,47 +104,6 @@ async fn discard(mut body: WasiBody, mut bytes_left: u64) {
         && let Some(Ok(frame)) = body.frame().await
     {
         bytes_left = bytes_left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
-    }
-}
-
-/// The body of a request, as it streams out of the guest.
-pub(super) struct Outgoing {
-    body: WasiBody,
-    cap: Cap,
-    record: Arc<RequestRecord>,
-}
-
-impl Outgoing {
-    pub(super) fn new(body: WasiBody, cap: Cap, record: Arc<RequestRecord>) -> Self {
-        Self { body, cap, record }
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
-            if let Err(max) = self.cap.pass(data.len()) {
-                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(max)))));
-            }
-            let bytes = data.len() as u64;
-            self.record.update(|record| record.sent_bytes += bytes);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 

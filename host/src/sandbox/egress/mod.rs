@@ -16,13 +16,14 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::record::{CallRecord, RequestRecord};
 use super::state::Policy;
 use crate::grants::{Allowed, Limit, Placeholders, Refusal, Wanted, Within, allow};
 use crate::message::Denial;
+use body::Outgoing;
 
 /// What drives a connection in the background until the response has ended.
 type Drive = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -68,7 +69,7 @@ impl Egress {
             return Err(Error::HttpRequestDenied);
         };
         let record = Arc::new(record);
-        let body = body::Written::new(body, self.policy.limits.http_body_bytes_max).boxed_unsync();
+        let body = Outgoing::new(body, self.capped(), Arc::clone(&record));
         let sent = self.exchange(parts, body, options.unwrap_or_default(), &record).await;
         if let Err(error) = &sent {
             record.update(|record| record.error = Some(error.to_string()));
@@ -79,7 +80,7 @@ impl Egress {
     async fn exchange(
         &self,
         mut parts: Parts,
-        body: WasiBody,
+        body: Outgoing,
         options: RequestOptions,
         record: &Arc<RequestRecord>,
     ) -> Result<(Response<WasiBody>, Drive), Error> {
@@ -174,7 +175,7 @@ impl Egress {
     async fn with_secrets(
         &self,
         parts: &mut Parts,
-        body: WasiBody,
+        body: Outgoing,
         allowed: &Allowed<'_>,
         record: &Arc<RequestRecord>,
     ) -> Result<WasiBody, Error> {
@@ -200,7 +201,7 @@ impl Egress {
         // Origin form: what is addressed stands in the Host header, not in the request line.
         parts.uri = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
         if granted.is_empty() {
-            return Ok(body::Outgoing::new(body, self.capped(), Arc::clone(record)).boxed_unsync());
+            return Ok(body.boxed_unsync());
         }
         for value in parts.headers.values_mut() {
             let swapped = placeholders.swap_header(value.as_bytes(), granted, secrets);
@@ -208,10 +209,11 @@ impl Egress {
         }
         // What comes back compressed could not be searched for secrets.
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let max = usize::try_from(self.policy.limits.http_body_bytes_max).unwrap_or(usize::MAX);
-        let whole = Limited::new(body, max).collect().await.map_err(|_| {
+        let whole = body.collect().await.map_err(|_| {
             self.record.exceed(Limit::HttpBody);
-            Error::HttpRequestBodySize(Some(max as u64))
+            // It was gathered here, and nothing of it went out.
+            record.update(|record| record.sent_bytes = 0);
+            Error::HttpRequestBodySize(Some(self.policy.limits.http_body_bytes_max))
         })?;
         let whole = whole.to_bytes();
         let swapped =
