@@ -72,11 +72,10 @@ impl AtTerminal {
             let _ = writeln!(text, "  {line}");
         }
         if let Some(last) = self.approvals.last_input(&self.config, &ask.name) {
-            let mut difference = diff(["approved last time", "now"], &last, &input);
+            let difference = seen(&diff(["approved last time", "now"], &last, &input));
             text.push_str(if difference.is_empty() {
                 "the same as approved last time\n"
             } else {
-                difference = seen(&difference);
                 &difference
             });
         }

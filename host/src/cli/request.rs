@@ -11,7 +11,7 @@ use super::places::Places;
 use super::{print, recorded};
 use crate::agent::Agent;
 use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
-use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started};
+use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started, given_up};
 use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, Slot, Step};
 use crate::model::{self, Model, ModelError, ModelRequest, Models};
 use crate::session::{Decisions, Mode, Session};
@@ -114,22 +114,20 @@ impl<'a> Asked<'a> {
             Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
         })?;
         let wanted = attempt.unwrap_or(last);
-        let (mut choice, mut ended) = (0, None);
-        for event in events() {
-            match event {
-                Event::Failed(failed) if failed.attempt < wanted => {
-                    choice = if failed.gave_up { 0 } else { choice + usize::from(failed.fell_back()) };
-                }
-                Event::Failed(Failed { attempt, outcome, .. })
-                | Event::Finished(Finished { attempt, outcome, .. })
-                    if *attempt == wanted =>
-                {
-                    ended = Some(outcome);
-                }
-                Event::Started(_) | Event::Failed(_) | Event::Finished(_) => {}
+        let before = events().filter_map(|event| match event {
+            Event::Failed(failed) if failed.attempt < wanted => Some(failed),
+            Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+        });
+        let ended = events().find_map(|event| match event {
+            Event::Failed(Failed { attempt, outcome, .. })
+            | Event::Finished(Finished { attempt, outcome, .. })
+                if *attempt == wanted =>
+            {
+                Some(outcome)
             }
-        }
-        Some(Self { choice, ended, last })
+            Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+        });
+        Some(Self { choice: given_up(before), ended, last })
     }
 
     /// The model that was asked, and its settings. One that replied is known by that, whatever models the run had

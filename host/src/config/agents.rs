@@ -99,7 +99,7 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
 
 /// Whether a model has no prices that may reply to this agent.
 fn unpriced(config: &Config) -> bool {
-    std::iter::once(&config.model).chain(&config.fallbacks).any(|model| model.prices.is_none())
+    config.models().any(|model| model.prices.is_none())
 }
 
 /// Checks that no tool of one agent is granted what another agent keeps.

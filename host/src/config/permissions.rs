@@ -10,8 +10,7 @@ use toml::Spanned;
 use super::bounds::SECRET_NAME_CHARS_MAX;
 use super::raw;
 use super::validate::Check;
-use crate::document::can_name_secret;
-use crate::document::{quote, suggest};
+use crate::document::{can_name_secret, quote, suggest};
 use crate::grants::{
     Access, AddressClass, DirGrant, Grants, HostPattern, NetworkGrant, RandomSource, SecretSource, Site,
     classify,

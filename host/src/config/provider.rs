@@ -9,8 +9,7 @@ use url::Url;
 use super::raw::{self, ProviderName};
 use super::validate::Check;
 use super::{Api, ModelConfig, Provider, RemoteConfig};
-use crate::document::can_name_secret;
-use crate::document::quote;
+use crate::document::{can_name_secret, quote};
 use crate::grants::SecretSource;
 use crate::message::{Json, Prices, Retry};
 

@@ -32,7 +32,7 @@ use crate::message::{
     Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting, Wants};
+use crate::session::{Attempt, Conduct, Done, Doubt, Held, Reach, Session, SessionError, Waiting, Wants};
 use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
@@ -196,7 +196,7 @@ impl Dispatcher {
         call: &ToolCall,
         attempt: Attempt,
     ) -> Result<ToolOutcome, SessionError> {
-        Ok(self.attempt(session, None, call, attempt).await?.value)
+        Ok(self.attempt(session, None, call, &attempt).await?.value)
     }
 
     /// Runs calls that the model, or a tool, makes together.
@@ -243,7 +243,7 @@ impl Dispatcher {
         let mut note = None;
         // Nobody is asked about a call that would come to nothing.
         if self.gate.may_stop() && refusal.is_none() && self.admit(&call).is_ok() {
-            let _standing = (session.clock().hold(), Caller::hold(caller));
+            let _still = stand_still(session, caller);
             match self.gate.pass(session, &*self.person, &slot, &ask).await? {
                 Passed::Approved(None) => {}
                 Passed::Approved(Some(input)) => {
@@ -266,13 +266,13 @@ impl Dispatcher {
         let carry_out = async |attempt: Attempt| match &by {
             By::Nobody(refusal) => Ok(refusal.clone().into()),
             By::Host(builtin) => {
-                let _standing = (session.clock().hold(), Caller::hold(caller));
+                let _still = stand_still(session, caller);
                 Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into())
             }
             By::Agent => self.call_agent(session, &call, &attempt).await,
             By::Component => {
                 let stopped = |error| stopped(error, conduct.doubt, &attempt, &request);
-                self.attempt(session, caller, &call, attempt.clone()).await.map_err(stopped)
+                self.attempt(session, caller, &call, &attempt).await.map_err(stopped)
             }
         };
         let outcome = match by {
@@ -292,7 +292,7 @@ impl Dispatcher {
         session: &Arc<Session>,
         caller: Option<&Arc<Caller>>,
         call: &ToolCall,
-        attempt: Attempt,
+        attempt: &Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
         let (tool, input) = match self.admit(call) {
             Ok(admitted) => admitted,
@@ -301,7 +301,7 @@ impl Dispatcher {
         let caller = Caller::new(caller, &call.name, &attempt.slot);
         let nested = Arc::new(Nested::new(Arc::clone(self), Arc::clone(session), caller));
         let fan_out = Arc::clone(&nested);
-        let done = self.runner.call(&tool.entry, input, &attempt, fan_out).await;
+        let done = self.runner.call(&tool.entry, input, attempt, fan_out).await;
         let value = nested.verdict()?.unwrap_or(done.value);
         Ok(Done { value: tool.hold(value), ..done })
     }
@@ -378,6 +378,11 @@ impl Dispatcher {
             .map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
         Ok((callable, input))
     }
+}
+
+/// While a call waits for a person, or a moment, time stands still for the run and for all who wait for the call.
+fn stand_still<'a>(session: &'a Session, caller: Option<&'a Arc<Caller>>) -> (Held<'a>, Vec<Held<'a>>) {
+    (session.clock().hold(), Caller::hold(caller))
 }
 
 /// Why an attempt was stopped. One that is stopped because something below it waits is in doubt itself, if it may have

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
-use super::event::{Entry, Event, Failed, Finished, Started};
+use super::event::{Entry, Event, Failed, Finished, Started, given_up};
 use crate::message::{Digest, Request, Slot};
 
 /// Where a slot stands. The one state machine for live runs, recovery and replay.
@@ -222,13 +222,12 @@ impl Due {
     fn after(started: &Started, failures: &[Failed], ticket: Ticket) -> Self {
         // Who gave up and was resumed has the whole budget again.
         let since_resumed = failures.iter().rev().take_while(|failed| !failed.gave_up);
-        let fallbacks = since_resumed.clone().filter(|failed| failed.fell_back()).count();
         let since_fallback = since_resumed.take_while(|failed| !failed.fell_back());
         let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
         Self {
             attempt: started.attempt.saturating_add(1),
             failures: u32::try_from(since_fallback.count()).unwrap_or(u32::MAX),
-            fallbacks: u32::try_from(fallbacks).unwrap_or(u32::MAX),
+            fallbacks: u32::try_from(given_up(failures.iter())).unwrap_or(u32::MAX),
             at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
             ticket,
         }

@@ -114,6 +114,11 @@ pub fn manifest(entries: &[Entry]) -> Option<&Manifest> {
     })
 }
 
+/// How many models were given up in these attempts of one slot, oldest first, since the run broke off.
+pub fn given_up<'a>(failures: impl DoubleEndedIterator<Item = &'a Failed>) -> usize {
+    failures.rev().take_while(|failed| !failed.gave_up).filter(|failed| failed.fell_back()).count()
+}
+
 /// What the run used, if it ended and that is recorded.
 #[must_use]
 pub fn used(entries: &[Entry]) -> Option<&Used> {

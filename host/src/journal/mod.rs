@@ -23,7 +23,7 @@ mod sled;
 mod summary;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
-pub use event::{Entry, Event, Failed, Finished, Started, ending, manifest, used};
+pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, manifest, used};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use runs::{Compacted, Listing, OpenRun, RunsDir};
