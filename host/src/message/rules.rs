@@ -8,7 +8,7 @@ pub struct Rules(u32);
 
 impl Rules {
     /// Those of new runs.
-    pub const NOW: Self = Self(1);
+    pub const NOW: Self = Self(2);
 
     /// Whether they are the first ones, which are not recorded.
     #[must_use]
