@@ -20,6 +20,7 @@
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
 //! - [`session`]: record or substitute; the only place that knows about replay.
 //! - [`model`]: who replies; one file per provider, and `scripted`.
+//! - [`schema`]: whether a value fits a JSON Schema, at a bounded cost.
 //! - [`dispatch`]: calls in parallel, of a turn or of a tool; results placed by call index.
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably.
@@ -28,8 +29,8 @@
 //! - [`cases`]: what an agent is tested by.
 //! - [`cli`]: the command `host`, one file per subcommand.
 //!
-//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → message`, and
-//! `config → {grants, model → document}`.
+//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → schema → message`,
+//! and `config → {grants, model → document}`.
 
 pub mod agent;
 pub mod cases;
@@ -42,6 +43,7 @@ pub mod journal;
 pub mod message;
 pub mod model;
 pub mod sandbox;
+pub mod schema;
 pub mod session;
 pub mod telemetry;
 pub mod toolbox;

@@ -1,9 +1,9 @@
-use crate::dispatch::check_answer;
 use crate::message::{Ending, Json, Reply, Stop};
+use crate::schema::{About, Schema};
 
 /// Holds the last word of a run to the schema that agent.toml names, if it names one.
 pub(super) struct Answer {
-    schema: Option<Json>,
+    schema: Option<Schema>,
     /// Whether the model was told once what is wrong with its answer.
     told: bool,
 }
@@ -18,10 +18,10 @@ pub(super) enum LastWord {
 
 impl Answer {
     pub(super) fn new(schema: Option<&Json>) -> Self {
-        Self { schema: schema.cloned(), told: false }
+        Self { schema: schema.map(Schema::new), told: false }
     }
 
-    pub(super) fn judge(&mut self, reply: &Reply) -> LastWord {
+    pub(super) async fn judge(&mut self, reply: &Reply) -> LastWord {
         let text = &reply.text;
         match reply.stop {
             Stop::Refusal => LastWord::Ends(Ending::Refused(text.clone())),
@@ -31,18 +31,15 @@ impl Answer {
             Stop::ContextWindow => LastWord::Ends(Ending::Limit(format!(
                 "the answer was cut off because the conversation fills the model's context window; it begins: {text}"
             ))),
-            Stop::End | Stop::ToolCalls | Stop::Paused | Stop::Other(_) => self.hold(text),
+            Stop::End | Stop::ToolCalls | Stop::Paused | Stop::Other(_) => self.hold(text).await,
         }
     }
 
-    fn hold(&mut self, text: &str) -> LastWord {
+    async fn hold(&mut self, text: &str) -> LastWord {
         let Some(schema) = &self.schema else { return LastWord::Ends(Ending::Answer(text.to_owned())) };
         let json = bare(text);
-        // As a value first: text that only looks like JSON is none for whoever reads the answer.
-        let parsed =
-            serde_json::from_str::<serde_json::Value>(json).and_then(|_| Json::parse(json.to_owned()));
-        let why = match parsed {
-            Ok(value) => match check_answer(schema, &value) {
+        let why = match Json::parse(json.to_owned()) {
+            Ok(value) => match schema.check(About::ANSWER, &value).await {
                 Ok(()) => return LastWord::Ends(Ending::Answer(json.to_owned())),
                 Err(why) => why,
             },

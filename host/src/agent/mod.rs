@@ -106,7 +106,7 @@ impl Agent {
             // What is refused is over, whatever calls came before the refusal.
             let refused = reply.stop == Stop::Refusal && self.session.rules().refusal_is_final();
             if is_last && (reply.calls.is_empty() || refused) {
-                match answer.judge(&reply) {
+                match answer.judge(&reply).await {
                     LastWord::Ends(ending) => {
                         spending.count(&reply);
                         talk.push_reply(turn, reply);

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 
+use super::expected::same;
 use super::{Recording, Stub};
 use crate::dispatch::{AgentRunner, FanOut, NoAgents, ToolRunner};
 use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome, Usage};
@@ -103,7 +104,7 @@ impl CaseTools {
             (None, OutsideEffects::Refused) => NotMade::Outside,
         };
         let recorded = self.recorded.as_ref().and_then(|recorded| recorded.call(slot));
-        if let Some(call) = recorded.filter(|call| call.tool == *name && call.input == value) {
+        if let Some(call) = recorded.filter(|call| call.tool == *name && same(&call.input, &value)) {
             self.kept().answered.insert(slot.clone());
             let usage = Usage { used: call.used, ..Usage::default() };
             return Some(Done { usage, ..call.outcome.clone().into() });

@@ -12,13 +12,14 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::recorded;
 use super::words::{call, decided};
-use crate::dispatch::{answered, check_input};
+use crate::dispatch::answered;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
 };
 use crate::message::{
     Builtin, Decision, Json, Manifest, Outcome, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
+use crate::schema::{About, Schema};
 use crate::session::SessionError;
 
 /// Which calls.
@@ -129,10 +130,12 @@ impl Call {
         let unreadable = || Misuse(format!("cannot read {}", file.display()));
         let unfit = || Misuse(format!("{} is not an input of {}", file.display(), self.ask.name));
         let text = std::fs::read_to_string(file).with_context(unreadable)?;
-        let value: serde_json::Value = serde_json::from_str(&text).with_context(unfit)?;
-        let json = Json::canonical(&value);
+        let json = Json::parse_canonical(&text).with_context(unfit)?;
         if let Some(tool) = self.agent.tool(&self.ask.name) {
-            check_input(&tool.spec.input_schema, &json).map_err(anyhow::Error::msg).with_context(unfit)?;
+            Schema::new(&tool.spec.input_schema)
+                .check_now(About::INPUT, &json)
+                .map_err(anyhow::Error::msg)
+                .with_context(unfit)?;
         }
         Ok(json)
     }

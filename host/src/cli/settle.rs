@@ -8,9 +8,9 @@ use anyhow::{Context as _, bail};
 
 use super::exit::Misuse;
 use super::recorded;
-use crate::dispatch::check_output;
 use crate::journal::{Entry, Status, is_over, statuses};
 use crate::message::{Json, Manifest, Request, Slot, ToolAsk, ToolEntry};
+use crate::schema::{About, Schema};
 use crate::session::{SessionError, Settlement, Settlements};
 
 /// One decision, as it is written.
@@ -105,7 +105,10 @@ pub(super) fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow:
     let json = Json::parse(std::fs::read_to_string(file).with_context(unreadable)?).with_context(unfit)?;
     let tool = tools.iter().find(|tool| tool.spec.name == ask.name);
     if let Some(schema) = tool.and_then(|tool| tool.spec.output_schema.as_ref()) {
-        check_output(schema, &json).map_err(anyhow::Error::msg).with_context(unfit)?;
+        Schema::new(schema)
+            .check_now(About::OUTPUT, &json)
+            .map_err(anyhow::Error::msg)
+            .with_context(unfit)?;
     }
     Ok(json)
 }

@@ -15,10 +15,10 @@ use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
 use super::{AgentConfig, Config, Limits, ModelConfig, Provider, raw, units};
-use crate::dispatch::check_schema;
 use crate::document::{Problem, quote, read_text};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
+use crate::schema::Schema;
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
 /// is dropped with the rest.
@@ -198,8 +198,8 @@ impl Check<'_> {
                 (file.span(), json)
             }
         };
-        let checked = json.and_then(|json| match check_schema(&json) {
-            Ok(_) => Ok(json),
+        let checked = json.and_then(|json| match Schema::new(&json).compile() {
+            Ok(()) => Ok(json),
             Err(error) => Err(error.to_string()),
         });
         checked

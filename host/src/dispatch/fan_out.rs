@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 
 use super::{Dispatcher, Placed};
-use crate::message::{ErrorKind, Slot, ToolCall, ToolOutcome};
+use crate::message::{ErrorKind, Rules, Slot, ToolCall, ToolOutcome};
 use crate::session::{Clock, Held, Session, SessionError};
 
 /// How many callers may wait for one call, each for the next: tools call tools so deep, and no deeper.
@@ -24,6 +24,9 @@ pub trait FanOut: Send + Sync {
 
     /// How many callers wait for this one.
     fn depth(&self) -> usize;
+
+    /// The rules of the run that the calls are made in.
+    fn rules(&self) -> Rules;
 
     /// The time that the tool has taken, but for that in which its calls waited for a person or a moment.
     fn clock(&self) -> &Clock;
@@ -45,6 +48,10 @@ impl FanOut for Nobody {
 
     fn depth(&self) -> usize {
         0
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::NOW
     }
 
     fn clock(&self) -> &Clock {
@@ -182,6 +189,10 @@ impl FanOut for Nested {
 
     fn depth(&self) -> usize {
         Caller::depth(self.caller.waiting.as_ref())
+    }
+
+    fn rules(&self) -> Rules {
+        self.session.rules()
     }
 
     fn clock(&self) -> &Clock {

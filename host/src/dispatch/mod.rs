@@ -12,14 +12,12 @@ mod builtin;
 mod fan_out;
 mod person;
 mod runner;
-mod schema;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
 pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
 pub use runner::{NoRunner, ToolRunner};
-pub use schema::{SchemaError, check_answer, check_input, check_output, check_schema};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,11 +30,11 @@ use crate::message::{
     Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
+use crate::schema::{About, Schema};
 use crate::session::{Attempt, Conduct, Done, Doubt, Held, Reach, Session, SessionError, Waiting, Wants};
 use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use fan_out::{Caller, Nested};
-use schema::Schema;
 
 /// How a call is carried out that the dispatcher itself answers.
 const REFUSED: Conduct<'static> =
@@ -132,9 +130,9 @@ impl Callable {
     }
 
     /// Holds an output to what its tool promises.
-    fn hold(&self, outcome: ToolOutcome) -> ToolOutcome {
+    async fn hold(&self, outcome: ToolOutcome) -> ToolOutcome {
         match (&self.output, &outcome) {
-            (Some(schema), ToolOutcome::Output(json)) => match schema.check("output", json) {
+            (Some(schema), ToolOutcome::Output(json)) => match schema.check(About::OUTPUT, json).await {
                 Ok(()) => outcome,
                 Err(why) => ToolOutcome::error(ErrorKind::InvalidOutput, why),
             },
@@ -242,7 +240,7 @@ impl Dispatcher {
         let mut ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
         let mut note = None;
         // Nobody is asked about a call that would come to nothing.
-        if self.gate.may_stop() && refusal.is_none() && self.admit(&call).is_ok() {
+        if self.gate.may_stop() && refusal.is_none() && self.admit(&call).await.is_ok() {
             let _still = stand_still(session, caller);
             match self.gate.pass(session, &*self.person, &slot, &ask).await? {
                 Passed::Approved(None) => {}
@@ -294,7 +292,7 @@ impl Dispatcher {
         call: &ToolCall,
         attempt: &Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
-        let (tool, input) = match self.admit(call) {
+        let (tool, input) = match self.admit(call).await {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(refusal.into()),
         };
@@ -303,7 +301,7 @@ impl Dispatcher {
         let fan_out = Arc::clone(&nested);
         let done = self.runner.call(&tool.entry, input, attempt, fan_out).await;
         let value = nested.verdict()?.unwrap_or(done.value);
-        Ok(Done { value: tool.hold(value), ..done })
+        Ok(Done { value: tool.hold(value).await, ..done })
     }
 
     async fn call_builtin(
@@ -313,7 +311,7 @@ impl Dispatcher {
         request: &Request,
         attempt: &Attempt,
     ) -> Result<ToolOutcome, SessionError> {
-        match self.admit(call) {
+        match self.admit(call).await {
             Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
                 Some(outcome) => Ok(outcome),
                 None => builtin::call(builtin, input, request, attempt, &*self.person).await,
@@ -328,7 +326,7 @@ impl Dispatcher {
         call: &ToolCall,
         attempt: &Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
-        match self.admit(call) {
+        match self.admit(call).await {
             Ok((agent, input)) => self.agents.call(&agent.entry, input, attempt, session).await,
             Err(refusal) => Ok(refusal.into()),
         }
@@ -362,20 +360,18 @@ impl Dispatcher {
     }
 
     /// What is called with what, or what to tell the caller instead.
-    fn admit<'a>(&'a self, call: &'a ToolCall) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
+    async fn admit<'a>(&'a self, call: &'a ToolCall) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
         let Some(callable) = self.tools.get(&call.name) else {
             return Err(unknown(&call.name));
         };
         let input = match &call.arguments {
             Arguments::Json(json) => json,
             Arguments::Malformed(text) => {
-                return Err(ToolOutcome::error(ErrorKind::InvalidInput, schema::why_not_json(text)));
+                return Err(ToolOutcome::error(ErrorKind::InvalidInput, why_malformed(text)));
             }
         };
-        callable
-            .input
-            .check("input", input)
-            .map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
+        let checked = callable.input.check(About::INPUT, input).await;
+        checked.map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
         Ok((callable, input))
     }
 }
@@ -394,6 +390,15 @@ fn stopped(error: SessionError, doubt: Doubt, attempt: &Attempt, request: &Reque
         waiting.push(Waiting { slot, request, at_ms, wants: Wants::Settlement });
     }
     SessionError::Waits(waiting)
+}
+
+/// Why a model's text is not taken for arguments.
+fn why_malformed(text: &str) -> String {
+    match Json::parse_canonical(text) {
+        // An earlier version could not read it, and recorded so.
+        Ok(_) => "the arguments are not a JSON object".to_owned(),
+        Err(error) => format!("the arguments are not JSON: {error}; send one JSON object"),
+    }
 }
 
 fn unknown(tool: &str) -> ToolOutcome {

@@ -25,7 +25,7 @@ pub use budgets::{Budgets, Prices};
 pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
-pub use json::Json;
+pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
@@ -169,10 +169,18 @@ impl Arguments {
         if text.trim().is_empty() {
             return Self::Json(Json::empty_object());
         }
-        match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(value) => Self::Json(Json::canonical(&value)),
-            Err(_) => Self::Malformed(text.to_owned()),
+        Json::parse_canonical(text).map_or_else(|_| Self::Malformed(text.to_owned()), Self::Json)
+    }
+
+    /// The same by the rules of a run, for what a tool passes to another one: when the tool is called again, that has
+    /// to be what is recorded. At first, numbers went through 64 bits.
+    #[must_use]
+    pub fn parse_by(rules: Rules, text: &str) -> Self {
+        if rules.numbers_are_exact() || text.trim().is_empty() {
+            return Self::parse(text);
         }
+        let value = serde_json::from_str(text);
+        value.map_or_else(|_| Self::Malformed(text.to_owned()), |value| Self::Json(Json::canonical(&value)))
     }
 }
 

@@ -27,4 +27,10 @@ impl Rules {
     pub fn summary_needs_no_reason(self) -> bool {
         self >= Self(1)
     }
+
+    /// Whether what a tool passes to another one keeps its numbers as they are; at first they went through 64 bits.
+    #[must_use]
+    pub fn numbers_are_exact(self) -> bool {
+        self >= Self(2)
+    }
 }

@@ -46,7 +46,7 @@ impl Host for State {
 impl State {
     /// A call as it is recorded: without any secret that the guest should not even have.
     fn tool_call(&self, name: String, input: &str) -> ToolCall {
-        let arguments = match Arguments::parse(input) {
+        let arguments = match Arguments::parse_by(self.fan_out.rules(), input) {
             Arguments::Json(json) => Arguments::Json(self.policy.masker.json(json)),
             Arguments::Malformed(text) => Arguments::Malformed(self.policy.masker.text(&text).into_owned()),
         };

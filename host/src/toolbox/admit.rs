@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::ToolboxReason;
 use crate::config::ToolConfig;
-use crate::dispatch::check_schema;
 use crate::message::{Digest, Json, ToolEntry, ToolSpec, clean};
 use crate::sandbox::ToolDefinition;
+use crate::schema::Schema;
 
 /// The bounds that `wit/tool.wit` sets for what a component tells of itself.
 const TOOLS_MAX: usize = 128;
@@ -115,7 +115,7 @@ fn schema(tool: &str, which: &str, text: String) -> Result<Json, String> {
         ));
     }
     let json = Json::parse(text).map_err(|error| format!("the {which} of `{tool}` is not JSON: {error}"))?;
-    check_schema(&json).map_err(|error| format!("the {which} of `{tool}` is {error}"))?;
+    Schema::new(&json).compile().map_err(|error| format!("the {which} of `{tool}` is {error}"))?;
     Ok(without_hidden(json))
 }
 

@@ -137,7 +137,7 @@ pub(super) fn usual_stop(without_calls: bool) -> Stop {
 impl ScriptedCall {
     pub(super) fn arguments(&self) -> Arguments {
         match (&self.input, &self.input_text) {
-            (Some(Data(value)), _) => Arguments::Json(Json::canonical(value)),
+            (Some(Data(value)), _) => Arguments::parse(&value.to_string()),
             (None, Some(text)) => Arguments::parse(text),
             (None, None) => Arguments::Json(Json::empty_object()),
         }

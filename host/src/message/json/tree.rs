@@ -1,0 +1,313 @@
+//! A JSON value taken apart, with its numbers as they were written.
+//!
+//! Owns what is JSON for us: a little less than for others, so that everybody who reads a value reads the same one. It
+//! is nested at most [`DEPTH_MAX`] deep, no object has a key twice, and its texts are Unicode. The work is linear in
+//! the length of the text, and bounded in depth.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use super::number::{Decimal, is_exact};
+
+/// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
+/// on may stand a few levels deep in something else.
+pub const DEPTH_MAX: usize = 100;
+
+/// The longest path that an error tells, in characters.
+const PATH_CHARS_MAX: usize = 200;
+
+/// Why a text is no JSON value, or none that is taken.
+#[derive(Debug)]
+pub struct JsonError {
+    /// Where, as a JSON Pointer (RFC 6901), if it is known.
+    at: String,
+    kind: JsonErrorKind,
+}
+
+#[derive(Debug)]
+enum JsonErrorKind {
+    Syntax(serde_json::Error),
+    Deep,
+    Twice(String),
+    Exponent(String),
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at: Cow<'_, str> = match self.at.char_indices().nth(PATH_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", self.at.get(..end).unwrap_or_default()).into(),
+            None => self.at.as_str().into(),
+        };
+        let within = if at.is_empty() { String::new() } else { format!("at {at}: ") };
+        match &self.kind {
+            JsonErrorKind::Syntax(error) => write!(f, "{within}{error}"),
+            JsonErrorKind::Deep => {
+                write!(f, "arrays and objects are nested more than {DEPTH_MAX} deep")
+            }
+            JsonErrorKind::Twice(key) => {
+                let key: String = key.chars().take(PATH_CHARS_MAX).collect();
+                write!(f, "{within}an object has the key {key:?} twice")
+            }
+            JsonErrorKind::Exponent(number) => {
+                let number: String = number.chars().take(PATH_CHARS_MAX).collect();
+                write!(f, "{within}the exponent of the number {number} is too large")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+impl JsonErrorKind {
+    fn somewhere(self) -> JsonError {
+        JsonError { at: String::new(), kind: self }
+    }
+}
+
+impl JsonError {
+    /// The same, one level up.
+    fn below(mut self, step: &dyn fmt::Display) -> Self {
+        // Beyond this nobody reads it, and a long key at each of many levels would add up.
+        if self.at.len() <= 4 * PATH_CHARS_MAX {
+            let step: String = step.to_string().chars().take(PATH_CHARS_MAX).collect();
+            self.at.insert_str(0, &format!("/{}", step.replace('~', "~0").replace('/', "~1")));
+        }
+        self
+    }
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        JsonErrorKind::Syntax(error).somewhere()
+    }
+}
+
+/// A value.
+#[derive(Debug)]
+pub(super) enum Tree<'t> {
+    /// `true`, `false` or `null`.
+    Word(&'t str),
+    /// As it was written.
+    Number(&'t str),
+    /// As it was written, in quotes.
+    Text(&'t str),
+    Array(Vec<Tree<'t>>),
+    /// In the order of the text.
+    Object(Vec<(Cow<'t, str>, Tree<'t>)>),
+}
+
+/// How a value is written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Sorted keys, and each text and number in the one way there is for it.
+    Canonical,
+    /// Keys and numbers as they are; a number that a parser of floats refuses is the largest one that it takes.
+    ForFloats,
+}
+
+impl<'t> Tree<'t> {
+    /// Takes a text apart, of which the syntax was checked: without recursion, whatever its depth.
+    pub(super) fn of(raw: &'t RawValue) -> Result<Self, JsonError> {
+        let mut reader = Reader { text: raw.get(), at: 0 };
+        reader.value(0)
+    }
+
+    /// The text anew.
+    pub(super) fn write(&self, spelling: Spelling, out: &mut String) {
+        match self {
+            Self::Word(word) => out.push_str(word),
+            Self::Number(number) => out.push_str(&respelled(number, spelling)),
+            Self::Text(quoted) => match spelling {
+                Spelling::Canonical if quoted.contains('\\') => out.push_str(&quote(&unquoted(quoted))),
+                Spelling::Canonical | Spelling::ForFloats => out.push_str(quoted),
+            },
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    item.write(spelling, out);
+                }
+                out.push(']');
+            }
+            Self::Object(entries) => {
+                let mut entries: Vec<&(Cow<'t, str>, Self)> = entries.iter().collect();
+                if spelling == Spelling::Canonical {
+                    entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                }
+                out.push('{');
+                for (index, (key, value)) in entries.into_iter().enumerate() {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    out.push_str(&quote(key));
+                    out.push(':');
+                    value.write(spelling, out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
+    /// Goes through all numbers.
+    pub(super) fn numbers(&self, see: &mut impl FnMut(&'t str)) {
+        match self {
+            Self::Word(_) | Self::Text(_) => {}
+            Self::Number(number) => see(number),
+            Self::Array(items) => items.iter().for_each(|item| item.numbers(see)),
+            Self::Object(entries) => entries.iter().for_each(|(_, value)| value.numbers(see)),
+        }
+    }
+}
+
+fn respelled(number: &str, spelling: Spelling) -> Cow<'_, str> {
+    match spelling {
+        Spelling::Canonical => Decimal::read(number).map_or(number.into(), |it| it.write().into()),
+        Spelling::ForFloats if serde_json::from_str::<f64>(number).is_ok() => number.into(),
+        Spelling::ForFloats if number.starts_with('-') => serde_json::json!(f64::MIN).to_string().into(),
+        Spelling::ForFloats => serde_json::json!(f64::MAX).to_string().into(),
+    }
+}
+
+fn quote(text: &str) -> String {
+    // A text can always be written.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// What stands between quotes, which was read once.
+fn unquoted(quoted: &str) -> String {
+    serde_json::from_str(quoted).unwrap_or_default()
+}
+
+/// Reads text of which the syntax is checked.
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn value(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
+        match self.peek() {
+            Some(b'[' | b'{') if depth >= DEPTH_MAX => Err(JsonErrorKind::Deep.somewhere()),
+            Some(b'[') => self.array(depth),
+            Some(b'{') => self.object(depth),
+            Some(b'"') => {
+                let quoted = self.quoted();
+                check_text(quoted)?;
+                Ok(Tree::Text(quoted))
+            }
+            Some(b't' | b'f' | b'n') => Ok(Tree::Word(self.plain())),
+            Some(_) | None => {
+                let number = self.plain();
+                match Decimal::read(number) {
+                    Some(_) => Ok(Tree::Number(number)),
+                    None => Err(JsonErrorKind::Exponent(number.to_owned()).somewhere()),
+                }
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
+        let mut items = Vec::new();
+        self.at += 1;
+        while !self.closes(b']') {
+            items.push(self.value(depth + 1).map_err(|error| error.below(&items.len()))?);
+        }
+        Ok(Tree::Array(items))
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
+        let mut entries: Vec<(Cow<'t, str>, Tree<'t>)> = Vec::new();
+        self.at += 1;
+        while !self.closes(b'}') {
+            self.peek();
+            let quoted = self.quoted();
+            let key = match check_text(quoted)? {
+                Some(key) => Cow::Owned(key),
+                None => Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()),
+            };
+            self.peek();
+            // The colon.
+            self.at += 1;
+            let value = self.value(depth + 1).map_err(|error| error.below(&key))?;
+            entries.push((key, value));
+        }
+        twice(&entries).map_or(Ok(()), |key| Err(JsonErrorKind::Twice(key.to_owned()).somewhere()))?;
+        Ok(Tree::Object(entries))
+    }
+
+    /// Whether the array or object ends here; passes the end, or a comma.
+    fn closes(&mut self, end: u8) -> bool {
+        if self.peek() == Some(b',') {
+            self.at += 1;
+        }
+        let closes = self.peek().is_none_or(|byte| byte == end);
+        self.at += usize::from(closes);
+        closes
+    }
+
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let skipped = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+        self.at += skipped;
+        rest.get(skipped).copied()
+    }
+
+    /// The text in quotes that begins here.
+    fn quoted(&mut self) -> &'t str {
+        let bytes = self.text.as_bytes();
+        let mut end = self.at + 1;
+        while let Some(found) = bytes.get(end..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+            end += found;
+            if bytes.get(end) == Some(&b'"') {
+                break;
+            }
+            end += 2;
+        }
+        self.take(end + 1)
+    }
+
+    /// The number or word that begins here.
+    fn plain(&mut self) -> &'t str {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        self.take(self.at + length)
+    }
+
+    fn take(&mut self, end: usize) -> &'t str {
+        let end = end.min(self.text.len());
+        let taken = self.text.get(self.at..end).unwrap_or_default();
+        self.at = end;
+        taken
+    }
+}
+
+/// What a text in quotes stands for, where that is not the text itself. Half of a surrogate pair stands for nothing.
+fn check_text(quoted: &str) -> Result<Option<String>, JsonError> {
+    if quoted.contains('\\') { Ok(Some(serde_json::from_str(quoted)?)) } else { Ok(None) }
+}
+
+/// A key that is there twice.
+fn twice<'a>(entries: &'a [(Cow<'_, str>, Tree<'_>)]) -> Option<&'a str> {
+    // Most objects are small, and a set costs more than it saves there.
+    if entries.len() <= 8 {
+        let is_later = |(index, (key, _)): (usize, &'a (Cow<'_, str>, Tree<'_>))| {
+            entries.get(..index)?.iter().any(|(other, _)| other == key).then_some(&**key)
+        };
+        return entries.iter().enumerate().find_map(is_later);
+    }
+    let mut seen = std::collections::HashSet::with_capacity(entries.len());
+    entries.iter().map(|(key, _)| &**key).find(|key| !seen.insert(*key))
+}
+
+/// The numbers of a value that are other numbers after 64 bits: which, and whether they are whole.
+pub(super) fn inexact(tree: &Tree<'_>) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    tree.numbers(&mut |number| {
+        if !is_exact(number) {
+            found.push((number.to_owned(), Decimal::read(number).is_some_and(|it| it.is_whole())));
+        }
+    });
+    found
+}
