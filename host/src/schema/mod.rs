@@ -47,10 +47,6 @@ const PARTS_AT_ONCE: usize = 256;
 const BACKTRACK_MAX: usize = 10_000;
 const BACKTRACK_STEPS: u64 = 1_000;
 
-/// The memory of one compiled pattern, and how many a schema may have: compiling them all takes less than a second.
-const PATTERN_BYTES_MAX: usize = 256 << 10;
-const PATTERNS_MAX: usize = 256;
-
 /// A schema that is not one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("not a JSON Schema: {0}")]
@@ -163,13 +159,11 @@ impl Inner {
 fn compile(json: &Json) -> Result<Compiled, SchemaError> {
     let schema = json.to_value();
     let shape = Shape::of(&schema);
-    if shape.patterns > PATTERNS_MAX {
-        return Err(SchemaError(format!(
-            "it has {} patterns; at most {PATTERNS_MAX} are allowed",
-            shape.patterns
-        )));
+    if let Some(why) = shape.refused() {
+        return Err(SchemaError(why));
     }
-    let patterns = PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(PATTERN_BYTES_MAX);
+    let patterns =
+        PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(shape::PATTERN_BYTES_MAX);
     let options = jsonschema::options_for::<Metered>().with_pattern_options(patterns);
     let validator = options.build(&schema).map_err(|error| SchemaError(error.to_string()))?;
     Ok(Compiled { validator, shape })
@@ -257,8 +251,11 @@ impl Compiled {
         let violations = self.validator.iter_errors(Part::whole(value, &meter));
         match meter.spent() {
             None => violations.take(VIOLATIONS_MAX).for_each(tell),
-            Some(Spent::Cancelled) => return Err(Spent::Cancelled),
-            Some(Spent::Steps | Spent::Stack) => {
+            // Apart from the async threads there is more to spend.
+            Some(spent) if spent == Spent::Cancelled || allowance.steps < STEPS_FOR_WORDS => {
+                return Err(spent);
+            }
+            Some(_) => {
                 drop(violations);
                 // There are too many to find all of them; the first is cheaper.
                 let meter = Meter::new(allowance, cancelled);
@@ -421,60 +418,36 @@ mod tests {
 
     #[test]
     fn compiling_ends_as_well() {
-        let time = |what: &str, schema: Value| {
-            let began = std::time::Instant::now();
-            let compiled = Schema::new(&Json::canonical(&schema)).compile();
-            println!(
-                "{what}: {} bytes, {:?}, {:?}",
-                schema.to_string().len(),
-                began.elapsed(),
-                compiled.err()
-            );
+        let compile = |schema: Value| Schema::new(&Json::canonical(&schema)).compile();
+        let refused = |schema: Value, why: &str| {
+            let error = compile(schema).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         };
-        let mut defs = serde_json::Map::new();
-        for n in 0..600 {
-            defs.insert(format!("d{n}"), json!({"anyOf": [{"$ref": format!("#/$defs/d{}", n + 1)}, {"$ref": format!("#/$defs/d{}", n + 1)}]}));
-        }
-        defs.insert("d600".into(), json!({"type": "string"}));
-        time("dag", json!({"$ref": "#/$defs/d0", "$defs": defs}));
-        for levels in [5, 10, 14] {
-            let mut defs = serde_json::Map::new();
-            for n in 0..levels {
-                let next = format!("r{}", n + 1);
-                defs.insert(format!("r{n}"), json!({"$id": format!("r{n}"), "anyOf": [{"$ref": format!("a{n}")}, {"$ref": format!("b{n}")}]}));
-                defs.insert(format!("a{n}"), json!({"$id": format!("a{n}"), "$ref": next}));
-                defs.insert(format!("b{n}"), json!({"$id": format!("b{n}"), "$ref": next}));
-            }
-            defs.insert(
-                format!("r{levels}"),
-                json!({"$id": format!("r{levels}"), "$dynamicRef": "#x", "$dynamicAnchor": "x"}),
-            );
-            time("scopes", json!({"$ref": "r0", "$id": "https://a.b/", "$defs": defs}));
-        }
-        let patterns: Vec<Value> =
-            (0..250).map(|n| json!({"pattern": format!("^\\p{{L}}{{30}}{n}$")})).collect();
-        time("patterns", json!({"anyOf": patterns}));
-        let patterns: Vec<Value> = (0..2000).map(|n| json!({"pattern": format!("{n}")})).collect();
-        time("too many patterns", json!({"anyOf": patterns}));
-        time("large pattern", json!({"pattern": "((((a{100}){100}){100}){100})"}));
-        let anchors: Vec<Value> = (0..1500)
-            .map(|n| json!({"$anchor": format!("a{n}"), "$ref": format!("#a{}", (n + 1) % 1500)}))
-            .collect();
-        time("anchors", json!({"$ref": "#a0", "$defs": {"x": {"anyOf": anchors}}}));
-        time(
-            "unevaluated",
-            json!({"$defs": {"a": {"unevaluatedProperties": false, "anyOf": vec![json!({"$ref": "#/$defs/b"}); 700]}, "b": {"unevaluatedItems": false, "allOf": vec![json!({"$ref": "#/$defs/a"}); 700]}}, "$ref": "#/$defs/a"}),
-        );
-        let deep = (0..45).fold(
-            json!({"$ref": "#"}),
-            |below, _| json!({"allOf": [below.clone()], "unevaluatedProperties": false}),
-        );
-        time("deep", deep);
-        let deep = (0..11).fold(
-            json!({"$ref": "#"}),
-            |below, _| json!({"anyOf": [below.clone(), below], "unevaluatedProperties": {"$ref": "#"}}),
-        );
-        time("wide", deep);
+        let chain = |links: usize, link: fn(&str) -> Value| {
+            let mut defs: serde_json::Map<String, Value> =
+                (0..links).map(|n| (format!("d{n}"), link(&format!("#/$defs/d{}", n + 1)))).collect();
+            defs.insert(format!("d{links}"), json!({"type": "string"}));
+            json!({"$ref": "#/$defs/d0", "$defs": defs})
+        };
+        // Two ways at each of many forks, which are compiled once.
+        compile(chain(600, |next| json!({"anyOf": [{"$ref": next}, {"$ref": next}]}))).unwrap();
+        let left =
+            |next: &str| json!({"unevaluatedProperties": false, "anyOf": [{"$ref": next}, {"$ref": next}]});
+        compile(chain(11, left)).unwrap();
+        refused(chain(12, left), "at most 24 are taken: use `additionalProperties`");
+        refused(json!({"items": {"$dynamicRef": "#x"}}), "`$dynamicRef`");
+        let part = |n: u32| json!({"$id": format!("part{n}"), "$ref": format!("part{}", n + 1)});
+        refused(json!({"anyOf": (0..9).map(part).collect::<Vec<_>>()}), "9 parts with an `$id`");
+        let patterns = |count: u32| {
+            let patterns = (0..count).map(|n| json!({"pattern": format!("^\\p{{L}}{{20}}{n}$")}));
+            json!({"anyOf": patterns.collect::<Vec<_>>()})
+        };
+        compile(patterns(100)).unwrap();
+        refused(patterns(129), "129 patterns");
+        refused(json!({"pattern": "((((a{100}){100}){100}){100})"}), "regex");
+        let deep = (0..45)
+            .fold(json!({"$ref": "#"}), |below, _| json!({"allOf": [below], "unevaluatedProperties": false}));
+        compile(deep).unwrap();
     }
 
     /// Schemas of all that refers, applies, and searches.
