@@ -91,6 +91,21 @@ fn floods() -> Vec<Attack> {
             hostile("lying_schema"),
             Stopped::Error("invalid_output", "does not fit"),
         ),
+        attack(
+            "output whose check triples with each level",
+            hostile("schema_triples"),
+            Stopped::Error("invalid_output", "does not fit"),
+        ),
+        attack(
+            "output nested too deeply to be checked",
+            hostile("deep_output"),
+            Stopped::Error("invalid_output", "nested more than 100 deep"),
+        ),
+        attack(
+            "output that can be read in two ways",
+            hostile("twofold_output"),
+            Stopped::Error("invalid_output", "the key \"safe\" twice"),
+        ),
         attack("files without end", hostile("open_files"), Stopped::Error("open_files", "limits.open_files"))
             .grants(RO),
         attack("handles without end", hostile("open_handles"), Stopped::Error("handles", "1024 handles")),
@@ -214,6 +229,7 @@ fn listings() -> Vec<Attack> {
         load("trap in list-tools", "list_trap", "listing its tools failed"),
         load("loop in list-tools", "list_loop", "limits.cpu").limits("cpu = \"200ms\""),
         load("10,000 tools", "list_many", "10000 tools"),
+        load("schema with a billion ways through it", "list_forking_schema", "at most 24 are taken"),
         load("description of 1 MB", "list_long", "bytes"),
         load("name with control characters", "list_control_name", "a name has only the characters"),
         attack(

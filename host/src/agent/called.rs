@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::spending::Spending;
 use super::{Agent, RunError};
 use crate::dispatch::{AgentRunner, Dispatcher, NoAgents, NoRunner, agent_prompt};
-use crate::message::{Ending, ErrorKind, Json, Manifest, ToolEntry, ToolOutcome, Trace, Usage};
+use crate::message::{Ending, ErrorKind, Json, Manifest, Rules, ToolEntry, ToolOutcome, Trace, Usage};
 use crate::model::Models;
 use crate::session::{Attempt, Done, Session, SessionError};
 
@@ -73,7 +73,7 @@ impl AgentRunner for CalledAgents {
             };
             let mut spending = Spending::new(&agent.manifest);
             let value = match agent.carry_out(*wall_time, &mut spending).await {
-                Ok(ending) => outcome(ending, manifest.output_schema.is_some()),
+                Ok(ending) => outcome(ending, manifest.output_schema.is_some(), session.rules()),
                 Err(RunError::Model { turn, error }) => {
                     failed(&format!("has no reply from its model in its turn {turn}: {error}"))
                 }
@@ -86,10 +86,16 @@ impl AgentRunner for CalledAgents {
 }
 
 /// What the call of an agent comes to whose run ended.
-fn outcome(ending: Ending, is_json: bool) -> ToolOutcome {
+fn outcome(ending: Ending, is_json: bool, rules: Rules) -> ToolOutcome {
     let answered = |answer: Value| ToolOutcome::Output(Json::canonical(&json!({ "answer": answer })));
     match ending {
         // It was held to its schema, which text that is no JSON does not fit.
+        Ending::Answer(answer) if is_json && rules.numbers_are_exact() => {
+            match Json::verbatim(format!(r#"{{"answer":{answer}}}"#)) {
+                Ok(json) => ToolOutcome::Output(json),
+                Err(_) => answered(answer.into()),
+            }
+        }
         Ending::Answer(answer) if is_json => answered(serde_json::from_str(&answer).unwrap_or(Value::Null)),
         Ending::Answer(answer) => answered(answer.into()),
         Ending::Unfit { answer, why } => {

@@ -7,6 +7,7 @@ use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices};
 use super::expected::{Content, Expected, ExpectedCall, ExpectedOutcome, TextCheck, same};
 use super::{Seen, SeenCall};
 use crate::message::ToolOutcome;
+use crate::session::DIFF_TIME_MAX;
 
 /// Lines around a difference: enough to see which call it is in.
 const CONTEXT_LINES: usize = 6;
@@ -28,7 +29,7 @@ pub(super) fn diff(expected: &Expected, seen: &Seen) -> Option<String> {
     let Sides { expected, came } = sides;
     let pretty = |side: Map<String, Value>| serde_json::to_string_pretty(&side).unwrap_or_default();
     let (expected, came) = (pretty(expected), pretty(came));
-    let diff = TextDiff::from_lines(&expected, &came);
+    let diff = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(&expected, &came);
     let mut unified = diff.unified_diff();
     let unified =
         unified.context_radius(CONTEXT_LINES).header("expected", "came").missing_newline_hint(false);

@@ -22,6 +22,7 @@ pub use runner::{NoRunner, ToolRunner};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -301,7 +302,11 @@ impl Dispatcher {
         let fan_out = Arc::clone(&nested);
         let done = self.runner.call(&tool.entry, input, attempt, fan_out).await;
         let value = nested.verdict()?.unwrap_or(done.value);
-        Ok(Done { value: tool.hold(value).await, ..done })
+        let (began, mut usage) = (Instant::now(), done.usage);
+        let value = tool.hold(value).await;
+        usage.wall_us =
+            usage.wall_us.saturating_add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        Ok(Done { value, usage, trace: done.trace })
     }
 
     async fn call_builtin(

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use similar::TextDiff;
@@ -44,6 +45,10 @@ pub enum DivergenceKind {
     },
 }
 
+/// How long is looked for the shortest way from one text to another. Beyond that a longer one does, because what is
+/// compared may be made to be alike nowhere.
+pub const DIFF_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// What the two sides of a divergence are called.
 const RECORDED: [&str; 2] = ["recorded", "attempted"];
 
@@ -79,7 +84,7 @@ pub fn diff<T: Serialize>([before, after]: [&str; 2], recorded: &T, attempted: &
     let value = |value: &T| serde_json::to_value(value).unwrap_or_default();
     let pretty = |it: &T| serde_json::to_string_pretty(&value(it)).unwrap_or_default();
     let (recorded, attempted) = (pretty(recorded), pretty(attempted));
-    let diff = TextDiff::from_lines(&recorded, &attempted);
+    let diff = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(&recorded, &attempted);
     diff.unified_diff().context_radius(2).header(before, after).missing_newline_hint(false).to_string()
 }
 

@@ -17,7 +17,7 @@ mod recorder;
 
 pub use clock::{Clock, Held};
 pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
-pub use divergence::{Divergence, DivergenceKind, diff};
+pub use divergence::{DIFF_TIME_MAX, Divergence, DivergenceKind, diff};
 use effect::Effect;
 pub use error::{SessionError, Waiting, Wants};
 pub use notice::{Notice, Watch};

@@ -5,8 +5,11 @@
 //! that is nested too deeply is refused before anything recurses into it.
 
 mod number;
+mod places;
+mod reader;
 mod tree;
 
+pub use places::{Place, changed_at};
 pub use tree::{DEPTH_MAX, JsonError};
 
 use std::fmt;

@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::number::{Decimal, is_exact};
+use super::reader::Reader;
 
 /// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
 /// on may stand a few levels deep in something else.
@@ -110,8 +111,7 @@ pub(super) enum Spelling {
 impl<'t> Tree<'t> {
     /// Takes a text apart, of which the syntax was checked: without recursion, whatever its depth.
     pub(super) fn of(raw: &'t RawValue) -> Result<Self, JsonError> {
-        let mut reader = Reader { text: raw.get(), at: 0 };
-        reader.value(0)
+        value(&mut Reader::of(raw), 0)
     }
 
     /// The text anew.
@@ -178,109 +178,51 @@ fn unquoted(quoted: &str) -> String {
     serde_json::from_str(quoted).unwrap_or_default()
 }
 
-/// Reads text of which the syntax is checked.
-struct Reader<'t> {
-    text: &'t str,
-    at: usize,
+/// Takes the value apart that begins here.
+fn value<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonError> {
+    match reader.peek() {
+        Some(b'[' | b'{') if depth >= DEPTH_MAX => Err(JsonErrorKind::Deep.somewhere()),
+        Some(b'[') => array(reader, depth),
+        Some(b'{') => object(reader, depth),
+        Some(b'"') => {
+            let quoted = reader.quoted();
+            check_text(quoted)?;
+            Ok(Tree::Text(quoted))
+        }
+        Some(b't' | b'f' | b'n') => Ok(Tree::Word(reader.plain())),
+        Some(_) | None => {
+            let number = reader.plain();
+            match Decimal::read(number) {
+                Some(_) => Ok(Tree::Number(number)),
+                None => Err(JsonErrorKind::Exponent(number.to_owned()).somewhere()),
+            }
+        }
+    }
 }
 
-impl<'t> Reader<'t> {
-    fn value(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
-        match self.peek() {
-            Some(b'[' | b'{') if depth >= DEPTH_MAX => Err(JsonErrorKind::Deep.somewhere()),
-            Some(b'[') => self.array(depth),
-            Some(b'{') => self.object(depth),
-            Some(b'"') => {
-                let quoted = self.quoted();
-                check_text(quoted)?;
-                Ok(Tree::Text(quoted))
-            }
-            Some(b't' | b'f' | b'n') => Ok(Tree::Word(self.plain())),
-            Some(_) | None => {
-                let number = self.plain();
-                match Decimal::read(number) {
-                    Some(_) => Ok(Tree::Number(number)),
-                    None => Err(JsonErrorKind::Exponent(number.to_owned()).somewhere()),
-                }
-            }
-        }
+fn array<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonError> {
+    let mut items = Vec::new();
+    reader.step();
+    while !reader.closes() {
+        items.push(value(reader, depth + 1).map_err(|error| error.below(&items.len()))?);
     }
+    Ok(Tree::Array(items))
+}
 
-    fn array(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
-        let mut items = Vec::new();
-        self.at += 1;
-        while !self.closes(b']') {
-            items.push(self.value(depth + 1).map_err(|error| error.below(&items.len()))?);
-        }
-        Ok(Tree::Array(items))
+fn object<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonError> {
+    let mut entries: Vec<(Cow<'t, str>, Tree<'t>)> = Vec::new();
+    reader.step();
+    while !reader.closes() {
+        let quoted = reader.key();
+        let key = match check_text(quoted)? {
+            Some(key) => Cow::Owned(key),
+            None => Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()),
+        };
+        let value = value(reader, depth + 1).map_err(|error| error.below(&key))?;
+        entries.push((key, value));
     }
-
-    fn object(&mut self, depth: usize) -> Result<Tree<'t>, JsonError> {
-        let mut entries: Vec<(Cow<'t, str>, Tree<'t>)> = Vec::new();
-        self.at += 1;
-        while !self.closes(b'}') {
-            self.peek();
-            let quoted = self.quoted();
-            let key = match check_text(quoted)? {
-                Some(key) => Cow::Owned(key),
-                None => Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()),
-            };
-            self.peek();
-            // The colon.
-            self.at += 1;
-            let value = self.value(depth + 1).map_err(|error| error.below(&key))?;
-            entries.push((key, value));
-        }
-        twice(&entries).map_or(Ok(()), |key| Err(JsonErrorKind::Twice(key.to_owned()).somewhere()))?;
-        Ok(Tree::Object(entries))
-    }
-
-    /// Whether the array or object ends here; passes the end, or a comma.
-    fn closes(&mut self, end: u8) -> bool {
-        if self.peek() == Some(b',') {
-            self.at += 1;
-        }
-        let closes = self.peek().is_none_or(|byte| byte == end);
-        self.at += usize::from(closes);
-        closes
-    }
-
-    /// The next byte that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let skipped = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
-        self.at += skipped;
-        rest.get(skipped).copied()
-    }
-
-    /// The text in quotes that begins here.
-    fn quoted(&mut self) -> &'t str {
-        let bytes = self.text.as_bytes();
-        let mut end = self.at + 1;
-        while let Some(found) = bytes.get(end..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-            end += found;
-            if bytes.get(end) == Some(&b'"') {
-                break;
-            }
-            end += 2;
-        }
-        self.take(end + 1)
-    }
-
-    /// The number or word that begins here.
-    fn plain(&mut self) -> &'t str {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
-        let length = rest.iter().position(ends).unwrap_or(rest.len());
-        self.take(self.at + length)
-    }
-
-    fn take(&mut self, end: usize) -> &'t str {
-        let end = end.min(self.text.len());
-        let taken = self.text.get(self.at..end).unwrap_or_default();
-        self.at = end;
-        taken
-    }
+    twice(&entries).map_or(Ok(()), |key| Err(JsonErrorKind::Twice(key.to_owned()).somewhere()))?;
+    Ok(Tree::Object(entries))
 }
 
 /// What a text in quotes stands for, where that is not the text itself. Half of a surrogate pair stands for nothing.
