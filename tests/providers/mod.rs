@@ -4,6 +4,7 @@
 mod anthropic;
 mod chat;
 mod chat_streams;
+mod exact;
 mod failures;
 mod forms;
 mod gemini;

@@ -16,7 +16,7 @@ use super::{
 /// The id of a call, and its arguments if it states any.
 type Called<'a> = (&'a str, Option<&'a str>);
 
-fn rules(provider: &str) -> Rules {
+pub(super) fn rules(provider: &str) -> Rules {
     match provider {
         CHAT => chat::rules,
         RESPONSES => responses::rules,
@@ -26,7 +26,7 @@ fn rules(provider: &str) -> Rules {
     }
 }
 
-async fn back(provider: &str, reply: &Reply) -> String {
+pub(super) async fn back(provider: &str, reply: &Reply) -> String {
     match provider {
         CHAT => chat::back(reply).await,
         RESPONSES => responses::back(reply).await,

@@ -25,7 +25,7 @@ pub use budgets::{Budgets, Prices};
 pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
-pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, Place, changed_at};
+pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::{End, Interface, Items};
-use crate::message::{Stop, ToolCall};
+use super::remote::{End, InPieces, Interface, Items, Whole};
+use crate::message::{JsonPath, Stop, ToolCall};
 
 /// The bound of a reply where neither agent.toml nor the wire format knows one: the interface insists on it.
 const MAX_TOKENS: u64 = 32_000;
@@ -33,6 +33,15 @@ impl Interface for Anthropic {
     const KEY_VARIABLE: Option<&'static str> = Some("ANTHROPIC_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-api-key", "");
     const CONVERSATION: &'static str = "messages";
+    const ARGUMENTS: &'static [&'static JsonPath] = &[&["content", "*", "input"]];
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = &[];
+    const ARGUMENTS_IN_PIECES: Option<InPieces> = Some(InPieces {
+        piece: ("/delta/type", "input_json_delta"),
+        text: "/delta/partial_json",
+        index: "/index",
+        end: "content_block_stop",
+        whole: Whole::InAPiece,
+    });
     const ID_CHARS_MAX: Option<usize> = Some(64);
 
     fn wire(base_url: &str, model: &str) -> Messages {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::{Body, BoxError, End, Failure, Interface, Items};
-use crate::message::{Origin, Stop, ToolCall};
+use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
 const REFUSALS: [&str; 9] = [
@@ -57,6 +57,9 @@ impl Interface for Gemini {
     const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "");
     const CONVERSATION: &'static str = "contents";
+    const ARGUMENTS: &'static [&'static JsonPath] =
+        &[&["candidates", "*", "content", "parts", "*", "functionCall", "args"]];
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = Self::ARGUMENTS;
 
     fn wire(base_url: &str, model: &str) -> GenerateContent {
         GenerateContent::new(GeminiConfig::new("").with_base_url(base_url), model)

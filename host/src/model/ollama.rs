@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::remote::Interface;
-use crate::message::ToolCall;
+use crate::message::{JsonPath, ToolCall};
 
 /// The interface.
 pub(super) struct Ollama;
@@ -29,6 +29,9 @@ impl Interface for Ollama {
     const FORM_WITHOUT_CALLS: Option<&'static str> = Some("Ollama holds every reply to the form");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
+    const ARGUMENTS: &'static [&'static JsonPath] =
+        &[&["message", "tool_calls", "*", "function", "arguments"]];
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = Self::ARGUMENTS;
 
     fn wire(base_url: &str, model: &str) -> Chat {
         Chat::new(OllamaConfig::new().with_base_url(base_url), model)

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{Body, BoxError, End, FORM, Failure, Interface, is_strict, mark_strict, mend_arguments};
-use crate::message::{Origin, Stop, ToolCall};
+use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
 /// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
 const DIALECT: Dialect = OPENAI.with_quirks(OPENAI.quirks.done_without_finish_reason());
@@ -45,6 +45,10 @@ impl Interface for OpenAiChat {
     const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
+    const ARGUMENTS: &'static [&'static JsonPath] =
+        &[&["choices", "*", "message", "tool_calls", "*", "function", "arguments"]];
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] =
+        &[&["choices", "*", "delta", "tool_calls", "*", "function", "arguments"]];
 
     fn wire(base_url: &str, model: &str) -> Chat {
         OpenAIConfig::with_key(&DIALECT, "")

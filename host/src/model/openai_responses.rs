@@ -15,9 +15,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{
-    Body, BoxError, End, FORM, Failure, Interface, Items, is_strict, mark_strict, mend_arguments,
+    Body, BoxError, End, FORM, Failure, InPieces, Interface, Items, Whole, is_strict, mark_strict,
+    mend_arguments,
 };
-use crate::message::{Origin, Stop, ToolCall};
+use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
 /// What reasoning is asked for by.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
@@ -43,6 +44,16 @@ impl Interface for OpenAiResponses {
     const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "input";
+    const ARGUMENTS: &'static [&'static JsonPath] = &[&["output", "*", "arguments"]];
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] =
+        &[&["arguments"], &["item", "arguments"], &["response", "output", "*", "arguments"]];
+    const ARGUMENTS_IN_PIECES: Option<InPieces> = Some(InPieces {
+        piece: ("/type", "response.function_call_arguments.delta"),
+        text: "/delta",
+        index: "/output_index",
+        end: "response.output_item.done",
+        whole: Whole::AtTheEnd("/item/arguments"),
+    });
     const ID_CHARS_MAX: Option<usize> = Some(64);
 
     fn wire(base_url: &str, model: &str) -> Responses {

@@ -9,7 +9,7 @@ mod places;
 mod reader;
 mod tree;
 
-pub use places::{Place, changed_at};
+pub use places::{JsonPath, changed_at};
 pub use tree::{DEPTH_MAX, JsonError};
 
 use std::fmt;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::reader::Reader;
 
 /// The way to a value: keys, and `*` for each item of an array.
-pub type Place = [&'static str];
+pub type JsonPath = [&'static str];
 
 /// Writes a text anew, with other values at some places: `change` is given the text of a value that is there, and
 /// gives another one, or none if it may stay. The work is linear, whatever the depth.
@@ -14,7 +14,7 @@ pub type Place = [&'static str];
 /// The position and reason at which the text stops being JSON.
 pub fn changed_at(
     text: &str,
-    places: &[&Place],
+    places: &[&JsonPath],
     change: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<String, serde_json::Error> {
     let raw: &RawValue = serde_json::from_str(text)?;
@@ -35,7 +35,7 @@ struct Changes<'t, 'c> {
 
 impl<'t> Changes<'t, '_> {
     /// Goes on along these ways, from here.
-    fn walk(&mut self, reader: &mut Reader<'t>, ways: &[&Place]) {
+    fn walk(&mut self, reader: &mut Reader<'t>, ways: &[&JsonPath]) {
         if ways.iter().any(|way| way.is_empty()) {
             let value = reader.skip();
             if let Some(other) = (self.change)(value) {
@@ -66,7 +66,7 @@ impl<'t> Changes<'t, '_> {
     }
 }
 
-fn next<'w>(ways: &[&'w Place], step: &str) -> Vec<&'w Place> {
+fn next<'w>(ways: &[&'w JsonPath], step: &str) -> Vec<&'w JsonPath> {
     ways.iter()
         .filter_map(|way| way.split_first())
         .filter(|(first, _)| **first == step)
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_stands_at_a_place_is_changed_and_nothing_else() {
-        let places: [&Place; 2] = [&["a", "*", "b"], &["c"]];
+        let places: [&JsonPath; 2] = [&["a", "*", "b"], &["c"]];
         let text =
             r#" {"a" : [ {"b": {"x":[1,"]}"]}, "y":1e400}, 5, {"b":"q\"" , "z":null}],"c":true, "b":1}"#;
         let mut seen = Vec::new();

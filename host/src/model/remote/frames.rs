@@ -9,6 +9,7 @@ use rig_core::http_client::framing::{NdjsonFramer, SseFramer};
 use rig_core::wire::WireFrame;
 
 use super::http::{BODY_BYTES_MAX, Endpoint};
+use super::pieces::Pieces;
 use crate::model::ModelError;
 
 /// Between two pieces of an answer that is streamed: reasoning that is not shown makes for long pauses.
@@ -21,6 +22,7 @@ pub(super) struct Frames {
     framer: Framer,
     bytes: usize,
     broken: Broken,
+    pieces: Option<Box<dyn Pieces>>,
 }
 
 /// Why a stream broke, if it was the connection.
@@ -75,7 +77,22 @@ impl Framer {
 
 impl Frames {
     pub(super) fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
-        Self { endpoint, response, framer, bytes: 0, broken: Broken::default() }
+        Self { endpoint, response, framer, bytes: 0, broken: Broken::default(), pieces: None }
+    }
+
+    pub(super) fn through(mut self, pieces: Box<dyn Pieces>) -> Self {
+        self.pieces = Some(pieces);
+        self
+    }
+
+    fn passed(&mut self, frames: Vec<WireFrame>) -> Vec<WireFrame> {
+        let Some(pieces) = &mut self.pieces else { return frames };
+        let text = |frame| if let WireFrame::Text(text) = frame { text } else { String::new() };
+        frames
+            .into_iter()
+            .flat_map(|frame| pieces.push(text(frame)).unwrap_or_default())
+            .map(WireFrame::Text)
+            .collect()
     }
 
     /// Where it is told later why the connection broke.
@@ -98,7 +115,8 @@ impl Frames {
         let error = match tokio::time::timeout(PAUSE_TIMEOUT, self.response.chunk()).await {
             Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
                 self.bytes += chunk.len();
-                return (self.framer.push(&chunk).into_iter().map(Ok).collect(), false);
+                let frames = self.framer.push(&chunk);
+                return (self.passed(frames).into_iter().map(Ok).collect(), false);
             }
             Ok(Ok(None)) => return (self.framer.finish().into_iter().map(Ok).collect(), true),
             Ok(Ok(Some(_))) => self.endpoint.too_long(),

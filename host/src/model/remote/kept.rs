@@ -10,14 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::request::as_object;
-use crate::message::{Arguments, Json, Place, changed_at};
+use crate::message::{Arguments, JsonPath, changed_at};
 
 /// Arguments that are kept while something is read or written. Clones are the same.
 #[derive(Clone)]
 pub(in crate::model) struct Kept {
     /// The key of a mark. A model cannot know it, so it cannot write a mark itself.
     key: Arc<str>,
-    texts: Arc<Mutex<Vec<String>>>,
+    texts: Arc<Mutex<Vec<Text>>>,
+}
+
+/// What was written.
+#[derive(Clone)]
+struct Text {
+    text: String,
+    /// As it stood in the answer, if that was in quotes.
+    quoted: Option<String>,
 }
 
 impl Kept {
@@ -32,16 +40,24 @@ impl Kept {
 
     /// Keeps a text, and gives the mark for it: the same mark for the same text.
     pub(super) fn mark(&self, text: &str) -> Value {
+        self.mark_quoted(text, None)
+    }
+
+    fn mark_quoted(&self, text: &str, quoted: Option<&str>) -> Value {
         let mut texts = self.texts();
-        let place = texts.iter().position(|kept| kept == text).unwrap_or_else(|| {
-            texts.push(text.to_owned());
+        let place = texts.iter().position(|kept| kept.text == text).unwrap_or_else(|| {
+            texts.push(Text { text: text.to_owned(), quoted: quoted.map(str::to_owned) });
             texts.len() - 1
         });
         json!({ &*self.key: place })
     }
 
     /// Takes the arguments at these places out of an answer: each an object, or a text with one in it.
-    pub(in crate::model) fn hide(&self, answer: &str, places: &[&Place]) -> Result<String, serde_json::Error> {
+    pub(in crate::model) fn hide(
+        &self,
+        answer: &str,
+        places: &[&JsonPath],
+    ) -> Result<String, serde_json::Error> {
         changed_at(answer, places, &mut |value| {
             if value == "null" {
                 return None;
@@ -51,7 +67,8 @@ impl Kept {
             }
             let text: String = serde_json::from_str(value).ok()?;
             // No arguments at all are not a mark, because servers say so before they say more.
-            (!text.is_empty()).then(|| Value::from(self.mark(&text).to_string()).to_string())
+            let is_said = !text.trim().is_empty();
+            is_said.then(|| Value::from(self.mark_quoted(&text, Some(value)).to_string()).to_string())
         })
     }
 
@@ -59,7 +76,7 @@ impl Kept {
     pub(super) fn text(&self, mark: &Value) -> Option<String> {
         let mark = mark.as_object().filter(|members| members.len() == 1)?;
         let place = usize::try_from(mark.get(&*self.key)?.as_u64()?).ok()?;
-        self.texts().get(place).cloned()
+        self.texts().get(place).map(|kept| kept.text.clone())
     }
 
     /// The text with an object in the place of each mark: what was written, if that is one, and else an object that
@@ -76,12 +93,16 @@ impl Kept {
                 Some((from..end, texts.get(place.parse::<usize>().ok()?)?, quote))
             });
             let Some((range, kept, quote)) = found else { continue };
-            let object = object(kept);
+            let object = object(&kept.text);
             whole.push_str(text.get(until..range.start).unwrap_or_default());
             if quote.len() == 1 {
-                whole.push_str(&object);
+                whole.push_str(object.as_deref().unwrap_or(kept.text.trim()));
             } else {
-                let quoted = Value::from(object).to_string();
+                let quoted = match (&object, &kept.quoted) {
+                    (None, Some(quoted)) => quoted.clone(),
+                    (None, None) => Value::from(&*kept.text).to_string(),
+                    (Some(object), _) => Value::from(&**object).to_string(),
+                };
                 whole.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
             }
             until = range.end;
@@ -90,20 +111,17 @@ impl Kept {
         whole
     }
 
-    fn texts(&self) -> MutexGuard<'_, Vec<String>> {
+    fn texts(&self) -> MutexGuard<'_, Vec<Text>> {
         // Each change is one step, so a panic elsewhere leaves nothing half done.
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Arguments as an object, the only form that every provider takes back.
-fn object(text: &str) -> String {
+/// An object that says the arguments, where they are not one themselves: no provider takes anything else back.
+fn object(text: &str) -> Option<String> {
     match Arguments::parse(text) {
-        Arguments::Json(json) if json.as_str().starts_with('{') => {
-            // As they were written, but for white space around them.
-            Json::verbatim(text.to_owned()).map_or_else(|_| "{}".to_owned(), |json| json.as_str().to_owned())
-        }
-        Arguments::Json(_) | Arguments::Malformed(_) => as_object(text).to_string(),
+        Arguments::Json(json) if json.as_str().starts_with('{') && !text.trim().is_empty() => None,
+        Arguments::Json(_) | Arguments::Malformed(_) => Some(as_object(text).to_string()),
     }
 }
 
@@ -112,7 +130,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
-    const PLACES: [&Place; 2] = [&["calls", "*", "arguments"], &["input"]];
+    const PLACES: [&JsonPath; 2] = [&["calls", "*", "arguments"], &["input"]];
 
     #[test]
     fn arguments_come_back_as_they_were_written() {
@@ -133,7 +151,8 @@ mod tests {
     fn what_is_no_object_goes_back_as_one_that_says_it() {
         let kept = Kept::new();
         let deep = "[".repeat(100_000);
-        let hidden = kept.hide(&json!({"input": "[1", "calls": [{"arguments": deep}]}).to_string(), &PLACES).unwrap();
+        let hidden =
+            kept.hide(&json!({"input": "[1", "calls": [{"arguments": deep}]}).to_string(), &PLACES).unwrap();
         let back: Value = serde_json::from_str(&kept.put_back(&hidden)).unwrap();
         let inner = |text: &Value| serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap();
         assert_eq!(inner(&back["input"]), as_object("[1"));

@@ -12,14 +12,18 @@
 
 mod failure;
 mod frames;
+mod hiding;
 mod http;
 mod ids;
 mod items;
+mod kept;
+mod pieces;
 mod reply;
 mod request;
 mod strict;
 
 pub(super) use failure::Failure;
+pub(super) use hiding::{InPieces, Whole};
 pub(super) use items::{Items, mend_arguments};
 pub(super) use request::{Body, BoxError};
 pub(super) use strict::{is_strict, mark_strict};
@@ -39,9 +43,11 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Model, ModelError, ModelRequest, RemoteConfig};
-use crate::message::{Json, Origin, Reply, Stop, ToolCall};
+use crate::message::{Json, JsonPath, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
+use hiding::Hiding;
 use http::{Answer, Endpoint};
+use kept::Kept;
 use reply::Form;
 
 /// What the form of an answer is called, where it has to have a name.
@@ -75,6 +81,15 @@ pub(super) trait Interface: Send + Sync + 'static {
 
     /// The member of a request that holds the conversation, as a list.
     const CONVERSATION: &'static str;
+
+    /// Where the arguments of calls stand in an answer.
+    const ARGUMENTS: &'static [&'static JsonPath];
+
+    /// Where they stand in the frames of a stream, once those that come in pieces are put together.
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath];
+
+    /// How they come in pieces, if they do.
+    const ARGUMENTS_IN_PIECES: Option<InPieces> = None;
 
     /// The longest id of a call that may be sent back, if it may then have only letters, digits, `_` and `-`.
     const ID_CHARS_MAX: Option<usize> = None;
@@ -164,10 +179,12 @@ impl<A: Interface> Remote<A> {
 
     async fn read_whole(&self, request: &ModelRequest<'_>, body: &[u8]) -> Result<Reply, ModelError> {
         let unreadable = |reason: String| self.http.unreadable(body, &reason);
+        let (kept, text) = (Kept::new(), String::from_utf8_lossy(body));
+        let text = kept.hide(&text, A::ARGUMENTS).map_err(|error| unreadable(error.to_string()))?;
         let answer: Box<RawValue> =
-            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         let mut complete: Value =
-            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         A::complete(&mut complete);
         let frame = futures::stream::iter([Ok(WireFrame::Text(complete.to_string()))]);
         let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frame));
@@ -175,7 +192,7 @@ impl<A: Interface> Remote<A> {
             Ok(response) => response,
             Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
         };
-        reply::read::<A>(request, &answer, &response, Form::Whole)
+        reply::read::<A>(request, &answer, &response, Form::Whole, &kept)
             .map_err(|fault| fault.into_error(unreadable, |failure| self.http.failed(failure)))
     }
 
@@ -184,7 +201,10 @@ impl<A: Interface> Remote<A> {
         let failed = |error: &rig_core::error::ProviderError| {
             broken.take().unwrap_or_else(|| self.http.broke_off(error))
         };
-        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(stream.into_frames()));
+        let kept = Kept::new();
+        let hiding = Hiding::new(kept.clone(), A::ARGUMENTS_STREAMED, A::ARGUMENTS_IN_PIECES);
+        let frames = stream.through(Box::new(hiding)).into_frames();
+        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frames));
         let mut streamed = model.stream(dummy()).map_err(|error| failed(&error))?;
         while let Some(item) = streamed.next().await {
             match item {
@@ -197,7 +217,7 @@ impl<A: Interface> Remote<A> {
         let malformed = |reason: String| self.http.malformed(&reason);
         let answer =
             serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
-        reply::read::<A>(request, &answer, &response, Form::Streamed)
+        reply::read::<A>(request, &answer, &response, Form::Streamed, &kept)
             .map_err(|fault| fault.into_error(malformed, |failure| self.http.failed(failure)))
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ids::CallIds;
+use super::kept::Kept;
 use super::{End, Failure, Interface};
 use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
@@ -74,6 +75,7 @@ pub(super) fn read<A: Interface>(
     answer: &RawValue,
     response: &CompletionResponse,
     form: Form,
+    kept: &Kept,
 ) -> Result<Reply, Fault> {
     let value: Value =
         serde_json::from_str(answer.get()).map_err(|error| Fault::Unreadable(error.to_string()))?;
@@ -82,12 +84,13 @@ pub(super) fn read<A: Interface>(
         End::Stop(stop) => stop,
         End::AsRead => stop(response),
     };
-    let calls = calls(&response.choice, request, A::ID_CHARS_MAX);
+    let calls = calls(&response.choice, request, A::ID_CHARS_MAX, kept);
     let items = match form {
         Form::Streamed if !A::is_faithful(&value) => None,
         Form::Whole | Form::Streamed => A::items(answer, &calls).map_err(Fault::Unreadable)?,
     };
-    let items = items.map(Json::parse).transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
+    let items = items.map(|items| Json::verbatim(kept.put_back(&items)));
+    let items = items.transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
     let mut text = texts.join("\n");
     if let (true, Some(error)) = (text.is_empty() && stop == Stop::Refusal, &response.error) {
@@ -119,6 +122,7 @@ fn calls(
     content: &[AssistantContent],
     request: &ModelRequest<'_>,
     id_chars_max: Option<usize>,
+    kept: &Kept,
 ) -> Vec<ToolCall> {
     let calls: Vec<&WireCall> = content
         .iter()
@@ -133,9 +137,11 @@ fn calls(
     let earlier = earlier.flatten().map(|call| call.id.as_str());
     let mut ids = CallIds::new([], owned.iter().map(String::as_str).chain(earlier), id_chars_max);
     let named = calls.into_iter().enumerate().map(|(index, call)| {
-        let arguments = match &call.function.invalid_arguments {
-            Some(text) => Arguments::parse(text),
-            None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
+        let read = call.function.arguments_value();
+        let arguments = match (kept.text(&read), &call.function.invalid_arguments) {
+            (Some(text), _) => Arguments::parse(&text),
+            (None, Some(text)) => Arguments::parse(text),
+            (None, None) => Arguments::parse(&read.to_string()),
         };
         let id = ids.give(own(call).as_deref(), format!("call_{}_{index}", request.turn));
         ToolCall { id, name: call.function.name.as_str().to_owned(), arguments }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Interface;
 use super::ids::CallIds;
+use super::kept::Kept;
 use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolResult};
 use crate::model::ModelRequest;
 
@@ -33,7 +34,7 @@ pub(super) fn write<A: Interface>(
     extra: Option<&Json>,
     stream: bool,
 ) -> Result<reqwest::Request, BoxError> {
-    let History { messages, echoes } = History::of(request, origin, A::ID_CHARS_MAX)?;
+    let History { messages, echoes, kept } = History::of(request, origin, A::ID_CHARS_MAX)?;
     let mut ask = CompletionRequest::new("");
     ask.chat_history = messages;
     ask.temperature = request.temperature;
@@ -58,7 +59,7 @@ pub(super) fn write<A: Interface>(
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
     *post.headers_mut() = parts.headers;
-    *post.body_mut() = Some(serde_json::to_vec(&body)?.into());
+    *post.body_mut() = Some(kept.put_back(&serde_json::to_string(&body)?).into());
     Ok(post)
 }
 
@@ -67,6 +68,8 @@ struct History<'a> {
     messages: Vec<WireMessage>,
     /// What a provider said, in its own form, each with the text that stands in its place.
     echoes: Vec<(String, &'a Json)>,
+    /// Arguments that the wire format would write as other ones.
+    kept: Kept,
 }
 
 impl<'a> History<'a> {
@@ -75,7 +78,7 @@ impl<'a> History<'a> {
         origin: &Origin,
         id_chars_max: Option<usize>,
     ) -> Result<Self, EmptyToolName> {
-        let mut history = Self { messages: Vec::new(), echoes: Vec::new() };
+        let mut history = Self { messages: Vec::new(), echoes: Vec::new(), kept: Kept::new() };
         let mut free = free_ids(request.messages, origin, id_chars_max);
         if !request.instructions.is_empty() {
             history.messages.push(WireMessage::system(request.instructions));
@@ -138,7 +141,7 @@ impl<'a> History<'a> {
             })
             .collect();
         if !reply.text.is_empty() || !reply.calls.is_empty() {
-            self.messages.push(assistant(reply, &ids)?);
+            self.messages.push(assistant(reply, &ids, &self.kept)?);
         }
         Ok(ids)
     }
@@ -165,17 +168,18 @@ fn ids<'a>(replies: &[&'a Reply]) -> impl Iterator<Item = &'a str> {
 }
 
 /// A reply that does not come from this provider, such as a scripted one.
-fn assistant(reply: &Reply, ids: &[CallId]) -> Result<WireMessage, EmptyToolName> {
+fn assistant(reply: &Reply, ids: &[CallId], kept: &Kept) -> Result<WireMessage, EmptyToolName> {
     let mut content = Vec::new();
     if !reply.text.is_empty() {
         content.push(AssistantContent::text(&*reply.text));
     }
     for (call, id) in reply.calls.iter().zip(ids) {
-        let text = match &call.arguments {
-            Arguments::Json(json) => json.as_str(),
-            Arguments::Malformed(text) => text,
+        let arguments = match &call.arguments {
+            Arguments::Json(json) if json.is_exact() => as_object(json.as_str()),
+            Arguments::Json(json) => kept.mark(json.as_str()),
+            Arguments::Malformed(text) => as_object(text),
         };
-        let function = ToolFunction::new(tool_name(&call.name)?, as_object(text));
+        let function = ToolFunction::new(tool_name(&call.name)?, arguments);
         content.push(AssistantContent::ToolCall(WireCall::new(id.clone(), function)));
     }
     Ok(WireMessage::Assistant(AssistantMessage::new(content)))
