@@ -117,14 +117,14 @@ async fn replies(provider: &str, arguments: &str) -> [Reply; 2] {
 
 #[tokio::test]
 async fn every_digit_comes_and_goes() {
-    let wei = r#"{"wei":1000000000000000000001,"e":1E2,"f":5.0,"g":1e400}"#;
+    let wei = r#"{"wei":1000000000000000000001,"e":1E2,"f":5.0}"#;
     for provider in ALL {
         for reply in replies(provider, wei).await {
             let [call] = &reply.calls[..] else { panic!("{provider}: {} calls", reply.calls.len()) };
             let Arguments::Json(json) = &call.arguments else { panic!("{provider}: {call:?}") };
             assert_eq!(
                 json.as_str(),
-                r#"{"e":100,"f":5,"g":1e400,"wei":1000000000000000000001}"#,
+                r#"{"e":100,"f":5,"wei":1000000000000000000001}"#,
                 "{provider}"
             );
             for back in [back(provider, &reply).await, back(provider, &Reply { items: None, ..reply }).await]
