@@ -10,6 +10,7 @@ mod gemini;
 mod history;
 mod http;
 mod images;
+mod oddities;
 mod ollama;
 mod responses;
 mod runs;

@@ -27,4 +27,10 @@ impl Rules {
     pub fn summary_needs_no_reason(self) -> bool {
         self >= Self(1)
     }
+
+    /// Whether a reply that says nothing is no answer, and asked for once more; at first it was the answer.
+    #[must_use]
+    pub fn an_answer_says_something(self) -> bool {
+        self >= Self(2)
+    }
 }

@@ -15,12 +15,15 @@ mod frames;
 mod http;
 mod ids;
 mod items;
+mod pieces;
 mod reply;
 mod request;
 mod strict;
+mod surrogates;
 
 pub(super) use failure::Failure;
 pub(super) use items::{Items, mend_arguments};
+pub(super) use pieces::Pieces;
 pub(super) use request::{Body, BoxError};
 pub(super) use strict::{is_strict, mark_strict};
 
@@ -43,6 +46,7 @@ use crate::message::{Json, Origin, Reply, Stop, ToolCall};
 use frames::Frames;
 use http::{Answer, Endpoint};
 use reply::Form;
+use surrogates::mended;
 
 /// What the form of an answer is called, where it has to have a name.
 pub(super) const FORM: &str = "answer";
@@ -92,6 +96,11 @@ pub(super) trait Interface: Send + Sync + 'static {
 
     /// The members of a request by which the provider holds the answer to a JSON Schema.
     fn form(schema: &Value) -> Value;
+
+    /// What goes through the frames of a stream before the wire format reads them, if anything does.
+    fn pieces() -> Option<Box<dyn Pieces>> {
+        None
+    }
 
     /// Completes an answer that leaves out what the wire format insists on.
     fn complete(_answer: &mut Value) {}
@@ -164,10 +173,12 @@ impl<A: Interface> Remote<A> {
 
     async fn read_whole(&self, request: &ModelRequest<'_>, body: &[u8]) -> Result<Reply, ModelError> {
         let unreadable = |reason: String| self.http.unreadable(body, &reason);
+        let text = String::from_utf8_lossy(body);
+        let text = mended(text.strip_prefix('\u{feff}').unwrap_or(&text));
         let answer: Box<RawValue> =
-            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         let mut complete: Value =
-            serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         A::complete(&mut complete);
         let frame = futures::stream::iter([Ok(WireFrame::Text(complete.to_string()))]);
         let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frame));
@@ -184,7 +195,8 @@ impl<A: Interface> Remote<A> {
         let failed = |error: &rig_core::error::ProviderError| {
             broken.take().unwrap_or_else(|| self.http.broke_off(error))
         };
-        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(stream.into_frames()));
+        let frames = stream.through(A::pieces()).into_frames();
+        let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frames));
         let mut streamed = model.stream(dummy()).map_err(|error| failed(&error))?;
         while let Some(item) = streamed.next().await {
             match item {

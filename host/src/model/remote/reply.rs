@@ -14,6 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ids::CallIds;
+use super::surrogates::mended;
 use super::{End, Failure, Interface};
 use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
@@ -134,7 +135,7 @@ fn calls(
     let mut ids = CallIds::new([], owned.iter().map(String::as_str).chain(earlier), id_chars_max);
     let named = calls.into_iter().enumerate().map(|(index, call)| {
         let arguments = match &call.function.invalid_arguments {
-            Some(text) => Arguments::parse(text),
+            Some(text) => Arguments::parse(&mended(text)),
             None => Arguments::Json(Json::canonical(&call.function.arguments_value())),
         };
         let id = ids.give(own(call).as_deref(), format!("call_{}_{index}", request.turn));
