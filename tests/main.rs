@@ -35,6 +35,7 @@ mod power;
 mod providers;
 mod readme;
 mod recorded;
+mod replies;
 mod requests;
 mod rerun;
 mod rules;

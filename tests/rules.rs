@@ -91,3 +91,15 @@ async fn a_run_keeps_to_the_rules_it_began_with() {
         "the prompt, the summary, the last reply and its result"
     );
 }
+
+#[tokio::test]
+async fn an_empty_reply_was_an_answer_by_the_rules_before() {
+    let empty = "[[reply]]\n[[reply]]\ntext = \"the end\"\n";
+    for before in ["0", "1"] {
+        let rules: Rules = serde_json::from_str(before).unwrap();
+        let (ending, _) = run(rules, "[[reply]]\n").await;
+        assert_eq!(ending, Ending::Answer(String::new()));
+    }
+    let (ending, entries) = run(Rules::NOW, empty).await;
+    assert_eq!((ending, messages(&entries, "model(1)")), (Ending::Answer("the end".to_owned()), Some(3)));
+}

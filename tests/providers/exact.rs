@@ -122,11 +122,7 @@ async fn every_digit_comes_and_goes() {
         for reply in replies(provider, wei).await {
             let [call] = &reply.calls[..] else { panic!("{provider}: {} calls", reply.calls.len()) };
             let Arguments::Json(json) = &call.arguments else { panic!("{provider}: {call:?}") };
-            assert_eq!(
-                json.as_str(),
-                r#"{"e":100,"f":5,"wei":1000000000000000000001}"#,
-                "{provider}"
-            );
+            assert_eq!(json.as_str(), r#"{"e":100,"f":5,"wei":1000000000000000000001}"#, "{provider}");
             for back in [back(provider, &reply).await, back(provider, &Reply { items: None, ..reply }).await]
             {
                 assert!(

@@ -11,6 +11,7 @@ mod gemini;
 mod history;
 mod http;
 mod images;
+mod oddities;
 mod ollama;
 mod responses;
 mod runs;

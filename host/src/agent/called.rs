@@ -101,6 +101,7 @@ fn outcome(ending: Ending, is_json: bool, rules: Rules) -> ToolOutcome {
         Ending::Unfit { answer, why } => {
             failed(&format!("gave an answer that is of no use, {why}: {answer}"))
         }
+        Ending::Empty(why) => failed(&format!("gave no answer: {why}")),
         Ending::Refused(text) => failed(&format!("refused: {text}")),
         Ending::Limit(why) => ToolOutcome::agent_stopped(&why),
     }

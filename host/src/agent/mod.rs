@@ -93,7 +93,7 @@ impl Agent {
     }
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
-        let mut answer = Answer::new(self.manifest.output_schema.as_ref());
+        let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.session.rules());
         for turn in 0..self.manifest.max_turns {
             if let Some(limit) = self.compact_if_due(turn, talk, spending).await? {
                 return self.end(limit, spending).await;
@@ -103,6 +103,9 @@ impl Agent {
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;
+            if !reply.calls.is_empty() {
+                answer.goes_on();
+            }
             // What is refused is over, whatever calls came before the refusal.
             let refused = reply.stop == Stop::Refusal && self.session.rules().refusal_is_final();
             if is_last && (reply.calls.is_empty() || refused) {

@@ -1,4 +1,4 @@
-use super::answer::instructed;
+use super::answer::{SAID_NOTHING, instructed};
 use crate::message::{
     Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
     summed_up,
@@ -148,7 +148,14 @@ impl Transcript {
     #[must_use]
     pub fn into_earlier(mut self) -> Vec<Message> {
         let is_open = |reply: &Reply| !reply.calls.is_empty() || reply.text.is_empty();
-        self.messages.pop_if(|last| matches!(last, Message::Assistant(reply) if is_open(reply)));
+        // Neither is a reply that says nothing brought up again, nor what was said of it.
+        while self
+            .messages
+            .pop_if(|last| matches!(last, Message::Assistant(reply) if is_open(reply)))
+            .is_some()
+        {
+            self.messages.pop_if(|last| matches!(last, Message::User(text) if text == SAID_NOTHING));
+        }
         let shown = |message| match message {
             Message::Tool(result) => Message::Tool(result.as_shown()),
             Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,

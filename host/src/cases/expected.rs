@@ -30,6 +30,8 @@ pub enum EndingKind {
     Limit,
     /// With an answer that does not have the form that it is to have.
     Unfit,
+    /// The model said nothing, also when it was asked once more.
+    Empty,
     /// It broke off, because the model gave no reply: the script has an `error` there.
     NoReply,
 }
@@ -97,6 +99,7 @@ impl EndingKind {
             Ending::Refused(text) => (Self::Refused, text),
             Ending::Limit(text) => (Self::Limit, text),
             Ending::Unfit { answer, .. } => (Self::Unfit, answer),
+            Ending::Empty(why) => (Self::Empty, why),
         }
     }
 
@@ -108,6 +111,7 @@ impl EndingKind {
             Self::Refused => "refused",
             Self::Limit => "limit",
             Self::Unfit => "unfit",
+            Self::Empty => "empty",
             Self::NoReply => "no_reply",
         }
     }

@@ -45,7 +45,7 @@ impl Exit {
     pub(super) fn of_ending(ending: &Ending) -> Self {
         match ending {
             Ending::Answer(_) => Self::Ok,
-            Ending::Refused(_) | Ending::Unfit { .. } => Self::Failure,
+            Ending::Refused(_) | Ending::Unfit { .. } | Ending::Empty(_) => Self::Failure,
             Ending::Limit(_) => Self::Limit,
         }
     }

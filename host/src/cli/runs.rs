@@ -115,6 +115,7 @@ pub(super) fn state_word(state: RunState) -> &'static str {
         RunState::Refused => "refused",
         RunState::Limited => "limited",
         RunState::Unfit => "unfit",
+        RunState::Empty => "empty",
     }
 }
 

@@ -138,6 +138,7 @@ impl Screen {
                 self.say(&format!("the model's answer is of no use, and it was told once: {}", clean(why)));
                 self.say(&format!("it said: {}", clean(answer)));
             }
+            (Format::Text, Ending::Empty(why)) => self.say(&format!("there is no answer: {}", clean(why))),
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }

@@ -77,7 +77,7 @@ pub(super) async fn said(
             }
             // What a model refused to speak about is not brought up again.
             Some(Ending::Refused(_)) => Ok(manifest.earlier),
-            Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. }) => {
+            Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. } | Ending::Empty(_)) => {
                 said_by(run, entries, manifest).await
             }
         };

@@ -141,6 +141,7 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             Some(Ending::Refused(text)) => format!("(refused) {text}"),
             Some(Ending::Limit(why)) => format!("(stopped) {why}"),
             Some(Ending::Unfit { answer, why }) => format!("(unfit, {}) {answer}", one_line(&why)),
+            Some(Ending::Empty(why)) => format!("(empty) {why}"),
             None => format!("(has not ended) `host resume {run}` goes on with it"),
         };
         print(&format!("  {agent}: {}", indented(&words)))?;

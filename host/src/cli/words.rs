@@ -35,6 +35,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
         Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
         Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
         Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
+        Outcome::Run(Ending::Empty(why)) => (false, format!("empty: {}", one_line(why))),
         Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
         Outcome::NoReply(failure) => (false, one_line(&failure.message)),
         Outcome::Model(reply) => (true, describe_reply(reply)),

@@ -272,7 +272,8 @@ impl RunsDir {
             | RunState::Answered
             | RunState::Refused
             | RunState::Limited
-            | RunState::Unfit => summary,
+            | RunState::Unfit
+            | RunState::Empty => summary,
         }))
     }
 

@@ -51,6 +51,8 @@ pub enum RunState {
     Limited,
     /// The model's answer did not have the form that it was to have.
     Unfit,
+    /// The model said nothing.
+    Empty,
 }
 
 impl RunState {
@@ -58,7 +60,7 @@ impl RunState {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Answered | Self::Refused | Self::Limited | Self::Unfit => true,
+            Self::Answered | Self::Refused | Self::Limited | Self::Unfit | Self::Empty => true,
             Self::Running | Self::Interrupted | Self::Suspended => false,
         }
     }
@@ -71,6 +73,7 @@ impl From<&Ending> for RunState {
             Ending::Refused(_) => Self::Refused,
             Ending::Limit(_) => Self::Limited,
             Ending::Unfit { .. } => Self::Unfit,
+            Ending::Empty(_) => Self::Empty,
         }
     }
 }

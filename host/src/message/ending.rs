@@ -19,6 +19,8 @@ pub enum Ending {
         /// What is wrong with it.
         why: String,
     },
+    /// The model said nothing, and nothing again when it was asked once more; the text says how it ended.
+    Empty(String),
 }
 
 /// How the reason of the limit begins that stops a run wherever it stands. No other limit's reason does: each begins

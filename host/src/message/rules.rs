@@ -33,4 +33,10 @@ impl Rules {
     pub fn numbers_are_exact(self) -> bool {
         self >= Self(2)
     }
+
+    /// Whether a reply that says nothing is no answer, and asked for once more; at first it was the answer.
+    #[must_use]
+    pub fn an_answer_says_something(self) -> bool {
+        self >= Self(2)
+    }
 }

@@ -38,7 +38,7 @@ pub enum ModelError {
         /// How long the provider asks to wait before a retry, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// The provider's answer cannot be read.
+    /// The provider's answer cannot be read. The next one may be: what was lost or garbled on the way is not known.
     #[error(
         "{url} answered with something that is not a reply: {reason}\n  do `base_url` and `provider` in [model] fit each other?"
     )]
@@ -63,7 +63,7 @@ impl From<ModelError> for ModelFailure {
     fn from(error: ModelError) -> Self {
         let (status, may_pass, retry_after_ms) = match &error {
             ModelError::Given(failure) => return failure.clone(),
-            ModelError::Unreachable { .. } => (None, true, None),
+            ModelError::Unreachable { .. } | ModelError::Malformed { .. } => (None, true, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
             ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {
                 (Some(*status), true, *retry_after_ms)
@@ -71,9 +71,7 @@ impl From<ModelError> for ModelFailure {
             ModelError::Status { status, .. } | ModelError::Unauthorized { status, .. } => {
                 (Some(*status), false, None)
             }
-            ModelError::Malformed { .. } | ModelError::Setup(_) | ModelError::Script(_) => {
-                (None, false, None)
-            }
+            ModelError::Setup(_) | ModelError::Script(_) => (None, false, None),
         };
         let (fall_back, streamed) = (false, false);
         Self { message: error.to_string(), may_pass, status, retry_after_ms, fall_back, streamed }

@@ -3,13 +3,17 @@
 //! A reply goes back as the message that came, reasoning members and unknown ones included. Source of the wire facts:
 //! <https://platform.openai.com/docs/api-reference/chat>.
 
+mod calls;
+
 use rig_core::providers::openai::wire::{Auth, Chat, Dialect, OPENAI};
 use rig_core::providers::openai::{OpenAIConfig, Route};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Body, BoxError, End, FORM, Failure, Interface, is_strict, mark_strict, mend_arguments};
+use super::remote::{
+    Body, BoxError, End, FORM, Failure, Interface, Pieces, is_strict, mark_strict, mend_arguments,
+};
 use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
 /// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
@@ -66,6 +70,10 @@ impl Interface for OpenAiChat {
     fn form(schema: &Value) -> Value {
         let schema = json!({ "name": FORM, "strict": is_strict(schema), "schema": schema });
         json!({ "response_format": { "type": "json_schema", "json_schema": schema } })
+    }
+
+    fn pieces() -> Option<Box<dyn Pieces>> {
+        Some(Box::<calls::Calls>::default())
     }
 
     /// Some servers name another kind of answer or none, and a sole choice need not have an index.

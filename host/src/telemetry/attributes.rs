@@ -181,6 +181,7 @@ fn ending_error(ending: &Ending) -> Option<&'static str> {
         Ending::Refused(_) => Some("refused"),
         Ending::Limit(_) => Some("limit"),
         Ending::Unfit { .. } => Some("unfit"),
+        Ending::Empty(_) => Some("empty"),
     }
 }
 
@@ -191,6 +192,7 @@ pub(super) fn stand(stand: Stand<'_>) -> (KeyValue, Option<String>) {
         Stand::Ended(ending @ Ending::Refused(_)) => ("refused", ending_error(ending).map(str::to_owned)),
         Stand::Ended(ending @ Ending::Limit(_)) => ("limited", ending_error(ending).map(str::to_owned)),
         Stand::Ended(ending @ Ending::Unfit { .. }) => ("unfit", ending_error(ending).map(str::to_owned)),
+        Stand::Ended(ending @ Ending::Empty(_)) => ("empty", ending_error(ending).map(str::to_owned)),
         Stand::Suspended => ("suspended", None),
         Stand::Interrupted => ("interrupted", Some("interrupted".to_owned())),
         Stand::Failed(failure) => ("failed", Some(failure.map_or_else(|| OTHER.to_owned(), model_error))),

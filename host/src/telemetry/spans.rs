@@ -287,7 +287,7 @@ impl Spans {
                     attributes.push(KeyValue::new(attributes::OUTPUT_MESSAGES, content::answer(answer)));
                     words = Some(why.clone());
                 }
-                Stand::Ended(Ending::Limit(why)) => words = Some(why.clone()),
+                Stand::Ended(Ending::Limit(why) | Ending::Empty(why)) => words = Some(why.clone()),
                 Stand::Failed(failure) => words = failure.map(|failure| failure.message.clone()),
                 Stand::Suspended | Stand::Interrupted => {}
             }

@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use super::surrogates::mended;
+
 /// Where providers put the message of an error, the most specific place first.
 const MESSAGE_POINTERS: [&str; 5] =
     ["/error/message", "/response/error/message", "/error", "/message", "/detail"];
@@ -65,6 +67,11 @@ impl Failure {
     pub(in crate::model) fn passing(message: String) -> Self {
         Self { status: UNKNOWN, message, retry_after_ms: None }
     }
+}
+
+/// What a body says, as far as it can be read at all.
+pub(super) fn read(body: &[u8]) -> Value {
+    serde_json::from_str(&mended(&String::from_utf8_lossy(body))).unwrap_or_default()
 }
 
 /// Whether a body says that something failed, whatever else it says.

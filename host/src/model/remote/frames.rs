@@ -9,7 +9,8 @@ use rig_core::http_client::framing::{NdjsonFramer, SseFramer};
 use rig_core::wire::WireFrame;
 
 use super::http::{BODY_BYTES_MAX, Endpoint};
-use super::pieces::Pieces;
+use super::pieces::{All, Pieces};
+use super::surrogates::Joined;
 use crate::model::ModelError;
 
 /// Between two pieces of an answer that is streamed: reasoning that is not shown makes for long pauses.
@@ -20,12 +21,12 @@ pub(super) struct Frames {
     endpoint: Endpoint,
     response: Response,
     framer: Framer,
+    pieces: All,
     bytes: usize,
     broken: Broken,
-    pieces: Option<Box<dyn Pieces>>,
 }
 
-/// Why a stream broke, if it was the connection.
+/// Why a stream broke, if it was the connection, or what came cannot be read.
 #[derive(Clone, Default)]
 pub(super) struct Broken(Arc<Mutex<Option<ModelError>>>);
 
@@ -56,51 +57,60 @@ impl Framer {
         }
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Vec<WireFrame> {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         match self {
             Self::Events(framer) => {
-                let events = framer.push(bytes).map(|event| event.data);
-                events.filter(|data| !data.trim().is_empty()).map(WireFrame::Text).collect()
+                framer.push(bytes).filter_map(|event| without_comments(event.data)).collect()
             }
-            Self::Lines(framer) => framer.push(bytes).map(WireFrame::from_bytes).collect(),
+            Self::Lines(framer) => framer.push(bytes).map(text).collect(),
         }
     }
 
-    fn finish(&mut self) -> Vec<WireFrame> {
+    fn finish(&mut self) -> Vec<String> {
         match self {
             // An event that no empty line ends is not one.
             Self::Events(_) => Vec::new(),
-            Self::Lines(framer) => framer.finish().map(WireFrame::from_bytes).into_iter().collect(),
+            Self::Lines(framer) => framer.finish().map(text).into_iter().collect(),
         }
     }
 }
 
+/// What is not UTF-8 is shown as such, as everywhere.
+fn text(line: Vec<u8>) -> String {
+    String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The data of an event, if there is any. Some servers write the comments that keep a connection alive as data, alone or
+/// among the lines of other data; no JSON has such a line but in an odd place.
+fn without_comments(data: String) -> Option<String> {
+    let is_comment = |line: &str| line.trim_start().starts_with(':');
+    let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(&data).is_ok();
+    if !data.lines().any(is_comment) || is_json() {
+        return Some(data).filter(|data| !data.trim().is_empty());
+    }
+    let lines: Vec<&str> = data.lines().filter(|line| !is_comment(line)).collect();
+    Some(lines.join("\n")).filter(|data| !data.trim().is_empty())
+}
+
 impl Frames {
+    /// The frames of a response, which are gone through before they are read.
     pub(super) fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
-        Self { endpoint, response, framer, bytes: 0, broken: Broken::default(), pieces: None }
+        let pieces = All::new(vec![Box::new(Joined::default())]);
+        Self { endpoint, response, framer, pieces, bytes: 0, broken: Broken::default() }
     }
 
-    pub(super) fn through(mut self, pieces: Box<dyn Pieces>) -> Self {
-        self.pieces = Some(pieces);
+    /// Has the frames gone through once more.
+    pub(super) fn through(mut self, pieces: Option<Box<dyn Pieces>>) -> Self {
+        self.pieces.extend(pieces);
         self
     }
 
-    fn passed(&mut self, frames: Vec<WireFrame>) -> Vec<WireFrame> {
-        let Some(pieces) = &mut self.pieces else { return frames };
-        let text = |frame| if let WireFrame::Text(text) = frame { text } else { String::new() };
-        frames
-            .into_iter()
-            .flat_map(|frame| pieces.push(text(frame)).unwrap_or_default())
-            .map(WireFrame::Text)
-            .collect()
-    }
-
-    /// Where it is told later why the connection broke.
+    /// Where it is told later why the stream broke.
     pub(super) fn broken(&self) -> Broken {
         self.broken.clone()
     }
 
-    /// The frames; the last one is an error if the connection broke.
+    /// The frames; the last one is an error if the stream broke.
     pub(super) fn into_frames(self) -> impl Stream<Item = Result<WireFrame, ProviderError>> + Send + 'static {
         let pieces = futures::stream::unfold(Some(self), |state| async {
             let mut state = state?;
@@ -116,14 +126,50 @@ impl Frames {
             Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
                 self.bytes += chunk.len();
                 let frames = self.framer.push(&chunk);
-                return (self.passed(frames).into_iter().map(Ok).collect(), false);
+                match self.pieces.push(frames) {
+                    Ok(frames) => return (read(frames), false),
+                    Err(reason) => self.endpoint.malformed(&reason),
+                }
             }
-            Ok(Ok(None)) => return (self.framer.finish().into_iter().map(Ok).collect(), true),
+            Ok(Ok(None)) => match self.ended() {
+                Ok(frames) => return (read(frames), true),
+                Err(reason) => self.endpoint.malformed(&reason),
+            },
             Ok(Ok(Some(_))) => self.endpoint.too_long(),
             Ok(Err(error)) => self.endpoint.unreachable(error),
             Err(_) => self.endpoint.silent(PAUSE_TIMEOUT),
         };
         self.broken.set(error);
         (vec![Err(ProviderError::Truncated)], true)
+    }
+
+    fn ended(&mut self) -> Result<Vec<String>, String> {
+        let mut frames = self.pieces.push(self.framer.finish())?;
+        frames.extend(self.pieces.finish()?);
+        Ok(frames)
+    }
+}
+
+fn read(frames: Vec<String>) -> Vec<Result<WireFrame, ProviderError>> {
+    frames.into_iter().map(|frame| Ok(WireFrame::Text(frame))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_one_wherever_a_server_writes_it() {
+        for (data, expected) in [
+            ("{\"a\":1}", Some("{\"a\":1}")),
+            (": keep-alive", None),
+            (":", None),
+            (" \n", None),
+            ("{\"a\":\n: ping\n1}", Some("{\"a\":\n1}")),
+            ("{\"a\"\n:1}", Some("{\"a\"\n:1}")),
+            ("[DONE]", Some("[DONE]")),
+        ] {
+            assert_eq!(without_comments(data.to_owned()).as_deref(), expected, "{data:?}");
+        }
     }
 }

@@ -10,7 +10,6 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rig_core::error::ProviderError;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
@@ -120,7 +119,7 @@ impl Endpoint {
         match error {
             ProviderError::Truncated => self.gone("the answer broke off before its end"),
             ProviderError::ProviderResponse(response) => {
-                let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
+                let body = failure::read(response.body.as_bytes());
                 self.failed(Failure::told(&body, &response.body))
             }
             other => self.malformed(&other.to_string()),
@@ -129,7 +128,7 @@ impl Endpoint {
 
     /// The error for a success whose body is not what was asked for. Some servers report a failure this way.
     pub(super) fn unreadable(&self, body: &[u8], reason: &str) -> ModelError {
-        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let value = failure::read(body);
         if failure::is_failure(&value) {
             return self.failed(Failure::told(&value, reason));
         }
@@ -142,7 +141,7 @@ impl Endpoint {
 
     /// The error for an answer that is not a success.
     fn refused(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
-        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let value = failure::read(body);
         let text = match failure::message(&value) {
             Some(message) => message.to_owned(),
             None => String::from_utf8_lossy(body).trim().to_owned(),

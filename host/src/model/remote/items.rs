@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::request::as_object;
+use super::surrogates::mended;
 use crate::message::ToolCall;
 
 /// Goes through the items of an answer and keeps each as it came, but for calls that the provider would not take back.
@@ -57,6 +58,6 @@ pub(in crate::model) fn mend_arguments(call: &mut Map<String, Value>) {
     if let Value::String(text) = arguments
         && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
     {
-        *text = as_object(text).to_string();
+        *text = as_object(&mended(text)).to_string();
     }
 }

@@ -5,11 +5,13 @@
 //! mark put in their place, and when it has been read, the mark is exchanged for what was written. The same way back:
 //! a request is written with marks, for which the arguments are put in at the end.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::request::as_object;
+use super::surrogates::mended;
 use crate::message::{Arguments, JsonPath, changed_at};
 
 /// Arguments that are kept while something is read or written. Clones are the same.
@@ -67,8 +69,14 @@ impl Kept {
             }
             let text: String = serde_json::from_str(value).ok()?;
             // No arguments at all are not a mark, because servers say so before they say more.
-            let is_said = !text.trim().is_empty();
-            is_said.then(|| Value::from(self.mark_quoted(&text, Some(value)).to_string()).to_string())
+            if text.trim().is_empty() {
+                return None;
+            }
+            let mark = match mended(&text) {
+                Cow::Borrowed(text) => self.mark_quoted(text, Some(value)),
+                Cow::Owned(text) => self.mark(&text),
+            };
+            Some(Value::from(mark.to_string()).to_string())
         })
     }
 

@@ -21,10 +21,12 @@ mod pieces;
 mod reply;
 mod request;
 mod strict;
+mod surrogates;
 
 pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};
 pub(super) use items::{Items, mend_arguments};
+pub(super) use pieces::Pieces;
 pub(super) use request::{Body, BoxError};
 pub(super) use strict::{is_strict, mark_strict};
 
@@ -49,6 +51,7 @@ use hiding::Hiding;
 use http::{Answer, Endpoint};
 use kept::Kept;
 use reply::Form;
+use surrogates::mended;
 
 /// What the form of an answer is called, where it has to have a name.
 pub(super) const FORM: &str = "answer";
@@ -107,6 +110,11 @@ pub(super) trait Interface: Send + Sync + 'static {
 
     /// The members of a request by which the provider holds the answer to a JSON Schema.
     fn form(schema: &Value) -> Value;
+
+    /// What goes through the frames of a stream before the wire format reads them, if anything does.
+    fn pieces() -> Option<Box<dyn Pieces>> {
+        None
+    }
 
     /// Completes an answer that leaves out what the wire format insists on.
     fn complete(_answer: &mut Value) {}
@@ -179,7 +187,9 @@ impl<A: Interface> Remote<A> {
 
     async fn read_whole(&self, request: &ModelRequest<'_>, body: &[u8]) -> Result<Reply, ModelError> {
         let unreadable = |reason: String| self.http.unreadable(body, &reason);
-        let (kept, text) = (Kept::new(), String::from_utf8_lossy(body));
+        let text = String::from_utf8_lossy(body);
+        let text = mended(text.strip_prefix('\u{feff}').unwrap_or(&text));
+        let kept = Kept::new();
         let text = kept.hide(&text, A::ARGUMENTS).map_err(|error| unreadable(error.to_string()))?;
         let answer: Box<RawValue> =
             serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
@@ -203,7 +213,7 @@ impl<A: Interface> Remote<A> {
         };
         let kept = Kept::new();
         let hiding = Hiding::new(kept.clone(), A::ARGUMENTS_STREAMED, A::ARGUMENTS_IN_PIECES);
-        let frames = stream.through(Box::new(hiding)).into_frames();
+        let frames = stream.through(A::pieces()).through(Some(Box::new(hiding))).into_frames();
         let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frames));
         let mut streamed = model.stream(dummy()).map_err(|error| failed(&error))?;
         while let Some(item) = streamed.next().await {

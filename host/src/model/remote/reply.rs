@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::ids::CallIds;
 use super::kept::Kept;
+use super::surrogates::mended;
 use super::{End, Failure, Interface};
 use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
@@ -140,7 +141,7 @@ fn calls(
         let read = call.function.arguments_value();
         let arguments = match (kept.text(&read), &call.function.invalid_arguments) {
             (Some(text), _) => Arguments::parse(&text),
-            (None, Some(text)) => Arguments::parse(text),
+            (None, Some(text)) => Arguments::parse(&mended(text)),
             (None, None) => Arguments::parse(&read.to_string()),
         };
         let id = ids.give(own(call).as_deref(), format!("call_{}_{index}", request.turn));
