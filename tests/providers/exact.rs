@@ -9,8 +9,7 @@ use super::chat::completion;
 use super::chat_streams::stream as chat_stream;
 use super::streams::{back, rules};
 use super::{
-    ALL, ANTHROPIC, CHAT, GEMINI, OLLAMA, RESPONSES, anthropic, events, gemini, ollama, reply_to, responses,
-    whole,
+    ALL, ANTHROPIC, CHAT, GEMINI, RESPONSES, anthropic, events, gemini, ollama, reply_to, responses, whole,
 };
 
 /// The same number as text in JSON, in quotes.

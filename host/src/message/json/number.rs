@@ -69,6 +69,11 @@ impl Decimal {
     }
 }
 
+/// Whether every parser reads a number, if not each of its digits.
+pub(super) fn is_in_range(text: &str) -> bool {
+    Decimal::read(text).is_some() && text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
 /// Whether a number that has the form of JSON is the same when it has gone through 64 bits, as an integer or, printed
 /// with as few digits as tell it apart, as a float.
 pub(super) fn is_exact(text: &str) -> bool {

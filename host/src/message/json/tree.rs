@@ -1,7 +1,8 @@
 //! A JSON value taken apart, with its numbers as they were written.
 //!
 //! Owns what is JSON for us: a little less than for others, so that everybody who reads a value reads the same one. It
-//! is nested at most [`DEPTH_MAX`] deep, no object has a key twice, and its texts are Unicode. The work is linear in
+//! is nested at most [`DEPTH_MAX`] deep, no object has a key twice, its texts are Unicode, and no parser takes one of
+//! its numbers for infinite. The work is linear in
 //! the length of the text, and bounded in depth.
 
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::number::{Decimal, is_exact};
+use super::number::{Decimal, is_exact, is_in_range};
 use super::reader::Reader;
 
 /// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
@@ -32,7 +33,7 @@ enum JsonErrorKind {
     Syntax(serde_json::Error),
     Deep,
     Twice(String),
-    Exponent(String),
+    Range(String),
 }
 
 impl fmt::Display for JsonError {
@@ -51,9 +52,9 @@ impl fmt::Display for JsonError {
                 let key: String = key.chars().take(PATH_CHARS_MAX).collect();
                 write!(f, "{within}an object has the key {key:?} twice")
             }
-            JsonErrorKind::Exponent(number) => {
+            JsonErrorKind::Range(number) => {
                 let number: String = number.chars().take(PATH_CHARS_MAX).collect();
-                write!(f, "{within}the exponent of the number {number} is too large")
+                write!(f, "{within}the number {number} is beyond what a 64-bit float reaches")
             }
         }
     }
@@ -99,49 +100,39 @@ pub(super) enum Tree<'t> {
     Object(Vec<(Cow<'t, str>, Tree<'t>)>),
 }
 
-/// How a value is written anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spelling {
-    /// Sorted keys, and each text and number in the one way there is for it.
-    Canonical,
-    /// Keys and numbers as they are; a number that a parser of floats refuses is the largest one that it takes.
-    ForFloats,
-}
-
 impl<'t> Tree<'t> {
     /// Takes a text apart, of which the syntax was checked: without recursion, whatever its depth.
     pub(super) fn of(raw: &'t RawValue) -> Result<Self, JsonError> {
         value(&mut Reader::of(raw), 0)
     }
 
-    /// The text anew.
-    pub(super) fn write(&self, spelling: Spelling, out: &mut String) {
+    /// The text anew: sorted keys, and each text and number in the one way there is for it.
+    pub(super) fn write_canonical(&self, out: &mut String) {
         match self {
             Self::Word(word) => out.push_str(word),
-            Self::Number(number) => out.push_str(&respelled(number, spelling)),
-            Self::Text(quoted) => match spelling {
-                Spelling::Canonical if quoted.contains('\\') => out.push_str(&quote(&unquoted(quoted))),
-                Spelling::Canonical | Spelling::ForFloats => out.push_str(quoted),
+            Self::Number(number) => match Decimal::read(number) {
+                Some(decimal) => out.push_str(&decimal.write()),
+                None => out.push_str(number),
             },
+            Self::Text(quoted) if quoted.contains('\\') => out.push_str(&quote(&unquoted(quoted))),
+            Self::Text(quoted) => out.push_str(quoted),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
                     out.push_str(if index == 0 { "" } else { "," });
-                    item.write(spelling, out);
+                    item.write_canonical(out);
                 }
                 out.push(']');
             }
             Self::Object(entries) => {
                 let mut entries: Vec<&(Cow<'t, str>, Self)> = entries.iter().collect();
-                if spelling == Spelling::Canonical {
-                    entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-                }
+                entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
                 out.push('{');
                 for (index, (key, value)) in entries.into_iter().enumerate() {
                     out.push_str(if index == 0 { "" } else { "," });
                     out.push_str(&quote(key));
                     out.push(':');
-                    value.write(spelling, out);
+                    value.write_canonical(out);
                 }
                 out.push('}');
             }
@@ -156,15 +147,6 @@ impl<'t> Tree<'t> {
             Self::Array(items) => items.iter().for_each(|item| item.numbers(see)),
             Self::Object(entries) => entries.iter().for_each(|(_, value)| value.numbers(see)),
         }
-    }
-}
-
-fn respelled(number: &str, spelling: Spelling) -> Cow<'_, str> {
-    match spelling {
-        Spelling::Canonical => Decimal::read(number).map_or(number.into(), |it| it.write().into()),
-        Spelling::ForFloats if serde_json::from_str::<f64>(number).is_ok() => number.into(),
-        Spelling::ForFloats if number.starts_with('-') => serde_json::json!(f64::MIN).to_string().into(),
-        Spelling::ForFloats => serde_json::json!(f64::MAX).to_string().into(),
     }
 }
 
@@ -192,9 +174,10 @@ fn value<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonErro
         Some(b't' | b'f' | b'n') => Ok(Tree::Word(reader.plain())),
         Some(_) | None => {
             let number = reader.plain();
-            match Decimal::read(number) {
-                Some(_) => Ok(Tree::Number(number)),
-                None => Err(JsonErrorKind::Exponent(number.to_owned()).somewhere()),
+            if is_in_range(number) {
+                Ok(Tree::Number(number))
+            } else {
+                Err(JsonErrorKind::Range(number.to_owned()).somewhere())
             }
         }
     }
