@@ -176,3 +176,31 @@ fn a_provider_that_is_unreachable() {
     );
     agent.host(&["run"]).exits(4).says("cannot reach http://127.0.0.1:1/v1").says("host resume");
 }
+
+#[test]
+fn what_is_nested_without_end() {
+    let deep = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
+    for count in [200, 100_000] {
+        Agent::raw(&format!("version = 1\nx = {}", deep(count)))
+            .host(&["run"])
+            .exits(2)
+            .says("agent.toml:2:");
+        let script = format!("[[reply]]\ncalls = [{{ name = \"a\", input = {{ a = {} }} }}]", deep(count));
+        let ran = Agent::scripted(&script).host(&["run"]);
+        assert!(
+            ran.code != Some(0) && ran.stderr.contains("script.toml:2:"),
+            "{:?} {}",
+            ran.code,
+            ran.stderr
+        );
+        let agent = Agent::scripted(HELLO);
+        fs::write(agent.dir.path().join("schema.json"), deep(count)).unwrap();
+        let toml = fs::read_to_string(agent.toml()).unwrap();
+        let toml = toml.replace("[agent]", "[agent]\noutput_schema_file = \"schema.json\"");
+        fs::write(agent.toml(), toml).unwrap();
+        agent.host(&["run"]).exits(2).says("the answer's schema cannot be used");
+        fs::write(agent.dir.path().join("run.jsonl"), format!("{{\"host_run\":{}}}", deep(count))).unwrap();
+        let ran = agent.host(&["replay", "run.jsonl"]);
+        assert!(ran.code != Some(0) && ran.stderr.contains("run.jsonl"), "{:?} {}", ran.code, ran.stderr);
+    }
+}
