@@ -194,6 +194,9 @@ pub struct ToolResult {
     /// What the model reads, where the outcome itself is not at hand: it is recorded with an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
+    /// Whether the model reads hidden characters in it, too; see [`Rules::results_are_whole`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
 }
 
 /// How much of an outcome a model is shown if nothing else is said: about 16,000 tokens, of which a few fit
@@ -207,7 +210,7 @@ impl ToolResult {
         if let Some(shown) = &self.shown {
             return shown.clone();
         }
-        let text = self.outcome.model_text(self.shown_bytes_max);
+        let text = self.outcome.model_text(self.shown_bytes_max, self.is_whole);
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,

@@ -27,4 +27,10 @@ impl Rules {
     pub fn summary_needs_no_reason(self) -> bool {
         self >= Self(1)
     }
+
+    /// Whether the model reads what a tool says as the tool says it; before, hidden characters were taken out.
+    #[must_use]
+    pub fn results_are_whole(self) -> bool {
+        self >= Self(2)
+    }
 }
