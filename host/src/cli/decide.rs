@@ -13,6 +13,7 @@ use super::places::Places;
 use super::recorded;
 use super::words::{call, decided};
 use crate::dispatch::{answered, check_input};
+use crate::document::without_mark;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
 };
@@ -128,7 +129,7 @@ impl Call {
     fn input(&self, file: &std::path::Path) -> anyhow::Result<Json> {
         let unreadable = || Misuse(format!("cannot read {}", file.display()));
         let unfit = || Misuse(format!("{} is not an input of {}", file.display(), self.ask.name));
-        let text = std::fs::read_to_string(file).with_context(unreadable)?;
+        let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
         let value: serde_json::Value = serde_json::from_str(&text).with_context(unfit)?;
         let json = Json::canonical(&value);
         if let Some(tool) = self.agent.tool(&self.ask.name) {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use console::Style;
 
 use crate::message::{
-    Arguments, Decision, Denial, Ending, Outcome, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome, Used,
-    clean, spelled_out,
+    Arguments, Decision, Denial, Ending, Outcome, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome,
+    Used, clean, spelled_out,
 };
 
 /// What was denied, and below it what would grant it.
@@ -23,7 +23,7 @@ pub(super) fn denial(denial: &Denial) -> Vec<String> {
 /// What is asked for, in one line.
 pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
-        Request::Run(manifest) => format!("{slot} {}", manifest.agent),
+        Request::Run(manifest) => format!("{slot} {}", one_line(&manifest.agent)),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
         Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call(ask)),
     }
@@ -60,7 +60,20 @@ fn describe_reply(reply: &Reply) -> String {
 
 /// Text without line breaks and without anything a terminal could take for a command.
 pub(super) fn one_line(text: &str) -> String {
-    clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
+    clean(&text.replace(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'], " ")).into_owned()
+}
+
+/// The first line of a text, as far as it fits beside other things in a list.
+pub(super) fn beginning(text: &str) -> String {
+    console::truncate_str(&one_line(text.trim_start().lines().next().unwrap_or_default()), 60, "…")
+        .into_owned()
+}
+
+/// Text below a word that stands before its first line: every other line is set in by so much, so that no line of it
+/// looks like one of the host's.
+pub(super) fn set_in(text: &str, by: usize) -> String {
+    let line_break = format!("\n{}", " ".repeat(by));
+    clean(&text.replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n")).trim_end().replace('\n', &line_break)
 }
 
 /// So many of a thing: `1 tool`, `2 tools`.

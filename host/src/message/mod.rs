@@ -9,6 +9,7 @@ mod ending;
 mod id;
 mod image;
 mod json;
+mod line;
 mod origin;
 mod outcome;
 mod request;
@@ -26,6 +27,7 @@ pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::Json;
+pub use line::{from_json_line, json_line, visible_json};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
@@ -35,7 +37,7 @@ pub use retry::Retry;
 pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
-pub use text::{clean, shorten, spelled_out, summed_up};
+pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
 pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
 pub use used::Used;
 
