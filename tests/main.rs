@@ -22,6 +22,7 @@ mod compaction;
 mod compile;
 mod config;
 mod corruption;
+mod denials;
 mod display;
 mod fallbacks;
 mod faults;

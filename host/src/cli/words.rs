@@ -5,18 +5,23 @@ use std::fmt::Write as _;
 use console::Style;
 
 use crate::message::{
-    Arguments, Decision, Denial, Ending, Outcome, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome,
+    Arguments, Decision, Denial, Ending, Outcome, Remedy, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome,
     Used, clean, spelled_out,
 };
 
 /// What was denied, and below it what would grant it.
 pub(super) fn denial(denial: &Denial) -> Vec<String> {
-    let Denial { what, grant } = denial;
+    let Denial { what, grant, remedy } = denial;
     let denied = Style::new().for_stderr().yellow().apply_to("denied");
     if grant.is_empty() {
         return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
     }
-    let first = format!("{denied} | {}; to grant it, add to agent.toml:", one_line(what));
+    let how = match remedy {
+        Remedy::Add => "to grant it, add to agent.toml:",
+        Remedy::Instead => "to grant it, let agent.toml say instead:",
+        Remedy::FillIn => "to grant it, fill this in and add it to agent.toml:",
+    };
+    let first = format!("{denied} | {}; {how}", one_line(what));
     std::iter::once(first).chain(grant.lines().map(|line| format!("           {}", one_line(line)))).collect()
 }
 

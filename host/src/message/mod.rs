@@ -38,7 +38,7 @@ pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
-pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
+pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;
 
 use serde::{Deserialize, Serialize};
