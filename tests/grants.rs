@@ -58,6 +58,16 @@ fn mistakes() -> Vec<(String, &'static str, &'static str)> {
         (dir("host = \"work\"\nguest = \"data\"\naccess = \"ro\""), "", "not an absolute path"),
         (dir("host = \"work\"\nguest = \"/data/../x\"\naccess = \"ro\""), "", "not an absolute path"),
         (dir("host = \"work\"\nguest = \"/data\"\naccess = \"rx\""), "", "unknown access"),
+        (
+            ["/d", "/e", "//d/"]
+                .map(|guest| dir(&format!("host = \"work\"\nguest = \"{guest}\"\naccess = \"ro\"")))
+                .join("\n"),
+            "",
+            "two directories are called the same: \"/d\" and \"//d/\"",
+        ),
+        (site("https://api.github.com/repos/*/issues"), "", "a grant reaches everything below its path"),
+        (site("https://api.github.com/50%"), "", "without two hexadecimal digits after it"),
+        (site("https://api.github.com/My Plan"), "", "write %20 for a space"),
         (dir("host = \".\"\nguest = \"/data\"\naccess = \"rw\""), "", "could grant itself anything"),
         (dir("host = \".\"\nguest = \"/data\"\naccess = \"ro\""), "", "where the host keeps"),
         (
@@ -160,8 +170,8 @@ fn a_denial_names_the_missing_grant_and_adding_it_helps() {
     assert_eq!(tool_error(&shown, "tool(0,0)").1, "denied: ErrorCode::HttpRequestDenied");
     let denials = |shown: &[Value]| shown[2]["finished"]["trace"]["denials"].clone();
     let first = denials(&shown)[0]["grant"].as_str().unwrap().to_owned();
-    // The lines it names are taken over as they stand; the address is private, which is the next thing said.
-    let granted = Agent::scripted(&script).table(&tool).table(&format!("{first}\nallow_private = true"));
+    // The lines it names are taken over as they stand; that the address is private shows in them.
+    let granted = Agent::scripted(&script).table(&tool).table(&first);
     let (ran, shown) = granted.run_and_show();
     ran.ok();
     assert!(tool_output(&shown, "tool(0,0)").as_str().unwrap().contains("200"));

@@ -22,6 +22,8 @@ mod compaction;
 mod compile;
 mod config;
 mod corruption;
+mod denials;
+mod display;
 mod exact;
 mod fallbacks;
 mod faults;

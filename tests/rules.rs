@@ -57,6 +57,21 @@ async fn open(id: RunId, mode: Mode, entries: Vec<Entry>, manifest: &Manifest) -
     Session::open(id, mode, entries, manifest, Decisions::default(), Box::new(|_| {})).await.unwrap()
 }
 
+/// A result with a hidden character in it, and the model's next reply if it was told this of it.
+fn hidden(told: &str) -> String {
+    format!(
+        "[[reply]]\ncalls = [{{ name = \"no\\u200bthing\" }}]\n\n[[reply]]\nexpect = [\"{told}\"]\ntext = \"the end\""
+    )
+}
+
+#[tokio::test]
+async fn what_a_tool_says_is_told_whole_to_runs_that_began_so() {
+    for (rules, told) in [(Rules::default(), "nothing"), (Rules::NOW, "no\\u200bthing")] {
+        let (ending, _) = run(rules, &hidden(told)).await;
+        assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    }
+}
+
 /// What was asked for first at a slot.
 fn request<'a>(entries: &'a [Entry], slot: &str) -> Option<&'a Request> {
     entries.iter().filter(|entry| entry.slot.to_string() == slot).find_map(|entry| match &entry.event {

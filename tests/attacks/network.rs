@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Server, encodings};
 use super::{Attack, Scene, Stopped, attack, hostile};
 
 const SECRET: &str = "s3cret/value+of-the\"test";
@@ -185,6 +185,13 @@ fn secrets(server: &Server) -> Vec<Attack> {
         with_secret(port, name, "secret", stopped, input)
     };
     let masked = || Stopped::Harmless("masked in the response");
+    let encoded = |name, then: &str| {
+        let url = format!("http://127.0.0.1:{port}/allowed/encoded");
+        let input = json!({ "url": url, "headers": { "authorization": "Bearer {SECRET}" }, "then": then });
+        with_secret(port, name, "secret", masked(), input)
+            .limits("log = \"1MiB\"")
+            .after(masked_in_each_encoding)
+    };
     let elsewhere = |name, host: &str| {
         let input = json!({
             "url": format!("http://{host}:{port}/other?token={{SECRET}}"), "method": "POST", "body": "{SECRET}",
@@ -205,6 +212,8 @@ fn secrets(server: &Server) -> Vec<Attack> {
         echo("secret echoed, into an error", "error", Stopped::Error("failed", "[secret SECRET]")),
         echo("secret echoed, into log and stdout", "log", masked()),
         echo("secret echoed, into the output, backwards", "backwards", masked()),
+        encoded("secret echoed, in all encodings", "output"),
+        encoded("secret echoed, in all encodings, into log and stdout", "log"),
         with_secret(port, "secret echoed, from a body", "secret", masked(), body),
         with_secret(port, "secret echoed, from a query", "secret", masked(), query),
         elsewhere("secret to another granted path", "127.0.0.1"),
@@ -254,9 +263,26 @@ fn only_placeholder_arrived(server: &Server) -> impl Fn(&Scene) -> Result<(), St
     }
 }
 
+/// The service sent it in each of its encodings, and each time something else arrived.
+fn masked_in_each_encoding(scene: &Scene) -> Result<(), String> {
+    let report = scene.shown.iter().find(|report| report["slot"] == "tool(0,1)").unwrap();
+    let finished = &report["finished"];
+    let log = finished["trace"]["log"].as_array().cloned().unwrap_or_default();
+    let lines = log.iter().filter(|line| line["from"] == "stdout").filter_map(|line| line["text"].as_str());
+    let output = finished["outcome"]["tool"]["output"].as_str().unwrap_or_default();
+    let text = format!("{output}{}", lines.collect::<Vec<_>>().join("\n"));
+    let labels = text.matches("[secret SECRET]").count();
+    let expected = encodings("").len();
+    if labels < expected {
+        return Err(format!("{labels} of {expected} are masked:\n{text}"));
+    }
+    kept_secret(scene)
+}
+
 /// The value is nowhere: not on the screen, not in what `runs show` says, not in any file of the run.
 fn kept_secret(scene: &Scene) -> Result<(), String> {
-    let forms = [SECRET.to_owned(), SECRET.replace('"', "\\\""), SECRET.chars().rev().collect()];
+    let mut forms = vec![SECRET.replace('"', "\\\""), SECRET.chars().rev().collect()];
+    forms.extend(encodings(SECRET).into_iter().map(|(_, form)| form));
     let mut places = vec![
         ("stdout".to_owned(), scene.ran.stdout.clone()),
         ("stderr".to_owned(), scene.ran.stderr.clone()),

@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
 /// A running server. Its thread ends with the test's process.
 #[derive(Clone)]
 pub struct Server {
@@ -99,6 +102,15 @@ impl Server {
                     stream.write_all(&[b'x'; 16 * 1024])?;
                 }
             }
+            "/allowed/encoded" => {
+                write!(stream, "{ok}\r\n")?;
+                let all: Vec<String> = encodings(echo(&said)).into_iter().map(|(_, text)| text).collect();
+                for piece in all.join("\n").as_bytes().chunks(11) {
+                    stream.write_all(piece)?;
+                    stream.flush()?;
+                }
+                Ok(())
+            }
             "/allowed/redirect" => {
                 let port = self.port();
                 let to = format!("Location: http://localhost:{port}/elsewhere\r\nContent-Length: 0\r\n\r\n");
@@ -109,6 +121,44 @@ impl Server {
             }
         }
     }
+}
+
+/// A text as services, encoders and libraries that leave other characters alone than the host write it.
+pub fn encodings(text: &str) -> Vec<(&'static str, String)> {
+    let each = |form: &dyn Fn(char) -> String| text.chars().map(form).collect::<String>();
+    let percent =
+        |c: char| c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let json = |text: &str| serde_json::to_string(text).unwrap();
+    let url = each(&|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_string() } else { percent(c) });
+    let lines = |base64: String, line: usize, with: &str| {
+        let lines = base64.as_bytes().chunks(line).map(|line| str::from_utf8(line).unwrap());
+        lines.collect::<Vec<_>>().join(with)
+    };
+    vec![
+        ("as of a URL", url.clone()),
+        ("as of a form", url.replace("%20", "+")),
+        ("as of a path", each(&|c| if "/+\"".contains(c) { percent(c) } else { c.to_string() })),
+        ("every byte by percent", each(&percent)),
+        ("every byte by percent, in small letters", each(&percent).to_lowercase()),
+        ("by percent twice", url.replace('%', "%25")),
+        ("as PHP writes JSON", json(text).replace('/', "\\/")),
+        ("every character by JSON", each(&|c| format!("\\u{:04x}", u32::from(c)))),
+        ("JSON in JSON", json(&json(text).replace('/', "\\/"))),
+        ("a URL in JSON", json(&url).replace('%', "\\u0025")),
+        (
+            "as of HTML",
+            each(&|c| if "/\"+-".contains(c) { format!("&#{};", u32::from(c)) } else { c.to_string() }),
+        ),
+        ("every character by HTML", each(&|c| format!("&#x{:X};", u32::from(c)))),
+        ("HTML in JSON", json(&text.replace('"', "&quot;").replace('/', "&sol;")).replace('&', "\\u0026")),
+        ("in base64 with line breaks", lines(STANDARD.encode(text), 76, "\r\n")),
+        ("in base64 of JSON", json(&lines(STANDARD.encode(text), 11, "\n"))),
+        ("in base64 for URLs", URL_SAFE_NO_PAD.encode(text)),
+        (
+            "in hex",
+            lines(text.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat(), 32, "\n"),
+        ),
+    ]
 }
 
 /// The credentials of a request, as a header.

@@ -211,6 +211,7 @@ pub fn tool_result(id: &str, name: &str, outcome: ToolOutcome) -> Message {
         shown_bytes_max: SHOWN_BYTES_MAX,
         note: None,
         shown: None,
+        is_whole: true,
     })
 }
 

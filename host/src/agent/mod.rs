@@ -227,6 +227,7 @@ fn not_made(call: &ToolCall, why: &str) -> ToolResult {
         shown_bytes_max: SHOWN_BYTES_MAX,
         note: None,
         shown: None,
+        is_whole: false,
     }
 }
 

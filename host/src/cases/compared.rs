@@ -6,7 +6,7 @@ use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices};
 
 use super::expected::{Content, Expected, ExpectedCall, ExpectedOutcome, TextCheck, same};
 use super::{Seen, SeenCall};
-use crate::message::ToolOutcome;
+use crate::message::{ToolOutcome, visible_json};
 use crate::session::DIFF_TIME_MAX;
 
 /// Lines around a difference: enough to see which call it is in.
@@ -27,7 +27,9 @@ pub(super) fn diff(expected: &Expected, seen: &Seen) -> Option<String> {
         sides.both("calls", expected, came);
     }
     let Sides { expected, came } = sides;
-    let pretty = |side: Map<String, Value>| serde_json::to_string_pretty(&side).unwrap_or_default();
+    let pretty = |side: Map<String, Value>| {
+        visible_json(&serde_json::to_string_pretty(&side).unwrap_or_default()).into_owned()
+    };
     let (expected, came) = (pretty(expected), pretty(came));
     let diff = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(&expected, &came);
     let mut unified = diff.unified_diff();

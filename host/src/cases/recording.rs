@@ -136,7 +136,8 @@ impl Recording {
     /// What the model was shown of a call.
     fn shown(&self, call: &SeenCall) -> String {
         let entry = self.manifest.tools.iter().find(|tool| tool.spec.name == call.tool);
-        call.outcome.model_text(entry.map_or(SHOWN_BYTES_MAX, |tool| tool.shown_bytes_max))
+        let shown_bytes_max = entry.map_or(SHOWN_BYTES_MAX, |tool| tool.shown_bytes_max);
+        call.outcome.model_text(shown_bytes_max, self.manifest.rules.results_are_whole())
     }
 
     /// A call that is recorded at a slot.

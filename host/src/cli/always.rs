@@ -3,8 +3,8 @@
 use super::approvals::{Always, ApprovalsFile};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
-use super::print;
 use super::words::call;
+use super::{print, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
             eprintln!("asked about again: {}", in_words(&revoked));
             file.revoke(revoked)?;
         }
-        None if args.json => print(&serde_json::to_string_pretty(&always)?)?,
+        None if args.json => print_json(&always)?,
         None if always.is_empty() => eprintln!("no call is approved always"),
         None => {
             for (number, it) in (1..).zip(&always) {

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::words::one_line;
-use super::{AgentArg, print};
+use super::{AgentArg, print, print_json};
 use crate::config::{Config, Provider};
 use crate::message::{Approvals, CallRule, ToolEntry, Verdict};
 use crate::model::Models;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     Models::connect(config.models(), config.model_retry)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
-        print(&serde_json::to_string_pretty(&report)?)?;
+        print_json(&report)?;
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;

@@ -13,6 +13,7 @@ use super::places::Places;
 use super::recorded;
 use super::words::{call, decided};
 use crate::dispatch::answered;
+use crate::document::without_mark;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
 };
@@ -129,7 +130,7 @@ impl Call {
     fn input(&self, file: &std::path::Path) -> anyhow::Result<Json> {
         let unreadable = || Misuse(format!("cannot read {}", file.display()));
         let unfit = || Misuse(format!("{} is not an input of {}", file.display(), self.ask.name));
-        let text = std::fs::read_to_string(file).with_context(unreadable)?;
+        let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
         let json = Json::parse_canonical(&text).with_context(unfit)?;
         if let Some(tool) = self.agent.tool(&self.ask.name) {
             Schema::new(&tool.spec.input_schema)

@@ -13,6 +13,7 @@ use super::traces::Traces;
 use super::words::counted;
 use super::{changes, recorded, settle};
 use crate::config::Config;
+use crate::document::without_mark;
 use crate::journal::{
     Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, is_over, kept, statuses,
 };
@@ -181,7 +182,7 @@ fn reply(file: &std::path::Path) -> anyhow::Result<Reply> {
     let unfit = || Misuse(format!("{} is not a reply as `host journal export` writes one", file.display()));
     let text =
         std::fs::read_to_string(file).with_context(|| Misuse(format!("cannot read {}", file.display())))?;
-    serde_json::from_str(&text).with_context(unfit)
+    serde_json::from_str(&without_mark(text)).with_context(unfit)
 }
 
 /// What the new run is.

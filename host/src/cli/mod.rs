@@ -44,6 +44,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::message::visible_json;
 use crate::sandbox::Metering;
 use crate::toolbox::{COMPILE_SUBCOMMAND, serve_compiler};
 use exit::Exit;
@@ -183,6 +184,11 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+/// Prints a value as JSON, in which a terminal shows everything.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&visible_json(&serde_json::to_string_pretty(value)?))
 }
 
 /// The agent to work on.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::exit::Misuse;
 use crate::config::{Config, render, values};
-use crate::document::read_text;
+use crate::document::{read_text, without_mark};
 use crate::message::Image;
 
 /// No model's context holds more.
@@ -130,5 +130,7 @@ fn read(name: &str, source: &mut dyn std::io::Read) -> anyhow::Result<String> {
     if bytes.len() as u64 > PROMPT_BYTES_MAX {
         return Err(Misuse(format!("the prompt from {name} is longer than 1 MiB")).into());
     }
-    String::from_utf8(bytes).with_context(|| Misuse(format!("the prompt from {name} is not UTF-8 text")))
+    String::from_utf8(bytes)
+        .map(without_mark)
+        .with_context(|| Misuse(format!("the prompt from {name} is not UTF-8 text")))
 }

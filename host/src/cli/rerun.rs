@@ -13,7 +13,7 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::screen::Screen;
 use super::words::headline;
-use super::{print, recorded};
+use super::{print, print_json, recorded};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, ToolRunner as _};
 use crate::journal::{Entry, Finished, JournalError, Started, Status, statuses};
@@ -122,7 +122,7 @@ pub(super) async fn run(
         );
     }
     if json {
-        print(&serde_json::to_string_pretty(&reports)?)?;
+        print_json(&reports)?;
     } else {
         show(&reports)?;
     }

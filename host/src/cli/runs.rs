@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::moment::{Moment, milliseconds};
 use super::places::Places;
-use super::words::{self, counted, denial, headline, one_line, result};
-use super::{diff, print, recorded, request, script};
+use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
+use super::{diff, print, print_json, recorded, request, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
@@ -89,14 +89,14 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     }
     let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
     if json {
-        print(&serde_json::to_string_pretty(&summaries)?)?;
+        print_json(&summaries)?;
         return Ok(exit);
     }
     if summaries.is_empty() && unreadable.is_empty() {
         eprintln!("no runs in {}", runs.path().display());
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
-        let prompt = console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
+        let (agent, prompt) = (one_line(&agent), beginning(&prompt));
         print(&format!(
             "{run}  {}  {:11}  {agent}: {prompt}",
             Moment(started_ms).to_the_second(),
@@ -150,7 +150,7 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     };
     let reports: Vec<SlotReport> = slots.iter().filter_map(report).collect();
     if json {
-        print(&serde_json::to_string_pretty(&reports)?)?;
+        print_json(&reports)?;
     } else {
         print(&show_text(id, &reports, log))?;
     }
@@ -162,8 +162,13 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
-                lines.push(format!("agent    {} ({})", manifest.agent, manifest.config));
-                lines.push(format!("model    {}/{}", manifest.model.provider, manifest.model.name));
+                lines.push(format!(
+                    "agent    {} ({})",
+                    one_line(&manifest.agent),
+                    one_line(&manifest.config)
+                ));
+                lines
+                    .push(one_line(&format!("model    {}/{}", manifest.model.provider, manifest.model.name)));
                 lines.push(format!("started  {}", Moment(report.started.at_ms).to_the_second()));
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {
@@ -172,12 +177,12 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                     };
                     lines.push(format!("session  {session}, {after}"));
                 }
-                lines.push(format!("prompt   {}", manifest.prompt));
+                lines.push(format!("prompt   {}", set_in(&manifest.prompt, 9)));
                 if let Some(Fork { run, turn }) = &manifest.forked {
                     lines.push(format!("forked   from {run} at turn {turn}"));
                 }
                 for Said { turn, text } in &manifest.said {
-                    lines.push(format!("said     {text} (before turn {turn})"));
+                    lines.push(format!("said     {} (before turn {turn})", set_in(text, 9)));
                 }
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
@@ -227,7 +232,8 @@ impl SlotReport {
 /// What an attempt consumed, requested and was denied, and what it logged.
 fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
     let indented = |line: String| format!("              {line}");
-    let said = trace.log.iter().filter(|_| log).map(|line| format!("{} | {}", line.from, line.text));
+    let said =
+        trace.log.iter().filter(|_| log).map(|line| one_line(&format!("{} | {}", line.from, line.text)));
     let used = usage.used.map(|used| format!("used {}", words::used(&used)));
     consumed(usage)
         .into_iter()

@@ -15,7 +15,7 @@ use super::typed::Typed;
 use super::waiting::{self, Shown};
 use super::words::{self, counted, denial, headline, one_line, result};
 use crate::journal::{Change, Failed, Finished};
-use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean};
+use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean, json_line};
 use crate::session::{Notice, Waiting, Watch};
 
 /// Width of a line where there is no terminal to ask.
@@ -345,5 +345,5 @@ impl Drop for Asking<'_> {
 
 fn event(event: &JsonEvent<'_>) {
     // A reader that went away does not stop the run.
-    let _ = serde_json::to_string(event).map(|line| print(&line));
+    let _ = serde_json::to_string(event).map(|json| print(&json_line(&json).0));
 }

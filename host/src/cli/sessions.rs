@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::exit::{Exit, Misuse};
 use super::moment::Moment;
 use super::places::Places;
-use super::print;
 use super::runs::state_word;
 use super::screen::{Format, Screen};
 use super::session::take_turn;
-use super::words::one_line;
+use super::words::{beginning, one_line, set_in};
+use super::{print, print_json};
 use crate::journal::{JournalError, RunSummary, RunsDir, ending};
 use crate::message::{Ending, RunId, SessionKey};
 
@@ -76,7 +76,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
         listed.push(Listed { session, runs: ids.len(), last });
     }
     if json {
-        print(&serde_json::to_string_pretty(&listed)?)?;
+        print_json(&listed)?;
         return Ok(Exit::Ok);
     }
     if listed.is_empty() {
@@ -87,8 +87,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
         let (session, times) = (session.as_str(), if runs == 1 { "run " } else { "runs" });
         let last = match last {
             Some(RunSummary { agent, prompt, started_ms, state, .. }) => {
-                let prompt =
-                    console::truncate_str(prompt.lines().next().unwrap_or_default(), 60, "…").into_owned();
+                let (agent, prompt) = (one_line(&agent), beginning(&prompt));
                 format!("{}  {:11}  {agent}: {prompt}", Moment(started_ms).to_the_second(), state_word(state))
             }
             None => "its last run is gone".to_owned(),
@@ -126,7 +125,7 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
         shown.push(Shown { run, summary, ending });
     }
     if json {
-        print(&serde_json::to_string_pretty(&shown)?)?;
+        print_json(&shown)?;
         return Ok(Exit::Ok);
     }
     for Shown { run, summary, ending } in shown {
@@ -135,7 +134,7 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             continue;
         };
         print(&format!("{run}  {}  {}", Moment(started_ms).to_the_second(), state_word(state)))?;
-        print(&format!("  you: {}", indented(&prompt)))?;
+        print(&format!("  you: {}", set_in(&prompt, 4)))?;
         let words = match ending {
             Some(Ending::Answer(text)) => text,
             Some(Ending::Refused(text)) => format!("(refused) {text}"),
@@ -144,14 +143,9 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             Some(Ending::Empty(why)) => format!("(empty) {why}"),
             None => format!("(has not ended) `host resume {run}` goes on with it"),
         };
-        print(&format!("  {agent}: {}", indented(&words)))?;
+        print(&format!("  {}: {}", one_line(&agent), set_in(&words, 4)))?;
     }
     Ok(Exit::Ok)
-}
-
-/// Text of several lines below a run.
-fn indented(text: &str) -> String {
-    crate::message::clean(text).trim_end().replace('\n', "\n    ")
 }
 
 async fn forget(places: &Places, key: &SessionKey, last: bool) -> anyhow::Result<Exit> {

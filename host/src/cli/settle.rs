@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::exit::Misuse;
 use super::recorded;
+use crate::document::without_mark;
 use crate::journal::{Entry, Status, is_over, statuses};
 use crate::message::{Json, Manifest, Request, Slot, ToolAsk, ToolEntry};
 use crate::schema::{About, Schema};
@@ -102,7 +103,8 @@ fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
 pub(super) fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow::Result<Json> {
     let unreadable = || Misuse(format!("cannot read {}", file.display()));
     let unfit = || Misuse(format!("{} is not an output that this call could have given", file.display()));
-    let json = Json::parse(std::fs::read_to_string(file).with_context(unreadable)?).with_context(unfit)?;
+    let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
+    let json = Json::parse(text).with_context(unfit)?;
     let tool = tools.iter().find(|tool| tool.spec.name == ask.name);
     if let Some(schema) = tool.and_then(|tool| tool.spec.output_schema.as_ref()) {
         Schema::new(schema)

@@ -5,25 +5,30 @@ use std::fmt::Write as _;
 use console::Style;
 
 use crate::message::{
-    Arguments, Decision, Denial, Ending, Outcome, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome, Used,
-    clean, spelled_out,
+    Arguments, Decision, Denial, Ending, Outcome, Remedy, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome,
+    Used, clean, spelled_out,
 };
 
 /// What was denied, and below it what would grant it.
 pub(super) fn denial(denial: &Denial) -> Vec<String> {
-    let Denial { what, grant } = denial;
+    let Denial { what, grant, remedy } = denial;
     let denied = Style::new().for_stderr().yellow().apply_to("denied");
     if grant.is_empty() {
         return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
     }
-    let first = format!("{denied} | {}; to grant it, add to agent.toml:", one_line(what));
+    let how = match remedy {
+        Remedy::Add => "to grant it, add to agent.toml:",
+        Remedy::Instead => "to grant it, let agent.toml say instead:",
+        Remedy::FillIn => "to grant it, fill this in and add it to agent.toml:",
+    };
+    let first = format!("{denied} | {}; {how}", one_line(what));
     std::iter::once(first).chain(grant.lines().map(|line| format!("           {}", one_line(line)))).collect()
 }
 
 /// What is asked for, in one line.
 pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
-        Request::Run(manifest) => format!("{slot} {}", manifest.agent),
+        Request::Run(manifest) => format!("{slot} {}", one_line(&manifest.agent)),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
         Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call(ask)),
     }
@@ -61,7 +66,20 @@ fn describe_reply(reply: &Reply) -> String {
 
 /// Text without line breaks and without anything a terminal could take for a command.
 pub(super) fn one_line(text: &str) -> String {
-    clean(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
+    clean(&text.replace(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'], " ")).into_owned()
+}
+
+/// The first line of a text, as far as it fits beside other things in a list.
+pub(super) fn beginning(text: &str) -> String {
+    console::truncate_str(&one_line(text.trim_start().lines().next().unwrap_or_default()), 60, "…")
+        .into_owned()
+}
+
+/// Text below a word that stands before its first line: every other line is set in by so much, so that no line of it
+/// looks like one of the host's.
+pub(super) fn set_in(text: &str, by: usize) -> String {
+    let line_break = format!("\n{}", " ".repeat(by));
+    clean(&text.replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n")).trim_end().replace('\n', &line_break)
 }
 
 /// So many of a thing: `1 tool`, `2 tools`.

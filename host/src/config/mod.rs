@@ -8,6 +8,7 @@ mod agents;
 mod approval;
 mod bounds;
 mod parameters;
+mod paths;
 mod permissions;
 mod provider;
 mod raw;

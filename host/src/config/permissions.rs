@@ -11,13 +11,7 @@ use super::bounds::SECRET_NAME_CHARS_MAX;
 use super::raw;
 use super::validate::Check;
 use crate::document::{can_name_secret, quote, suggest};
-use crate::grants::{
-    Access, AddressClass, DirGrant, Grants, HostPattern, NetworkGrant, RandomSource, SecretSource, Site,
-    classify,
-};
-
-/// The methods of HTTP. CONNECT and TRACE are for proxies.
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+use crate::grants::{Access, DirGrant, Grants, METHODS, NetworkGrant, RandomSource, SecretSource, Site};
 
 /// What no tool may get at.
 pub(super) struct Kept<'a> {
@@ -81,8 +75,14 @@ impl Check<'_> {
         for dir in dirs {
             let guest = dir.guest.clone();
             let Some(dir) = self.dir(dir, kept) else { continue };
-            if granted.iter().any(|other| other.guest == dir.guest) {
-                let message = format!("two directories are called \"{}\"", quote(&dir.guest));
+            let same = |other: &&DirGrant| Path::new(&other.guest) == Path::new(&dir.guest);
+            if let Some(other) = granted.iter().find(same) {
+                let (name, other) = (quote(&dir.guest), quote(&other.guest));
+                let message = if name == other {
+                    format!("two directories are called \"{name}\"")
+                } else {
+                    format!("two directories are called the same: \"{other}\" and \"{name}\"")
+                };
                 self.problem(guest.span(), message, "give one of them another `guest` name");
             }
             granted.push(dir);
@@ -102,13 +102,14 @@ impl Check<'_> {
     fn dir(&mut self, raw: raw::Dir, kept: &Kept<'_>) -> Option<DirGrant> {
         let raw::Dir { host, guest, access } = raw;
         let path = self.path("host", &host)?;
+        let mut can_be_written = false;
         let written = host.get_ref().to_string_lossy().into_owned();
         match path.canonicalize() {
             Ok(real) if !real.is_dir() => {
                 let message = format!("\"{}\" is not a directory", quote(&written));
                 self.problem(host.span(), message, "grant the directory that it is in");
             }
-            Ok(real) => self.holds_nothing_kept(&host, &real, access, kept),
+            Ok(real) => can_be_written = self.holds_nothing_kept(&host, &real, access, kept),
             Err(error) => {
                 let message = format!("the directory \"{}\" cannot be granted: {error}", quote(&written));
                 self.problem(host.span(), message, format!("it is looked for at {}", path.display()));
@@ -125,16 +126,17 @@ impl Check<'_> {
             raw::Access::Ro => Access::Ro,
             raw::Access::Rw => Access::Rw,
         };
-        Some(DirGrant { written, path, guest: guest.into_inner(), access })
+        Some(DirGrant { written, path, guest: guest.into_inner(), access, can_be_written })
     }
 
+    /// Notes what a tool must not reach in a directory; whether it could be granted to write there.
     fn holds_nothing_kept(
         &mut self,
         host: &Spanned<PathBuf>,
         real: &Path,
         access: raw::Access,
         kept: &Kept<'_>,
-    ) {
+    ) -> bool {
         let deciding =
             kept.deciding.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(real)));
         if let (raw::Access::Rw, Some(file)) = (access, deciding) {
@@ -152,6 +154,7 @@ impl Check<'_> {
                 self.problem(host.span(), message, help);
             }
         }
+        deciding.is_none()
     }
 
     fn variable(&mut self, name: Spanned<String>, kept: &Kept<'_>) -> String {
@@ -211,7 +214,7 @@ impl Check<'_> {
                 return None;
             }
         };
-        if let Some(kind) = private(&site).filter(|_| !allow_private) {
+        if let Some(kind) = site.special().filter(|_| !allow_private) {
             let message =
                 format!("{} is a {kind} address, which is never reached without `allow_private`", site.host);
             self.problem(host.span(), message, "add `allow_private = true` if that is meant");
@@ -223,20 +226,6 @@ impl Check<'_> {
             secrets: names(secrets),
             allow_private,
         })
-    }
-}
-
-/// The kind of special address that a site's name stands for, as far as that shows without asking.
-fn private(site: &Site) -> Option<&'static str> {
-    match &site.host {
-        HostPattern::Address(address) => match classify(*address) {
-            AddressClass::Public => None,
-            AddressClass::Special(kind) => Some(kind),
-        },
-        // RFC 6761: names that always mean this machine.
-        HostPattern::Name(name) | HostPattern::Below(name) => {
-            (name == "localhost" || name.ends_with(".localhost")).then_some("loopback")
-        }
     }
 }
 

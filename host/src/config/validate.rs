@@ -24,13 +24,17 @@ use crate::schema::Schema;
 /// is dropped with the rest.
 pub(super) struct Check<'a> {
     pub(super) directory: &'a Path,
+    /// The variables with secrets and keys in them, which no path may have.
+    pub(super) kept_variables: Vec<String>,
     problems: Vec<Problem>,
 }
 
 /// Reads the meaning of a file at an absolute path.
 pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Problem>> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut check = Check { directory, problems: Vec::new() };
+    let kept_variables =
+        raw.secrets.values().filter_map(|secret| Some(secret.env.as_ref()?.get_ref().clone()));
+    let mut check = Check { directory, kept_variables: kept_variables.collect(), problems: Vec::new() };
     let parameters = check.parameters(raw.parameters);
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let agent = check.agent(raw.agent, &parameters);
@@ -40,10 +44,11 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
     let secrets = check.secrets(raw.secrets);
-    let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
-    let sources = sources.map(|source| directory.join(source.get_ref()));
-    let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
     let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).filter_map(key).collect();
+    check.kept_variables.extend(keys.iter().filter_map(|key| key.variable()).map(str::to_owned));
+    let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
+    let sources = sources.filter_map(|source| check.absolute(source.get_ref()).ok());
+    let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
     let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
     let (mut tools, mut agents) = (Vec::new(), Vec::new());
     for (name, tool) in raw.tools {
@@ -90,15 +95,6 @@ impl Check<'_> {
         help: impl Into<String>,
     ) {
         self.problems.push(Problem::new(span, message, help));
-    }
-
-    /// A path, absolute. An empty one would mean the directory itself.
-    pub(super) fn path(&mut self, key: &str, raw: &Spanned<PathBuf>) -> Option<PathBuf> {
-        if raw.get_ref().as_os_str().is_empty() {
-            self.problem(raw.span(), format!("{key} is empty"), "write a path, relative to this file");
-            return None;
-        }
-        Some(self.directory.join(raw.get_ref()))
     }
 
     fn agent(&mut self, raw: raw::Agent, parameters: &Parameters) -> AgentConfig {

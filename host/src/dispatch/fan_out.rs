@@ -22,6 +22,9 @@ pub trait FanOut: Send + Sync {
     /// future cancels them.
     fn call_all(&self, calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>>;
 
+    /// Whether there is a tool of this name that tools can be granted to call.
+    fn has_tool(&self, name: &str) -> bool;
+
     /// How many callers wait for this one.
     fn depth(&self) -> usize;
 
@@ -44,6 +47,10 @@ pub struct Nobody(Clock);
 impl FanOut for Nobody {
     fn call_all(&self, _calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>> {
         Box::pin(std::future::ready(Err(Stopped)))
+    }
+
+    fn has_tool(&self, _name: &str) -> bool {
+        false
     }
 
     fn depth(&self) -> usize {
@@ -185,6 +192,10 @@ impl FanOut for Nested {
                 Stopped
             })
         })
+    }
+
+    fn has_tool(&self, name: &str) -> bool {
+        self.dispatcher.tools.get(name).is_some_and(|tool| tool.entry.agent.is_none())
     }
 
     fn depth(&self) -> usize {

@@ -282,7 +282,8 @@ impl Dispatcher {
         };
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
         let (call_id, name) = (call.id.clone(), call.name.clone());
-        Ok(ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None })
+        let is_whole = session.rules().results_are_whole();
+        Ok(ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None, is_whole })
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.

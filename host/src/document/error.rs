@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 use super::shown::shown;
+use crate::message::is_unseen;
 
 /// More problems than this are one mistake made often, and each costs a look at the whole file to show.
 const PROBLEMS_SHOWN_MAX: usize = 20;
@@ -163,11 +164,16 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
 /// Text from the file as a message quotes it: on one line, of bounded length, without control characters.
 pub(crate) fn quote(text: &str) -> String {
     let mut chars = text.chars();
-    let mut quoted: String = chars.by_ref().take(QUOTE_CHARS_MAX).flat_map(char::escape_debug).collect();
+    let mut quoted: String = chars.by_ref().take(QUOTE_CHARS_MAX).map(seen).collect();
     if chars.next().is_some() {
         quoted.push('…');
     }
     quoted
+}
+
+/// A character as it can be seen, on one line.
+fn seen(c: char) -> String {
+    if is_unseen(c) { c.escape_unicode().to_string() } else { c.escape_debug().to_string() }
 }
 
 /// Says which of the allowed names was probably meant, and which there are.

@@ -52,10 +52,19 @@ pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileError
     if bytes.len() as u64 > bytes_max {
         return Err(FileError::TooLarge { bytes_max });
     }
-    String::from_utf8(bytes).map_err(|error| FileError::NotUtf8 {
+    String::from_utf8(bytes).map(without_mark).map_err(|error| FileError::NotUtf8 {
         valid_bytes: error.utf8_error().valid_up_to(),
         lossy: String::from_utf8_lossy(error.as_bytes()).into_owned(),
     })
+}
+
+/// The text without the mark that some editors begin a file with: it says how the file is encoded, and belongs to no
+/// text.
+pub(crate) fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    text
 }
 
 #[cfg(test)]
@@ -73,6 +82,8 @@ mod tests {
         std::fs::write(&path, "1234").unwrap();
         assert_eq!(read_text(&path, 4).unwrap(), "1234");
         assert!(matches!(read_text(&path, 3), Err(FileError::TooLarge { bytes_max: 3 })));
+        std::fs::write(&path, "\u{feff}\u{feff}a").unwrap();
+        assert_eq!(read_text(&path, 7).unwrap(), "\u{feff}a");
         std::fs::write(&path, b"a\xffb").unwrap();
         let error = read_text(&path, 4).unwrap_err();
         assert_eq!(error.to_string(), "it is not UTF-8 text: byte 2 is not part of a character");

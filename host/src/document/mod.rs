@@ -10,7 +10,7 @@ mod shown;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use error::{place, quote, suggest};
-pub(crate) use file::{FileError, read_text};
+pub(crate) use file::{FileError, read_text, without_mark};
 pub(crate) use form::VERSION;
 #[cfg(test)]
 pub(crate) use form::problems;

@@ -4,6 +4,8 @@
 //! spans hold in both; nothing in it steers a terminal; and what may be a secret, pasted where only its name
 //! belongs, is covered. It works on lines, not on TOML, because a file that is no TOML is shown, too.
 
+use crate::message::is_unseen;
+
 /// The text as it may be shown.
 pub(super) fn shown(text: &str) -> String {
     let mut in_secrets = false;
@@ -56,8 +58,9 @@ fn covered(text: &str) -> String {
         .collect()
 }
 
-/// The text with its control characters replaced by others of the same length: a file from elsewhere must
-/// not be able to steer the terminal that shows its mistakes.
+/// The text with its control characters, and with those that hide or reorder text, replaced by others of the same
+/// length: a file from elsewhere must not be able to steer the terminal that shows its mistakes, or look other than it
+/// is.
 fn harmless(text: &str) -> String {
     let mut chars = text.chars().peekable();
     let mut shown = String::with_capacity(text.len());
@@ -66,9 +69,16 @@ fn harmless(text: &str) -> String {
             '\n' | '\t' => c,
             // Alone, it would let the rest of a line overwrite its beginning.
             '\r' if chars.peek() == Some(&'\n') => c,
-            c if c.is_ascii_control() => '?',
-            // Two bytes in UTF-8, as is every other control character.
-            c if c.is_control() => '·',
+            c if is_unseen(c) => {
+                // Of as many bytes in UTF-8.
+                shown.push_str(match c.len_utf8() {
+                    1 => "?",
+                    2 => "·",
+                    3 => "\u{fffd}",
+                    _ => "··",
+                });
+                continue;
+            }
             c => c,
         });
     }
@@ -84,6 +94,17 @@ mod tests {
         let text = "a\x1b[31m\u{9b}b\rc\r\n";
         assert_eq!(shown(text), "a?[31m·b?c\r\n");
         assert_eq!(shown(text).len(), text.len());
+    }
+
+    #[test]
+    fn what_hides_or_reorders_is_replaced_by_as_many_bytes() {
+        let text = "\u{feff}a\u{202e}b\u{200b}c\u{e0041}d\u{ad}e\u{2028}f";
+        assert_eq!(shown(text), "\u{fffd}a\u{fffd}b\u{fffd}c··d·e\u{fffd}f");
+        for c in ('\0'..=char::MAX).filter(|c| is_unseen(*c) && *c != '\r') {
+            let seen = shown(&format!("x{c}"));
+            assert_eq!(seen.len(), 1 + c.len_utf8(), "{c:?}");
+            assert!(!seen.contains(is_unseen), "{c:?}");
+        }
     }
 
     #[test]

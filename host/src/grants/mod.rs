@@ -8,7 +8,9 @@
 mod address;
 mod limits;
 mod mask;
+mod missing;
 mod network;
+mod path;
 mod secret;
 mod site;
 mod words;
@@ -16,7 +18,7 @@ mod words;
 pub use address::{AddressClass, classify};
 pub use limits::{Limit, ToolLimits};
 pub use mask::{MaskStream, Masker};
-pub use network::{Allowed, NetworkGrant, Origin, Refusal, Wanted, allow};
+pub use network::{Allowed, METHODS, NetworkGrant, Origin, Refusal, Wanted, allow};
 pub use secret::{Placeholders, Secret, SecretError, SecretSource, Secrets, Within, read_secret};
 pub use site::{HostPattern, Scheme, Site, SiteError};
 
@@ -54,6 +56,9 @@ pub struct DirGrant {
     pub guest: String,
     /// What may be done in it.
     pub access: Access,
+    /// Whether a tool could be granted to write in it: nothing there decides what tools may do.
+    #[serde(skip)]
+    pub can_be_written: bool,
 }
 
 /// What may be done in a directory.

@@ -1,9 +1,9 @@
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use url::{Host, Url};
 
+use super::path::{below, check_path, spelled};
 use super::site::{Scheme, Site};
 
 /// Where requests of a tool may go, and with what.
@@ -19,6 +19,9 @@ pub struct NetworkGrant {
     /// Whether the host may be on this machine or in a private network.
     pub allow_private: bool,
 }
+
+/// The methods of HTTP that can be granted. CONNECT and TRACE are for proxies.
+pub const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// A request that a guest wants to make, as it says it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ pub struct Allowed<'g> {
     pub host: Host<String>,
     /// At which port.
     pub port: u16,
+    /// The path that a grant of it has.
+    pub path: &'g str,
     /// The secrets that may go along.
     pub secrets: Vec<&'g str>,
     /// Whether the host may turn out to be private.
@@ -91,6 +96,12 @@ impl fmt::Display for Origin {
 }
 
 impl Allowed<'_> {
+    /// What it is granted for, of this host.
+    #[must_use]
+    pub fn site(&self) -> String {
+        format!("{}://{}{}", self.scheme.as_str(), self.authority(), self.path)
+    }
+
     /// What the `Host` header says.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -105,7 +116,8 @@ pub fn allow<'g>(grants: &'g [NetworkGrant], wanted: &Wanted<'_>) -> Result<Allo
     let path = wanted.path_and_query.split(['?', '#']).next().unwrap_or_default();
     check_path(path)?;
     let here: Vec<&NetworkGrant> = grants.iter().filter(|grant| reaches(&grant.site, &origin)).collect();
-    let covers = |grant: &&&NetworkGrant| below(path, &grant.site.path);
+    let spelt = spelled(path);
+    let covers = |grant: &&&NetworkGrant| below(&spelt, &spelled(&grant.site.path));
     let with_path: Vec<&NetworkGrant> = here.iter().filter(covers).copied().collect();
     let fitting: Vec<&NetworkGrant> = with_path
         .iter()
@@ -125,14 +137,15 @@ pub fn allow<'g>(grants: &'g [NetworkGrant], wanted: &Wanted<'_>) -> Result<Allo
             secrets.dedup();
             let Origin { scheme, host, port } = origin;
             let allow_private = fitting.iter().any(|grant| grant.allow_private);
-            Ok(Allowed { scheme, host, port, secrets, allow_private })
+            let path = fitting.first().map_or("", |grant| grant.site.path.as_str());
+            Ok(Allowed { scheme, host, port, path, secrets, allow_private })
         }
     }
 }
 
 /// Where a request goes, in the form that the URL standard gives it: a host in decimal, hexadecimal or upper
 /// case, or with a dot at its end, is the host it stands for.
-fn origin(wanted: &Wanted<'_>) -> Result<Origin, Refusal> {
+pub(super) fn origin(wanted: &Wanted<'_>) -> Result<Origin, Refusal> {
     let scheme = Scheme::parse(wanted.scheme).ok_or(Refusal::Malformed("the scheme is not http or https"))?;
     let authority = wanted.authority;
     if authority.contains('@') {
@@ -155,39 +168,8 @@ fn origin(wanted: &Wanted<'_>) -> Result<Origin, Refusal> {
     Ok(Origin { scheme, host, port: url.port().unwrap_or(scheme.default_port()) })
 }
 
-fn reaches(site: &Site, origin: &Origin) -> bool {
+pub(super) fn reaches(site: &Site, origin: &Origin) -> bool {
     site.scheme == origin.scheme && site.port == origin.port && site.host.matches(&origin.host)
-}
-
-/// Whether a path is the granted one or below it.
-fn below(path: &str, granted: &str) -> bool {
-    path.strip_prefix(granted)
-        .is_some_and(|rest| granted.is_empty() || rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Refuses a path that another program might read as another path: dot segments in any spelling, however
-/// often encoded, and what some servers take for a separator.
-fn check_path(path: &str) -> Result<(), Refusal> {
-    if !path.is_empty() && !path.starts_with('/') {
-        return Err(Refusal::Malformed("the path does not begin with a slash"));
-    }
-    let mut decoded = path.to_owned();
-    // Each round makes the text shorter or leaves it as it is.
-    loop {
-        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
-        if next == decoded {
-            break;
-        }
-        decoded = next;
-    }
-    if decoded.contains(|c: char| c.is_control()) {
-        return Err(Refusal::Malformed("the path has control characters"));
-    }
-    let dots = |segment: &str| matches!(segment.split(';').next().unwrap_or_default().trim(), "." | "..");
-    if decoded.split(['/', '\\']).any(dots) {
-        return Err(Refusal::Malformed("the path has `.` or `..` as a segment"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -218,11 +200,14 @@ mod tests {
             grant("https://api.example.com/v1", &["GET"]),
             grant("https://*.cdn.example.com:8443", &["GET", "POST"]),
             grant("http://127.0.0.1", &["GET"]),
+            grant("https://docs.example.com/My%20Plan%2A", &["GET"]),
         ];
         for (method, url, host) in [
             ("GET", "https://api.example.com/v1", "api.example.com"),
             ("GET", "https://API.example.com./v1/a%2Fb?x=../y", "api.example.com"),
             ("GET", "https://api.example.com:443/v1/", "api.example.com"),
+            ("GET", "https://api.example.com/%761/x", "api.example.com"),
+            ("GET", "https://docs.example.com/My%20Plan%2a/x", "docs.example.com"),
             ("POST", "https://a.cdn.example.com:8443/x", "a.cdn.example.com:8443"),
             // The notation does not matter where the address itself is granted.
             ("GET", "http://2130706433/", "127.0.0.1"),
@@ -240,6 +225,8 @@ mod tests {
             ("GET", "https://a.b.cdn.example.com:8443/", "no grant reaches"),
             ("GET", "https://api.example.com/v2", "does not reach the path /v2"),
             ("GET", "https://api.example.com/v1x", "does not reach the path"),
+            ("GET", "https://api.example.com/v1%2Fx", "does not reach the path"),
+            ("GET", "https://docs.example.com/My%2520Plan%2A", "does not reach the path"),
             ("GET", "https://api.example.com//v1", "does not reach the path"),
             ("DELETE", "https://api.example.com/v1", "does not allow DELETE"),
             ("get", "https://api.example.com/v1", "does not allow get"),

@@ -30,6 +30,17 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
+impl SecretSource {
+    /// The variable that it is in, if it is in one.
+    #[must_use]
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Env(variable) => Some(variable),
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// A secret of the agent.
 #[derive(Debug)]
 pub struct Secret {

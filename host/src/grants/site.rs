@@ -5,6 +5,9 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use url::{Host, Url};
 
+use super::address::{AddressClass, classify};
+use super::path::check_path;
+
 /// Where a network grant leads: a scheme, a host, a port, and a path and everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -14,7 +17,7 @@ pub struct Site {
     pub host: HostPattern,
     /// The port; the scheme's own if none is written.
     pub port: u16,
-    /// The path without a slash at its end; empty for all of the site.
+    /// The path as it is written, without a slash at its end; empty for all of the site.
     pub path: String,
 }
 
@@ -60,10 +63,17 @@ pub enum SiteError {
     #[error("has a query or a fragment; a grant is for paths")]
     Query,
     /// A path that does not stand for itself.
-    #[error("has a path with `.`, `..`, `//`, `\\` or `%` in it")]
+    #[error(
+        "has a path with `//`, `\\`, `.` or `..` in it, or a `%` without two hexadecimal digits after it"
+    )]
     Path,
+    /// A path with a `*`, which reads as if it stood for something.
+    #[error(
+        "has a `*` in its path, where it cannot stand for anything else; end the path before it, because a grant reaches everything below its path, or write %2A for a `*` that is meant"
+    )]
+    WildPath,
     /// Characters that no URL has.
-    #[error("has spaces or control characters")]
+    #[error("has spaces or control characters; in a path, write %20 for a space")]
     Characters,
 }
 
@@ -106,9 +116,12 @@ impl FromStr for Site {
         if authority.contains('@') {
             return Err(SiteError::UserInfo);
         }
-        let untidy = path.contains(['\\', '%']) || path.contains("//");
-        if untidy || path.split('/').any(|segment| segment == "." || segment == "..") {
+        let untidy = path.contains('\\') || path.contains("//");
+        if untidy || !has_whole_escapes(path) || check_path(path).is_err() {
             return Err(SiteError::Path);
+        }
+        if path.contains('*') {
+            return Err(SiteError::WildPath);
         }
         let url = Url::parse(&format!("{}://{authority}/", scheme.as_str())).map_err(|_| SiteError::Host)?;
         let host = host_pattern(&url.host().ok_or(SiteError::Host)?, authority)?;
@@ -117,6 +130,30 @@ impl FromStr for Site {
             return Err(SiteError::Host);
         }
         Ok(Self { scheme, host, port, path: path.trim_end_matches('/').to_owned() })
+    }
+}
+
+/// Whether each `%` begins an escape.
+fn has_whole_escapes(path: &str) -> bool {
+    let is_whole =
+        |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit());
+    path.split('%').skip(1).all(is_whole)
+}
+
+impl Site {
+    /// What kind of special address its host stands for, as far as that shows without asking.
+    #[must_use]
+    pub fn special(&self) -> Option<&'static str> {
+        match &self.host {
+            HostPattern::Address(address) => match classify(*address) {
+                AddressClass::Public => None,
+                AddressClass::Special(kind) => Some(kind),
+            },
+            // RFC 6761: names that always mean this machine.
+            HostPattern::Name(name) | HostPattern::Below(name) => {
+                (name == "localhost" || name.ends_with(".localhost")).then_some("loopback")
+            }
+        }
     }
 }
 
@@ -197,6 +234,8 @@ mod tests {
             "https://api.github.com",
             "http://localhost:8080",
             "https://*.example.com/v1/items",
+            "https://example.com/docs/My%20Plan.txt",
+            "https://example.com/a%2fb/%2A",
             "http://127.0.0.1:9000",
             "http://[::1]:80000".get(..12).unwrap(),
         ] {
@@ -226,6 +265,11 @@ mod tests {
             ("https://a.b/#x", SiteError::Query),
             ("https://a.b/../c", SiteError::Path),
             ("https://a.b/%2e", SiteError::Path),
+            ("https://a.b/%25%32e%2E", SiteError::Path),
+            ("https://a.b/50%", SiteError::Path),
+            ("https://a.b/%zz", SiteError::Path),
+            ("https://a.b/%00", SiteError::Path),
+            ("https://a.b/repos/*/issues", SiteError::WildPath),
             ("https://a.b//c", SiteError::Path),
             ("https://a.b/ c", SiteError::Characters),
             ("http://2130706433", SiteError::Notation(IpAddr::from([127, 0, 0, 1]))),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Event, JournalError, RunSummary, io_error};
-use crate::message::{Digest, Slot};
+use crate::message::{Digest, Slot, from_json_line, json_line};
 
 /// The version of the form that this host writes, and the newest it reads.
 const VERSION: u8 = 1;
@@ -54,10 +54,32 @@ struct LineOut<'a> {
     event: &'a Event,
 }
 
+/// What a line ends with in which characters were escaped that a reader might end a line at, or nobody sees.
+#[derive(Serialize)]
+struct Escaped {
+    escaped: Vec<usize>,
+}
+
 #[derive(Deserialize)]
 struct LineIn {
     slot: Slot,
     event: Event,
+    /// The places in the line of the escapes that were characters.
+    #[serde(default)]
+    escaped: Vec<usize>,
+}
+
+impl LineIn {
+    /// Reads a line; what is kept as the text it was written in is that text again.
+    fn read(line: &[u8]) -> Result<Self, String> {
+        let read = |line: &[u8]| serde_json::from_slice::<Self>(line).map_err(|error| error.to_string());
+        let this = read(line)?;
+        if this.escaped.is_empty() {
+            return Ok(this);
+        }
+        let text = str::from_utf8(line).ok().and_then(|line| from_json_line(line, &this.escaped));
+        read(text.ok_or("it has no escapes where it says that it has")?.as_bytes())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,8 +100,15 @@ impl RunFile {
         let mut to = Hashed { to, sha256: Sha256::new() };
         writeln!(to, "{}", self.head()?)?;
         for Entry { slot, event, .. } in &self.entries {
-            serde_json::to_writer(&mut to, &LineOut { slot, event })?;
-            writeln!(to)?;
+            let json = serde_json::to_string(&LineOut { slot, event })?;
+            let (line, escaped) = json_line(&json);
+            match line.strip_suffix('}') {
+                Some(open) if !escaped.is_empty() => {
+                    let more = serde_json::to_string(&Escaped { escaped })?;
+                    writeln!(to, "{open},{}", more.trim_start_matches('{'))?;
+                }
+                Some(_) | None => writeln!(to, "{line}")?,
+            }
         }
         let Hashed { to, sha256 } = to;
         let last = Last { sha256: Digest::from_bytes(sha256.finalize().into()) };
@@ -96,7 +125,8 @@ impl RunFile {
     }
 
     fn head(&self) -> std::io::Result<String> {
-        Ok(serde_json::to_string(&Head { host_run: VERSION, summary: self.summary.clone() })?)
+        let json = serde_json::to_string(&Head { host_run: VERSION, summary: self.summary.clone() })?;
+        Ok(json_line(&json).0.into_owned())
     }
 
     /// Reads a file, gzipped or not, and checks all of it.
@@ -136,8 +166,8 @@ impl RunFile {
                         }
                         return Ok(Self { summary: read.clone(), entries });
                     }
-                    let LineIn { slot, event } = serde_json::from_slice(&line)
-                        .map_err(|error| damaged(format!("not an event: {error}")))?;
+                    let LineIn { slot, event, .. } =
+                        LineIn::read(&line).map_err(|error| damaged(format!("not an event: {error}")))?;
                     entries.push(Entry { run: read.run, slot, event });
                 }
             }

@@ -9,6 +9,7 @@ mod ending;
 mod id;
 mod image;
 mod json;
+mod line;
 mod origin;
 mod outcome;
 mod request;
@@ -26,6 +27,7 @@ pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};
+pub use line::{from_json_line, json_line, visible_json};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
@@ -35,8 +37,8 @@ pub use retry::Retry;
 pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
-pub use text::{clean, shorten, spelled_out, summed_up};
-pub use trace::{Denial, HttpRecord, LogLine, Trace, Usage};
+pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
+pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;
 
 use serde::{Deserialize, Serialize};
@@ -202,6 +204,9 @@ pub struct ToolResult {
     /// What the model reads, where the outcome itself is not at hand: it is recorded with an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
+    /// Whether the model reads hidden characters in it, too; see [`Rules::results_are_whole`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
 }
 
 /// How much of an outcome a model is shown if nothing else is said: about 16,000 tokens, of which a few fit
@@ -215,7 +220,7 @@ impl ToolResult {
         if let Some(shown) = &self.shown {
             return shown.clone();
         }
-        let text = self.outcome.model_text(self.shown_bytes_max);
+        let text = self.outcome.model_text(self.shown_bytes_max, self.is_whole);
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,

@@ -149,12 +149,15 @@ impl ToolOutcome {
         }
     }
 
-    /// What the model reads of it: without hidden characters, and no longer than `bytes_max` but for a remark
-    /// on what was left out.
+    /// What the model reads of it: no longer than `bytes_max` but for a remark on what was left out. It is what the
+    /// tool said to the character, because a model that has to repeat a part of it, as it does to edit a file, can
+    /// repeat nothing that it does not see. Where `is_whole` is false, hidden characters are taken out, as they were
+    /// from all results by the first rules of the loop.
     #[must_use]
-    pub fn model_text(&self, bytes_max: u64) -> String {
+    pub fn model_text(&self, bytes_max: u64, is_whole: bool) -> String {
         let text = self.text();
-        shorten(&clean(&text), bytes_max).into_owned()
+        let text = if is_whole { text } else { clean(&text).into_owned() };
+        shorten(&text, bytes_max).into_owned()
     }
 
     /// Whether the call gave an output.

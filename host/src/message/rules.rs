@@ -39,4 +39,10 @@ impl Rules {
     pub fn an_answer_says_something(self) -> bool {
         self >= Self(2)
     }
+
+    /// Whether the model reads what a tool says as the tool says it; before, hidden characters were taken out.
+    #[must_use]
+    pub fn results_are_whole(self) -> bool {
+        self >= Self(2)
+    }
 }

@@ -1,7 +1,9 @@
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
-/// Text from a tool or a model as it may be shown to a terminal or told to a model: without control
-/// characters other than line breaks and tabs, and without the invisible ones that reorder or hide text.
+/// Text from a tool, a model or a file as it may be shown to a terminal, and that of a tool's description as it may be
+/// told to a model: without control characters other than line breaks and tabs, and without the invisible ones that
+/// reorder or hide text. What a tool gives as its result is data, and told to the model whole.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains(is_hidden) { Cow::Owned(text.replace(is_hidden, "")) } else { Cow::Borrowed(text) }
@@ -12,19 +14,24 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 pub fn spelled_out(text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     for c in text.chars() {
-        // A joiner belongs between emoji and in some scripts, and may stand unseen between any two letters.
-        let joins = matches!(
-            c,
-            '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}'
-        );
-        let blank = matches!(c, '\u{115f}' | '\u{1160}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{ffa0}');
-        if is_hidden(c) || joins || blank || c == '\n' || c == '\t' {
+        if is_unseen(c) || c == '\n' || c == '\t' {
             spelled.extend(c.escape_default());
         } else {
             spelled.push(c);
         }
     }
     spelled
+}
+
+/// Whether a character may stand unseen in a text, other than a line break or a tab: what [`clean`] takes out, and what
+/// belongs into some texts.
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
+    // A joiner belongs between emoji and in some scripts, and may stand unseen between any two letters.
+    let joins =
+        matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+    let blank = matches!(c, '\u{115f}' | '\u{1160}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{ffa0}');
+    is_hidden(c) || joins || blank
 }
 
 /// Whether a character shows nothing itself and changes how other text is shown or read.
@@ -39,6 +46,24 @@ fn is_hidden(c: char) -> bool {
         '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
     );
     reorders || invisible || (c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// Text as a string of a TOML file, in which everything can be seen.
+#[must_use]
+pub fn toml_string(text: &str) -> String {
+    let mut string = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => string.extend(['\\', c]),
+            c if c == '\n' || c == '\t' || is_unseen(c) => {
+                // Writing to a string cannot fail.
+                let _ = write!(string, "\\U{:08X}", u32::from(c));
+            }
+            c => string.push(c),
+        }
+    }
+    string.push('"');
+    string
 }
 
 /// The beginning and the end of a text that is longer than `bytes_max`, and between them how much is missing.
@@ -65,6 +90,7 @@ pub fn summed_up(summary: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
     #[test]
@@ -78,6 +104,16 @@ mod tests {
     fn what_hides_or_reorders_is_spelled_out_for_who_decides() {
         let text = "boz\u{200b}\u{200d}\u{202e}\u{9b}\u{1b}[1m\n\r\tü";
         assert_eq!(spelled_out(text), "boz\\u{200b}\\u{200d}\\u{202e}\\u{9b}\\u{1b}[1m\\n\\r\\tü");
+    }
+
+    #[test]
+    fn every_text_is_the_same_again_from_a_toml_file() {
+        let text: String =
+            ('\0'..=char::MAX).step_by(7).chain(['"', '\\', '\u{7f}', '\u{202e}', '\n']).collect();
+        let string = toml_string(&text);
+        let table: toml::Table = toml::from_str(&format!("a = {string}")).unwrap();
+        assert_eq!(table["a"].as_str(), Some(text.as_str()));
+        assert!(!string.contains(is_unseen));
     }
 
     #[test]

@@ -93,6 +93,37 @@ pub struct Denial {
     /// The lines of agent.toml that would grant it; empty if nothing can.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub grant: String,
+    /// What to do with the lines.
+    #[serde(default, skip_serializing_if = "Remedy::is_add")]
+    pub remedy: Remedy,
+}
+
+/// What to do with the lines that would grant something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// They come besides what is there.
+    #[default]
+    Add,
+    /// They come in the place of what agent.toml says of the same thing.
+    Instead,
+    /// They have to be filled in first: the host does not know what is wanted.
+    FillIn,
+}
+
+impl Remedy {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_add(&self) -> bool {
+        *self == Self::Add
+    }
+}
+
+impl Denial {
+    /// A denial of something that nothing in agent.toml can grant.
+    #[must_use]
+    pub fn for_good(what: String) -> Self {
+        Self { what, grant: String::new(), remedy: Remedy::Add }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::bindings::host::tool::fan_out::{Call, Host};
 use super::bindings::host::tool::types::ToolError;
 use super::state::State;
-use crate::grants::Limit;
-use crate::message::{Arguments, Denial, ErrorKind, ToolCall, ToolOutcome};
+use crate::grants::{Grants, Limit};
+use crate::message::{Arguments, Denial, ErrorKind, Remedy, ToolCall, ToolOutcome, toml_string};
 
 /// How many calls `wit/tool.wit` allows at once.
 const CALLS_AT_ONCE_MAX: usize = 128;
@@ -55,9 +55,18 @@ impl State {
 
     fn deny_call(&self, name: &str) -> String {
         let what = format!("calling the tool {name:?}");
-        let grant = format!("[tools.{}.permissions]\ncalls = [{name:?}]", self.policy.tool);
         let message = format!("{what} is not granted (permissions.calls)");
-        self.record.deny(Denial { what: format!("{what} is not granted"), grant });
+        if self.fan_out.has_tool(name) {
+            let grants = &self.policy.grants;
+            let calls = grants.calls.iter().map(String::as_str).chain([name]).map(toml_string);
+            let calls = calls.collect::<Vec<_>>().join(", ");
+            let grant = format!("[tools.{}.permissions]\ncalls = [{calls}]", self.policy.tool);
+            // A table is in a file once.
+            let remedy = if *grants == Grants::default() { Remedy::Add } else { Remedy::Instead };
+            self.record.deny(Denial { what: format!("{what} is not granted"), grant, remedy });
+        } else {
+            self.record.deny(Denial::for_good(format!("{what}, which no tool can call")));
+        }
         message
     }
 }

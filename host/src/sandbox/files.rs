@@ -1,17 +1,20 @@
 //! `wasi:filesystem` with the number of open files bounded and denials noted. What a path may reach is decided
 //! by wasmtime-wasi, which resolves it below the granted directory, component by component.
 
-use std::collections::HashSet;
-
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
+use super::handles::{Handles, stays_inside};
+use super::log::CallLog;
 use super::record::CallRecord;
 use super::state::{Policy, State};
-use crate::grants::{Access, Limit};
-use crate::message::Denial;
+use crate::grants::{Access, DirGrant, Limit};
+use crate::message::{Denial, Remedy, toml_string};
+
+/// Of a longer path a denial shows the beginning; no system opens it.
+const PATH_SHOWN_BYTES_MAX: usize = 4 * 1024;
 
 /// For the linker.
 pub(super) struct HasFiles;
@@ -23,59 +26,122 @@ impl HasData for HasFiles {
 /// The files of one call.
 pub(super) struct Files<'a> {
     wasi: WasiFilesystemCtxView<'a>,
-    open: &'a mut HashSet<u32>,
+    handles: &'a mut Handles,
     policy: &'a Policy,
     record: &'a CallRecord,
+    log: &'a CallLog,
 }
 
 impl State {
     pub(super) fn files(&mut self) -> Files<'_> {
         // Borrowed field by field, because the view below takes the whole of the rest.
-        let Self { open_files, policy, record, wasi, table, .. } = self;
+        let Self { handles, policy, record, log, wasi, table, .. } = self;
         let wasi = WasiFilesystemCtxView { ctx: wasi.filesystem(), table };
-        Files { wasi, open: open_files, policy, record }
+        Files { wasi, handles, policy, record, log }
     }
+}
+
+/// What a guest wanted to do with a path, by which handle.
+struct Wanted<'a> {
+    what: &'a str,
+    handle: u32,
+    path: &'a str,
+    /// Whether it changes something.
+    writes: bool,
 }
 
 impl Files<'_> {
     /// Notes a denial for the person; the guest gets the error as it is.
-    fn hear<T>(&self, what: &str, path: &str, done: FsResult<T>) -> FsResult<T> {
+    fn hear<T>(&self, wanted: &Wanted<'_>, done: FsResult<T>) -> FsResult<T> {
         if let Err(error) = &done
             && let Some(
                 types::ErrorCode::NotPermitted | types::ErrorCode::ReadOnly | types::ErrorCode::Access,
             ) = error.downcast_ref()
         {
-            self.record.deny(self.denial(what, path));
+            self.record.deny(self.denial(wanted));
         }
         done
     }
 
-    fn denial(&self, what: &str, path: &str) -> Denial {
-        let dirs = &self.policy.grants.dirs;
-        let what = format!("{what} {path:?}: not within what the directories grant");
-        let writable = dirs.iter().find(|dir| dir.access == Access::Ro);
-        let (host, guest, access) = match writable {
-            Some(dir) => (dir.written.as_str(), dir.guest.as_str(), "rw"),
-            None => ("…", "…", "ro"),
+    /// Of something between two places, which is denied for one of them: for the one that is only read, or led out of.
+    fn hear_of_two<T>(
+        &self,
+        what: &str,
+        from: (u32, &str),
+        to: (u32, &str),
+        done: FsResult<T>,
+    ) -> FsResult<T> {
+        let is_good = |(handle, path): (u32, &str)| {
+            let handle = self.handles.get(handle);
+            let dir = handle.and_then(|it| self.policy.grants.dirs.get(it.dir));
+            dir.is_some_and(|dir| dir.access == Access::Rw)
+                && handle.is_some_and(|it| stays_inside(&it.join(path)))
         };
-        let tool = &self.policy.tool;
-        let dir = format!("{{ host = {host:?}, guest = {guest:?}, access = \"{access}\" }}");
-        Denial { what, grant: format!("[tools.{tool}.permissions]\ndirs = [{dir}]") }
+        let (handle, path) = if is_good(from) { to } else { from };
+        self.hear(&Wanted { what, handle, path, writes: true }, done)
     }
+
+    fn denial(&self, wanted: &Wanted<'_>) -> Denial {
+        let Wanted { what, handle, path, writes } = *wanted;
+        let path = path.get(..path.floor_char_boundary(PATH_SHOWN_BYTES_MAX)).unwrap_or_default();
+        let handle = self.handles.get(handle);
+        let Some((handle, dir)) = handle.and_then(|it| Some((it, self.policy.grants.dirs.get(it.dir)?)))
+        else {
+            return Denial::for_good(format!("{what} {path:?}"));
+        };
+        let DirGrant { written, guest, access, can_be_written, .. } = dir;
+        let below = handle.join(path);
+        let (what, name) = (format!("{what} {:?}", called(guest, &below)), format!("{guest:?}"));
+        if !stays_inside(&below) {
+            return Denial::for_good(format!("{what}: the path leads out of what is granted as {name}"));
+        }
+        match (access, writes) {
+            (Access::Ro, true) if *can_be_written => Denial {
+                what: format!("{what}: {name} is granted for reading alone"),
+                grant: format!(
+                    "[[tools.{}.permissions.dirs]]\nhost = {}\nguest = {}\naccess = \"rw\"",
+                    self.policy.tool,
+                    toml_string(written),
+                    toml_string(guest)
+                ),
+                remedy: Remedy::Instead,
+            },
+            (Access::Ro, true) => Denial::for_good(format!(
+                "{what}: {name} is granted for reading alone, and has a file in it that decides what tools may do"
+            )),
+            (Access::Ro | Access::Rw, _) => Denial::for_good(format!(
+                "{what}: not within what is granted as {name}, or not for this user"
+            )),
+        }
+    }
+}
+
+/// What a guest calls a path below a directory.
+fn called(guest: &str, below: &str) -> String {
+    let guest = guest.trim_end_matches('/');
+    if below.is_empty() && !guest.is_empty() { guest.to_owned() } else { format!("{guest}/{below}") }
 }
 
 impl preopens::Host for Files<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.policy.grants.dirs.is_empty() {
-            let tool = &self.policy.tool;
+        let dirs = &self.policy.grants.dirs;
+        if dirs.is_empty() {
             self.record.deny(Denial {
                 what: "files: no directory is granted".to_owned(),
                 grant: format!(
-                    "[tools.{tool}.permissions]\ndirs = [{{ host = \"…\", guest = \"…\", access = \"ro\" }}]"
+                    "[[tools.{}.permissions.dirs]]\nhost = \"…\"\nguest = \"…\"\naccess = \"ro\"",
+                    self.policy.tool
                 ),
+                remedy: Remedy::FillIn,
             });
         }
-        preopens::Host::get_directories(&mut self.wasi)
+        let directories = preopens::Host::get_directories(&mut self.wasi)?;
+        for (handle, name) in &directories {
+            if let Some(dir) = dirs.iter().position(|dir| dir.guest == *name) {
+                self.handles.grant(handle.rep(), dir);
+            }
+        }
+        Ok(directories)
     }
 }
 
@@ -93,60 +159,115 @@ impl types::Host for Files<'_> {
 }
 
 impl types::HostDirectoryEntryStream for Files<'_> {
+    /// A name that is not UTF-8 cannot be said to a guest. It is left out, and the others are not.
     async fn read_directory_entry(
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        self.wasi.read_directory_entry(stream).await
+        let number = stream.rep();
+        loop {
+            let entry = self.wasi.read_directory_entry(Resource::new_borrow(number)).await;
+            let is_unsayable = entry.as_ref().is_err_and(|error| {
+                matches!(error.downcast_ref(), Some(types::ErrorCode::IllegalByteSequence))
+            });
+            if !is_unsayable {
+                return entry;
+            }
+            let Some(listing) = self.handles.listing(number) else { continue };
+            if !std::mem::replace(&mut listing.is_noted, true) {
+                let path = listing.path.as_deref().unwrap_or("a directory");
+                self.log.remark(&format!(
+                    "{path} has a name in it that is not UTF-8; it is left out of the list"
+                ));
+            }
+        }
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.handles.end_listing(stream.rep());
         types::HostDirectoryEntryStream::drop(&mut self.wasi, stream)
     }
 }
 
-/// Methods that are passed on as they are, with denials noted; `path` says which argument is the path.
+/// Methods that are passed on as they are, with denials noted; `path` says which argument is the path, `writes` whether
+/// they change anything.
 macro_rules! pass_on {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $what:literal, path = $path:expr;)*) => {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, $what:literal, path = $path:expr, writes = $writes:literal;)*) => {
         $(async fn $name(&mut self, fd: Resource<Descriptor>, $($arg: $ty),*) -> FsResult<$ret> {
-            let path = String::from($path);
+            let (handle, path) = (fd.rep(), String::from($path));
             let done = self.wasi.$name(fd, $($arg),*).await;
-            self.hear($what, &path, done)
+            self.hear(&Wanted { what: $what, handle, path: &path, writes: $writes }, done)
         })*
     };
 }
 
 impl types::HostDescriptor for Files<'_> {
     pass_on! {
-        advise(offset: u64, len: u64, advice: types::Advice) -> (), "to advise on", path = "";
-        sync_data() -> (), "to sync", path = "";
-        get_flags() -> types::DescriptorFlags, "to look at", path = "";
-        get_type() -> types::DescriptorType, "to look at", path = "";
-        set_size(size: u64) -> (), "to resize", path = "";
-        set_times(accessed: types::NewTimestamp, modified: types::NewTimestamp) -> (), "to set times of", path = "";
-        read(len: u64, offset: u64) -> (Vec<u8>, bool), "to read", path = "";
-        write(buffer: Vec<u8>, offset: u64) -> u64, "to write", path = "";
-        read_directory() -> Resource<types::DirectoryEntryStream>, "to list", path = "";
-        sync() -> (), "to sync", path = "";
-        create_directory_at(path: String) -> (), "to make the directory", path = path.as_str();
-        stat() -> types::DescriptorStat, "to look at", path = "";
-        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat, "to look at", path = path.as_str();
+        advise(offset: u64, len: u64, advice: types::Advice) -> (), "to advise on", path = "", writes = false;
+        sync_data() -> (), "to sync", path = "", writes = false;
+        get_flags() -> types::DescriptorFlags, "to look at", path = "", writes = false;
+        get_type() -> types::DescriptorType, "to look at", path = "", writes = false;
+        set_size(size: u64) -> (), "to resize", path = "", writes = true;
+        set_times(accessed: types::NewTimestamp, modified: types::NewTimestamp) -> (), "to set times of", path = "", writes = true;
+        read(len: u64, offset: u64) -> (Vec<u8>, bool), "to read", path = "", writes = false;
+        write(buffer: Vec<u8>, offset: u64) -> u64, "to write", path = "", writes = true;
+        sync() -> (), "to sync", path = "", writes = false;
+        create_directory_at(path: String) -> (), "to make the directory", path = path.as_str(), writes = true;
+        stat() -> types::DescriptorStat, "to look at", path = "", writes = false;
+        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat, "to look at", path = path.as_str(), writes = false;
         set_times_at(
             flags: types::PathFlags,
             path: String,
             accessed: types::NewTimestamp,
             modified: types::NewTimestamp
-        ) -> (), "to set times of", path = path.as_str();
-        link_at(flags: types::PathFlags, old: String, other: Resource<Descriptor>, new: String) -> (),
-            "to link", path = old.as_str();
-        readlink_at(path: String) -> String, "to read the link", path = path.as_str();
-        remove_directory_at(path: String) -> (), "to remove the directory", path = path.as_str();
-        rename_at(old: String, other: Resource<Descriptor>, new: String) -> (), "to rename", path = old.as_str();
-        symlink_at(target: String, path: String) -> (), "to make a symbolic link", path = path.as_str();
-        unlink_file_at(path: String) -> (), "to remove", path = path.as_str();
-        metadata_hash() -> types::MetadataHashValue, "to look at", path = "";
+        ) -> (), "to set times of", path = path.as_str(), writes = true;
+        readlink_at(path: String) -> String, "to read the link", path = path.as_str(), writes = false;
+        remove_directory_at(path: String) -> (), "to remove the directory", path = path.as_str(), writes = true;
+        symlink_at(target: String, path: String) -> (), "to make a symbolic link", path = path.as_str(), writes = true;
+        unlink_file_at(path: String) -> (), "to remove", path = path.as_str(), writes = true;
+        metadata_hash() -> types::MetadataHashValue, "to look at", path = "", writes = false;
         metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue,
-            "to look at", path = path.as_str();
+            "to look at", path = path.as_str(), writes = false;
+    }
+
+    async fn read_directory(
+        &mut self,
+        fd: Resource<Descriptor>,
+    ) -> FsResult<Resource<types::DirectoryEntryStream>> {
+        let handle = fd.rep();
+        let listing = self.wasi.read_directory(fd).await;
+        if let Ok(listing) = &listing {
+            let dirs = &self.policy.grants.dirs;
+            let path =
+                self.handles.get(handle).and_then(|it| Some(called(&dirs.get(it.dir)?.guest, &it.path)));
+            self.handles.list(listing.rep(), path);
+        }
+        self.hear(&Wanted { what: "to list", handle, path: "", writes: false }, listing)
+    }
+
+    async fn link_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: types::PathFlags,
+        old: String,
+        other: Resource<Descriptor>,
+        new: String,
+    ) -> FsResult<()> {
+        let (from, to) = (fd.rep(), other.rep());
+        let done = self.wasi.link_at(fd, flags, old.clone(), other, new.clone()).await;
+        self.hear_of_two("to link", (from, &old), (to, &new), done)
+    }
+
+    async fn rename_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        old: String,
+        other: Resource<Descriptor>,
+        new: String,
+    ) -> FsResult<()> {
+        let (from, to) = (fd.rep(), other.rep());
+        let done = self.wasi.rename_at(fd, old.clone(), other, new.clone()).await;
+        self.hear_of_two("to rename", (from, &old), (to, &new), done)
     }
 
     async fn open_at(
@@ -157,18 +278,22 @@ impl types::HostDescriptor for Files<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        if self.open.len() >= self.policy.limits.open_files_max as usize {
+        if self.handles.opened() >= self.policy.limits.open_files_max as usize {
             return Err(FsError::trap(self.record.exceed(Limit::OpenFiles)));
         }
+        let handle = fd.rep();
+        let makes = types::OpenFlags::CREATE | types::OpenFlags::TRUNCATE;
+        let changes = types::DescriptorFlags::WRITE | types::DescriptorFlags::MUTATE_DIRECTORY;
+        let writes = open_flags.intersects(makes) || flags.intersects(changes);
         let opened = self.wasi.open_at(fd, path_flags, path.clone(), open_flags, flags).await;
         if let Ok(opened) = &opened {
-            self.open.insert(opened.rep());
+            self.handles.open(opened.rep(), handle, &path);
         }
-        self.hear("to open", &path, opened)
+        self.hear(&Wanted { what: "to open", handle, path: &path, writes }, opened)
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
-        self.open.remove(&fd.rep());
+        self.handles.close(fd.rep());
         types::HostDescriptor::drop(&mut self.wasi, fd)
     }
 
@@ -185,13 +310,15 @@ impl types::HostDescriptor for Files<'_> {
         fd: Resource<Descriptor>,
         offset: u64,
     ) -> FsResult<Resource<DynOutputStream>> {
+        let handle = fd.rep();
         let done = self.wasi.write_via_stream(fd, offset);
-        self.hear("to write", "", done)
+        self.hear(&Wanted { what: "to write", handle, path: "", writes: true }, done)
     }
 
     fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
+        let handle = fd.rep();
         let done = self.wasi.append_via_stream(fd);
-        self.hear("to write", "", done)
+        self.hear(&Wanted { what: "to write", handle, path: "", writes: true }, done)
     }
 
     async fn is_same_object(

@@ -180,7 +180,7 @@ impl Guest {
             memory: MemoryGauge::new(limits.memory_bytes_max),
             random: CallRandom::new(policy.grants.random, seed, limits.random_bytes_max),
             egress: Egress::new(Arc::clone(policy), record.clone(), placeholders),
-            open_files: std::collections::HashSet::new(),
+            handles: super::handles::Handles::default(),
             record: record.clone(),
             log,
             call,

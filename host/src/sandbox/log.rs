@@ -59,6 +59,11 @@ impl CallLog {
         self.buffer().push(from, text.as_bytes());
     }
 
+    /// A remark of the host's.
+    pub(super) fn remark(&self, text: &str) {
+        self.line("host", text);
+    }
+
     /// A stream that ends up here.
     pub(super) fn stream(&self, stream: Stream) -> LogStream {
         LogStream { log: self.clone(), stream }

@@ -14,6 +14,7 @@ mod egress;
 mod engine;
 mod files;
 mod guest;
+mod handles;
 mod limiter;
 mod link;
 mod log;

@@ -77,7 +77,7 @@ impl CallRecord {
         let (mut http, mut denials) = (std::mem::take(&mut notes.http), std::mem::take(&mut notes.denials));
         if notes.denials_left_out > 0 {
             let what = format!("{} more that are left out here", notes.denials_left_out);
-            denials.push(Denial { what, grant: String::new() });
+            denials.push(Denial::for_good(what));
         }
         if !masker.is_idle() {
             for record in &mut http {

@@ -12,7 +12,7 @@ use crate::message::Denial;
 
 impl State {
     fn deny_socket(&self, what: String) -> ErrorCode {
-        self.record.deny(Denial { what, grant: String::new() });
+        self.record.deny(Denial::for_good(what));
         ErrorCode::AccessDenied
     }
 }

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +10,7 @@ use super::bindings::host::tool::context::{self, CallContext as WitContext};
 use super::bindings::host::tool::log::{self, Level};
 use super::bindings::host::tool::types;
 use super::egress::Egress;
+use super::handles::Handles;
 use super::limiter::MemoryGauge;
 use super::log::CallLog;
 use super::random::CallRandom;
@@ -45,8 +45,8 @@ pub(super) struct State {
     pub(super) memory: MemoryGauge,
     pub(super) random: CallRandom,
     pub(super) egress: Egress,
-    /// The files that are open, by their handles.
-    pub(super) open_files: HashSet<u32>,
+    /// The files and directories that the guest holds.
+    pub(super) handles: Handles,
     pub(super) record: CallRecord,
     pub(super) log: CallLog,
     /// None while the component lists its tools.

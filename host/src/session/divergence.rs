@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::message::{Ending, Outcome, Request, Slot};
+use crate::message::{Ending, Outcome, Request, Slot, visible_json};
 
 /// The run is not the one that is recorded.
 #[derive(Debug)]
@@ -82,7 +82,8 @@ impl Divergence {
 pub fn diff<T: Serialize>([before, after]: [&str; 2], recorded: &T, attempted: &T) -> String {
     // By way of a value, so that JSON which is kept as text is laid out, too.
     let value = |value: &T| serde_json::to_value(value).unwrap_or_default();
-    let pretty = |it: &T| serde_json::to_string_pretty(&value(it)).unwrap_or_default();
+    let pretty =
+        |it: &T| visible_json(&serde_json::to_string_pretty(&value(it)).unwrap_or_default()).into_owned();
     let (recorded, attempted) = (pretty(recorded), pretty(attempted));
     let diff = TextDiff::configure().timeout(DIFF_TIME_MAX).diff_lines(&recorded, &attempted);
     diff.unified_diff().context_radius(2).header(before, after).missing_newline_hint(false).to_string()

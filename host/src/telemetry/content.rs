@@ -22,6 +22,8 @@ pub(super) struct Talk {
     said: Vec<Said>,
     /// How much of an outcome the model is shown, by tool.
     shown: HashMap<String, u64>,
+    /// Whether that is with hidden characters and all.
+    is_whole: bool,
     /// All messages of the last request, as the conventions have them.
     messages: Vec<Value>,
     /// Whether the last of them asked for a summary, and belongs to that request alone.
@@ -42,6 +44,7 @@ impl Talk {
             earlier: manifest.earlier.iter().map(earlier).collect(),
             said: manifest.said.clone(),
             shown: shown.collect(),
+            is_whole: manifest.rules.results_are_whole(),
             messages: Vec::new(),
             last_is_aside: false,
             outcomes: HashMap::new(),
@@ -126,7 +129,7 @@ impl Talk {
             ([.., Step::Tool { .. }], Outcome::Tool(outcome)) => {
                 let call = self.calls.remove(slot);
                 let shown = call.as_ref().and_then(|call| self.shown.get(&call.name));
-                let shown = outcome.model_text(shown.copied().unwrap_or(SHOWN_BYTES_MAX));
+                let shown = outcome.model_text(shown.copied().unwrap_or(SHOWN_BYTES_MAX), self.is_whole);
                 let id = call.map(|call| call.id);
                 self.outcomes.insert(slot.clone(), response(id.as_deref(), &json_or_text(&shown)));
             }

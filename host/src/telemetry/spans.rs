@@ -61,7 +61,11 @@ impl Agent {
             Arguments::Json(input) => input.to_value()["prompt"].as_str().unwrap_or_default().to_owned(),
             Arguments::Malformed(_) => String::new(),
         };
-        Some(Self::new(self.run, Manifest { prompt, ..called }, self.talk.is_some()))
+        Some(Self::new(
+            self.run,
+            Manifest { prompt, rules: self.manifest.rules, ..called },
+            self.talk.is_some(),
+        ))
     }
 }
 

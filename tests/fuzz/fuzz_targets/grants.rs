@@ -18,6 +18,25 @@ static GRANTS: LazyLock<Vec<NetworkGrant>> = LazyLock::new(|| {
         .into()
 });
 
+/// A path with the escapes undone that stand for what needs none.
+fn plain(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~*".contains(&byte) => {
+                plain.push(char::from(byte));
+                plain.push_str(&part[2..]);
+            }
+            Some(_) | None => {
+                plain.push('%');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
 fuzz_target!(|text: &str| {
     // A site that can be read is written in a form that reads the same.
     if let Ok(site) = text.parse::<Site>() {
@@ -26,9 +45,21 @@ fuzz_target!(|text: &str| {
     let mut parts = text.splitn(4, '\n');
     let mut part = || parts.next().unwrap_or_default();
     let wanted = Wanted { method: part(), scheme: part(), authority: part(), path_and_query: part() };
-    let Ok(allowed) = allow(&GRANTS, &wanted) else { return };
+    let allowed = match allow(&GRANTS, &wanted) {
+        Ok(allowed) => allowed,
+        Err(refusal) => {
+            // What is said to grant it can be written down, and does.
+            if let Some(missing) = NetworkGrant::missing(&GRANTS, &wanted, &refusal) {
+                assert_eq!(missing.site.to_string().parse(), Ok(missing.site.clone()));
+                assert!(allow(&[missing], &wanted).is_ok(), "{wanted:?}");
+            }
+            return;
+        }
+    };
     assert_eq!(wanted.method, "GET");
+    // A grant compares what a path stands for: `%76` is the letter v.
     let path = wanted.path_and_query.split(['?', '#']).next().unwrap_or_default();
+    let path = &*plain(path);
     let host = allowed.host.to_string();
     match allowed.port {
         443 => assert!(host == "api.example.com" && path.starts_with("/v1"), "{wanted:?}"),
@@ -39,7 +70,7 @@ fuzz_target!(|text: &str| {
     // What a browser or a server would make of the URL leads to the same place.
     if let Ok(url) = url::Url::parse(&format!("{}://{}{path}", wanted.scheme, wanted.authority)) {
         assert_eq!(url.port_or_known_default(), Some(allowed.port), "{wanted:?}");
-        let below = ["/v1", "/a/b"].iter().any(|granted| url.path().starts_with(granted));
+        let below = ["/v1", "/a/b"].iter().any(|granted| plain(url.path()).starts_with(granted));
         assert!(below || allowed.port == 8443, "{wanted:?} leads to {url}");
     }
 });

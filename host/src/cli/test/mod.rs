@@ -18,7 +18,7 @@ use super::exit::{Exit, Misuse};
 use super::moment::milliseconds;
 use super::places::Places;
 use super::screen::{Format, Screen};
-use super::{AgentArg, exit, print};
+use super::{AgentArg, exit, print, print_json};
 use crate::cases::{self, Case, OutsideEffects, Seen};
 use crate::config::Config;
 use crate::journal::RunFile;
@@ -181,7 +181,7 @@ fn conclude(agent: &str, verdicts: &[Verdict], json: bool) -> anyhow::Result<Exi
     let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
     let passed = verdicts.len() - failed;
     if json {
-        print(&serde_json::to_string_pretty(&Report { agent, passed, failed, cases: verdicts })?)?;
+        print_json(&Report { agent, passed, failed, cases: verdicts })?;
     } else {
         for (verdict, failure) in verdicts.iter().filter_map(|it| Some((it, it.failure.as_ref()?))) {
             print(&format!(

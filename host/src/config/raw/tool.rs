@@ -10,7 +10,8 @@ use crate::config::bounds::{ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUES
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Tool {
-    /// A .wasm component, or a crate directory that is built into one.
+    /// A .wasm component, or a crate directory that is built into one, relative to this file; `~` and `$VARIABLE`
+    /// stand for what they do in a shell.
     #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
     pub(in crate::config) source: Option<Spanned<PathBuf>>,
     /// The agent.toml of another agent, instead of `source`: one tool of the table's name, which takes a prompt, runs
@@ -88,7 +89,7 @@ pub(in crate::config) struct Permissions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Dir {
-    /// The directory.
+    /// The directory, relative to this file; `~` and `$VARIABLE` stand for what they do in a shell.
     #[schemars(with = "PathBuf", example = &"./work")]
     pub(in crate::config) host: Spanned<PathBuf>,
     /// What the component calls it: an absolute path, such as `/data`.

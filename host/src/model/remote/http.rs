@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
+use crate::grants::Masker;
 use crate::model::ModelError;
 
 /// To connect, TLS included: a server that takes longer is down or unreachable.
@@ -194,7 +195,11 @@ impl Endpoint {
     /// repeat when they refuse it.
     fn excerpt(&self, text: &str) -> String {
         let mut text = match &self.key {
-            Some(key) => text.replace(key.expose_secret(), "[API key]"),
+            Some(key) => {
+                let (key, label) = (key.expose_secret(), "[API key]");
+                // A short key is only found as it is.
+                Masker::labelled(label, key).text(&text.replace(key, label)).into_owned()
+            }
             None => text.to_owned(),
         };
         if text.len() > MESSAGE_BYTES_MAX {

@@ -15,14 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::record::{CallRecord, RequestRecord};
 use super::state::Policy;
-use crate::grants::{Allowed, Limit, Placeholders, Refusal, Wanted, Within, allow};
-use crate::message::Denial;
+use crate::grants::{Allowed, Limit, NetworkGrant, Placeholders, Refusal, Wanted, Within, allow};
+use crate::message::{Denial, Remedy};
 use body::Outgoing;
 
 /// What drives a connection in the background until the response has ended.
@@ -92,7 +92,7 @@ impl Egress {
         let body = self.with_secrets(&mut parts, body, &allowed, record).await?;
         let addresses = connect::resolve(&allowed).await?;
         connect::check(&addresses, &allowed).map_err(|refused| {
-            self.record.deny(self.private_denial(&allowed, &refused));
+            self.record.deny(self.private_denial(&parts.method, &allowed, &refused));
             Error::DestinationIpProhibited
         })?;
         let timeout = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
@@ -135,40 +135,34 @@ impl Egress {
             authority,
             path_and_query: parts.uri.path_and_query().map_or("", |path| path.as_str()),
         };
-        let decided = allow(&self.policy.grants.network, &wanted).and_then(|allowed| {
+        let grants = &self.policy.grants.network;
+        let decided = allow(grants, &wanted).and_then(|allowed| {
             let others =
                 parts.headers.get_all(HOST).iter().any(|host| host.as_bytes() != authority.as_bytes());
             if others { Err(Refusal::Malformed("the Host header names another host")) } else { Ok(allowed) }
         });
         decided.map_err(|refusal| {
             let what = format!("{} {}: {refusal}", parts.method, parts.uri);
-            Denial { what, grant: self.grant_for(&refusal, parts) }
+            self.denial(what, NetworkGrant::missing(grants, &wanted, &refusal))
         })
     }
 
-    /// The lines of agent.toml that would grant what was refused.
-    fn grant_for(&self, refusal: &Refusal, parts: &Parts) -> String {
-        let (site, method) = match refusal {
-            Refusal::Malformed(_) => return String::new(),
-            Refusal::Elsewhere(origin) => (origin.to_string(), parts.method.as_str()),
-            Refusal::Path { granted, path } => {
-                let origin = granted.to_string();
-                let origin = origin.strip_suffix(granted.path.as_str()).unwrap_or(&origin).to_owned();
-                (format!("{origin}{path}"), parts.method.as_str())
-            }
-            Refusal::Method { granted, method } => (granted.to_string(), method.as_str()),
-        };
-        let tool = &self.policy.tool;
-        format!("[[tools.{tool}.permissions.network]]\nhost = {site:?}\nmethods = [{method:?}]")
+    /// A denial, with the lines of agent.toml that grant what is missing.
+    fn denial(&self, what: String, missing: Option<NetworkGrant>) -> Denial {
+        let grant = missing.map(|grant| grant.in_toml(&self.policy.tool)).unwrap_or_default();
+        Denial { what, grant, remedy: Remedy::Add }
     }
 
-    fn private_denial(&self, allowed: &Allowed<'_>, refused: &connect::Private) -> Denial {
+    fn private_denial(&self, method: &Method, allowed: &Allowed<'_>, refused: &connect::Private) -> Denial {
         let connect::Private { address, kind } = refused;
-        let site = format!("{}://{}", allowed.scheme.as_str(), allowed.authority());
-        let what = format!("{site}: it leads to {address}, a {kind} address");
-        let tool = &self.policy.tool;
-        let grant = format!("[[tools.{tool}.permissions.network]]\nhost = {site:?}\nallow_private = true");
-        Denial { what, grant }
+        let what = format!(
+            "{}://{}: it leads to {address}, a {kind} address",
+            allowed.scheme.as_str(),
+            allowed.authority()
+        );
+        let (methods, secrets) = (vec![method.to_string()], Vec::new());
+        let missing = |site| NetworkGrant { site, methods, secrets, allow_private: true };
+        self.denial(what, allowed.site().parse().ok().map(missing))
     }
 
     /// Swaps placeholders for what is granted for this site, in headers, query and body.
@@ -186,14 +180,13 @@ impl Egress {
                 .collect();
         for name in said.iter().flat_map(|text| placeholders.strayed(text, granted)) {
             let site = format!("{}://{}", allowed.scheme.as_str(), allowed.authority());
-            self.record.deny(Denial {
-                what: format!("the secret {name} for {site}, which it is not granted for; the placeholder was sent"),
-                grant: format!(
-                    "[[tools.{}.permissions.network]]\nhost = {site:?}\nmethods = [{:?}]\nsecrets = [{name:?}]",
-                    self.policy.tool,
-                    parts.method.as_str()
-                ),
-            });
+            let what = format!(
+                "the secret {name} for {site}, which it is not granted for; the placeholder was sent"
+            );
+            let (methods, secrets) = (vec![parts.method.to_string()], vec![name.to_owned()]);
+            let allow_private = allowed.allow_private;
+            let missing = |site| NetworkGrant { site, methods, secrets, allow_private };
+            self.record.deny(self.denial(what, allowed.site().parse().ok().map(missing)));
         }
         let path = swapped_query(parts.uri.path_and_query().map_or("/", |it| it.as_str()), |query| {
             placeholders.swap(query, granted, secrets, Within::Query).into_owned()
