@@ -124,9 +124,11 @@ fn a_script_that_is_exhausted_or_missing() {
         Agent::scripted("[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }]").guest("hostile");
     agent.host(&["run"]).exits(4).says("is exhausted: it has 1 replies").says("host resume");
     fs::remove_file(agent.dir.path().join("script.toml")).unwrap();
-    agent.host(&["run"]).exits(4).says("cannot read the script");
+    agent.host(&["run"]).exits(2).says("cannot read the script");
+    agent.host(&["check"]).exits(2).says("cannot read the script");
     fs::write(agent.dir.path().join("script.toml"), "[[reply]]\ntxt = \"x\"").unwrap();
-    agent.host(&["run"]).exits(4).says("script.toml:2:1: unknown field `txt`").says("did you mean `text`?");
+    agent.host(&["check"]).exits(2).says("script.toml:2:1: unknown field `txt`");
+    agent.host(&["run"]).exits(2).says("script.toml:2:1: unknown field `txt`").says("did you mean `text`?");
 }
 
 #[test]

@@ -93,12 +93,13 @@ impl Bench {
         let directory = tempfile::tempdir_in(root.join("target")).unwrap();
         let cache = cache(&directory);
         let weather = root.join("guest-tools/weather");
-        let component = build(&weather, cache.directory(), &|line| eprintln!("{line}")).unwrap().artifact;
+        let runtime = Runtime::new().unwrap();
+        let built = build(&weather, cache.directory(), &|line| eprintln!("{line}"));
+        let component = runtime.block_on(built).unwrap().artifact;
         let toml = format!(
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
             component.display()
         );
-        let runtime = Runtime::new().unwrap();
         let sandbox = Sandbox::new().unwrap();
         let load = |toml: &str| {
             let config = Config::parse(toml, &directory.path().join("agent.toml")).unwrap();

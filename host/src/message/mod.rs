@@ -9,6 +9,7 @@ mod ending;
 mod id;
 mod image;
 mod json;
+mod moment;
 mod origin;
 mod outcome;
 mod request;
@@ -26,6 +27,7 @@ pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::Json;
+pub use moment::{Moment, MomentError};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{

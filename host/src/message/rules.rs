@@ -27,4 +27,11 @@ impl Rules {
     pub fn summary_needs_no_reason(self) -> bool {
         self >= Self(1)
     }
+
+    /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and
+    /// an offset for an error.
+    #[must_use]
+    pub fn moments_need_a_place(self) -> bool {
+        self >= Self(2)
+    }
 }
