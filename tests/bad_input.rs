@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Agent, cache, root};
+use crate::support::{Agent, Ran, cache, root};
 
 const HELLO: &str = "[[reply]]\ntext = \"hello\"";
 
@@ -107,8 +107,7 @@ fn a_crate_that_does_not_build_shows_the_compiler_error() {
     let manifest = "[package]\nname = \"broken\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
     fs::write(dir.join("Cargo.toml"), manifest).unwrap();
     fs::write(dir.join("src/lib.rs"), "fn f() -> u32 { \"text\" }").unwrap();
-    agent
-        .host(&["run"])
+    Ran::from(agent.unhurried(&["run"]).output().unwrap())
         .exits(2)
         .says("[tools.broken]")
         .says("does not build")

@@ -4,7 +4,14 @@
 //! and on two; (b) a durable run of 10 turns x 3 calls; (c) one turn of 1,000 calls; (d) replay; (e) 32 runs
 //! at once over one journal. Criterion measures, and a table at the end puts the medians of this very run
 //! beside each other. Every journal here is sled on disk, with every acknowledged record fdatasynced.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a benchmark may panic, and prints"
+)]
 
 mod bare;
 

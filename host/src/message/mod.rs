@@ -5,6 +5,7 @@
 
 mod approval;
 mod budgets;
+mod caller;
 mod ending;
 mod id;
 mod image;
@@ -23,6 +24,7 @@ mod used;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
+pub use caller::{Caller, CallerError};
 pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
