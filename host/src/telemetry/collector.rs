@@ -17,7 +17,6 @@ use url::Url;
 
 use super::export::{Client, Counted, Tally};
 use super::ids::Ids;
-use crate::message::Moment;
 
 /// The environment variable that has what is said go into the spans.
 pub(super) const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
@@ -161,9 +160,8 @@ impl Collector {
             .with_http()
             .with_endpoint(self.endpoint.as_str())
             .with_http_client(Client::new(Arc::clone(tally)))
-            // A run's end waits for the last batch, so it is not sent often. The library makes the wait before that of the
-            // clock, and panics where it stands before 1970.
-            .with_retry_policy(RetryPolicy::recommended().with_max_retries(usize::from(Moment::now().0 > 0)))
+            // A run's end waits for the last batch, so it is not sent often.
+            .with_retry_policy(RetryPolicy::recommended().with_max_retries(1))
             .build()
             .map_err(|error| CollectorError::Setting(error.to_string()))?;
         let exporter = Counted { exporter, tally: Arc::clone(tally) };
