@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_names_no_span_is_refused() {
-        for wrong in ["x", "00-0-0-01", &SPAN[..54], &SPAN.replace('4', "g"), &SPAN.to_uppercase()] {
+        for wrong in ["x", "00-0-0-01", &SPAN[..52], &SPAN.replace('4', "g"), &SPAN.to_uppercase()] {
             assert_eq!(find(wrong, ""), Err(CallerError(wrong.to_owned())));
         }
         let nothing = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
