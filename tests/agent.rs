@@ -1,8 +1,5 @@
 //! What the loop does with what a model says.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use crate::support::{Agent, Ran, outcome, tool_error, tool_output};
 
 fn run(script: &str) -> (Ran, Vec<serde_json::Value>) {
@@ -141,20 +138,4 @@ text = "ok"
     let (ran, shown) = agent.run_and_show();
     ran.ok();
     assert_eq!(tool_error(&shown, "tool(0,2)").0, "too_many_calls");
-}
-
-#[test]
-fn a_call_in_flight_ends_with_ctrl_c_and_the_run_resumes() {
-    let script = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }, { name = \"slow\", input = { spin_ms = 3000 } }]\n[[reply]]\ntext = \"ok\"";
-    let agent = Agent::scripted(script).guest("hostile");
-    agent.host(&["check"]).ok();
-    let child = agent.command(&["run"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(1));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let ran: Ran = child.wait_with_output().unwrap().into();
-    ran.exits(130).says("interrupted; go on with: host resume");
-    assert_eq!(tool_output(&agent.show(), "tool(0,0)"), 1);
-    assert!(outcome(&agent.show(), "tool(0,1)").is_null());
-    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "ok\n");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Agent, cache, root};
+use crate::support::{Agent, Ran, cache, root};
 
 const HELLO: &str = "[[reply]]\ntext = \"hello\"";
 
@@ -107,8 +107,7 @@ fn a_crate_that_does_not_build_shows_the_compiler_error() {
     let manifest = "[package]\nname = \"broken\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
     fs::write(dir.join("Cargo.toml"), manifest).unwrap();
     fs::write(dir.join("src/lib.rs"), "fn f() -> u32 { \"text\" }").unwrap();
-    agent
-        .host(&["run"])
+    Ran::from(agent.unhurried(&["run"]).output().unwrap())
         .exits(2)
         .says("[tools.broken]")
         .says("does not build")
@@ -124,9 +123,11 @@ fn a_script_that_is_exhausted_or_missing() {
         Agent::scripted("[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }]").guest("hostile");
     agent.host(&["run"]).exits(4).says("is exhausted: it has 1 replies").says("host resume");
     fs::remove_file(agent.dir.path().join("script.toml")).unwrap();
-    agent.host(&["run"]).exits(4).says("cannot read the script");
+    agent.host(&["run"]).exits(2).says("cannot read the script");
+    agent.host(&["check"]).exits(2).says("cannot read the script");
     fs::write(agent.dir.path().join("script.toml"), "[[reply]]\ntxt = \"x\"").unwrap();
-    agent.host(&["run"]).exits(4).says("script.toml:2:1: unknown field `txt`").says("did you mean `text`?");
+    agent.host(&["check"]).exits(2).says("script.toml:2:1: unknown field `txt`");
+    agent.host(&["run"]).exits(2).says("script.toml:2:1: unknown field `txt`").says("did you mean `text`?");
 }
 
 #[test]

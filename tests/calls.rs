@@ -1,12 +1,12 @@
 //! Tools that call tools: each nested call an instance, a slot, a record and grants of its own, whatever becomes of the
 //! caller.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::attacks::Server;
-use crate::support::{Agent, outcome, root, tool_error, tool_output};
+use crate::support::{Agent, PATIENCE, outcome, root, tool_error, tool_output};
 
 /// An agent whose model makes one call of `relay`, by a prefix.
 fn relays(prefix: &str, input: &Value, tables: &[String]) -> Agent {
@@ -226,7 +226,7 @@ fn a_caller_out_of_time_takes_its_calls_with_it() {
     let started = Instant::now();
     let (ran, shown) = agent.run_and_show();
     ran.ok();
-    assert!(started.elapsed() < Duration::from_secs(20), "the call that hangs is not waited for");
+    assert!(started.elapsed() < PATIENCE, "the call that hangs is not waited for");
     assert_eq!(tool_error(&shown, "tool(0,0)").0, "timeout");
     assert_eq!(tool_output(&shown, "tool(0,0)/call(1)"), 1);
     let stopped = report(&shown, "tool(0,0)/call(0)");

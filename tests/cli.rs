@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Agent, root, tool_output};
+use crate::support::{Agent, Ran, root, tool_output};
 
 const ECHO_TWICE: &str = r#"
 [[reply]]
@@ -142,6 +142,7 @@ fn a_second_start_compiles_nothing() {
 fn init_writes_an_agent_that_builds_and_runs() {
     let agent = Agent::scripted("");
     agent.host(&["init", "mine"]).ok();
+    agent.build("mine/agent.toml");
     let ran = agent.host(&["run", "mine/agent.toml"]);
     ran.ok().says("greet");
     assert!(!ran.stdout.trim().is_empty());
@@ -155,7 +156,8 @@ fn init_writes_an_agent_that_builds_and_runs() {
     let source = agent.dir.path().join("mine/tools/greet/src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     std::fs::write(&source, text.replace("Hello, {name}!", "Good day, {name}!")).unwrap();
-    agent.host(&["run", "mine/agent.toml"]).exits(4).says("building greet").says("Good day, Ada!");
+    let ran = Ran::from(agent.unhurried(&["run", "mine/agent.toml"]).output().unwrap());
+    ran.exits(4).says("building greet").says("Good day, Ada!");
 }
 
 #[test]

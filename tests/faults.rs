@@ -102,10 +102,7 @@ fn one_process_has_a_run_at_a_time() {
     agent.host(&["check"]).ok();
     let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = || agent.host(&["runs", "show", "last"]).stdout.contains("model(0)");
-    let soon = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !begun() {
-        assert!(std::time::Instant::now() < soon, "the call never began");
-    }
+    crate::support::until("the beginning of the call", || begun().then_some(()));
     let in_use = format!("is in use by process {}", child.id());
     agent.host(&["resume", "last"]).exits(1).says(&in_use);
     agent.host(&["replay", "last"]).exits(1).says("the recording ends at tool(0,0)");

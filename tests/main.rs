@@ -2,6 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
     missing_docs,
     unreachable_pub,
     reason = "a test may panic, and nobody but tests uses it"
@@ -44,6 +46,7 @@ mod rerun;
 mod rules;
 mod sandbox;
 mod sessions;
+mod shells;
 mod subagents;
 mod support;
 mod telemetry;

@@ -160,8 +160,8 @@ async fn a_cancelled_call_is_gone_and_not_only_ignored() {
     let aborted = Instant::now();
     assert!(spinning.await.unwrap_err().is_cancelled());
     assert_eq!(sandbox.live_instances(), 0, "the store is dropped with the call");
-    // Far more than one epoch tick (5 ms), far less than the call's hour.
-    assert!(aborted.elapsed() < Duration::from_secs(5));
+    // Far less than the call's hour.
+    assert!(aborted.elapsed() < crate::support::PATIENCE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,47 @@ pub fn component_cache() -> ComponentCache {
     ComponentCache::open(&cache(), Compiler::new(Path::new(env!("CARGO_BIN_EXE_host")))).unwrap()
 }
 
-/// How long the binary may take for anything a test has it do. One that waits for what never comes is killed by then,
-/// and the test fails instead of holding up all the others.
-const PATIENCE_S: u32 = 300;
+/// How long the binary may take for anything a test has it do, on however busy a machine: what takes a compiler is done
+/// before. One that waits for what never comes is killed by then, and the test fails instead of holding up all the others.
+pub const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Has every guest of the repository built and compiled, once, before the first clock starts: that takes as long as it
+/// takes, and no test is about it.
+fn guests_are_built() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let guests = ["claims", "fetch", "hostile", "orchestrate", "refunds", "weather"];
+        let tables = guests.map(|name| {
+            let source = root().join("guest-tools").join(name);
+            format!("[tools.{name}]\nsource = {:?}\nprefix = \"{name}_\"\n", source.to_str().unwrap())
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let model = "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n";
+        std::fs::write(dir.path().join("script.toml"), "[[reply]]\ntext = \"\"").unwrap();
+        std::fs::write(dir.path().join("agent.toml"), format!("{model}{}", tables.concat())).unwrap();
+        let checked = Command::new(env!("CARGO_BIN_EXE_host"))
+            .arg("check")
+            .current_dir(dir.path())
+            .env("HOST_STATE", dir.path().join("state"))
+            .env("HOST_CACHE", cache())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    });
+}
+
+/// Waits until something has happened.
+pub fn until<T>(what: &str, happened: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(it) = happened() {
+            return it;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A directory with an agent.toml, a script, and runs.
 pub struct Agent {
@@ -94,9 +133,23 @@ impl Agent {
         self.dir.path().join("state")
     }
 
-    /// The binary, set to this agent's directories, and to end after [`PATIENCE_S`].
+    /// The binary, set to this agent's directories, and to end after [`PATIENCE`].
     #[allow(unsafe_code, reason = "a clock that goes on after exec can only be set between fork and exec")]
     pub fn command(&self, args: &[&str]) -> Command {
+        guests_are_built();
+        let mut command = self.unhurried(args);
+        // SAFETY: alarm is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::alarm(PATIENCE.as_secs().try_into().unwrap_or(u32::MAX));
+                Ok(())
+            });
+        }
+        command
+    }
+
+    /// The same without a clock, for what has a crate built that is not one of the repository's.
+    pub fn unhurried(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
         command
             .args(args)
@@ -104,15 +157,16 @@ impl Agent {
             .env("HOST_STATE", self.state())
             .env("HOST_CACHE", cache())
             .env_remove("FAILPOINTS")
+            .env_remove("TRACEPARENT")
+            .env_remove("TRACESTATE")
             .stdin(Stdio::null());
-        // SAFETY: alarm is async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                libc::alarm(PATIENCE_S);
-                Ok(())
-            });
-        }
         command
+    }
+
+    /// Has the crates of an agent built.
+    pub fn build(&self, agent: &str) {
+        let built = Ran::from(self.unhurried(&["build", agent]).output().unwrap());
+        built.ok();
     }
 
     pub fn host(&self, args: &[&str]) -> Ran {
@@ -129,11 +183,7 @@ impl Agent {
     /// Runs the agent, and kills it once something has happened.
     pub fn run_until_killed(&self, happened: impl Fn() -> bool) {
         let mut child = self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let started = Instant::now();
-        while !happened() {
-            assert!(started.elapsed() < Duration::from_secs(30), "it never happened");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("what the run is to be killed after", || happened().then_some(()));
         // What goes on beside it takes microseconds, and its end a sync.
         std::thread::sleep(Duration::from_millis(200));
         child.kill().unwrap();
@@ -156,6 +206,12 @@ impl Agent {
             std::fs::remove_dir_all(&newest).or_else(|_| std::fs::remove_file(&newest)).unwrap();
         }
         panic!("it never held at a commit");
+    }
+
+    /// What the last run has recorded so far, slot by slot: nothing, if it has not begun.
+    pub fn shown_so_far(&self) -> Vec<Value> {
+        let shown = self.host(&["runs", "show", "last", "--json"]);
+        if shown.code == Some(0) { serde_json::from_str(&shown.stdout).unwrap() } else { Vec::new() }
     }
 
     /// What the last run recorded, slot by slot.

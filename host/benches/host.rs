@@ -4,7 +4,14 @@
 //! and on two; (b) a durable run of 10 turns x 3 calls; (c) one turn of 1,000 calls; (d) replay; (e) 32 runs
 //! at once over one journal. Criterion measures, and a table at the end puts the medians of this very run
 //! beside each other. Every journal here is sled on disk, with every acknowledged record fdatasynced.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a benchmark may panic, and prints"
+)]
 
 mod bare;
 
@@ -93,12 +100,13 @@ impl Bench {
         let directory = tempfile::tempdir_in(root.join("target")).unwrap();
         let cache = cache(&directory);
         let weather = root.join("guest-tools/weather");
-        let component = build(&weather, cache.directory(), &|line| eprintln!("{line}")).unwrap().artifact;
+        let runtime = Runtime::new().unwrap();
+        let built = build(&weather, cache.directory(), &|line| eprintln!("{line}"));
+        let component = runtime.block_on(built).unwrap().artifact;
         let toml = format!(
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
             component.display()
         );
-        let runtime = Runtime::new().unwrap();
         let sandbox = Sandbox::new().unwrap();
         let load = |toml: &str| {
             let config = Config::parse(toml, &directory.path().join("agent.toml")).unwrap();

@@ -1,5 +1,11 @@
 //! What many runs and long ones cost: recovery, listing, space on disk. Takes a few minutes; `-- QUICK` a tenth.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark may panic, and documents nothing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a benchmark may panic, prints, and documents nothing"
+)]
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! What is the same for all providers: keys, failures, connections.
 
-use std::time::Duration;
-
 use host::config::RemoteConfig;
 use host::grants::SecretSource;
 use host::message::{Message, ModelFailure};
@@ -120,7 +118,7 @@ async fn dropping_the_future_closes_the_connection() {
     assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0, "the request has arrived and gets no answer");
     asked.abort();
     let closed = async { while socket.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
-    tokio::time::timeout(Duration::from_secs(5), closed).await.unwrap();
+    tokio::time::timeout(crate::support::PATIENCE, closed).await.unwrap();
 }
 
 #[test]

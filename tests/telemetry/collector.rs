@@ -35,6 +35,8 @@ pub(super) struct Span {
     pub(super) end: u64,
     pub(super) attributes: BTreeMap<String, Value>,
     pub(super) events: Vec<(String, BTreeMap<String, Value>)>,
+    /// The trace and the span of each.
+    pub(super) links: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) failed: bool,
     pub(super) says: String,
     pub(super) resource: BTreeMap<String, Value>,
@@ -115,7 +117,7 @@ impl Collector {
     pub(super) fn wait_for(&self, names: &[&str]) {
         let started = Instant::now();
         while !names.iter().all(|name| self.spans().iter().any(|span| span.name == *name)) {
-            assert!(started.elapsed() < Duration::from_secs(30), "{names:?} in {:#?}", self.spans());
+            assert!(started.elapsed() < crate::support::PATIENCE, "{names:?} in {:#?}", self.spans());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -136,6 +138,7 @@ impl Span {
             end: span.end_time_unix_nano,
             attributes: attributes(span.attributes),
             events: span.events.into_iter().map(event).collect(),
+            links: span.links.into_iter().map(|link| (link.trace_id, link.span_id)).collect(),
             failed: status.code() == proto::status::StatusCode::Error,
             says: status.message,
             resource,

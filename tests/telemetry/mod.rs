@@ -257,6 +257,43 @@ fn a_run_that_the_model_breaks_off_is_an_error_and_its_resume_a_span_of_its_own(
 }
 
 #[test]
+fn a_run_says_in_the_course_of_what_it_was_started() {
+    let parent = |digit: &str| format!("00-{}-{}-01", digit.repeat(32), digit.repeat(16));
+    let link = |byte: u8| vec![(vec![byte; 16], vec![byte; 8])];
+    let collector = Collector::start();
+    let (server, agent) = provider(&collector.runtime, &[401, 200]);
+    let mut run = collector.command(&agent, &["run"]);
+    Ran::from(run.env("TRACEPARENT", parent("a")).env("TRACESTATE", "x=1").output().unwrap()).exits(4);
+    let mut resume = collector.command(&agent, &["resume", "last"]);
+    Ran::from(resume.env("TRACEPARENT", parent("b")).output().unwrap()).ok();
+    let spans = collector.trace();
+    let roots: Vec<_> = spans.iter().filter(|span| span.name == "invoke_agent asker").collect();
+    assert_eq!(
+        (&roots[0].links, &roots[1].links),
+        (&link(0xaa), &link(0xbb)),
+        "one trace, each its own link"
+    );
+    assert!(spans.iter().all(|span| span.links.is_empty() || span.name == "invoke_agent asker"));
+    let requests = collector.runtime.block_on(server.received_requests()).unwrap();
+    let header =
+        |at: usize, name: &str| requests[at].headers.get(name).map(|it| it.to_str().unwrap().to_owned());
+    assert_eq!(
+        (header(0, "traceparent"), header(0, "tracestate")),
+        (Some(parent("a")), Some("x=1".to_owned()))
+    );
+    assert_eq!((header(1, "traceparent"), header(1, "tracestate")), (Some(parent("b")), None));
+
+    let (server, agent) = provider(&collector.runtime, &[200]);
+    agent.host(&["run"]).ok();
+    let mut wrong = agent.command(&["run"]);
+    Ran::from(wrong.env("TRACEPARENT", "00-0-0-00").output().unwrap())
+        .ok()
+        .says("TRACEPARENT is \"00-0-0-00\"");
+    let requests = collector.runtime.block_on(server.received_requests()).unwrap();
+    assert!(requests.iter().all(|request| !request.headers.contains_key("traceparent")));
+}
+
+#[test]
 fn a_call_that_fails_is_an_error_and_an_attempt_that_fails_an_event() {
     let collector = Collector::start();
     let inner = json!({ "batches": [[{ "name": "b_slow", "input": { "spin_ms": 20000 } }]] });
@@ -315,7 +352,7 @@ fn hanging(collector: &Collector, lines: &str) -> (Agent, Server, Child) {
     collector.wait_for(&["execute_tool b_counter", "execute_tool b_echo", "chat script.toml"]);
     let started = Instant::now();
     while server.requests().is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(30), "no request came");
+        assert!(started.elapsed() < crate::support::PATIENCE, "no request came");
         std::thread::sleep(Duration::from_millis(5));
     }
     (agent, server, child)

@@ -4,7 +4,7 @@ use super::approvals::{Always, ApprovalsFile};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::words::call;
-use super::{print, print_json};
+use super::{print, print_json, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,11 +33,11 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
             let missing =
                 || Misuse(format!("no approval has the number {number}; `host approvals` lists them"));
             let revoked = place.ok_or_else(missing)?;
-            eprintln!("asked about again: {}", in_words(&revoked));
+            say(format_args!("asked about again: {}", in_words(&revoked)));
             file.revoke(revoked)?;
         }
         None if args.json => print_json(&always)?,
-        None if always.is_empty() => eprintln!("no call is approved always"),
+        None if always.is_empty() => say("no call is approved always"),
         None => {
             for (number, it) in (1..).zip(&always) {
                 print(&format!("{number:>3}  {}", in_words(it)))?;

@@ -16,7 +16,7 @@ pub(super) struct Args {
     path: PathBuf,
 }
 
-pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let crates = if args.path.is_dir() {
         vec![args.path.canonicalize()?]
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
     };
     let cache = places.cache()?;
     for path in &crates {
-        let built = build(path, cache.directory(), &|line| screen.say(line))?;
+        let built = build(path, cache.directory(), &|line| screen.say(line)).await?;
         let bytes = std::fs::read(&built.artifact)?;
         let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
         print(&format!("{}  {size}  sha256 {digest}", built.artifact.display()))?;

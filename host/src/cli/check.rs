@@ -7,7 +7,7 @@ use super::screen::{Format, Screen};
 use super::words::one_line;
 use super::{AgentArg, print, print_json};
 use crate::config::{Config, Provider};
-use crate::message::{Approvals, CallRule, ToolEntry, Verdict};
+use crate::message::{Approvals, CallRule, Rules, ToolEntry, Verdict};
 use crate::model::Models;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ struct Report<'a> {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
-    let loaded = Loaded::load(&config, places, &screen).await?;
+    let loaded = Loaded::load(&config, Rules::NOW, places, &screen).await?;
     Models::connect(config.models(), config.model_retry)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };

@@ -34,9 +34,15 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the tools of an agent, and the agents among them, and checks what agent.toml says of them.
-    pub(super) async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Self> {
-        Self::of(config, config.sub_agents()?, &Sandbox::new()?, places, screen).await
+    /// Loads the tools of an agent, and the agents among them, for a run of these rules, and checks what agent.toml says
+    /// of them.
+    pub(super) async fn load(
+        config: &Config,
+        rules: Rules,
+        places: &Places,
+        screen: &Screen,
+    ) -> anyhow::Result<Self> {
+        Self::of(config, config.sub_agents()?, rules, &Sandbox::new()?, places, screen).await
     }
 
     /// The same, without any secret: none has to be at hand, and no tool can send one.
@@ -48,12 +54,13 @@ impl Loaded {
         let mut agents = config.sub_agents()?;
         config.secrets.clear();
         agents.iter_mut().for_each(SubAgent::forget_secrets);
-        Self::of(&config, agents, &Sandbox::new()?, places, screen).await
+        Self::of(&config, agents, Rules::NOW, &Sandbox::new()?, places, screen).await
     }
 
     fn of<'a>(
         config: &'a Config,
         agents: Vec<SubAgent>,
+        rules: Rules,
         sandbox: &'a Sandbox,
         places: &'a Places,
         screen: &'a Screen,
@@ -63,13 +70,14 @@ impl Loaded {
             let cache = places.cache()?;
             let (runs, sessions) = (places.runs()?, places.sessions()?);
             Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
-            let mut toolbox = Toolbox::load(config, sandbox, &cache, &say).await?;
+            let toolbox = Toolbox::load(config, sandbox, &cache, &say).await?;
+            let mut toolbox = toolbox.keeping_to(rules);
             let mut members = Vec::new();
             for agent in agents {
                 let SubAgent { table, prefix, description, config, agents } = agent;
                 let of_agent = || format!("[tools.{table}] is the agent {}", config.path.display());
                 let loaded =
-                    Self::of(&config, agents, sandbox, places, screen).await.with_context(of_agent)?;
+                    Self::of(&config, agents, rules, sandbox, places, screen).await.with_context(of_agent)?;
                 // Its prompt comes with each call, and its seed is that of the run that calls it.
                 let task = Task::new(String::new(), BTreeMap::new(), 0);
                 let manifest = launch::manifest(&config, &loaded.toolbox, task).with_context(of_agent)?;

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
@@ -11,6 +10,7 @@ use super::approvals::ApprovalsFile;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::recorded;
+use super::say;
 use super::words::{call, decided};
 use crate::dispatch::answered;
 use crate::document::without_mark;
@@ -18,7 +18,7 @@ use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
 };
 use crate::message::{
-    Builtin, Decision, Json, Manifest, Outcome, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
+    Builtin, Decision, Json, Manifest, Moment, Outcome, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
 use crate::schema::{About, Schema};
 use crate::session::SessionError;
@@ -226,18 +226,17 @@ impl Open {
         if !self.still_waits(&slot, *attempt)? {
             return Err(Misuse(format!("{slot} does not wait for this any more")).into());
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let at_ms = Moment::now().0;
         let (usage, trace) = (Usage::default(), Trace::default());
         let finished = Finished { attempt: *attempt, at_ms, outcome, usage, trace, settled: true };
         let entry = Entry { run: self.run.id, slot, event: Event::Finished(finished) };
         self.run.store.append(&entry, Durability::Now).durable().await?;
-        eprintln!("{call_slot} {}  {said}", call(ask));
+        say(format_args!("{call_slot} {}  {said}", call(ask)));
         Ok(())
     }
 
     fn go_on(&self) -> Exit {
-        eprintln!("go on with: host resume {}", self.run.id);
+        say(format_args!("go on with: host resume {}", self.run.id));
         Exit::Ok
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exit::Exit;
 use super::places::Places;
 use super::words::{counted, headline};
-use super::{changes, print, recorded};
+use super::{changes, print, recorded, say};
 use crate::journal::{Entry, Finished, Started, Status, statuses};
 use crate::message::{Outcome, Request, RunId, Slot};
 use crate::session::{SessionError, diff};
@@ -34,7 +34,7 @@ pub(super) fn run(places: &Places, one: &str, other: &str) -> anyhow::Result<Exi
     for line in &lines {
         print(line.trim_end())?;
     }
-    eprintln!("{} the same", counted(same, "slot"));
+    say(format_args!("{} the same", counted(same, "slot")));
     Ok(if lines.is_empty() { Exit::Ok } else { Exit::Divergence })
 }
 

@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use super::say;
 use crate::agent::RunError;
 use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
@@ -25,7 +26,7 @@ pub(super) enum Exit {
     Limit = 5,
     /// The run is not the recorded one.
     Divergence = 6,
-    /// Ctrl-C.
+    /// The process was asked to end: Ctrl-C, SIGTERM, SIGHUP.
     Interrupted = 130,
 }
 
@@ -64,7 +65,11 @@ impl Exit {
             return Self::of_journal_error(error);
         }
         match error.downcast_ref::<ModelError>() {
-            Some(ModelError::Setup(_)) => return Self::Usage,
+            // What it is set up from is configuration.
+            Some(
+                ModelError::Setup(_)
+                | ModelError::Script(ScriptError::Unreadable { .. } | ScriptError::Malformed(_)),
+            ) => return Self::Usage,
             Some(_) => return Self::Provider,
             None => {}
         }
@@ -112,8 +117,8 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
         Some(_) | None => None,
     };
     match error.downcast_ref::<ConfigError>().or(script) {
-        Some(config) => eprintln!("{:?}", miette::Report::new(config.clone())),
-        None => eprintln!("error: {error:#}"),
+        Some(config) => say(format_args!("{:?}", miette::Report::new(config.clone()))),
+        None => say(format_args!("error: {error:#}")),
     }
     Exit::of_error(error)
 }

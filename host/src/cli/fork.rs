@@ -1,7 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
@@ -9,15 +8,15 @@ use super::exit::{Exit, Misuse};
 use super::launch::{self, Task};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::signals::Signals;
 use super::traces::Traces;
 use super::words::counted;
 use super::{changes, recorded, settle};
-use crate::config::Config;
 use crate::document::without_mark;
 use crate::journal::{
     Change, Entry, Event, Finished, RunFile, RunState, RunSummary, Started, Status, is_over, kept, statuses,
 };
-use crate::message::{Fork, Manifest, Outcome, Reply, Request, RunId, Said, Slot, Step, ToolOutcome};
+use crate::message::{Fork, Manifest, Moment, Outcome, Reply, Request, RunId, Said, Slot, Step, ToolOutcome};
 use crate::session::{Decisions, SessionError};
 
 #[derive(Debug, clap::Args)]
@@ -61,7 +60,7 @@ impl FromStr for Edit {
 }
 
 /// Starts a run that shares the beginning of a recorded one, which stays as it is.
-pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::of(args.json));
     let runs = places.runs()?;
     let (origin, entries) = recorded::read(&runs, &args.run)?;
@@ -74,7 +73,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     }
     let id = RunId::new();
     let manifest = forked(recorded, args.prompt, Fork { run: origin, turn });
-    let config = Config::load(args.config.as_deref().unwrap_or(manifest.config.as_ref()))?;
+    let config = recorded::config(&manifest, args.config.as_deref())?;
     let prepared = launch::prepare(&config, Task::of(&manifest), places, &screen).await?;
     let changes = changes::between(&manifest, &prepared.manifest, &shared);
     if !changes.is_empty() {
@@ -89,7 +88,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     run.begin_with(&RunFile { summary, entries: entries.clone() }).await?;
     // Whatever differs from the recorded run is what the fork is for.
     let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
-    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces).await
+    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces, signals).await
 }
 
 /// The first turn that is not shared.
@@ -208,8 +207,7 @@ fn begun(manifest: Manifest, kept: &HashSet<Slot>, shared: &[Entry]) -> Entry {
     let kept: BTreeSet<&Slot> =
         shared.iter().map(|entry| &entry.slot).filter(|slot| kept.contains(slot)).collect();
     let kept = (!kept.is_empty()).then(|| kept.into_iter().cloned().collect());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let at_ms = Moment::now().0;
     let request = Request::Run(Box::new(manifest));
     let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept };
     Entry { run: RunId::new(), slot: Slot::RUN, event: Event::Started(started) }

@@ -1,16 +1,16 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::exit::{Exit, Misuse};
 use super::places::Places;
-use super::print;
 use super::words::counted;
+use super::{print, say};
 use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, SessionsDir, statuses};
-use crate::message::RunId;
+use crate::message::{Moment, RunId};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -97,7 +97,7 @@ fn verify(runs: &RunsDir, run: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
-    eprintln!("{}: {good} whole, {bad} damaged", counted(good + bad, "run"));
+    say(format_args!("{}: {good} whole, {bad} damaged", counted(good + bad, "run")));
     Ok(if bad == 0 { Exit::Ok } else { Exit::Failure })
 }
 
@@ -118,7 +118,7 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
 fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {
     let done = runs.compact(sessions)?;
     let (sealed, removed) = (done.sealed as usize, done.removed as usize);
-    eprintln!("{} sealed, {} removed", counted(sealed, "run"), counted(removed, "left-over"));
+    say(format_args!("{} sealed, {} removed", counted(sealed, "run"), counted(removed, "left-over")));
     Ok(Exit::Ok)
 }
 
@@ -134,8 +134,8 @@ fn gc(
             Misuse("say what to keep: --keep TIME, such as `30d`, or --keep-runs N".to_owned()).into()
         );
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since_ms = keep.map(|keep| u64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(u64::MAX));
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let since_ms = keep.map(|keep| Moment::now().0.saturating_sub(ms(keep)));
     let ended: Vec<RunSummary> = runs.list()?.runs.into_iter().filter(|run| run.state.has_ended()).collect();
     let continued = gone_on_from(sessions, runs)?;
     let newest = ended.len().saturating_sub(keep_runs.unwrap_or(0));
@@ -154,7 +154,7 @@ fn gc(
     }
     let (count, kept) = (gone.len(), ended.len() - gone.len());
     let verb = if dry_run { "would be removed" } else { "removed" };
-    eprintln!("{count} ended runs {verb}, {kept} kept");
+    say(format_args!("{count} ended runs {verb}, {kept} kept"));
     Ok(Exit::Ok)
 }
 

@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::person::AtTerminal;
 use super::places::Places;
 use super::screen::Screen;
+use super::signals::Signals;
 use super::traces::Traces;
 use crate::agent::{Agent, Ended, RunError};
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
@@ -80,7 +81,7 @@ pub(super) async fn prepare(
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
     let models = Models::connect(config.models(), config.model_retry)?;
-    let loaded = Loaded::load(config, places, screen).await?;
+    let loaded = Loaded::load(config, task.rules, places, screen).await?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
     let approvals = ApprovalsFile::new(places.runs()?.path());
     let person = AtTerminal::new(screen, approvals, config, &manifest);
@@ -156,8 +157,8 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Carries a run out, or the rest of one, and keeps its summary up to date. Ctrl-C cancels what is in
-/// flight and leaves the run resumable.
+/// Carries a run out, or the rest of one, and keeps its summary up to date. A signal to end cancels what is in flight and
+/// leaves the run resumable.
 pub(super) async fn carry_out(
     run: OpenRun,
     entries: Vec<Entry>,
@@ -165,7 +166,9 @@ pub(super) async fn carry_out(
     decisions: Decisions,
     screen: &Screen,
     traces: &Traces,
+    signals: &Signals,
 ) -> anyhow::Result<Exit> {
+    signals.attend();
     let Prepared { manifest, models, dispatcher, wall_time } = prepared;
     let summary = RunSummary {
         run: run.id,
@@ -202,24 +205,14 @@ pub(super) async fn carry_out(
     };
     let stopped = tokio::select! {
         ended = Box::pin(agent.run(wall_time)) => Stopped::of(ended),
-        _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
+        () = signals.asked() => Stopped::Interrupted,
     };
-    if let Stopped::Interrupted = stopped {
-        tokio::spawn(stop_at_once());
-    }
     // With it goes the last one, besides the run, who could write to the journal.
     drop(agent);
     trace.stop(stopped.stand());
     let exit = leave(stopped, run, summary, screen);
     trace.flush(screen).await;
     exit
-}
-
-/// Waits for a second Ctrl-C, and waits for nothing more then: what is recorded is on disk.
-async fn stop_at_once() {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(Exit::Interrupted as i32);
-    }
 }
 
 /// Leaves a run on which nothing more is carried out, and says how it stands.
@@ -273,7 +266,7 @@ enum Stopped {
     Ended(Ended),
     /// It waits for these.
     Suspended(Vec<Waiting>),
-    /// Ctrl-C.
+    /// The process was asked to end.
     Interrupted,
     /// The host, or the model's provider, failed.
     Failed(RunError),

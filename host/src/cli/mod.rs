@@ -33,15 +33,20 @@ mod script;
 mod session;
 mod sessions;
 mod settle;
+mod signals;
+mod streams;
 mod test;
 mod traces;
 mod typed;
 mod waiting;
 mod words;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::message::visible_json;
@@ -49,6 +54,8 @@ use crate::sandbox::Metering;
 use crate::toolbox::{COMPILE_SUBCOMMAND, serve_compiler};
 use exit::Exit;
 use places::Places;
+use signals::Signals;
+use streams::{print, say};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 the run waits for a decision, 4 model provider,
@@ -123,9 +130,10 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are results and exit with 0; a wrong argument exits with 2.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            // Help and version are results and exit with 0, if they arrive; a wrong argument exits with 2.
+            let lost = error.print().is_err_and(|error| error.kind() != ErrorKind::BrokenPipe);
+            let exit = if lost && !error.use_stderr() { Exit::Failure as i32 } else { error.exit_code() };
+            return ExitCode::from(u8::try_from(exit).unwrap_or(2));
         }
     };
     let ended = dispatch(cli);
@@ -135,20 +143,22 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
-        Command::Run(args) => block_on(async move { run::run(args, &places).await }),
-        Command::Resume(args) => block_on(async move { resume::run(args, &places).await }),
-        Command::Approve(args) => block_on(async move { decide::approve(args, &places).await }),
-        Command::Deny(args) => block_on(async move { decide::deny(args, &places).await }),
+        Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
+        Command::Resume(args) => {
+            block_on(|signals| async move { resume::run(args, &places, &signals).await })
+        }
+        Command::Approve(args) => block_on(|_| async move { decide::approve(args, &places).await }),
+        Command::Deny(args) => block_on(|_| async move { decide::deny(args, &places).await }),
         Command::Approvals(args) => always::run(&args, &places),
-        Command::Answer(args) => block_on(async move { decide::answer(args, &places).await }),
-        Command::Replay(args) => block_on(async move { replay::run(args, &places).await }),
-        Command::Fork(args) => block_on(async move { fork::run(args, &places).await }),
-        Command::Test(args) => block_on(async move { test::run(args, &places).await }),
-        Command::Check(args) => block_on(async move { check::run(args, &places).await }),
-        Command::Runs(args) => block_on(async move { runs::run(args, &places).await }),
-        Command::Sessions(args) => block_on(async move { sessions::run(args, &places).await }),
-        Command::Journal(args) => block_on(async move { journal::run(args, &places).await }),
-        Command::Build(args) => build::run(&args, &places),
+        Command::Answer(args) => block_on(|_| async move { decide::answer(args, &places).await }),
+        Command::Replay(args) => block_on(|_| async move { replay::run(args, &places).await }),
+        Command::Fork(args) => block_on(|signals| async move { fork::run(args, &places, &signals).await }),
+        Command::Test(args) => block_on(|_| async move { test::run(args, &places).await }),
+        Command::Check(args) => block_on(|_| async move { check::run(args, &places).await }),
+        Command::Runs(args) => block_on(|_| async move { runs::run(args, &places).await }),
+        Command::Sessions(args) => block_on(|_| async move { sessions::run(args, &places).await }),
+        Command::Journal(args) => block_on(|_| async move { journal::run(args, &places).await }),
+        Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
         Command::Init(args) => init::run(&args),
         Command::CompileComponent { metering } => {
             let fuel = metering == Metering::Fuel.as_str();
@@ -168,22 +178,31 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<Exit>> + Send + 'static) -> anyhow::Result<Exit> {
+/// Does the work, unless the process is asked to end before.
+fn block_on<W>(work: impl FnOnce(Signals) -> W) -> anyhow::Result<Exit>
+where
+    W: Future<Output = anyhow::Result<Exit>> + Send + 'static,
+{
+    /// How long work may take to be dropped; what does not wait for anything only ends with the process.
+    const DROPPED_WITHIN: Duration = Duration::from_secs(2);
+    let signals = Signals::listen().context("cannot wait for signals")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // As a task, the loop shares a thread with the calls it makes and is not woken from another one.
-    let ended = runtime.block_on(async { tokio::spawn(work).await? });
+    let mut work = runtime.spawn(work(signals.clone()));
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = &mut work => ended?,
+            () = signals.unattended() => {
+                work.abort();
+                let _ = tokio::time::timeout(DROPPED_WITHIN, work).await;
+                say("interrupted");
+                Ok(Exit::Interrupted)
+            }
+        }
+    });
     // What is still going on, such as a name look-up, holds nothing that has to be kept.
     runtime.shutdown_background();
     ended
-}
-
-/// Prints a result. A reader that went away (`host runs | head`) is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
 
 /// Prints a value as JSON, in which a terminal shows everything.

@@ -9,11 +9,11 @@ use crate::toolbox::{Compiler, ComponentCache};
 /// Where runs and compiled components are kept.
 #[derive(Debug, clap::Args)]
 pub(super) struct Places {
-    /// Where runs are kept [default: `$XDG_STATE_HOME/host`, which is `~/.local/state/host`]
-    #[arg(long, global = true, value_name = "DIR", env = "HOST_STATE")]
+    /// Where runs are kept [default: `$HOST_STATE`, or `$XDG_STATE_HOME/host`, which is `~/.local/state/host`]
+    #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Where compiled components are kept [default: `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
-    #[arg(long, global = true, value_name = "DIR", env = "HOST_CACHE")]
+    /// Where compiled components are kept [default: `$HOST_CACHE`, or `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
+    #[arg(long, global = true, value_name = "DIR")]
     cache: Option<PathBuf>,
 }
 
@@ -29,8 +29,8 @@ impl Places {
     }
 
     fn state(&self) -> anyhow::Result<PathBuf> {
-        let state = if let Some(path) = &self.state {
-            path.clone()
+        let state = if let Some(path) = self.state.clone().or_else(|| set("HOST_STATE")) {
+            path
         } else {
             let base =
                 choose_base_strategy().context("no home directory; choose a directory with --state DIR")?;
@@ -41,8 +41,8 @@ impl Places {
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
-        let path = match &self.cache {
-            Some(path) => path.clone(),
+        let path = match self.cache.clone().or_else(|| set("HOST_CACHE")) {
+            Some(path) => path,
             None => choose_base_strategy()
                 .context("no home directory; choose a directory with --cache DIR")?
                 .cache_dir()
@@ -51,4 +51,9 @@ impl Places {
         let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
         Ok(ComponentCache::open(&std::path::absolute(path)?, compiler)?)
     }
+}
+
+/// The path in an environment variable. One that is empty counts as not set, as the XDG base directories have it.
+fn set(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

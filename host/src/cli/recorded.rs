@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::exit::Misuse;
+use crate::config::Config;
 use crate::journal::{self, Entry, JournalError, RunFile, RunsDir, Status};
 use crate::message::{Manifest, Request, RunId, Slot};
 
@@ -20,6 +22,19 @@ pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), Jo
 /// What the run was begun with, or last carried on with.
 pub(super) fn manifest(run: RunId, entries: &[Entry]) -> Result<&Manifest, JournalError> {
     journal::manifest(entries).ok_or(JournalError::NotBegun { run })
+}
+
+/// The configuration that a run goes on with: the one it was begun with, or one that is given.
+pub(super) fn config(manifest: &Manifest, given: Option<&Path>) -> anyhow::Result<Config> {
+    let begun_with = Path::new(&manifest.config);
+    if given.is_none() && !begun_with.exists() {
+        let path = begun_with.display();
+        return Err(Misuse(format!(
+            "the agent of this run is not at {path} any more\n  if it was moved, say where it is now: --config AGENT.TOML"
+        ))
+        .into());
+    }
+    Ok(Config::load(given.unwrap_or(begun_with))?)
 }
 
 /// The agent that did what is recorded at a slot: the run's own, or one that was called like a tool.

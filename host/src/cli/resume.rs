@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::launch::{self, Task};
@@ -6,9 +6,9 @@ use super::output::Output;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{self, Settle};
+use super::signals::Signals;
 use super::traces::Traces;
 use super::{changes, recorded, session};
-use crate::config::Config;
 use crate::journal::{Change, JournalError, JournalStore as _, ending, used};
 use crate::session::Decisions;
 
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// failed, SLOT=result:FILE takes the JSON in FILE for its output. May be given several times.
     #[arg(long = "settle", value_name = "SLOT=HOW")]
     settle: Vec<Settle>,
+    /// Where the run's agent.toml is now, if it was moved.
+    #[arg(long, value_name = "AGENT.TOML")]
+    config: Option<PathBuf>,
     /// Go on although agent.toml or a tool has changed since: what is recorded is kept, the rest is carried out
     /// as things are now.
     #[arg(long)]
@@ -33,7 +36,7 @@ pub(super) struct Args {
     traces: Traces,
 }
 
-pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let runs = places.runs()?;
     let id = runs.find(&args.run)?;
@@ -51,12 +54,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let recorded = recorded::manifest(id, &entries)?;
     let settlements = settle::settlements(&args.settle, &entries, recorded)?;
     let change = if args.accept_changes { Change::Accepted } else { Change::Refused };
-    let config = Config::load(Path::new(&recorded.config))?;
+    let config = recorded::config(recorded, args.config.as_deref())?;
     let prepared = launch::prepare(&config, Task::of(recorded), places, &screen).await?;
     let changes = changes::between(recorded, &prepared.manifest, &entries);
     if !changes.is_empty() {
         screen.changed(id, &changes, change);
     }
     let decisions = Decisions { settlements, change };
-    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces).await
+    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces, signals).await
 }

@@ -6,6 +6,7 @@ use super::output::Output;
 use super::places::Places;
 use super::prompt::Prompt;
 use super::screen::{Format, Screen};
+use super::signals::Signals;
 use super::traces::Traces;
 use super::{AgentArg, script, session};
 use crate::config::Config;
@@ -34,7 +35,7 @@ pub(super) struct Args {
     traces: Traces,
 }
 
-pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
     let config = Config::load(&args.agent.agent)?;
     let parameters = args.prompt.parameters(&config)?;
@@ -56,7 +57,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         open.add(id)?;
     }
     let exit =
-        launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces).await?;
+        launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces, signals)
+            .await?;
     if let Some(file) = &args.record {
         script::write(&runs, id, file, &screen)?;
     }

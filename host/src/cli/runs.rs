@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::moment::{Moment, milliseconds};
 use super::places::Places;
 use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
-use super::{diff, print, print_json, recorded, request, script};
+use super::{diff, print, print_json, recorded, request, say, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
@@ -85,7 +85,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     let runs = places.runs()?;
     let Listing { runs: summaries, unreadable } = runs.list()?;
     for (_, error) in &unreadable {
-        eprintln!("error: {error}");
+        say(format_args!("error: {error}"));
     }
     let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
     if json {
@@ -93,7 +93,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
         return Ok(exit);
     }
     if summaries.is_empty() && unreadable.is_empty() {
-        eprintln!("no runs in {}", runs.path().display());
+        say(format_args!("no runs in {}", runs.path().display()));
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));

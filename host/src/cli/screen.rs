@@ -1,8 +1,10 @@
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use console::{Style, Term};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -10,7 +12,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::moment::milliseconds;
 use super::output::AnswerFile;
-use super::print;
+use super::streams::{self, deliver, say_in_line};
 use super::typed::Typed;
 use super::waiting::{self, Shown};
 use super::words::{self, counted, denial, headline, one_line, result};
@@ -97,7 +99,7 @@ impl Screen {
         if let Some(held) = &mut *self.held() {
             held.push(line.to_owned());
         } else if self.0.live.is_hidden() {
-            eprintln!("{line}");
+            streams::say(line);
         } else {
             // A terminal that went away is no reason to stop.
             let _ = self.0.live.println(line);
@@ -130,9 +132,14 @@ impl Screen {
         if let (Ending::Answer(answer), Some(file)) = (ending, &self.0.answer_to) {
             file.write(run, answer)?;
         }
+        let mut arrived = Ok(());
         match (self.0.format, ending) {
-            (Format::Json, _) => event(&JsonEvent::RunEnded { run, ending, used, exit_code: exit as u8 }),
-            (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => print(&clean(answer))?,
+            (Format::Json, _) => {
+                arrived = delivered(&JsonEvent::RunEnded { run, ending, used, exit_code: exit as u8 });
+            }
+            (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => {
+                arrived = deliver(&clean(answer));
+            }
             (Format::Text, Ending::Answer(_)) => {}
             (Format::Text, Ending::Unfit { answer, why }) => {
                 self.say(&format!("the model's answer is of no use, and it was told once: {}", clean(why)));
@@ -145,7 +152,12 @@ impl Screen {
         if let (Format::Text, Some(used)) = (self.0.format, used) {
             self.say(&format!("used: {}", words::used(used)));
         }
-        Ok(exit)
+        match (arrived, ending) {
+            (Err(error), Ending::Answer(_)) if self.0.answer_to.is_none() => Err(anyhow!(
+                "cannot write the answer to stdout: {error}\n  it is recorded: host resume {run} prints it again"
+            )),
+            (Err(_) | Ok(()), _) => Ok(exit),
+        }
     }
 
     pub(super) fn interrupted(&self, run: RunId) {
@@ -198,7 +210,8 @@ impl Screen {
         self.0.live.set_draw_target(ProgressDrawTarget::hidden());
         *self.held() = Some(Vec::new());
         let _asking = Asking(self);
-        eprint!("{text}{}{question}", if text.is_empty() || text.ends_with('\n') { "" } else { "\n" });
+        let between = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        say_in_line(format_args!("{text}{between}{question}"));
         self.0.typed.line().await
     }
 
@@ -233,7 +246,7 @@ impl Screen {
     fn clear(&self) {
         if self.held().is_some() {
             // The question stands in the line without an answer.
-            eprintln!();
+            streams::say("");
             self.asked();
         }
         for (_, bar) in self.running().drain() {
@@ -343,7 +356,11 @@ impl Drop for Asking<'_> {
     }
 }
 
+/// Prints what happens. What cannot be written does not stop the run.
 fn event(event: &JsonEvent<'_>) {
-    // A reader that went away does not stop the run.
-    let _ = serde_json::to_string(event).map(|json| print(&json_line(&json).0));
+    let _ = delivered(event);
+}
+
+fn delivered(event: &JsonEvent<'_>) -> io::Result<()> {
+    deliver(&json_line(&serde_json::to_string(event)?).0)
 }

@@ -10,7 +10,7 @@ use super::runs::state_word;
 use super::screen::{Format, Screen};
 use super::session::take_turn;
 use super::words::{beginning, one_line, set_in};
-use super::{print, print_json};
+use super::{print, print_json, say};
 use crate::journal::{JournalError, RunSummary, RunsDir, ending};
 use crate::message::{Ending, RunId, SessionKey};
 
@@ -80,7 +80,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     if listed.is_empty() {
-        eprintln!("no sessions in {}", sessions.path().display());
+        say(format_args!("no sessions in {}", sessions.path().display()));
     }
     let width = listed.iter().map(|it| it.session.as_str().len()).max().unwrap_or_default();
     for Listed { session, runs, last } in listed {

@@ -10,7 +10,7 @@ use super::exit::Misuse;
 use super::recorded;
 use crate::document::without_mark;
 use crate::journal::{Entry, Status, is_over, statuses};
-use crate::message::{Json, Manifest, Request, Slot, ToolAsk, ToolEntry};
+use crate::message::{ErrorKind, Json, Manifest, Outcome, Request, Slot, ToolAsk, ToolEntry, ToolOutcome};
 use crate::schema::{About, Schema};
 use crate::session::{SessionError, Settlement, Settlements};
 
@@ -43,7 +43,25 @@ impl FromStr for Settle {
     }
 }
 
-/// The decisions on a run, each of which has to be about a call in doubt.
+impl How {
+    /// Whether a decision has been carried out already: the host may have been killed after it wrote it down, and before
+    /// anybody knew.
+    fn was_said(&self, status: &Status) -> bool {
+        let Status::Finished { finished, .. } = status else { return false };
+        match (self, &finished.outcome) {
+            (Self::Retry, _) => finished.attempt > 1 && !finished.settled,
+            (Self::Failed, Outcome::Tool(ToolOutcome::Error(error))) => {
+                finished.settled && error.kind == ErrorKind::InDoubt
+            }
+            (Self::Result(file), Outcome::Tool(ToolOutcome::Output(output))) => {
+                finished.settled && read(file).is_ok_and(|json| json == *output)
+            }
+            (Self::Failed | Self::Result(_), _) => false,
+        }
+    }
+}
+
+/// The decisions on a run, each of which has to be about a call in doubt, or has to be what was said of one already.
 pub(super) fn settlements(
     settle: &[Settle],
     entries: &[Entry],
@@ -69,6 +87,9 @@ pub(super) fn settlements(
     };
     let in_doubt: BTreeMap<&Slot, &ToolAsk> = slots.iter().filter_map(doubtful).collect();
     for Settle { slot, how } in settle {
+        if slots.get(slot).is_some_and(|status| how.was_said(status)) {
+            continue;
+        }
         let Some(ask) = in_doubt.get(slot) else {
             let there = match in_doubt.keys().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
                 [] => "nothing in this run is".to_owned(),
@@ -101,16 +122,21 @@ fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
 
 /// The output in a file, which has to be one that the tool could have given.
 pub(super) fn result(file: &Path, ask: &ToolAsk, tools: &[ToolEntry]) -> anyhow::Result<Json> {
-    let unreadable = || Misuse(format!("cannot read {}", file.display()));
-    let unfit = || Misuse(format!("{} is not an output that this call could have given", file.display()));
-    let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
-    let json = Json::parse(text).with_context(unfit)?;
+    let json = read(file)?;
     let tool = tools.iter().find(|tool| tool.spec.name == ask.name);
     if let Some(schema) = tool.and_then(|tool| tool.spec.output_schema.as_ref()) {
-        Schema::new(schema)
-            .check_now(About::OUTPUT, &json)
-            .map_err(anyhow::Error::msg)
-            .with_context(unfit)?;
+        let checked = Schema::new(schema).check_now(About::OUTPUT, &json).map_err(anyhow::Error::msg);
+        checked.with_context(|| unfit(file))?;
     }
     Ok(json)
+}
+
+fn read(file: &Path) -> anyhow::Result<Json> {
+    let unreadable = || Misuse(format!("cannot read {}", file.display()));
+    let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
+    Json::parse(text).with_context(|| unfit(file))
+}
+
+fn unfit(file: &Path) -> Misuse {
+    Misuse(format!("{} is not an output that this call could have given", file.display()))
 }

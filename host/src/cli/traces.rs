@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::screen::Screen;
-use crate::message::{Manifest, RunId};
+use crate::message::{Caller, Manifest, RunId};
 use crate::session::Watch;
 use crate::telemetry::{Collector, Invocation, Stand, Trace};
 
@@ -20,9 +20,13 @@ pub(super) struct Traces {
 pub(super) struct Exported(Option<Trace>);
 
 impl Traces {
-    /// What is exported of a run. An environment that does not fit is said, and stops no run.
+    /// What is exported of a run, in the course of whatever `TRACEPARENT` names. An environment that does not fit is said, and stops no run.
     pub(super) fn of(&self, run: RunId, screen: &Screen) -> Exported {
-        let trace = |collector| Trace::new(collector, run);
+        let caller = Caller::of_environment().unwrap_or_else(|error| {
+            screen.say(&format!("it is left out: {error}"));
+            None
+        });
+        let trace = |collector| Trace::new(collector, run, caller);
         let trace = Collector::find(self.otlp.as_ref()).and_then(|found| found.map(trace).transpose());
         Exported(trace.unwrap_or_else(|error| {
             screen.say(&format!("no traces are exported: {error}"));

@@ -180,7 +180,7 @@ pub fn schema() -> Value {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-    use miette::{GraphicalReportHandler, GraphicalTheme};
+    use miette::{GraphicalReportHandler, GraphicalTheme, NarratableReportHandler};
     use proptest::prelude::*;
     use serde::Deserialize as _;
     use toml::de::DeTable;
@@ -270,6 +270,9 @@ env = "GITHUB_TOKEN"
         let mut shown = String::new();
         let terminal = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(80);
         terminal.render_report(&mut shown, &error).unwrap();
+        assert!(shown.len() < 100_000, "{} bytes are shown", shown.len());
+        let mut spoken = String::new();
+        NarratableReportHandler::new().render_report(&mut spoken, &error).unwrap();
         let helps = shown.matches("  help: ").count();
         assert_eq!(helps, error.problems().count(), "{text:?}\n{shown}");
         assert!(!shown.contains("Failed to read contents"), "{text:?}\n{shown}");
@@ -352,6 +355,20 @@ env = "GITHUB_TOKEN"
         #[test]
         fn any_text_is_answered(text in "\\PC{0,80}|[\\[\\]a-z=\"'\\n\\r\t #.{},0-9\u{1b}\u{9b}é-]{0,120}") {
             survives(&text);
+        }
+
+        #[test]
+        fn any_line_is_answered_however_long_it_is(
+            blank in prop::sample::select(vec![" ", "\t", "é", "𝄞", "漢", "\u{200b}", "x", "a."]),
+            count in prop::sample::select(vec![0_usize, 239, 241, 21_000, 65_535, 70_000]),
+            before in "[\\[\\]a-z=\"'#.]{0,6}",
+            after in "[\\[\\]a-z=\"'#.\u{1b}é]{1,6}",
+            behind in any::<bool>(),
+        ) {
+            let long = blank.repeat(count);
+            let end = if behind { long.as_str() } else { "" };
+            survives(&format!("{before}{long}{after}{end}"));
+            survives(&format!("version = 1\n[model]\nname = \"{long}\"{after}{end}\n[{before}]"));
         }
 
         #[test]

@@ -3,14 +3,15 @@
 //! They run in no sandbox, because they reach nothing: what they wait for is recorded, and a run that waits is
 //! suspended, in whatever process it goes on.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::person::Person;
 use crate::message::{
-    Builtin, Digest, ErrorKind, Json, Request, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome, ToolSpec,
+    Builtin, Digest, ErrorKind, Json, Moment, Request, Rules, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome,
+    ToolSpec,
 };
 use crate::session::{Attempt, SessionError, Waiting, Wants};
 
@@ -23,9 +24,17 @@ pub const BUILT_IN: &str = "built in";
 /// A wait that is no longer than this is waited for in this process.
 const WAITED_FOR: Duration = Duration::from_mins(1);
 
-/// The tool as a run knows it.
+/// The moment, as the model is told to write it.
+const AT: &str = "The moment, with an offset from UTC or a zone: 2027-01-31T12:00:00Z, 2027-01-31T17:45:00+05:45 or \
+                  2027-01-31T12:00[Europe/Oslo].";
+
+/// The same, by the rules of the first runs.
+const AT_FIRST: &str = "The moment as RFC 3339 writes it in UTC, such as 2027-01-31T12:00:00Z.";
+
+/// The tool as a run of these rules knows it.
 #[must_use]
-pub fn entry(builtin: Builtin) -> ToolEntry {
+pub fn entry(builtin: Builtin, rules: Rules) -> ToolEntry {
+    let at = if rules.moments_need_a_place() { AT } else { AT_FIRST };
     let (description, input, output) = match builtin {
         Builtin::AskHuman => (
             "Asks the person a question and waits for the answer, which may take days. Use it when only they can know \
@@ -37,7 +46,7 @@ pub fn entry(builtin: Builtin) -> ToolEntry {
             "Waits until a moment, and says which moment it is then. Give either `at` or `seconds`; with `seconds` = 0 \
              it only says what time it is.",
             json!({
-                "at": {"type": "string", "description": "The moment as RFC 3339 writes it in UTC, such as 2027-01-31T12:00:00Z."},
+                "at": {"type": "string", "description": at},
                 "seconds": {"type": "integer", "minimum": 0, "description": "So many seconds from the call on."},
             }),
             json!({"now": {"type": "string"}}),
@@ -66,12 +75,20 @@ pub fn entry(builtin: Builtin) -> ToolEntry {
         },
         source: BUILT_IN.to_owned(),
         export: name.to_owned(),
-        component: Digest::of(format!("host:{name}@1").as_bytes()),
+        component: Digest::of(format!("host:{name}@{}", version(builtin, rules)).as_bytes()),
         grants: Digest::of(b""),
         hidden: false,
         builtin: Some(builtin),
         agent: None,
         shown_bytes_max: SHOWN_BYTES_MAX,
+    }
+}
+
+/// The version of the tool: another one for whatever takes another input, or makes something else of it.
+fn version(builtin: Builtin, rules: Rules) -> u32 {
+    match builtin {
+        Builtin::AskHuman => 1,
+        Builtin::SleepUntil => 1 + u32::from(rules.moments_need_a_place()),
     }
 }
 
@@ -92,6 +109,7 @@ pub(super) async fn call(
     input: &Json,
     request: &Request,
     attempt: &Attempt,
+    rules: Rules,
     person: &dyn Person,
 ) -> Result<ToolOutcome, SessionError> {
     let waits = |wants| {
@@ -108,16 +126,16 @@ pub(super) async fn call(
             Err(error) => unfit(error.to_string()),
         },
         Builtin::SleepUntil => {
-            let until = match moment(input, attempt.at_ms) {
+            let until = match moment(input, Moment(attempt.at_ms), rules) {
                 Ok(until) => until,
                 Err(error) => return unfit(error),
             };
-            let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+            let left = until.since(Moment::now());
             if left > WAITED_FOR {
-                return waits(Wants::Moment(since_epoch_ms(until)));
+                return waits(Wants::Moment(until.0));
             }
             tokio::time::sleep(left).await;
-            let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+            let now = Moment::now().to_the_second();
             Ok(ToolOutcome::Output(Json::canonical(&json!({ "now": now }))))
         }
     }
@@ -129,21 +147,61 @@ pub fn answered(answer: &str) -> ToolOutcome {
     ToolOutcome::Output(Json::canonical(&json!({ "answer": answer })))
 }
 
-fn moment(input: &Json, from_ms: u64) -> Result<SystemTime, String> {
+fn moment(input: &Json, from: Moment, rules: Rules) -> Result<Moment, String> {
     let Sleep { at, seconds } = serde_json::from_str(input.as_str()).map_err(|error| error.to_string())?;
     match (at, seconds) {
+        (Some(at), None) if rules.moments_need_a_place() => {
+            Moment::parse(&at).map_err(|error| format!("at = {at:?}: {error}"))
+        }
         (Some(at), None) => humantime::parse_rfc3339_weak(&at)
+            .map(Moment::of)
             .map_err(|error| format!("at = {at:?}: {error}; write it as in 2027-01-31T12:00:00Z")),
-        (None, Some(seconds)) => UNIX_EPOCH
-            .checked_add(Duration::from_millis(from_ms))
-            .and_then(|from| from.checked_add(Duration::from_secs(seconds)))
-            .filter(|moment| since_epoch_ms(*moment) <= MOMENT_MS_MAX)
+        (None, Some(seconds)) => seconds
+            .checked_mul(1000)
+            .and_then(|ms| from.0.checked_add(ms))
+            .filter(|ms| *ms <= MOMENT_MS_MAX)
+            .map(Moment)
             .ok_or_else(|| format!("{seconds} seconds from now is after the year 9999")),
         (Some(_), Some(_)) | (None, None) => Err("give either `at` or `seconds`".to_owned()),
     }
 }
 
-fn since_epoch_ms(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, rules: Rules) -> Result<Moment, String> {
+        moment(&Json::canonical(&json!({ "at": text })), Moment(0), rules)
+    }
+
+    #[test]
+    fn a_run_reads_moments_by_the_rules_it_began_with() {
+        let (noon, local) = ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00");
+        for text in [noon, local] {
+            assert_eq!(at(text, Rules::default()), Ok(Moment(1_801_396_800_000)), "{text}");
+        }
+        assert_eq!(at(noon, Rules::NOW), Ok(Moment(1_801_396_800_000)));
+        assert!(
+            at(local, Rules::NOW).is_err_and(|error| error.contains("neither an offset from UTC nor a zone"))
+        );
+        let kathmandu = "2027-01-31T17:45:00+05:45";
+        assert_eq!(at(kathmandu, Rules::NOW), Ok(Moment(1_801_396_800_000)));
+        assert!(at(kathmandu, Rules::default()).is_err());
+    }
+
+    #[test]
+    fn a_tool_is_another_one_where_it_reads_something_else() {
+        let (first, now) =
+            (entry(Builtin::SleepUntil, Rules::default()), entry(Builtin::SleepUntil, Rules::NOW));
+        assert_ne!((first.component, &first.spec), (now.component, &now.spec));
+        let recorded = "{\"additionalProperties\":false,\"properties\":{\"at\":{\"description\":\"The moment as RFC 3339 \
+                        writes it in UTC, such as 2027-01-31T12:00:00Z.\",\"type\":\"string\"}";
+        assert!(
+            first.spec.input_schema.as_str().starts_with(recorded),
+            "{}",
+            first.spec.input_schema.as_str()
+        );
+        let (first, now) = (entry(Builtin::AskHuman, Rules::default()), entry(Builtin::AskHuman, Rules::NOW));
+        assert_eq!(first, now);
+    }
 }

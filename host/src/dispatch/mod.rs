@@ -266,7 +266,7 @@ impl Dispatcher {
             By::Nobody(refusal) => Ok(refusal.clone().into()),
             By::Host(builtin) => {
                 let _still = stand_still(session, caller);
-                Ok(self.call_builtin(*builtin, &call, &request, &attempt).await?.into())
+                Ok(self.call_builtin(session, *builtin, &call, &request, &attempt).await?.into())
             }
             By::Agent => self.call_agent(session, &call, &attempt).await,
             By::Component => {
@@ -312,6 +312,7 @@ impl Dispatcher {
 
     async fn call_builtin(
         &self,
+        session: &Session,
         builtin: Builtin,
         call: &ToolCall,
         request: &Request,
@@ -320,7 +321,7 @@ impl Dispatcher {
         match self.admit(call).await {
             Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
                 Some(outcome) => Ok(outcome),
-                None => builtin::call(builtin, input, request, attempt, &*self.person).await,
+                None => builtin::call(builtin, input, request, attempt, session.rules(), &*self.person).await,
             },
             Err(refusal) => Ok(refusal),
         }

@@ -2,17 +2,18 @@
 //!
 //! Owns the look of a message: which line, which characters, what to do. Which problems there are is decided by `form`
 //! and whoever knows what the values mean, what of a file may be shown by `shown`. Its invariant is that any text can
-//! be shown: spans are cut to the text.
+//! be shown: spans are cut to the text, and what is shown of it is bounded.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, LabeledSpan, SourceCode};
 
+use super::excerpt::Excerpt;
 use super::shown::shown;
 use crate::message::is_unseen;
 
-/// More problems than this are one mistake made often, and each costs a look at the whole file to show.
+/// More problems than this are one mistake made often.
 const PROBLEMS_SHOWN_MAX: usize = 20;
 /// Text quoted from the file in a message; a line holds no more.
 const QUOTE_CHARS_MAX: usize = 60;
@@ -22,10 +23,27 @@ const QUOTE_CHARS_MAX: usize = 60;
 #[error("{}", self.summary())]
 pub struct ConfigError {
     path: PathBuf,
-    /// The text that the spans are about; `None` if it could not be read.
-    text: Option<NamedSource<String>>,
     /// In the order in which they stand in the file; never empty.
-    problems: Vec<Problem>,
+    problems: Vec<Placed>,
+}
+
+/// A problem, and where it is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{problem}")]
+struct Placed {
+    problem: Problem,
+    /// `None` if it is about the file as a whole.
+    place: Option<Place>,
+}
+
+/// Where a problem is.
+#[derive(Clone, Debug)]
+struct Place {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    excerpt: Excerpt,
 }
 
 /// One thing that is wrong, and what to do about it.
@@ -50,7 +68,7 @@ impl ConfigError {
     /// An error about a file whose text is not at hand.
     pub(crate) fn of_file(path: &Path, message: String, help: &str) -> Self {
         let problem = Problem { message, help: help.to_owned(), span: None };
-        Self { path: path.to_owned(), text: None, problems: vec![problem] }
+        Self { path: path.to_owned(), problems: vec![Placed { problem, place: None }] }
     }
 
     /// An error about places in a text. Beyond [`PROBLEMS_SHOWN_MAX`] problems, only their number is kept.
@@ -61,11 +79,16 @@ impl ConfigError {
             let help = "correct those above first".to_owned();
             problems.push(Problem { message: format!("and {hidden} more problems"), help, span: None });
         }
-        for span in problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
-            *span = within(text, span);
-        }
-        let text = NamedSource::new(path.to_string_lossy(), shown(text)).with_language("TOML");
-        Self { path: path.to_owned(), text: Some(text), problems }
+        let (name, shown) = (path.to_string_lossy(), shown(text));
+        let placed = |mut problem: Problem| {
+            let place = problem.span.as_mut().map(|span| {
+                *span = within(text, span);
+                let (line, column) = place(text, span.start);
+                Place { line, column, excerpt: Excerpt::new(&name, &shown, span, (line, column)) }
+            });
+            Placed { problem, place }
+        };
+        Self { path: path.to_owned(), problems: problems.into_iter().map(placed).collect() }
     }
 
     /// The file.
@@ -77,12 +100,8 @@ impl ConfigError {
     /// Everything that is wrong, without the text: a line for each problem.
     #[must_use]
     pub fn in_lines(&self) -> String {
-        let lines = self.problems.iter().map(|problem| {
-            let Problem { message, help, span } = problem;
-            let place = match (&self.text, span) {
-                (Some(text), Some(span)) => format!("line {}: ", place(text.inner(), span.start).0),
-                (Some(_) | None, _) => String::new(),
-            };
+        let lines = self.problems.iter().map(|Placed { problem: Problem { message, help, .. }, place }| {
+            let place = place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
             format!("{place}{message} ({help})")
         });
         lines.collect::<Vec<_>>().join("\n  ")
@@ -90,23 +109,22 @@ impl ConfigError {
 
     /// Everything that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.iter()
+        self.problems.iter().map(|placed| &placed.problem)
     }
 
     /// The only problem, if there is one alone: it is shown without a headline.
-    fn alone(&self) -> Option<&Problem> {
+    fn alone(&self) -> Option<&Placed> {
         if let [problem] = self.problems.as_slice() { Some(problem) } else { None }
     }
 
     fn summary(&self) -> String {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        let Some(problem) = self.alone() else { return format!("{file} has several problems") };
-        match (&self.text, &problem.span) {
-            (Some(text), Some(span)) => {
-                let (line, column) = place(text.inner(), span.start);
+        match self.alone() {
+            None => format!("{file} has several problems"),
+            Some(Placed { problem, place: None }) => problem.to_string(),
+            Some(Placed { problem, place: Some(Place { line, column, .. }) }) => {
                 format!("{file}:{line}:{column}: {problem}")
             }
-            (Some(_) | None, _) => problem.to_string(),
         }
     }
 }
@@ -117,7 +135,7 @@ impl Diagnostic for ConfigError {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.text.as_ref().map(|text| text as &dyn SourceCode)
+        self.alone()?.source_code()
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -132,13 +150,17 @@ impl Diagnostic for ConfigError {
     }
 }
 
-impl Diagnostic for Problem {
+impl Diagnostic for Placed {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(&self.help))
+        Some(Box::new(&self.problem.help))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place.as_ref().map(|place| &place.excerpt as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.span.clone()?;
+        let span = self.place.as_ref()?.excerpt.span();
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
     }
 }

@@ -4,6 +4,7 @@
 //! the values mean is for others to check. It fails with [`Problem`]s, which a [`ConfigError`] shows.
 
 mod error;
+mod excerpt;
 mod file;
 mod form;
 mod shown;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::frame::{self, Damage};
 use super::{JournalError, format, io_error};
@@ -45,6 +46,12 @@ impl Index {
                 return Err(io_error(&path, &error));
             }
             Ok(()) | Err(_) => {}
+        }
+        // sled names its files by the clock, and panics where that has no name.
+        if SystemTime::now() < UNIX_EPOCH {
+            let reason =
+                "the clock of this machine stands before 1970, and no index can be made then; set it";
+            return Err(JournalError::Unreadable { path, reason: reason.to_owned() });
         }
         let config = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES);
         match config.flush_every_ms(None).temporary(true).open() {

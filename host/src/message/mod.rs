@@ -5,11 +5,13 @@
 
 mod approval;
 mod budgets;
+mod caller;
 mod ending;
 mod id;
 mod image;
 mod json;
 mod line;
+mod moment;
 mod origin;
 mod outcome;
 mod request;
@@ -23,11 +25,13 @@ mod used;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
+pub use caller::{Caller, CallerError};
 pub use ending::Ending;
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};
 pub use line::{from_json_line, json_line, visible_json};
+pub use moment::{Moment, MomentError};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{

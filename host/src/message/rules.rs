@@ -45,4 +45,11 @@ impl Rules {
     pub fn results_are_whole(self) -> bool {
         self >= Self(2)
     }
+
+    /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and
+    /// an offset for an error.
+    #[must_use]
+    pub fn moments_need_a_place(self) -> bool {
+        self >= Self(2)
+    }
 }

@@ -25,11 +25,10 @@ pub use outcome::{Done, Recorded};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
 use crate::message::{
-    Ending, Manifest, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
+    Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
 };
 
 /// A run being carried out, resumed or replayed.
@@ -290,8 +289,7 @@ fn diverged(slot: Slot, kind: DivergenceKind) -> SessionError {
     SessionError::Diverged(Box::new(Divergence { slot, kind }))
 }
 
-/// Milliseconds since 1970-01-01T00:00:00Z; a clock before that counts as standing there.
+/// Milliseconds since 1970-01-01T00:00:00Z.
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    Moment::now().0
 }

@@ -1,15 +1,18 @@
 use std::env::VarError;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{
-    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_PROTOCOL,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_HEADERS,
     OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, RetryPolicy, SpanExporter, WithExportConfig as _,
     WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::export::{Client, Counted, Tally};
@@ -31,6 +34,18 @@ const PROTOCOL: &str = "http/protobuf";
 /// of a model can lead to 10,000 others, and nothing but spans that wait here is lost when more come at once.
 const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 const QUEUE_SPANS_MAX: usize = 16_384;
+
+/// The variables that say which spans are sampled, and what the first one may say.
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+const SAMPLERS: [&str; 6] = [
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
 
 /// Where spans go, and whether what is said goes with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +72,18 @@ pub enum CollectorError {
         variable: &'static str,
         /// What it says.
         protocol: String,
+    },
+    /// What should be headers is not. Their values are nobody's business.
+    #[error(
+        "{variable} does not hold headers: {reason} in the {place}. of them\n  write NAME=VALUE, a comma between two, and %XX for blanks and commas, as in Authorization=Bearer%20TOKEN"
+    )]
+    Headers {
+        /// The environment variable.
+        variable: &'static str,
+        /// Which of the headers, from 1.
+        place: usize,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// Some other setting of the environment does not fit.
     #[error("{0}")]
@@ -107,6 +134,12 @@ impl Collector {
         {
             return Err(CollectorError::Protocol { variable, protocol });
         }
+        for variable in [OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS] {
+            if let Some(headers) = set(variable) {
+                check_headers(variable, &headers)?;
+            }
+        }
+        check_sampler(set(SAMPLER).as_deref(), set(SAMPLER_ARG).as_deref())?;
         let captures_content = word(CAPTURE).is_some_and(|it| CAPTURING.contains(&it.as_str()));
         Ok(Some(Self { endpoint, captures_content }))
     }
@@ -144,6 +177,40 @@ impl Collector {
             .with_span_processor(processor);
         Ok(provider.build())
     }
+}
+
+/// Checks headers, of which the exporter would leave out those that it cannot read.
+fn check_headers(variable: &'static str, headers: &str) -> Result<(), CollectorError> {
+    for (place, header) in (1..).zip(headers.split_terminator(',')) {
+        let fail = |reason| Err(CollectorError::Headers { variable, place, reason });
+        let Some((name, value)) = header.split_once('=') else { return fail("there is no `=`") };
+        if HeaderName::from_bytes(name.trim().as_bytes()).is_err() {
+            return fail("what stands before the `=` cannot be a header's name");
+        }
+        let value: Vec<u8> = percent_decode_str(value.trim()).collect();
+        if value.is_empty() {
+            return fail("there is no value");
+        }
+        if HeaderValue::from_bytes(&value).is_err() || std::str::from_utf8(&value).is_err() {
+            return fail("what stands after the `=` cannot be a header's value");
+        }
+    }
+    Ok(())
+}
+
+/// Checks which spans are to be sampled: the exporter would take all of them instead.
+fn check_sampler(sampler: Option<&str>, ratio: Option<&str>) -> Result<(), CollectorError> {
+    let Some(sampler) = sampler else { return Ok(()) };
+    if !SAMPLERS.contains(&sampler) {
+        let there = SAMPLERS.join(", ");
+        return Err(CollectorError::Setting(format!("{SAMPLER} is {sampler:?}; it can be one of: {there}")));
+    }
+    let is_ratio = |text: &str| text.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio));
+    if sampler.ends_with("traceidratio") && !ratio.is_some_and(is_ratio) {
+        let why = format!("{SAMPLER_ARG} has to be a number from 0 to 1, because {SAMPLER} is {sampler:?}");
+        return Err(CollectorError::Setting(why));
+    }
+    Ok(())
 }
 
 /// Who exports: this program, unless the environment says otherwise.
@@ -214,6 +281,39 @@ mod tests {
         let both =
             [all, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL)];
         assert!(find(None, &both).unwrap().is_some(), "what is said of traces counts");
+    }
+
+    #[test]
+    fn settings_that_would_be_dropped_are_said_without_their_values() {
+        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a");
+        for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+            for fits in ["Authorization=Bearer%20x", "a=1, b = 2 ,", "Authorization=Bearer x", "a=b=c"] {
+                assert!(find(None, &[all, (variable, fits)]).unwrap().is_some(), "{fits}");
+            }
+            for (wrong, place) in [
+                ("Authorization: Bearer secret", 1),
+                ("a=1,Authorization: secret=", 2),
+                ("a=1,,b=secret", 2),
+                ("=secret", 1),
+                ("a=%0asecret", 1),
+                ("secret=", 1),
+                ("a=%ff", 1),
+            ] {
+                let said = find(None, &[all, (variable, wrong)]).unwrap_err().to_string();
+                assert!(said.contains(variable) && said.contains(&format!("the {place}. of")), "{said}");
+                assert!(!said.contains("secret"), "{said}");
+            }
+        }
+        for (sampler, ratio, fits) in [
+            ("always_on", "x", true),
+            ("parentbased_traceidratio", "0.25", true),
+            ("traceidratio", "half", false),
+            ("traceidratio", "2", false),
+            ("sometimes", "", false),
+        ] {
+            let variables = [all, (SAMPLER, sampler), (SAMPLER_ARG, ratio)];
+            assert_eq!(find(None, &variables).is_ok(), fits, "{sampler} {ratio}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::journal::{Entry, Event, Started};
-use crate::message::{Ending, Manifest, ModelFailure, RunId, Slot};
+use crate::message::{Caller, Ending, Manifest, ModelFailure, RunId, Slot};
 use crate::session::{Notice, Watch};
 use export::Tally;
 use ids::Ids;
@@ -38,6 +38,8 @@ pub struct Trace {
     run: RunId,
     ids: Ids,
     collector: Collector,
+    /// In the course of what this process was started.
+    caller: Option<Caller>,
     provider: SdkTracerProvider,
     tally: Arc<Tally>,
     /// None before the run begins, and after it stopped.
@@ -118,17 +120,18 @@ impl Begun {
 
 impl Trace {
     /// Makes ready to export; nothing is sent before the run begins.
-    pub fn new(collector: Collector, run: RunId) -> Result<Self, CollectorError> {
+    pub fn new(collector: Collector, run: RunId, caller: Option<Caller>) -> Result<Self, CollectorError> {
         let tally = Arc::<Tally>::default();
         let ids = Ids::new(run);
         let provider = collector.provider(ids.clone(), &tally)?;
-        Ok(Self { run, ids, collector, provider, tally, spans: Arc::default() })
+        Ok(Self { run, ids, collector, caller, provider, tally, spans: Arc::default() })
     }
 
     /// The run begins, or goes on.
     pub fn begin(&self, manifest: &Manifest, invocation: Invocation) {
         let agent = Agent::new(self.run, manifest.clone(), self.collector.captures_content());
-        *self.spans() = Some(Spans::begin(&self.provider, self.ids.clone(), agent, invocation));
+        *self.spans() =
+            Some(Spans::begin(&self.provider, self.ids.clone(), agent, invocation, self.caller.as_ref()));
     }
 
     /// Watches a run together with someone else.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use opentelemetry::trace::{
-    Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    Link, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
@@ -13,7 +13,8 @@ use super::ids::{Ids, SpanName};
 use super::{Begun, Invocation, Stand};
 use crate::journal::{Failed, Finished};
 use crate::message::{
-    Arguments, Ending, Manifest, ModelFailure, Outcome, Request, RunId, Slot, Step, ToolError, ToolOutcome,
+    Arguments, Caller, Ending, Manifest, ModelFailure, Outcome, Request, RunId, Slot, Step, ToolError,
+    ToolOutcome,
 };
 use crate::session::Notice;
 
@@ -89,6 +90,7 @@ impl Spans {
         ids: Ids,
         agent: Agent,
         invocation: Invocation,
+        caller: Option<&Caller>,
     ) -> Self {
         let scope =
             InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
@@ -102,7 +104,8 @@ impl Spans {
             instructions.into_iter().chain([KeyValue::new(attributes::INPUT_MESSAGES, talk.prompt())])
         });
         let attributes: Vec<KeyValue> = attributes.into_iter().chain(said).collect();
-        let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
+        let links = caller.map(|caller| Link::with_context(caller.span().clone())).into_iter().collect();
+        let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes).with_links(links);
         let root = tracer.build_with_context(builder.with_start_time(began), &Context::new());
         Self {
             ids,

@@ -1,10 +1,13 @@
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Instant, SystemTime};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::message::Digest;
 
@@ -64,8 +67,9 @@ pub enum BuildError {
 }
 
 /// Builds a crate into a component, unless the one built last is newer than everything it is made from.
-/// `notes` is a directory in which the host remembers where cargo put it.
-pub fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Built, BuildError> {
+/// `notes` is a directory in which the host remembers where cargo put it. Dropping the future ends cargo, and whatever
+/// it started.
+pub async fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Built, BuildError> {
     if !path.join("Cargo.toml").is_file() {
         return Err(BuildError::NotACrate(path.to_owned()));
     }
@@ -73,11 +77,11 @@ pub fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<B
     if let Some(artifact) = fresh_artifact(&note, path) {
         return Ok(Built { artifact, freshness: Freshness::Fresh });
     }
-    ensure_target(say)?;
+    ensure_target(say).await?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     say(&format!("building {name} for {TARGET} …"));
     let (began, clock) = (SystemTime::now(), Instant::now());
-    let artifact = cargo_build(path)?;
+    let artifact = cargo_build(path).await?;
     say(&format!("built {name} in {:.1} s", clock.elapsed().as_secs_f64()));
     // Without the note the next start asks cargo again, which costs time and nothing else.
     let _ = write_note(&note, &artifact, as_of(path, began));
@@ -128,12 +132,14 @@ fn sources(dep_info: &str) -> Vec<PathBuf> {
 }
 
 /// Installs the target if it is missing.
-fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
+async fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
     let start =
         |program| move |error: std::io::Error| BuildError::Start { program, reason: error.to_string() };
     let found = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
+        .kill_on_drop(true)
         .output()
+        .await
         .map_err(start("rustc"))?;
     let directory = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
     if found.status.success() && directory.is_dir() {
@@ -145,7 +151,9 @@ fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
         return Ok(());
     }
     say(&format!("installing the target {TARGET} (rustup target add {TARGET}) …"));
-    let added = Command::new("rustup").args(["target", "add", TARGET]).output().map_err(start("rustup"))?;
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", TARGET]).kill_on_drop(true);
+    let added = rustup.output().await.map_err(start("rustup"))?;
     if added.status.success() {
         return Ok(());
     }
@@ -169,41 +177,72 @@ struct CargoMessage {
     filenames: Vec<PathBuf>,
 }
 
-fn cargo_build(path: &Path) -> Result<PathBuf, BuildError> {
+/// cargo at work, and all the processes that it started: a group of their own, which ends together.
+struct Cargo(Child);
+
+impl Cargo {
+    fn start(path: &Path) -> std::io::Result<Self> {
+        let cargo = Command::new("cargo")
+            .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
+            .current_dir(path)
+            // Flags meant for the machine this runs on have no place in a guest.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("CARGO_BUILD_TARGET")
+            .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-C link-arg=-zstack-size={STACK_BYTES}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self(cargo))
+    }
+}
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
+        // It has an id until its end was waited for, so the group is no other one.
+        let group = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(group) = group {
+            // Where it has just ended there is nothing to stop.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+}
+
+async fn cargo_build(path: &Path) -> Result<PathBuf, BuildError> {
     let start = |error: std::io::Error| BuildError::Start { program: "cargo", reason: error.to_string() };
-    let mut cargo = Command::new("cargo")
-        .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
-        .current_dir(path)
-        // Flags meant for the machine this runs on have no place in a guest.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET")
-        .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-C link-arg=-zstack-size={STACK_BYTES}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(start)?;
-    // Both pipes are emptied at the same time, so that cargo never waits for us.
-    let stderr = cargo.stderr.take();
-    let said = std::thread::spawn(move || {
-        let mut text = String::new();
-        stderr.map(|mut pipe| pipe.read_to_string(&mut text)).transpose().map(|_| text)
-    });
+    let mut cargo = Cargo::start(path).map_err(start)?;
+    let (stdout, stderr) = (cargo.0.stdout.take(), cargo.0.stderr.take());
     let manifest = path.join("Cargo.toml").canonicalize().unwrap_or_default();
     let mut artifact = None;
-    for line in
-        cargo.stdout.take().into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok)
-    {
-        let Ok(message) = serde_json::from_str::<CargoMessage>(&line) else { continue };
-        let ours = message.reason == "compiler-artifact" && message.manifest_path.as_ref() == Some(&manifest);
-        let wasm =
-            message.filenames.into_iter().find(|name| name.extension().is_some_and(|kind| kind == "wasm"));
-        artifact = wasm.filter(|_| ours).or(artifact);
-    }
-    let status = cargo.wait().map_err(start)?;
-    let output = said.join().ok().and_then(Result::ok).unwrap_or_default();
+    let hear = async {
+        let Some(stdout) = stdout else { return };
+        let mut lines = BufReader::new(stdout).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(message) = serde_json::from_str::<CargoMessage>(&line) else { continue };
+            let ours =
+                message.reason == "compiler-artifact" && message.manifest_path.as_ref() == Some(&manifest);
+            let wasm = message
+                .filenames
+                .into_iter()
+                .find(|name| name.extension().is_some_and(|kind| kind == "wasm"));
+            artifact = wasm.filter(|_| ours).or(artifact.take());
+        }
+    };
+    let mut said = Vec::new();
+    let listen = async {
+        if let Some(mut stderr) = stderr {
+            // What cannot be read of it is not shown.
+            let _ = stderr.read_to_end(&mut said).await;
+        }
+    };
+    // Both pipes are emptied at the same time, so that cargo never waits for us.
+    tokio::join!(hear, listen);
+    let status = cargo.0.wait().await.map_err(start)?;
     if !status.success() {
+        let output = String::from_utf8_lossy(&said).into_owned();
         return Err(BuildError::Compiler { path: path.to_owned(), output });
     }
     artifact.ok_or_else(|| BuildError::NoComponent(path.to_owned()))

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -153,12 +155,32 @@ pub fn serve(metering: Metering) -> u8 {
     match compile_under_limits(metering) {
         Ok(()) => 0,
         Err(Fault::Component(reason)) => {
-            eprintln!("{reason}");
+            say(&reason);
             INVALID.try_into().unwrap_or(2)
         }
         Err(Fault::Machine(reason)) => {
-            eprintln!("{reason}");
+            say(&reason);
             1
+        }
+    }
+}
+
+/// Tells the host what went wrong, if it still hears.
+fn say(reason: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{reason}");
+}
+
+/// Ends the compiler once nobody is there to take its code: the host was stopped, or killed.
+fn end_with_the_host() {
+    let stdout = std::io::stdout();
+    // No event is asked for: that nobody reads any more is told in any case.
+    let mut pipe = [PollFd::new(&stdout, PollFlags::empty())];
+    loop {
+        match poll(&mut pipe, None) {
+            Ok(1..) => std::process::exit(1),
+            Ok(0) | Err(Errno::INTR) => {}
+            // Where that is not told, the limits end it.
+            Err(_) => return,
         }
     }
 }
@@ -184,6 +206,7 @@ fn compile_under_limits(metering: Metering) -> Result<(), Fault> {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(hard) })
             .map_err(|error| machine(&error))?;
     }
+    std::thread::spawn(end_with_the_host);
     let mut component = Vec::new();
     std::io::stdin()
         .lock()

@@ -26,7 +26,7 @@ use globset::{Glob, GlobMatcher};
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::{FanOut, ToolRunner, builtin_entry};
 use crate::grants::{Effects, SecretError, Secrets, glob_set};
-use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, ToolEntry, ToolOutcome};
+use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, Rules, ToolEntry, ToolOutcome};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
 
@@ -189,7 +189,11 @@ impl Toolbox {
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
         let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
-        config.agent.builtins.iter().try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin)))?;
+        config
+            .agent
+            .builtins
+            .iter()
+            .try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin, Rules::NOW)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
             let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
@@ -214,6 +218,17 @@ impl Toolbox {
         let place = self.entries.partition_point(|other| other.spec.name < *name);
         self.entries.insert(place, entry);
         Ok(())
+    }
+
+    /// The same for a run that goes by these rules: the host's own tools may have been others.
+    #[must_use]
+    pub fn keeping_to(mut self, rules: Rules) -> Self {
+        for entry in &mut self.entries {
+            if let Some(builtin) = entry.builtin {
+                *entry = builtin_entry(builtin, rules);
+            }
+        }
+        self
     }
 
     /// Checks that no tool is granted a directory where the host keeps its own files: whoever can change a
@@ -291,7 +306,7 @@ async fn load_one(
     secrets: &Arc<Secrets>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
-    let path = source::locate(&tool.source, cache, say)?;
+    let path = source::locate(&tool.source, cache, say).await?;
     let bytes = source::read(&path)?;
     let digest = Digest::of(&bytes);
     if let Some(pinned) = tool.sha256

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use super::{COMPONENT_BYTES_MAX, ComponentCache, ToolboxReason, build};
 
 /// The component file a source stands for; a crate is built first, if it changed.
-pub(super) fn locate(
+pub(super) async fn locate(
     source: &Path,
     cache: &ComponentCache,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<PathBuf, ToolboxReason> {
     match std::fs::metadata(source) {
-        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say)?.artifact),
+        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say).await?.artifact),
         Ok(_) => Ok(source.to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(ToolboxReason::Missing(source.to_owned()))

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
 
 use super::exit::Exit;
+use super::say;
 
 /// The SDK goes along, so that a new tool depends on nothing that has to be found first.
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-tools/sdk");
@@ -36,10 +37,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let agent = root.join("agent.toml");
     let tools = root.join("tools");
     if let Some(path) = [&agent, &tools].into_iter().find(|path| path.exists()) {
-        eprintln!(
+        say(format_args!(
             "error: {} exists; nothing was written\n  choose another directory: host init DIR",
             path.display()
-        );
+        ));
         return Ok(Exit::Usage);
     }
     for (path, text) in FILES {
@@ -49,9 +50,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     write(&tools.join("Cargo.toml"), workspace().as_bytes())?;
     write_all(&SDK, &tools.join("sdk"))?;
     write_all(&SDK_MACROS, &tools.join("sdk-macros"))?;
-    eprintln!("wrote {}, and a tool in {}", agent.display(), tools.join("greet").display());
-    eprintln!("run it:   host run {}", agent.display());
-    eprintln!("test it:  host test {}", agent.display());
+    say(format_args!("wrote {}, and a tool in {}", agent.display(), tools.join("greet").display()));
+    say(format_args!("run it:   host run {}", agent.display()));
+    say(format_args!("test it:  host test {}", agent.display()));
     Ok(Exit::Ok)
 }
 

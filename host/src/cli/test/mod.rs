@@ -22,7 +22,7 @@ use super::{AgentArg, exit, print, print_json};
 use crate::cases::{self, Case, OutsideEffects, Seen};
 use crate::config::Config;
 use crate::journal::RunFile;
-use crate::message::clean;
+use crate::message::{Rules, clean};
 use crate::toolbox::Toolbox;
 use trial::Bench;
 
@@ -83,7 +83,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let files = files(&args, &config)?;
     let effects = if args.allow_effects { OutsideEffects::Allowed } else { OutsideEffects::Refused };
     let Loaded { toolbox, .. } = match effects {
-        OutsideEffects::Allowed => Loaded::load(&config, places, &screen).await?,
+        OutsideEffects::Allowed => Loaded::load(&config, Rules::NOW, places, &screen).await?,
         OutsideEffects::Refused => Loaded::load_without_secrets(config.clone(), places, &screen).await?,
     };
     let Some(cases) = load(&files, &config, &toolbox) else { return Ok(Exit::Usage) };

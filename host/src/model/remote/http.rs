@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
 use crate::grants::Masker;
+use crate::message::Caller;
 use crate::model::ModelError;
 
 /// To connect, TLS included: a server that takes longer is down or unreachable.
@@ -35,6 +36,16 @@ pub(super) struct Endpoint {
     base: Url,
     key: Option<SecretString>,
     header: (HeaderName, Option<HeaderValue>),
+}
+
+/// In the course of what a request is sent, if the host was started in the course of anything. What names no span is
+/// said where the run begins.
+fn trace_context() -> HeaderMap {
+    let headers = Caller::of_environment().ok().flatten().map(|caller| caller.headers());
+    let header = |(name, value): (&'static str, String)| {
+        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
+    };
+    headers.into_iter().flatten().filter_map(header).collect()
 }
 
 /// The body of a success.
@@ -68,6 +79,7 @@ impl Endpoint {
         let client = Client::builder()
             .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
+            .default_headers(trace_context())
             // A redirected POST arrives as a GET without a body: better to show where the server points.
             .redirect(redirect::Policy::none())
             .build()
