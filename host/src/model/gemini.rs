@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::remote::{Body, BoxError, End, Failure, Interface, Items};
+use super::remote::{Body, BoxError, End, Failure, GEMINI, Interface, Items, Subset};
 use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
@@ -60,6 +60,10 @@ impl Interface for Gemini {
     const ARGUMENTS: &'static [&'static JsonPath] =
         &[&["candidates", "*", "content", "parts", "*", "functionCall", "args"]];
     const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = Self::ARGUMENTS;
+
+    fn subset(_: &str) -> &'static Subset {
+        &GEMINI
+    }
 
     fn wire(base_url: &str, model: &str) -> GenerateContent {
         GenerateContent::new(GeminiConfig::new("").with_base_url(base_url), model)

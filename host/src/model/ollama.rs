@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::Interface;
+use super::remote::{Interface, OLLAMA, OLLAMA_ANSWER, Subset};
 use crate::message::{JsonPath, ToolCall};
 
 /// The interface.
@@ -32,6 +32,14 @@ impl Interface for Ollama {
     const ARGUMENTS: &'static [&'static JsonPath] =
         &[&["message", "tool_calls", "*", "function", "arguments"]];
     const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = Self::ARGUMENTS;
+
+    fn subset(_: &str) -> &'static Subset {
+        &OLLAMA
+    }
+
+    fn answers(_: &str) -> &'static Subset {
+        &OLLAMA_ANSWER
+    }
 
     fn wire(base_url: &str, model: &str) -> Chat {
         Chat::new(OllamaConfig::new().with_base_url(base_url), model)

@@ -20,6 +20,9 @@ use serde_json::value::RawValue;
 
 use tree::Tree;
 
+/// Stands before a number that is a text for a while: a noncharacter, which no text has that is for others to read.
+const NUMBER: char = '\u{fdd2}';
+
 /// One JSON value, kept as the text it was written in: bytes that were recorded are bytes that replay.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -119,6 +122,29 @@ impl Json {
         });
         let inexact = inexact.collect();
         Ok(Floats { value: serde_json::from_str(self.as_str())?, inexact })
+    }
+
+    /// The value changed, with sorted keys. Numbers that 64 bits do not hold are texts for who changes it, and numbers
+    /// again after that.
+    #[must_use]
+    pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Self {
+        let marked = match Tree::of(&self.0) {
+            // A text that looks like a number that is one for a while would become a number.
+            Ok(tree) if !self.as_str().contains(NUMBER) => tree.with_numbers_as_texts(NUMBER),
+            Ok(_) | Err(_) => None,
+        };
+        let Some(mut value) = marked.and_then(|text| serde_json::from_str(&text).ok()) else {
+            let mut value = self.to_value();
+            change(&mut value);
+            return Self::canonical(&value);
+        };
+        change(&mut value);
+        let text = Self::canonical(&value).as_str().replace(&format!("\"{NUMBER}"), &NUMBER.to_string());
+        let numbers = text.split(NUMBER).enumerate().map(|(index, part)| {
+            // What follows a mark is a number, and the quote that ended its text.
+            if index == 0 { part.to_owned() } else { part.replacen('"', "", 1) }
+        });
+        Self::verbatim(numbers.collect()).unwrap_or_else(|_| Self::canonical(&value))
     }
 
     /// Whether a value made of 64-bit numbers is the same value.
@@ -227,6 +253,19 @@ mod tests {
         let named: Vec<(&str, bool)> = inexact.iter().map(|it| (it.text.as_str(), it.is_whole)).collect();
         assert_eq!(named, [("1e-400", false), ("18446744073709551616", true)]);
         assert!(!json.is_exact());
+    }
+
+    #[test]
+    fn a_change_changes_no_number() {
+        let json = Json::parse(r#"{"b":[1000000000000000000001,"x\u{fdd3}"],"a":0.1}"#.to_owned()).unwrap();
+        let changed = json.changed(|value| {
+            let b = value["b"].take();
+            value["c"] = b;
+            value.as_object_mut().unwrap().remove("b");
+        });
+        assert_eq!(changed.as_str(), "{\"a\":0.1,\"c\":[1000000000000000000001,\"x\u{fdd3}\"]}");
+        let odd = Json::parse("[\"\u{fdd2}5\"]".to_owned()).unwrap();
+        assert_eq!(odd.changed(|_| {}).to_value(), serde_json::json!(["\u{fdd2}5"]));
     }
 
     fn value() -> impl Strategy<Value = Value> {

@@ -139,6 +139,48 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The text with a text in the place of each number that 64 bits do not hold: a mark, and the number. None if there
+    /// is no such number.
+    pub(super) fn with_numbers_as_texts(&self, mark: char) -> Option<String> {
+        let mut text = String::new();
+        self.write_marked(mark, &mut text).then_some(text)
+    }
+
+    fn write_marked(&self, mark: char, out: &mut String) -> bool {
+        match self {
+            Self::Number(number) if !is_exact(number) => {
+                out.extend(['"', mark]);
+                out.push_str(number);
+                out.push('"');
+                true
+            }
+            Self::Word(plain) | Self::Number(plain) | Self::Text(plain) => {
+                out.push_str(plain);
+                false
+            }
+            Self::Array(items) => {
+                out.push('[');
+                let marked = items.iter().enumerate().fold(false, |marked, (index, item)| {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    item.write_marked(mark, out) || marked
+                });
+                out.push(']');
+                marked
+            }
+            Self::Object(entries) => {
+                out.push('{');
+                let marked = entries.iter().enumerate().fold(false, |marked, (index, (key, value))| {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    out.push_str(&quote(key));
+                    out.push(':');
+                    value.write_marked(mark, out) || marked
+                });
+                out.push('}');
+                marked
+            }
+        }
+    }
+
     /// Goes through all numbers.
     pub(super) fn numbers(&self, see: &mut impl FnMut(&'t str)) {
         match self {

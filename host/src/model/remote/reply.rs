@@ -15,9 +15,10 @@ use serde_json::value::RawValue;
 
 use super::ids::CallIds;
 use super::kept::Kept;
+use super::schema::Calls;
 use super::surrogates::mended;
 use super::{End, Failure, Interface};
-use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
+use crate::message::{Arguments, Json, Message, Origin, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
 
 /// The frames of an answer.
@@ -73,6 +74,7 @@ pub(super) enum Form {
 /// Reads an answer that the wire understood.
 pub(super) fn read<A: Interface>(
     request: &ModelRequest<'_>,
+    from: &Origin,
     answer: &RawValue,
     response: &CompletionResponse,
     form: Form,
@@ -86,10 +88,16 @@ pub(super) fn read<A: Interface>(
         End::AsRead => stop(response),
     };
     let calls = calls(&response.choice, request, A::ID_CHARS_MAX, kept);
+    // What goes back has the names that the provider knows; what is called has the tool's own.
+    let own = Calls::new(request.tools, A::subset(&from.base_url));
     let items = match form {
         Form::Streamed if !A::is_faithful(&value) => None,
         Form::Whole | Form::Streamed => A::items(answer, &calls).map_err(Fault::Unreadable)?,
     };
+    let calls = calls
+        .into_iter()
+        .map(|call| ToolCall { arguments: own.back(&call.name, call.arguments), ..call })
+        .collect();
     let items = items.map(|items| Json::verbatim(kept.put_back(&items)));
     let items = items.transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
