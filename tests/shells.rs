@@ -304,9 +304,9 @@ fn a_mistake_in_a_long_line_is_shown() {
 
 /// The command under a clock that stands before 1970.
 fn in_1969(command: &mut Command) -> Ran {
+    static BUILT: std::sync::Once = std::sync::Once::new();
     let shim = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("clock_shim.so");
     let source = crate::support::root().join("tests/clock_shim.rs");
-    static BUILT: std::sync::Once = std::sync::Once::new();
     BUILT.call_once(|| {
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
         rustc.args(["--edition", "2024", "-O", "--crate-type", "cdylib", "-o"]).arg(&shim).arg(source);
