@@ -289,7 +289,7 @@ mod tests {
         let mask = |text: &str| masker().json(Json::parse(text.to_owned()).unwrap()).as_str().to_owned();
         assert_eq!(mask(r#"{"a":"x gh\"p_12/34+5678"}"#), r#"{"a":"x [secret T]"}"#);
         assert_eq!(mask(r#"{"a":"\u0067h\"p_12\/34+5678"}"#), r#"{"a":"[secret T]"}"#);
-        assert_eq!(mask(r#"{"gh\"p_12/34+5678":[1e400]}"#), r#"{"[secret T]":[1e400]}"#);
+        assert_eq!(mask(r#"{"gh\"p_12/34+5678":[1e300]}"#), r#"{"[secret T]":[1e300]}"#);
         let digits = masker_of("12345678");
         assert_eq!(digits.json(Json::parse("[12345678]".to_owned()).unwrap()).as_str(), r#""[[secret T]]""#);
         let deep = format!("{}\"gh\\\"p_12/34+5678\"{}", "[".repeat(1000), "]".repeat(1000));
