@@ -78,7 +78,7 @@ pub(super) fn write<A: Interface>(
 
 /// A conversation as the wire takes it.
 struct History<'a> {
-    calls: &'a Calls<'a>,
+    calls: &'a Calls,
     /// Whether results and what the person says next are one message.
     results_are_said: bool,
     messages: Vec<WireMessage>,
@@ -92,7 +92,7 @@ impl<'a> History<'a> {
     fn of(
         request: &ModelRequest<'a>,
         origin: &Origin,
-        calls: &'a Calls<'a>,
+        calls: &'a Calls,
         id_chars_max: Option<usize>,
         results_are_said: bool,
     ) -> Result<Self, EmptyToolName> {
@@ -209,7 +209,7 @@ fn ids<'a>(replies: &[&'a Reply]) -> impl Iterator<Item = &'a str> {
 fn assistant(
     reply: &Reply,
     ids: &[CallId],
-    calls: &Calls<'_>,
+    calls: &Calls,
     kept: &Kept,
 ) -> Result<WireMessage, EmptyToolName> {
     let mut content = Vec::new();

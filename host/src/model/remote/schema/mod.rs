@@ -24,11 +24,14 @@ pub(in crate::model) use subset::{
     Subset, is_regular,
 };
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::BoxError;
 use crate::message::{Arguments, Json, ToolSpec};
 use keys::Renamed;
+use subset::Keys;
 
 /// What stands at the end of a description that goes on elsewhere.
 const GOES_ON: &str = " [It goes on in the description of the parameters.]";
@@ -112,35 +115,33 @@ fn shortened(description: &str, schema: &mut Value, subset: &Subset) -> String {
 }
 
 /// The arguments of calls, between what a tool takes and what the provider is shown of it.
-pub(super) struct Calls<'a> {
-    tools: &'a [ToolSpec],
-    subset: &'a Subset,
+pub(super) struct Calls {
+    /// The other names of properties, of each tool that has any.
+    renamed: HashMap<String, Renamed>,
 }
 
-impl<'a> Calls<'a> {
-    pub(super) fn new(tools: &'a [ToolSpec], subset: &'a Subset) -> Self {
-        Self { tools, subset }
+impl Calls {
+    pub(super) fn new(tools: &[ToolSpec], subset: &Subset) -> Self {
+        let some = tools.iter().filter(|_| subset.keys != Keys::All);
+        let renamed = some.map(|tool| (tool.name.clone(), renamed(tool, subset).1));
+        Self { renamed: renamed.filter(|(_, renamed)| !renamed.is_empty()).collect() }
     }
 
     /// Arguments as the tool takes them.
     pub(super) fn back(&self, tool: &str, arguments: Arguments) -> Arguments {
-        let Arguments::Json(json) = &arguments else { return arguments };
-        let Some(renamed) = self.renamed(tool) else { return arguments };
-        Arguments::Json(json.changed(|value| renamed.back(value)))
+        match (self.renamed.get(tool), &arguments) {
+            (Some(renamed), Arguments::Json(json)) => {
+                Arguments::Json(json.changed(|value| renamed.back(value)))
+            }
+            (Some(_), Arguments::Malformed(_)) | (None, _) => arguments,
+        }
     }
 
     /// Arguments as the provider is shown them.
     pub(super) fn there(&self, tool: &str, arguments: &mut Value) {
-        if let Some(renamed) = self.renamed(tool) {
+        if let Some(renamed) = self.renamed.get(tool) {
             renamed.there(arguments);
         }
-    }
-
-    /// The other names of a tool's properties, if it has any.
-    fn renamed(&self, tool: &str) -> Option<Renamed> {
-        let tool = self.tools.iter().find(|it| it.name == tool)?;
-        let (_, renamed) = renamed(tool, self.subset);
-        (!renamed.is_empty()).then_some(renamed)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The input of a tool is an object with properties: no provider takes a choice in its place.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::walk::{LISTS, target};
@@ -121,18 +123,27 @@ fn resolved<'a>(whole: &'a Value, branch: &'a Value) -> Option<&'a Map<String, V
 
 /// Adds the properties of branches, each of which may be there; `all` of the branches hold, or at least one.
 fn merge(root: &mut Map<String, Value>, branches: &[&Map<String, Value>], all: bool) {
-    let properties =
-        |branch: &Map<String, Value>| branch.get("properties").and_then(Value::as_object).cloned();
     let Some(Value::Object(own)) = root.get_mut("properties") else { return };
-    let mut added: Map<String, Value> = Map::new();
+    let mut found: Map<String, Value> = Map::new();
+    let mut said_by: HashMap<&str, usize> = HashMap::new();
     for branch in branches {
-        for (name, _) in properties(branch).unwrap_or_default() {
-            if !own.contains_key(&name) && !added.contains_key(&name) {
-                added.insert(name.clone(), merged(&name, branches, all));
+        let properties = branch.get("properties").and_then(Value::as_object).into_iter().flatten();
+        for (name, version) in properties.filter(|(name, _)| !own.contains_key(*name)) {
+            let versions = found.entry(name.as_str()).or_insert_with(|| json!([]));
+            if let Value::Array(versions) = versions
+                && !versions.contains(version)
+            {
+                versions.push(version.clone());
             }
+            *said_by.entry(name).or_default() += usize::from(!is_closed(branch));
         }
     }
-    own.append(&mut added);
+    let open = branches.iter().filter(|branch| !is_closed(branch)).count();
+    for (name, versions) in found {
+        let versions = if let Value::Array(versions) = versions { versions } else { Vec::new() };
+        let silent = !all && said_by.get(name.as_str()).is_none_or(|number| *number < open);
+        own.insert(name, merged(versions, all, silent));
+    }
     let required = |branch: &&Map<String, Value>| {
         branch.get("required").and_then(Value::as_array).cloned().unwrap_or_default()
     };
@@ -140,7 +151,7 @@ fn merge(root: &mut Map<String, Value>, branches: &[&Map<String, Value>], all: b
     let candidates = lists.iter().flatten().cloned().collect::<Vec<_>>();
     let mut list = root.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     for name in candidates {
-        if (all || lists.iter().all(|list| list.contains(&name))) && !list.contains(&name) {
+        if !list.contains(&name) && (all || lists.iter().all(|list| list.contains(&name))) {
             list.push(name);
         }
     }
@@ -154,24 +165,14 @@ fn is_closed(branch: &Map<String, Value>) -> bool {
     branch.get("additionalProperties") == Some(&json!(false)) && !branch.contains_key("patternProperties")
 }
 
-/// What a property of branches may be: whatever one of them says, or anything, where a branch does not speak of it.
-fn merged(name: &str, branches: &[&Map<String, Value>], all: bool) -> Value {
-    let mut versions: Vec<Value> = Vec::new();
-    for branch in branches {
-        let version = match branch.get("properties").and_then(|it| it.get(name)) {
-            Some(version) => version.clone(),
-            None if all || is_closed(branch) => continue,
-            None => json!({}),
-        };
-        if !versions.contains(&version) {
-            versions.push(version);
-        }
+/// What a property of branches may be: whatever one of them says, or anything, where a branch is silent on it.
+fn merged(mut versions: Vec<Value>, all: bool, silent: bool) -> Value {
+    if silent && !versions.contains(&json!({})) {
+        versions.push(json!({}));
     }
-    match versions.pop() {
-        Some(only) if versions.is_empty() => only,
-        // Each of them holds, and one is enough to show.
-        Some(last) if all => versions.into_iter().next().unwrap_or(last),
-        Some(last) => json!({ "anyOf": versions.into_iter().chain([last]).collect::<Vec<_>>() }),
-        None => json!({}),
+    // Where each of them holds, one is enough to show.
+    if all || versions.len() == 1 {
+        return versions.into_iter().next().unwrap_or_default();
     }
+    json!({ "anyOf": versions })
 }

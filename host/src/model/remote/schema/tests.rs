@@ -365,3 +365,40 @@ fn a_long_description_goes_on_where_there_is_room() {
         assert_eq!(format!("{first}{rest}"), long);
     }
 }
+
+#[test]
+fn the_largest_schemas_take_no_longer_than_their_length() {
+    // As large as a component's may be, each of the kind that a careless rewriting would be slow at.
+    let keys = (0..6_000_u32)
+        .map(|number| (format!("[{}", "[(".repeat(number as usize % 9) + &number.to_string()), json!({})));
+    let alike = (0..30_u32).flat_map(|one| (0..200_u32).map(move |two| (one, two)));
+    let alike = alike.filter_map(|(one, two)| {
+        let (one, two) = (char::from_u32(0x4e00 + one)?, char::from_u32(0x4e00 + two)?);
+        Some((format!("{one}{two}"), json!({})))
+    });
+    let properties = |all: Map<String, Value>| json!({"type": "object", "properties": all});
+    let nested =
+        |keyword: &str| (0..40).fold(json!({"pattern": "(?=a)"}), |below, _| json!({keyword: below}));
+    let chosen = (0..900).map(|number| json!({"properties": {format!("p{number}"): {}}, "required": ["a"]}));
+    for schema in [
+        properties(keys.collect()),
+        properties(alike.collect()),
+        properties(Map::from_iter([("a".to_owned(), nested("not")), ("b".to_owned(), nested("if"))])),
+        json!({"type": "object", "anyOf": chosen.collect::<Vec<_>>()}),
+        json!({"type": "object", "$ref": "#"}),
+        json!({"type": "object", "allOf": [{"$ref": "#/allOf/0"}]}),
+    ] {
+        for subset in SUBSETS {
+            let started = std::time::Instant::now();
+            if let Ok(sent) = wire(&schema, subset) {
+                assert!(
+                    sent.to_string().len() < 4 * schema.to_string().len() + 1_000_000,
+                    "{}",
+                    subset.server
+                );
+            }
+            // Quadratic work took minutes.
+            assert!(started.elapsed().as_secs() < 60, "{}: {:?}", subset.server, started.elapsed());
+        }
+    }
+}
