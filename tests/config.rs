@@ -311,3 +311,96 @@ fn a_hostile_file_does_not_steer_the_terminal() {
     let shown = shown(with("\"\\u001b[2J\" = 1\n# \u{1b}[31m"));
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
 }
+
+/// A model of a provider, with more in its table, which begins at line 6.
+fn remote(more: &str) -> Result<Config, ConfigError> {
+    parse(&format!(
+        "version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"http://localhost/v1\"\n{more}\n"
+    ))
+}
+
+#[test]
+fn a_header_is_written_or_says_where_its_value_is() {
+    let config = remote(
+        "headers = { X-Title = \"t\", api-key = { env = \"AZURE_API_KEY\" }, authorization = { file = \"token\", prefix = \"Bearer \" } }",
+    );
+    let Provider::Remote(model) = config.unwrap().model.provider else { panic!("it is remote") };
+    let named: Vec<&str> = model.connection.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(named, ["x-title", "api-key", "authorization"]);
+    let secrets: Vec<&SecretSource> = model.secrets().collect();
+    assert_eq!(
+        secrets,
+        [&SecretSource::Env("AZURE_API_KEY".into()), &SecretSource::File("/agents/greeter/token".into())]
+    );
+    for (value, said) in [
+        ("api-key = \"sk-123456\"", &["the header `api-key` holds a secret"][..]),
+        ("Authorization = \"Bearer sk-123456\"", &["`authorization` holds a secret", "prefix = \"Bearer \""]),
+        ("api-key = { env = \"sk-123456\" }", &["env is not the name of a variable"]),
+        ("api-key = { env = \"A\", file = \"b\" }", &["does not say where the value"]),
+        ("api-key = { var = \"A\" }", &["does not say where the value"]),
+        ("api-key = {}", &["does not say where the value"]),
+        ("X-A = 1", &["neither a text nor where its value is"]),
+        ("X-A = \"a\\nb\"", &["a character that no header can carry"]),
+        ("\"X A\" = \"b\"", &["which cannot be a header"]),
+        ("Content-Length = \"1\"", &["which the connection itself needs"]),
+    ] {
+        let wrong = remote(&format!("headers = {{ {value} }}"));
+        assert!(!shown(remote(&format!("headers = {{ {value} }}"))).is_empty());
+        says(wrong, said);
+    }
+}
+
+#[test]
+fn what_no_tool_may_have_is_the_value_of_a_header_too() {
+    let tool = "headers = { api-key = { env = \"THE_KEY\" } }\n[tools.a]\nsource = \"/opt/a\"\npermissions.env = [\"THE_KEY\"]";
+    says(remote(tool), &["THE_KEY"]);
+}
+
+#[test]
+fn a_proxy_timeouts_and_what_is_left_out() {
+    let config = remote(
+        "proxy = \"http://localhost:3128\"\ntimeout = \"90s\"\nidle_timeout = \"20s\"\nomit = [\"tools.function.strict\"]",
+    );
+    let Provider::Remote(model) = config.unwrap().model.provider else { panic!("it is remote") };
+    assert_eq!(model.connection.proxy, host::config::Proxy::At("http://localhost:3128".parse().unwrap()));
+    assert_eq!((model.connection.timeout.as_secs(), model.connection.idle_timeout.as_secs()), (90, 20));
+    assert_eq!(model.omit, ["tools.function.strict"]);
+    for (line, said) in [
+        ("proxy = \"localhost:3128\"", "is not the address of a proxy"),
+        ("proxy = \"socks5://localhost\"", "is not the address of a proxy"),
+        ("proxy = \"http://me:pw@localhost\"", "holds a user name or password"),
+        ("timeout = \"25h\"", "is too much"),
+        ("idle_timeout = \"5\"", "has no unit"),
+        ("omit = [\"messages\"]", "is what no request can do without"),
+        ("omit = [\"tools..strict\"]", "is not the way to a member"),
+        ("omit = [\"\"]", "is not the way to a member"),
+    ] {
+        says(remote(line), &[said]);
+    }
+    for key in [
+        "omit = [\"a\"]",
+        "headers = { X-A = \"b\" }",
+        "proxy = \"none\"",
+        "timeout = \"1s\"",
+        "idle_timeout = \"1s\"",
+    ] {
+        let name = key.split(' ').next().unwrap();
+        says(with_model(key), &[&format!("`{name}` has no meaning for provider = \"scripted\"")]);
+    }
+}
+
+/// A script with something else in its [model].
+fn with_model(line: &str) -> Result<Config, ConfigError> {
+    parse(&format!("version = 1\n{MODEL}{line}\n"))
+}
+
+#[test]
+fn tokens_that_nobody_tells_count_for_no_limit() {
+    let limited = |model: &str, limit: &str| remote(&format!("stream = true\n{model}\n[limits]\n{limit}"));
+    for limit in ["max_total_tokens = 1000", "compact_at_tokens = 1000"] {
+        says(limited("", limit), &["of which this server may say nothing while it streams", "include_usage"]);
+        limited("extra = { stream_options = { include_usage = true } }", limit).unwrap();
+        limited("omit = [\"stream_options\"]", limit).unwrap();
+    }
+    limited("", "max_turns = 3").unwrap();
+}

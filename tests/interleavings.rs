@@ -219,6 +219,7 @@ pub fn manifest() -> Manifest {
             max_tokens: None,
             structured_output: false,
             extra: None,
+            omit: Vec::new(),
         },
         fallbacks: Vec::new(),
         max_turns: 10,

@@ -298,6 +298,7 @@ impl Bench {
                 max_tokens: None,
                 structured_output: false,
                 extra: None,
+                omit: Vec::new(),
             },
             fallbacks: Vec::new(),
             max_turns,

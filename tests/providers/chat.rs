@@ -150,16 +150,7 @@ async fn a_request_is_exactly_what_was_asked_for() {
 #[tokio::test]
 async fn nothing_is_sent_that_was_not_asked_for() {
     let server = Server::start(rules, vec![whole(&completion(r#"{"content":"ok"}"#, "stop"))]).await;
-    let (name, base_url) = ("m".to_owned(), server.uri());
-    let remote = RemoteConfig {
-        api: api(CHAT),
-        name,
-        base_url,
-        key: None,
-        stream: false,
-        structured_output: false,
-        extra: None,
-    };
+    let remote = RemoteConfig::new(api(CHAT), "m", &server.uri());
     let more = Json::parse(r#"{"reasoning_effort":"low"}"#.into()).unwrap();
     for extra in [None, Some(more)] {
         let model = connect(&config(RemoteConfig { extra, ..remote.clone() })).unwrap();

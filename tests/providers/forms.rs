@@ -36,16 +36,8 @@ fn held(
     extra: Option<Value>,
 ) -> Result<Arc<dyn Model>, ModelError> {
     let extra = extra.map(|extra| Json::canonical(&extra));
-    let (name, base_url) = ("m".to_owned(), uri.to_owned());
-    connect(&config(RemoteConfig {
-        api: api(provider),
-        name,
-        base_url,
-        key: None,
-        stream: false,
-        structured_output,
-        extra,
-    }))
+    let remote = RemoteConfig::new(api(provider), "m", uri);
+    connect(&config(RemoteConfig { structured_output, extra, ..remote }))
 }
 
 /// The request for a reply of this form, with two settings that the host does not know.
@@ -121,5 +113,42 @@ fn two_forms_of_an_answer_are_refused_before_anything_is_sent() {
         let said = error.to_string();
         assert!(said.contains(&format!("`extra` in [model] has `{member}`")), "{said}");
         assert!(held(provider, "http://localhost:1", false, Some(extra)).is_ok(), "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_not_held_is_told_and_what_cannot_be_held_is_refused_before_anything_is_sent() {
+    let counted = r#"{"type":"object","additionalProperties":false,"required":["n"],"properties":{
+        "n":{"type":"integer","minimum":1},"m":{"type":"string","pattern":"^(?!a)b$"}}}"#;
+    for (provider, minimum, pattern) in [
+        (CHAT, true, false),
+        (RESPONSES, true, false),
+        (ANTHROPIC, false, false),
+        (GEMINI, true, false),
+        (OLLAMA, true, false),
+    ] {
+        let body = request(provider, Some(counted), true).await;
+        let sent = value(&body).pointer(place(provider).0).cloned().unwrap();
+        let (n, m) = (&sent["properties"]["n"], &sent["properties"]["m"]);
+        assert_eq!(
+            (n.get("minimum").is_some(), m.get("pattern").is_some()),
+            (minimum, pattern),
+            "{provider}: {sent}"
+        );
+        let told =
+            |schema: &Value| schema["description"].as_str().is_some_and(|it| it.contains("has to fit"));
+        assert_eq!((told(n), told(m)), (!minimum, !pattern), "{provider}: {sent}");
+    }
+    let open = Json::parse(LOOSE.to_owned()).unwrap();
+    let model = held(ANTHROPIC, "http://localhost:1", true, None).unwrap();
+    let said = model.takes(&[], Some(&open)).unwrap_err().to_string();
+    assert!(said.contains("Anthropic cannot hold an answer to `output_schema`"), "{said}");
+    assert!(
+        said.contains("`additionalProperties` = false") && said.contains("`structured_output`"),
+        "{said}"
+    );
+    held(ANTHROPIC, "http://localhost:1", false, None).unwrap().takes(&[], Some(&open)).unwrap();
+    for provider in [CHAT, RESPONSES, GEMINI, OLLAMA] {
+        held(provider, "http://localhost:1", true, None).unwrap().takes(&[], Some(&open)).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! The providers, each against a real HTTP server on the loopback interface that checks every request as the provider
 //! itself would, and refuses it if it breaks a rule of the provider's documentation.
 
+mod alternation;
 mod anthropic;
 mod chat;
 mod chat_streams;
@@ -10,7 +11,9 @@ mod gemini;
 mod history;
 mod http;
 mod images;
+mod offered;
 mod ollama;
+mod reached;
 mod responses;
 mod runs;
 mod streams;
@@ -59,17 +62,9 @@ pub fn named(
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
     std::fs::write(&file, format!("{KEY}\n")).unwrap();
-    let (name, base_url, key) = (name.to_owned(), base_url.to_owned(), Some(SecretSource::File(file)));
-    connect(&config(RemoteConfig {
-        api: api(provider),
-        name,
-        base_url,
-        key,
-        stream,
-        structured_output: false,
-        extra: extra.map(|extra| Json::canonical(&extra)),
-    }))
-    .unwrap()
+    let (key, extra) = (Some(SecretSource::File(file)), extra.map(|extra| Json::canonical(&extra)));
+    let remote = RemoteConfig { key, stream, extra, ..RemoteConfig::new(api(provider), name, base_url) };
+    connect(&config(remote)).unwrap()
 }
 
 /// The interface of this name.

@@ -37,8 +37,7 @@ impl Transcript {
     }
 
     fn empty(manifest: &Manifest, run: &Slot) -> Self {
-        let tools: Vec<ToolSpec> =
-            manifest.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect();
+        let tools = manifest.offered();
         let Manifest { model, fallbacks, output_schema, compact_at_tokens, .. } = manifest;
         let instructions = instructed(&manifest.instructions, output_schema.as_ref());
         let digest = if fallbacks.is_empty() {

@@ -7,7 +7,7 @@ use super::screen::{Format, Screen};
 use super::words::one_line;
 use super::{AgentArg, print};
 use crate::config::{Config, Provider};
-use crate::message::{Approvals, CallRule, ToolEntry, Verdict};
+use crate::message::{Approvals, CallRule, ToolEntry, ToolSpec, Verdict};
 use crate::model::Models;
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
     let loaded = Loaded::load(&config, places, &screen).await?;
-    Models::connect(config.models(), config.model_retry)?;
+    let offered = loaded.toolbox.entries().iter().filter(|tool| !tool.hidden);
+    let offered: Vec<ToolSpec> = offered.map(|tool| tool.spec.clone()).collect();
+    let form = config.agent.output_schema.as_ref();
+    Models::connect(config.models(), config.model_retry)?.take(&offered, form)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
         print(&serde_json::to_string_pretty(&report)?)?;

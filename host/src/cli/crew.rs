@@ -95,9 +95,11 @@ impl Loaded {
 impl Member {
     /// Who replies when the agent is called.
     pub(super) fn models(&self) -> anyhow::Result<Models> {
-        Models::connect(self.config.models(), self.config.model_retry).with_context(|| {
-            format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display())
-        })
+        let of_agent =
+            || format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display());
+        let models = Models::connect(self.config.models(), self.config.model_retry).with_context(of_agent)?;
+        models.take(&self.manifest.offered(), self.manifest.output_schema.as_ref()).with_context(of_agent)?;
+        Ok(models)
     }
 
     fn callable(self, person: &AtTerminal) -> anyhow::Result<(String, CalledAgent)> {

@@ -82,6 +82,7 @@ pub(super) async fn prepare(
     let models = Models::connect(config.models(), config.model_retry)?;
     let loaded = Loaded::load(config, places, screen).await?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
+    models.take(&manifest.offered(), manifest.output_schema.as_ref())?;
     let approvals = ApprovalsFile::new(places.runs()?.path());
     let person = AtTerminal::new(screen, approvals, config, &manifest);
     let toolbox = Arc::clone(&loaded.toolbox);
@@ -142,12 +143,22 @@ fn identity(config: &ModelConfig) -> ModelIdentity {
             max_tokens,
             structured_output: false,
             extra: None,
+            omit: Vec::new(),
         },
         Provider::Remote(remote) => {
             let Origin { provider, name, base_url, .. } = remote.origin();
             let (base_url, extra) = (Some(base_url), remote.extra.clone());
-            let structured_output = remote.structured_output;
-            ModelIdentity { provider, name, base_url, temperature, max_tokens, structured_output, extra }
+            let (structured_output, omit) = (remote.structured_output, remote.omit.clone());
+            ModelIdentity {
+                provider,
+                name,
+                base_url,
+                temperature,
+                max_tokens,
+                structured_output,
+                extra,
+                omit,
+            }
         }
     }
 }

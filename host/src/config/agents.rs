@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, Provider};
+use super::{Config, ConfigError};
 use crate::grants::{Access, SecretSource};
 
 /// So deep agents call agents, and no deeper: each level is a run of its own that somebody has to understand.
@@ -104,11 +104,7 @@ fn unpriced(config: &Config) -> bool {
 
 /// Checks that no tool of one agent is granted what another agent keeps.
 fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
-    let keys =
-        std::iter::once(&other.model).chain(&other.fallbacks).filter_map(|model| match &model.provider {
-            Provider::Remote(remote) => remote.key.as_ref(),
-            Provider::Scripted { .. } => None,
-        });
+    let keys = other.models().flat_map(super::validate::keys);
     let kept: Vec<&SecretSource> = other.secrets.values().chain(keys).collect();
     let deciding: Vec<&Path> = std::iter::once(other.path.as_path())
         .chain(other.tools.iter().map(|tool| tool.source.as_path()))

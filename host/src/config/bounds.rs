@@ -32,6 +32,9 @@ pub(super) const MAX_REPEATS: u32 = 3;
 /// A run that takes longer than this is not waited for.
 pub(super) const WALL_TIME_LIMIT: Duration = Duration::from_hours(30 * 24);
 
+/// A model that takes longer than a day for an answer gives none.
+pub(super) const MODEL_TIMEOUT_LIMIT: Duration = Duration::from_hours(24);
+
 /// A call that takes longer than a day is not a call.
 pub(super) const TIMEOUT_LIMIT: Duration = Duration::from_hours(24);
 /// What a 32-bit memory can hold.

@@ -7,6 +7,7 @@
 mod agents;
 mod approval;
 mod bounds;
+mod endpoint;
 mod parameters;
 mod permissions;
 mod provider;
@@ -17,7 +18,7 @@ mod units;
 mod validate;
 
 pub use crate::document::{ConfigError, Problem};
-pub use crate::model::{Api, ModelConfig, Provider, RemoteConfig};
+pub use crate::model::{Api, Connection, Header, HeaderText, ModelConfig, Provider, Proxy, RemoteConfig};
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use template::TemplateError;
@@ -210,7 +211,12 @@ name = "m"
 base_url = "http://localhost:11434/v1"
 api_key_env = "KEY"
 stream = true
-extra = { reasoning_effort = "low", list = [1, 2.5, true] }
+extra = { reasoning_effort = "low", list = [1, 2.5, true], stream_options = { include_usage = true } }
+omit = ["tools.function.strict"]
+headers = { X-Title = "whole", api-key = { env = "THE_KEY", prefix = "Bearer " } }
+proxy = "http://localhost:3128"
+timeout = "10m"
+idle_timeout = "5m"
 temperature = 0.5
 max_tokens = 1_000
 prices = { input = 1.25, output = 10.0 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use serde_json::Value;
 use toml::Spanned;
-use url::Url;
 
 use super::raw::{self, ProviderName};
 use super::validate::Check;
@@ -25,6 +24,9 @@ const RESERVED: [&str; 9] = [
     "tools",
     "stream",
 ];
+
+/// By which `OpenAI` is asked to say what tokens a streamed answer took.
+const STREAM_OPTIONS: &str = "stream_options";
 
 /// The models of an agent.
 pub(super) struct Models {
@@ -83,6 +85,11 @@ impl Check<'_> {
             ("stream", span(raw.stream.as_ref())),
             ("structured_output", span(raw.structured_output.as_ref())),
             ("extra", span(raw.extra.as_ref())),
+            ("omit", raw.omit.first().map(Spanned::span)),
+            ("headers", raw.headers.keys().next().map(Spanned::span)),
+            ("proxy", span(raw.proxy.as_ref())),
+            ("timeout", span(raw.timeout.as_ref())),
+            ("idle_timeout", span(raw.idle_timeout.as_ref())),
         ] {
             self.meaningless(key, "scripted", span);
         }
@@ -92,7 +99,8 @@ impl Check<'_> {
     }
 
     fn remote(&mut self, api: Api, raw: raw::Model) -> Option<Provider> {
-        let raw::Model { provider, script, name, base_url, api_key_env, api_key_file, .. } = raw;
+        let connection = self.connection(&raw);
+        let raw::Model { provider, script, name, base_url, api_key_env, api_key_file, omit, .. } = raw;
         let is_set = |flag: Option<Spanned<bool>>| flag.is_some_and(Spanned::into_inner);
         self.meaningless("script", api.as_str(), span(script.as_ref()));
         let base_url = match base_url {
@@ -106,6 +114,7 @@ impl Check<'_> {
             self.problem(name.span(), "the model's name is empty", "write the model's name at the provider");
         }
         let extra = raw.extra.and_then(|extra| self.extra(&extra));
+        let omit = self.omit(omit);
         let base_url = base_url?;
         // The default only where the key belongs: it must not be sent to any other endpoint unasked.
         let default_key = api.key_variable().filter(|_| base_url == api.base_url());
@@ -117,6 +126,8 @@ impl Check<'_> {
             stream: is_set(raw.stream),
             structured_output: is_set(raw.structured_output),
             extra,
+            omit,
+            connection,
         }))
     }
 
@@ -136,6 +147,34 @@ impl Check<'_> {
                 let message = format!("{why}, so that a model with structured_output calls no tool");
                 let help = "take it out: the model is told the form, and its answer is checked, in any case";
                 self.problem(key.span(), message, help);
+            }
+        }
+    }
+
+    /// Whether the models that stream say what tokens they took, where a limit counts them.
+    pub(super) fn counted(&mut self, model: &raw::Model, limits: &raw::Limits) {
+        let counting = [
+            ("max_total_tokens", limits.max_total_tokens.is_some()),
+            ("max_cost_usd", limits.max_cost_usd.is_some()),
+            ("compact_at_tokens", limits.compact_at_tokens.is_some()),
+        ];
+        let Some((limit, _)) = counting.into_iter().find(|(_, is_set)| *is_set) else { return };
+        for model in std::iter::once(model).chain(&model.fallback) {
+            let (ProviderName::Remote(api), Some(stream), Some(base_url)) =
+                (model.provider.get_ref(), &model.stream, &model.base_url)
+            else {
+                continue;
+            };
+            let asked =
+                model.extra.as_ref().is_some_and(|extra| extra.get_ref().contains_key(STREAM_OPTIONS));
+            let known = model.omit.iter().any(|way| way.get_ref() == STREAM_OPTIONS);
+            if *stream.get_ref() && !api.counts_streamed(base_url.get_ref()) && !asked && !known {
+                let message = format!(
+                    "`{limit}` in [limits] counts tokens, of which this server may say nothing while it streams"
+                );
+                let help = "if it knows them, ask with `extra = { stream_options = { include_usage = true } }`; if it \
+                            counts unasked, say so with `omit = [\"stream_options\"]`; or take `stream` out";
+                self.problem(stream.span(), message, help);
             }
         }
     }
@@ -177,6 +216,22 @@ impl Check<'_> {
         }
     }
 
+    fn omit(&mut self, raw: Vec<Spanned<String>>) -> Vec<String> {
+        for way in &raw {
+            let text = way.get_ref();
+            let problem = if text.split('.').any(str::is_empty) {
+                "is not the way to a member"
+            } else if RESERVED.contains(&text.as_str()) && text != "stream" {
+                "is what no request can do without"
+            } else {
+                continue;
+            };
+            let help = "write the names on the way to what is left out, as in \"tools.function.strict\"";
+            self.problem(way.span(), format!("omit has \"{}\", which {problem}", quote(text)), help);
+        }
+        raw.into_iter().map(Spanned::into_inner).collect()
+    }
+
     fn meaningless(&mut self, key: &str, provider: &str, span: Option<Range<usize>>) {
         if let Some(span) = span {
             let message = format!("`{key}` has no meaning for provider = \"{provider}\"");
@@ -196,16 +251,6 @@ impl Check<'_> {
             self.problem(at, format!("provider = \"{provider}\" needs `{key}`"), help);
         }
         value
-    }
-
-    fn base_url(&mut self, raw: &Spanned<String>) -> Option<String> {
-        let problem = base_url_problem(raw.get_ref());
-        if let Some(problem) = problem {
-            let help = "write it as in \"http://localhost:11434/v1\"; an API key goes into the variable that `api_key_env` names";
-            self.problem(raw.span(), format!("base_url {problem}"), help);
-            return None;
-        }
-        Some(raw.get_ref().trim_end_matches('/').to_owned())
     }
 }
 
@@ -228,52 +273,4 @@ pub(super) fn json(value: &toml::Value) -> Result<Value, String> {
 
 fn span<T>(value: Option<&Spanned<T>>) -> Option<Range<usize>> {
     value.map(Spanned::span)
-}
-
-/// Why a text cannot be a base URL; `None` if it can.
-fn base_url_problem(text: &str) -> Option<String> {
-    // The parser drops these silently, so that the text would not be the URL that was checked.
-    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Some("has white space in it".to_owned());
-    }
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => return Some(format!("is not a URL: {error}")),
-    };
-    let problem = if !matches!(url.scheme(), "http" | "https") {
-        "is neither http nor https"
-    } else if url.host().is_none() {
-        "has no host"
-    } else if !url.username().is_empty() || url.password().is_some() {
-        "holds a user name or password"
-    } else if url.query().is_some() || url.fragment().is_some() {
-        "has a query or fragment"
-    } else {
-        return None;
-    };
-    Some(problem.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base_urls() {
-        for (text, expected) in [
-            ("http://localhost:11434/v1", None),
-            ("https://api.openai.com/v1/", None),
-            ("http://[::1]:8080", None),
-            ("localhost:11434/v1", Some("is neither http nor https")),
-            ("ftp://example.com", Some("is neither http nor https")),
-            ("http://", Some("is not a URL: empty host")),
-            ("example.com/v1", Some("is not a URL: relative URL without a base")),
-            ("https://me:secret@example.com", Some("holds a user name or password")),
-            ("https://example.com/?key=1", Some("has a query or fragment")),
-            ("https://example.com/#a", Some("has a query or fragment")),
-            ("https://exa\nmple.com", Some("has white space in it")),
-        ] {
-            assert_eq!(base_url_problem(text).as_deref(), expected, "{text:?}");
-        }
-    }
 }

@@ -36,6 +36,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let agent = check.agent(raw.agent, &parameters);
     let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
     check.structured_outputs(&raw.model, has_form, has_tools);
+    check.counted(&raw.model, &raw.limits);
     let models = check.models(raw.model);
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
@@ -43,7 +44,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
     let sources = sources.map(|source| directory.join(source.get_ref()));
     let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
-    let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).filter_map(key).collect();
+    let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).flat_map(keys).collect();
     let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
     let (mut tools, mut agents) = (Vec::new(), Vec::new());
     for (name, tool) in raw.tools {
@@ -74,11 +75,11 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     }
 }
 
-/// Where a model's key is.
-fn key(model: &ModelConfig) -> Option<&SecretSource> {
+/// Where a model's key is, and what else is secret of what goes along with its requests.
+pub(super) fn keys(model: &ModelConfig) -> Vec<&SecretSource> {
     match &model.provider {
-        Provider::Remote(remote) => remote.key.as_ref(),
-        Provider::Scripted { .. } => None,
+        Provider::Remote(remote) => remote.secrets().collect(),
+        Provider::Scripted { .. } => Vec::new(),
     }
 }
 

@@ -29,6 +29,9 @@ pub struct ModelIdentity {
     /// What is sent with every request besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Json>,
+    /// What is left out of every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omit: Vec<String>,
 }
 
 impl ModelIdentity {

@@ -145,6 +145,12 @@ impl Manifest {
         std::iter::once(&self.model).chain(self.fallbacks.iter().map(|fallback| &fallback.model)).collect()
     }
 
+    /// The tools that the model is offered.
+    #[must_use]
+    pub fn offered(&self) -> Vec<ToolSpec> {
+        self.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect()
+    }
+
     /// What makes the run what it is: all but where its configuration lies, and that of the agents that it calls.
     #[must_use]
     pub fn identity(&self) -> Self {

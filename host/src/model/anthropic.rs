@@ -5,16 +5,21 @@
 //! <https://platform.claude.com/docs/en/api/messages> and
 //! <https://platform.claude.com/docs/en/build-with-claude/extended-thinking>.
 
-use rig_core::providers::anthropic::wire::{AnthropicConfig, Messages, ToolInputStreaming};
+use rig_core::providers::anthropic::wire::{
+    ANTHROPIC as DIALECT, AnthropicConfig, Dialect, Messages, ToolInputStreaming,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::{End, Interface, Items};
+use super::remote::{ANTHROPIC, ANTHROPIC_ANSWER, End, Interface, Items, Subset, is_own};
 use crate::message::{Stop, ToolCall};
 
 /// The bound of a reply where neither agent.toml nor the wire format knows one: the interface insists on it.
 const MAX_TOKENS: u64 = 32_000;
+
+/// The interface elsewhere than at its maker's: without what the crate asks of Anthropic alone.
+const COMPATIBLE_DIALECT: Dialect = Dialect { name: "compatible", ..DIALECT };
 
 /// The interface.
 pub(super) struct Anthropic;
@@ -34,9 +39,19 @@ impl Interface for Anthropic {
     const KEY: (&'static str, &'static str) = ("x-api-key", "");
     const CONVERSATION: &'static str = "messages";
     const ID_CHARS_MAX: Option<usize> = Some(64);
+    const RESULTS_ARE_SAID: bool = true;
+
+    fn subset(_: &str) -> &'static Subset {
+        &ANTHROPIC
+    }
+
+    fn answers(_: &str) -> &'static Subset {
+        &ANTHROPIC_ANSWER
+    }
 
     fn wire(base_url: &str, model: &str) -> Messages {
-        let provider = AnthropicConfig::new("").with_base_url(base_url);
+        let dialect = if is_own(base_url, Self::BASE_URL) { DIALECT } else { COMPATIBLE_DIALECT };
+        let provider = AnthropicConfig::with_key(&dialect, "").with_base_url(base_url);
         Messages {
             default_max_tokens: provider.dialect.default_max_tokens(model).or(Some(MAX_TOKENS)),
             provider,
@@ -44,7 +59,8 @@ impl Interface for Anthropic {
             prompt_caching: true,
             static_prefix_cache_ttl: None,
             strict_tools: false,
-            tool_input_streaming: ToolInputStreaming::default(),
+            // A call is read when all of it is there, so that nothing is won by what not every server knows.
+            tool_input_streaming: ToolInputStreaming::Off,
         }
     }
 

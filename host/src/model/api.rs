@@ -25,6 +25,7 @@ pub struct Api {
     base_url: &'static str,
     key_variable: Option<&'static str>,
     form_without_calls: Option<&'static str>,
+    counts_streamed: fn(&str) -> bool,
     connect: Connect,
 }
 
@@ -39,6 +40,7 @@ impl Api {
             base_url: I::BASE_URL,
             key_variable: I::KEY_VARIABLE,
             form_without_calls: I::FORM_WITHOUT_CALLS,
+            counts_streamed: I::counts_streamed,
             connect: |config, key| Ok(Arc::new(Remote::<I>::new(config, key)?)),
         }
     }
@@ -88,6 +90,12 @@ impl Api {
     #[must_use]
     pub fn form_without_calls(self) -> Option<&'static str> {
         self.form_without_calls
+    }
+
+    /// Whether the server at an address says of a streamed answer what tokens it took, without being asked by `extra`.
+    #[must_use]
+    pub fn counts_streamed(self, base_url: &str) -> bool {
+        (self.counts_streamed)(base_url)
     }
 
     /// A model behind it.

@@ -14,6 +14,21 @@ pub enum ModelError {
         /// What the connection said.
         reason: String,
     },
+    /// No connection, and there is a proxy in between.
+    #[error(
+        "cannot reach {url} through the proxy {proxy}: {reason}\n  check the proxy, which `proxy` in [model] names, or \
+         HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; `proxy = \"none\"` goes around it"
+    )]
+    Proxy {
+        /// The endpoint, without query.
+        url: String,
+        /// The proxy, without user and password.
+        proxy: String,
+        /// What the connection, or the proxy, said.
+        reason: String,
+        /// Whether another attempt may go through.
+        may_pass: bool,
+    },
     /// The provider refused the key.
     #[error(
         "{url} refused the API key (HTTP {status}): {message}\n  check what `api_key_env` or `api_key_file` in [model] names"
@@ -64,6 +79,7 @@ impl From<ModelError> for ModelFailure {
         let (status, may_pass, retry_after_ms) = match &error {
             ModelError::Given(failure) => return failure.clone(),
             ModelError::Unreachable { .. } => (None, true, None),
+            ModelError::Proxy { may_pass, .. } => (None, *may_pass, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
             ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {
                 (Some(*status), true, *retry_after_ms)

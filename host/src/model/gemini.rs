@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::remote::{Body, BoxError, End, Failure, Interface, Items};
+use super::remote::{Body, BoxError, End, Failure, GEMINI, Interface, Items, Subset};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
@@ -57,6 +57,10 @@ impl Interface for Gemini {
     const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "");
     const CONVERSATION: &'static str = "contents";
+
+    fn subset(_: &str) -> &'static Subset {
+        &GEMINI
+    }
 
     fn wire(base_url: &str, model: &str) -> GenerateContent {
         GenerateContent::new(GeminiConfig::new("").with_base_url(base_url), model)

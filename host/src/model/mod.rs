@@ -25,7 +25,7 @@ pub use models::Models;
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
 pub use scripted::Scripted;
-pub use settings::{ModelConfig, Provider, RemoteConfig};
+pub use settings::{Connection, Header, HeaderText, ModelConfig, Provider, Proxy, RemoteConfig};
 
 use std::sync::Arc;
 
@@ -47,9 +47,10 @@ pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
 
 /// The model of a recorded run, to write requests with as they were sent, streamed or not: it has no key.
 pub fn from_identity(identity: &ModelIdentity, stream: bool) -> Result<Arc<dyn Model>, ModelError> {
-    let ModelIdentity { provider, name, base_url, structured_output, extra, .. } = identity.clone();
+    let ModelIdentity { provider, name, base_url, structured_output, extra, omit, .. } = identity.clone();
     let (Some(api), Some(base_url)) = (Api::named(&provider), base_url) else { return Ok(Arc::new(Absent)) };
-    let remote = RemoteConfig { api, name, base_url, key: None, stream, structured_output, extra };
+    let remote =
+        RemoteConfig { stream, structured_output, extra, omit, ..RemoteConfig::new(api, &name, &base_url) };
     connect(&ModelConfig {
         provider: Provider::Remote(remote),
         temperature: None,
@@ -76,6 +77,12 @@ pub trait Model: Send + Sync {
     /// The request as it is sent, without the key: JSON. What a model that is sent nothing reads is what was said.
     fn written(&self, request: &ModelRequest<'_>) -> Result<String, ModelError> {
         serde_json::to_string(request.messages).map_err(|error| ModelError::Setup(error.to_string()))
+    }
+
+    /// Whether it can be offered these tools, and held to this form of an answer if it is to be; the error names what it
+    /// does not take, and the rule that is broken.
+    fn takes(&self, _tools: &[ToolSpec], _form: Option<&Json>) -> Result<(), ModelError> {
+        Ok(())
     }
 
     /// Whether a request leaves this process (and may cost money): its start is then journaled durably

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Absent, Model, ModelConfig, ModelError, ModelRequest, connect};
-use crate::message::{ModelFailure, ModelIdentity, Reply, Retry};
+use crate::message::{Json, ModelFailure, ModelIdentity, Reply, Retry, ToolSpec};
 
 /// The models of an agent: the one it is meant for, and those that stand in for it, in order.
 #[derive(Clone)]
@@ -52,6 +52,11 @@ impl Models {
             let spent = !failure.may_pass || failures.saturating_add(1) >= self.retry.max_attempts;
             ModelFailure { fall_back: spent && choice < last, streamed: model.streams(), ..failure }
         })
+    }
+
+    /// Whether each of them can be offered these tools, and held to this form of an answer if it is to be.
+    pub fn take(&self, tools: &[ToolSpec], form: Option<&Json>) -> Result<(), ModelError> {
+        self.choices.iter().try_for_each(|model| model.takes(tools, form))
     }
 
     /// Whether any request leaves this process.

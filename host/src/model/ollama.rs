@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::remote::Interface;
+use super::remote::{Interface, OLLAMA, OLLAMA_ANSWER, Subset};
 use crate::message::ToolCall;
 
 /// The interface.
@@ -29,6 +29,14 @@ impl Interface for Ollama {
     const FORM_WITHOUT_CALLS: Option<&'static str> = Some("Ollama holds every reply to the form");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
+
+    fn subset(_: &str) -> &'static Subset {
+        &OLLAMA
+    }
+
+    fn answers(_: &str) -> &'static Subset {
+        &OLLAMA_ANSWER
+    }
 
     fn wire(base_url: &str, model: &str) -> Chat {
         Chat::new(OllamaConfig::new().with_base_url(base_url), model)

@@ -9,11 +9,17 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::remote::{Body, BoxError, End, FORM, Failure, Interface, is_strict, mark_strict, mend_arguments};
+use super::remote::{
+    Body, BoxError, COMPATIBLE, End, FORM, Failure, Interface, OPENAI_CHAT, Subset, is_own, is_strict,
+    mark_strict, mend_arguments,
+};
 use crate::message::{Origin, Stop, ToolCall};
 
 /// Some servers end a stream with `[DONE]` and give no reason. One that is cut off does not have even that.
 const DIALECT: Dialect = OPENAI.with_quirks(OPENAI.quirks.done_without_finish_reason());
+
+/// Not every compatible server knows `stream_options`.
+const COMPATIBLE_DIALECT: Dialect = OPENAI.with_quirks(DIALECT.quirks.without_stream_usage());
 
 /// The lists that the pieces of a stream are appended to.
 const APPENDED: [&str; 4] = ["tool_calls", "reasoning_details", "annotations", "images"];
@@ -46,8 +52,17 @@ impl Interface for OpenAiChat {
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
     const CONVERSATION: &'static str = "messages";
 
+    fn counts_streamed(base_url: &str) -> bool {
+        is_own(base_url, Self::BASE_URL)
+    }
+
+    fn subset(base_url: &str) -> &'static Subset {
+        if is_own(base_url, Self::BASE_URL) { &OPENAI_CHAT } else { &COMPATIBLE }
+    }
+
     fn wire(base_url: &str, model: &str) -> Chat {
-        OpenAIConfig::with_key(&DIALECT, "")
+        let dialect = if is_own(base_url, Self::BASE_URL) { DIALECT } else { COMPATIBLE_DIALECT };
+        OpenAIConfig::with_key(&dialect, "")
             .with_auth(Auth::OptionalBearer)
             .with_route(Route::Chat)
             .with_base_url(base_url)
@@ -56,7 +71,9 @@ impl Interface for OpenAiChat {
 
     fn finish(body: &mut Body, to: &Origin) -> Result<(), BoxError> {
         plain_instructions(body)?;
-        mark_strict(body, &to.base_url, |tool| tool.get_mut("function")?.as_object_mut())
+        mark_strict(body, is_own(&to.base_url, Self::BASE_URL), |tool| {
+            tool.get_mut("function")?.as_object_mut()
+        })
     }
 
     fn form(schema: &Value) -> Value {

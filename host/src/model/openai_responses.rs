@@ -15,7 +15,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{
-    Body, BoxError, End, FORM, Failure, Interface, Items, is_strict, mark_strict, mend_arguments,
+    Body, BoxError, COMPATIBLE, End, FORM, Failure, Interface, Items, OPENAI_RESPONSES, Subset, is_own,
+    is_strict, mark_strict, mend_arguments,
 };
 use crate::message::{Origin, Stop, ToolCall};
 
@@ -45,6 +46,10 @@ impl Interface for OpenAiResponses {
     const CONVERSATION: &'static str = "input";
     const ID_CHARS_MAX: Option<usize> = Some(64);
 
+    fn subset(base_url: &str) -> &'static Subset {
+        if is_own(base_url, Self::BASE_URL) { &OPENAI_RESPONSES } else { &COMPATIBLE }
+    }
+
     fn wire(base_url: &str, model: &str) -> Responses {
         Responses::new(OpenAIConfig::new("").with_base_url(base_url), model)
     }
@@ -54,7 +59,7 @@ impl Interface for OpenAiResponses {
             body.insert("store".to_owned(), to_raw_value(&false)?);
         }
         include_reasoning(body, &to.name)?;
-        mark_strict(body, &to.base_url, Value::as_object_mut)
+        mark_strict(body, is_own(&to.base_url, Self::BASE_URL), Value::as_object_mut)
     }
 
     fn form(schema: &Value) -> Value {

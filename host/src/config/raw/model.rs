@@ -48,9 +48,32 @@ pub(in crate::config) struct Model {
     /// the request. False by default; the model is told the form and its answer is checked in any case.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) structured_output: Option<Spanned<bool>>,
-    /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`.
+    /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`. It
+    /// replaces what the host writes of the same name.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub(in crate::config) extra: Option<Spanned<toml::Table>>,
+    /// What is left out of every request, because the server does not take it: the way to a member, through tables and
+    /// the items of lists, such as `tools.function.strict`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["tools.function.strict"]]))]
+    pub(in crate::config) omit: Vec<Spanned<String>>,
+    /// What else goes along with every request: headers, each with its value, or with where a secret value is, as in
+    /// `{ env = "AZURE_API_KEY" }`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, HeaderText>")]
+    pub(in crate::config) headers: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
+    /// The proxy that requests go through, such as `http://localhost:3128`, or `none`; by default what `HTTPS_PROXY`,
+    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in the environment say.
+    #[schemars(with = "Option<String>", example = &"http://localhost:3128")]
+    pub(in crate::config) proxy: Option<Spanned<String>>,
+    /// The longest wait for an answer, or for the beginning of one that is streamed, such as `"10m"` (the default); 24
+    /// hours at most.
+    #[schemars(with = "Option<String>", example = &"10m")]
+    pub(in crate::config) timeout: Option<Spanned<String>>,
+    /// The longest wait between two pieces of an answer that is streamed, such as `"5m"` (the default); 24 hours at
+    /// most.
+    #[schemars(with = "Option<String>", example = &"5m")]
+    pub(in crate::config) idle_timeout: Option<Spanned<String>>,
     /// What its tokens cost, for `max_cost_usd` in `[limits]`.
     pub(in crate::config) prices: Option<Prices>,
     /// When a request that failed is sent again.
@@ -90,6 +113,29 @@ pub(in crate::config) struct Prices {
     /// Tokens of replies, reasoning included.
     #[schemars(range(min = 0), example = 10.0)]
     pub(in crate::config) output: f64,
+}
+
+/// The value of a header. It is read by the checks, which know what to say of one that is wrong.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it describes the form")]
+pub(in crate::config) enum HeaderText {
+    /// The value itself.
+    Plain(String),
+    /// Where it is.
+    Secret(HeaderSecret),
+}
+
+/// The value of a header that is never written into this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct HeaderSecret {
+    /// The environment variable that holds it.
+    pub(in crate::config) env: Option<String>,
+    /// The file that holds it.
+    pub(in crate::config) file: Option<PathBuf>,
+    /// What stands before it, such as `"Bearer "`.
+    pub(in crate::config) prefix: Option<String>,
 }
 
 /// Where the model is.

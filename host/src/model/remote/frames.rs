@@ -1,5 +1,4 @@
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::Stream;
 use reqwest::Response;
@@ -10,9 +9,6 @@ use rig_core::wire::WireFrame;
 
 use super::http::{BODY_BYTES_MAX, Endpoint};
 use crate::model::ModelError;
-
-/// Between two pieces of an answer that is streamed: reasoning that is not shown makes for long pauses.
-const PAUSE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// An answer as it comes, in the pieces that its wire format has.
 pub(super) struct Frames {
@@ -95,7 +91,7 @@ impl Frames {
 
     /// The next frames, and whether they are the last.
     async fn next(&mut self) -> (Vec<Result<WireFrame, ProviderError>>, bool) {
-        let error = match tokio::time::timeout(PAUSE_TIMEOUT, self.response.chunk()).await {
+        let error = match tokio::time::timeout(self.endpoint.idle_timeout(), self.response.chunk()).await {
             Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
                 self.bytes += chunk.len();
                 return (self.framer.push(&chunk).into_iter().map(Ok).collect(), false);
@@ -103,7 +99,7 @@ impl Frames {
             Ok(Ok(None)) => return (self.framer.finish().into_iter().map(Ok).collect(), true),
             Ok(Ok(Some(_))) => self.endpoint.too_long(),
             Ok(Err(error)) => self.endpoint.unreachable(error),
-            Err(_) => self.endpoint.silent(PAUSE_TIMEOUT),
+            Err(_) => self.endpoint.idle(),
         };
         self.broken.set(error);
         (vec![Err(ProviderError::Truncated)], true)

@@ -6,21 +6,20 @@
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rig_core::error::ProviderError;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
-use crate::model::ModelError;
+use super::headers::Headers;
+use super::proxy::{Between, PROXY_WANTS_PASSWORD};
+use crate::model::{Connection, ModelError, RemoteConfig};
 
 /// To connect, TLS included: a server that takes longer is down or unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// From connecting to the last byte. Without streaming a reasoning model is silent for minutes before it
-/// answers, so only a wait that nobody would sit through counts as a failure.
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(10);
 /// The longest answer that is read: far above what any model writes, far below what would hurt the host.
 pub(super) const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How much of an error's body is read in search of its message.
@@ -28,13 +27,18 @@ const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest message of a provider that goes into an error: enough for the reason, not for a web page.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
 
-/// Where requests go, and the key they carry.
+/// Where requests go, and the secrets they carry.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     client: Client,
     base: Url,
-    key: Option<SecretString>,
-    header: (HeaderName, Option<HeaderValue>),
+    /// What comes after the path of every request.
+    query: Option<String>,
+    /// What stands in between.
+    proxy: Option<Between>,
+    headers: Headers,
+    timeout: Duration,
+    idle_timeout: Duration,
 }
 
 /// The body of a success.
@@ -46,13 +50,14 @@ pub(super) enum Answer {
 }
 
 impl Endpoint {
-    /// Checks the address and the key, which goes into a header behind a prefix.
+    /// Checks the address, the headers and the key, which goes into a header behind a prefix.
     pub(super) fn new(
-        base_url: &str,
-        (header, prefix): (&'static str, &str),
+        config: &RemoteConfig,
+        (key_header, prefix): (&'static str, &str),
         key: Option<SecretString>,
     ) -> Result<Self, ModelError> {
-        let base = Url::parse(base_url)
+        let Connection { headers: others, proxy, timeout, idle_timeout } = &config.connection;
+        let mut base = Url::parse(&config.base_url)
             .map_err(|error| ModelError::Setup(format!("`base_url` in [model] is not a URL: {error}")))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(setup("`base_url` in [model] must start with https:// or http://"));
@@ -60,19 +65,33 @@ impl Endpoint {
         if !base.username().is_empty() || base.password().is_some() {
             return Err(setup("`base_url` in [model] must not hold a password: use `api_key_env`"));
         }
-        if base.query().is_some() || base.fragment().is_some() {
-            return Err(setup("`base_url` in [model] must end before any `?` or `#`"));
+        if base.fragment().is_some() {
+            return Err(setup("`base_url` in [model] must end before any `#`"));
         }
-        let key = key.filter(|key| !key.expose_secret().is_empty());
-        let value = key.as_ref().map(|key| header_value(prefix, key)).transpose()?;
+        let query = base.query().map(str::to_owned);
+        base.set_query(None);
+        let headers = Headers::new((key_header, prefix), key, others)?;
+        let proxy = Between::of(proxy, &base)?;
         let client = Client::builder()
             .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             // A redirected POST arrives as a GET without a body: better to show where the server points.
             .redirect(redirect::Policy::none())
+            .no_proxy();
+        let client = match &proxy {
+            Some(between) => client.proxy(between.connector()?),
+            None => client,
+        };
+        let client = client
             .build()
             .map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))?;
-        Ok(Self { client, base, key, header: (HeaderName::from_static(header), value) })
+        let (timeout, idle_timeout) = (*timeout, *idle_timeout);
+        Ok(Self { client, base, query, proxy, headers, timeout, idle_timeout })
+    }
+
+    /// The longest wait between two pieces of an answer.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
     }
 
     /// The address below which the provider's paths lie.
@@ -82,21 +101,23 @@ impl Endpoint {
 
     /// Sends a request and returns the body of a success; one that is streamed as it comes, if it was to be streamed.
     pub(super) async fn send(&self, mut request: Request, stream: bool) -> Result<Answer, ModelError> {
-        let (name, value) = &self.header;
-        match value {
-            Some(value) => drop(request.headers_mut().insert(name, value.clone())),
-            // The wire format may have put an empty key there.
-            None => drop(request.headers_mut().remove(name)),
+        self.headers.put_into(request.headers_mut());
+        if let Some(query) = &self.query {
+            let whole = request.url().query().map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
+            request.url_mut().set_query(Some(&whole));
         }
         if !stream {
-            *request.timeout_mut() = Some(TOTAL_TIMEOUT);
+            *request.timeout_mut() = Some(self.timeout);
         }
-        let sent = tokio::time::timeout(TOTAL_TIMEOUT, self.client.execute(request)).await;
+        let sent = tokio::time::timeout(self.timeout, self.client.execute(request)).await;
         let mut response = match sent {
             Ok(response) => response.map_err(|error| self.unreachable(error))?,
-            Err(_) => return Err(self.silent(TOTAL_TIMEOUT)),
+            Err(_) => return Err(self.silent()),
         };
         let status = response.status();
+        if let (true, Some(place)) = (status.is_redirection(), location(&response)) {
+            return Err(self.redirected(status, response.url(), &place));
+        }
         if !status.is_success() {
             let wait = retry_after_ms(response.headers(), SystemTime::now());
             // A connection that breaks off here has still said what matters: the status.
@@ -148,12 +169,52 @@ impl Endpoint {
             None => String::from_utf8_lossy(body).trim().to_owned(),
         };
         let retry_after_ms = retry_after_ms.or_else(|| failure::retry_after_ms(&value));
+        if let Some(error) = self.refused_by_proxy(status, &text) {
+            return error;
+        }
         // A quota that is used up is told with the status of a rate that was too high, which a wait would mend.
         let status = match (status.as_u16(), Failure::told(&value, "").status) {
             (429, 402) => 402,
             (status, _) => status,
         };
         self.failed(Failure { status, message: text, retry_after_ms })
+    }
+
+    /// The error for an answer that sends elsewhere: where to, and what to write so that requests go there.
+    fn redirected(&self, status: StatusCode, from: &Url, to: &Url) -> ModelError {
+        let path = from.path().strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or(from.path());
+        // A query may hold what only its reader should see, such as a signature.
+        let mut to = to.clone();
+        to.set_query(None);
+        to.set_fragment(None);
+        let base = to.as_str().strip_suffix(path).filter(|_| !path.is_empty());
+        let help = match base {
+            Some(base) => format!("; if that is right, set `base_url = \"{base}\"` in [model]"),
+            None => "; `base_url` in [model] has to be where no redirect is needed".to_owned(),
+        };
+        let (url, message) = (self.base.to_string(), format!("it sends requests on to {to}{help}"));
+        ModelError::Status {
+            url,
+            status: status.as_u16(),
+            message: self.excerpt(&message),
+            retry_after_ms: None,
+        }
+    }
+
+    /// The error for an answer that a proxy gave, as far as that can be told: one that passes on requests as they are,
+    /// to a server without TLS, answers in its place.
+    fn refused_by_proxy(&self, status: StatusCode, text: &str) -> Option<ModelError> {
+        let between = self.proxy.as_ref().filter(|_| self.base.scheme() == "http")?;
+        let may_pass = match status.as_u16() {
+            407 | 403 => false,
+            502 | 504 => true,
+            _ => return None,
+        };
+        let text =
+            if text.is_empty() { status.canonical_reason().unwrap_or("no reason given") } else { text };
+        let reason = self.excerpt(&format!("HTTP {}, from it or from the server: {text}", status.as_u16()));
+        let (url, proxy) = (self.base.to_string(), between.address());
+        Some(ModelError::Proxy { url, proxy, reason, may_pass })
     }
 
     /// The error for a failure, whether it is one of HTTP or told in the middle of an answer.
@@ -178,13 +239,29 @@ impl Endpoint {
 
     pub(super) fn unreachable(&self, error: reqwest::Error) -> ModelError {
         if error.is_timeout() && !error.is_connect() {
-            return self.silent(TOTAL_TIMEOUT);
+            return self.silent();
         }
-        self.gone(&reason(error))
+        let (connecting, reason) = (error.is_connect(), reason(error));
+        match &self.proxy {
+            Some(between) if connecting => {
+                let (url, proxy) = (self.base.to_string(), between.address());
+                let may_pass = !reason.contains(PROXY_WANTS_PASSWORD);
+                ModelError::Proxy { url, proxy, reason: self.excerpt(&reason), may_pass }
+            }
+            Some(_) | None => self.gone(&reason),
+        }
     }
 
-    pub(super) fn silent(&self, waited: Duration) -> ModelError {
-        self.gone(&format!("no complete answer within {} s", waited.as_secs()))
+    /// The error for an answer that does not come, or does not end.
+    fn silent(&self) -> ModelError {
+        let waited = humantime::format_duration(self.timeout);
+        self.gone(&format!("no complete answer within {waited}, the `timeout` in [model]"))
+    }
+
+    /// The error for a stream in which nothing comes any more.
+    pub(super) fn idle(&self) -> ModelError {
+        let waited = humantime::format_duration(self.idle_timeout);
+        self.gone(&format!("the answer stopped for {waited}, the `idle_timeout` in [model]"))
     }
 
     fn gone(&self, reason: &str) -> ModelError {
@@ -194,10 +271,7 @@ impl Endpoint {
     /// Text from outside as it may be shown: on one line, short, and without the key, which some servers
     /// repeat when they refuse it.
     fn excerpt(&self, text: &str) -> String {
-        let mut text = match &self.key {
-            Some(key) => text.replace(key.expose_secret(), "[API key]"),
-            None => text.to_owned(),
-        };
+        let mut text = self.headers.masked(text);
         if text.len() > MESSAGE_BYTES_MAX {
             text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
             text.push_str(" [...]");
@@ -210,15 +284,10 @@ fn setup(message: &str) -> ModelError {
     ModelError::Setup(message.to_owned())
 }
 
-fn header_value(prefix: &str, key: &SecretString) -> Result<HeaderValue, ModelError> {
-    let mut value = HeaderValue::from_str(&format!("{prefix}{}", key.expose_secret())).map_err(|_| {
-        setup(
-            "the API key holds a line break or another character that no HTTP header may hold: \
-               check where `api_key_env` or `api_key_file` in [model] points",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
+/// Where an answer sends its reader, as a whole address.
+fn location(response: &Response) -> Option<Url> {
+    let place = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(place).ok()
 }
 
 /// An error with all its causes: the outermost one only says that sending failed.
@@ -288,9 +357,9 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_short_and_has_no_key_and_no_control_characters() {
-        let endpoint =
-            Endpoint::new("http://127.0.0.1:1/v1", ("authorization", "Bearer "), Some("sk-1".into()))
-                .unwrap();
+        let api = crate::model::Api::named("openai").unwrap();
+        let config = RemoteConfig::new(api, "m", "http://127.0.0.1:1/v1");
+        let endpoint = Endpoint::new(&config, ("authorization", "Bearer "), Some("sk-1".into())).unwrap();
         assert_eq!(endpoint.excerpt("bad key sk-1\u{1b}[2J"), "bad key [API key] [2J");
         let long = endpoint.excerpt(&"é".repeat(MESSAGE_BYTES_MAX));
         assert!(long.len() <= MESSAGE_BYTES_MAX + 6 && long.ends_with("é [...]"), "{long}");

@@ -12,17 +12,25 @@
 
 mod failure;
 mod frames;
+mod headers;
 mod http;
 mod ids;
 mod items;
+mod omit;
+mod proxy;
 mod reply;
 mod request;
+mod schema;
 mod strict;
 
 pub(super) use failure::Failure;
 pub(super) use items::{Items, mend_arguments};
 pub(super) use request::{Body, BoxError};
-pub(super) use strict::{is_strict, mark_strict};
+pub(super) use schema::{
+    ANTHROPIC, ANTHROPIC_ANSWER, COMPATIBLE, GEMINI, OLLAMA, OLLAMA_ANSWER, OPENAI_CHAT, OPENAI_RESPONSES,
+    Subset,
+};
+pub(super) use strict::{is_own, is_strict, mark_strict};
 
 use std::fmt;
 
@@ -39,7 +47,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Model, ModelError, ModelRequest, RemoteConfig};
-use crate::message::{Json, Origin, Reply, Stop, ToolCall};
+use crate::message::{Json, Origin, Reply, Stop, ToolCall, ToolSpec};
 use frames::Frames;
 use http::{Answer, Endpoint};
 use reply::Form;
@@ -78,6 +86,23 @@ pub(super) trait Interface: Send + Sync + 'static {
 
     /// The longest id of a call that may be sent back, if it may then have only letters, digits, `_` and `-`.
     const ID_CHARS_MAX: Option<usize> = None;
+
+    /// Whether the results of calls and what the person says next are one message: an interface on which both are the
+    /// user's, and which may want roles to alternate.
+    const RESULTS_ARE_SAID: bool = false;
+
+    /// Whether the server at an address says of a streamed answer what tokens it took, without being asked by `extra`.
+    fn counts_streamed(_base_url: &str) -> bool {
+        true
+    }
+
+    /// What the server at an address takes for a tool.
+    fn subset(base_url: &str) -> &'static Subset;
+
+    /// What it takes for the form of an answer.
+    fn answers(base_url: &str) -> &'static Subset {
+        Self::subset(base_url)
+    }
 
     /// The wire format for one model. It knows no key.
     fn wire(base_url: &str, model: &str) -> Self::Wire;
@@ -129,13 +154,14 @@ pub(super) struct Remote<A: Interface> {
     stream: bool,
     structured_output: bool,
     extra: Option<Json>,
+    omit: Vec<String>,
 }
 
 impl<A: Interface> Remote<A> {
     /// Checks the settings. Without a key, or with an empty one, requests carry none. Nothing is sent before the
     /// first request.
     pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
-        let http = Endpoint::new(&config.base_url, A::KEY, key)?;
+        let http = Endpoint::new(config, A::KEY, key)?;
         let wire = A::wire(http.base_url(), &config.name);
         let RemoteConfig { stream, structured_output, ref extra, .. } = *config;
         if let (true, Some(extra)) = (structured_output, extra) {
@@ -144,13 +170,16 @@ impl<A: Interface> Remote<A> {
                 .and_then(|mut body| request::add(&mut body, A::form(&Value::Null)))
                 .map_err(|error| ModelError::Setup(error.to_string()))?;
         }
-        Ok(Self { wire, http, origin: config.origin(), stream, structured_output, extra: extra.clone() })
+        let (extra, omit) = (extra.clone(), config.omit.clone());
+        Ok(Self { wire, http, origin: config.origin(), stream, structured_output, extra, omit })
     }
 
     fn write(&self, request: &ModelRequest<'_>) -> Result<reqwest::Request, ModelError> {
         let request = ModelRequest { form: request.form.filter(|_| self.structured_output), ..*request };
-        request::write::<A>(&self.wire, &request, &self.origin, self.extra.as_ref(), self.stream)
-            .map_err(|error| ModelError::Setup(format!("cannot form a request to {}: {error}", self.origin)))
+        let settings =
+            request::Settings { extra: self.extra.as_ref(), omit: &self.omit, stream: self.stream };
+        let post = request::write::<A>(&self.wire, &request, &self.origin, &settings);
+        post.map_err(|error| ModelError::Setup(format!("cannot form a request to {}: {error}", self.origin)))
     }
 
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
@@ -175,7 +204,7 @@ impl<A: Interface> Remote<A> {
             Ok(response) => response,
             Err(error) => return reply::refusal(&error).ok_or_else(|| unreadable(error.to_string())),
         };
-        reply::read::<A>(request, &answer, &response, Form::Whole)
+        reply::read::<A>(request, &self.origin, &answer, &response, Form::Whole)
             .map_err(|fault| fault.into_error(unreadable, |failure| self.http.failed(failure)))
     }
 
@@ -197,7 +226,7 @@ impl<A: Interface> Remote<A> {
         let malformed = |reason: String| self.http.malformed(&reason);
         let answer =
             serde_json::value::to_raw_value(&response.raw).map_err(|error| malformed(error.to_string()))?;
-        reply::read::<A>(request, &answer, &response, Form::Streamed)
+        reply::read::<A>(request, &self.origin, &answer, &response, Form::Streamed)
             .map_err(|fault| fault.into_error(malformed, |failure| self.http.failed(failure)))
     }
 }
@@ -218,6 +247,14 @@ impl<A: Interface> Model for Remote<A> {
         let post = self.write(request)?;
         let body = post.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
         Ok(String::from_utf8_lossy(body).into_owned())
+    }
+
+    fn takes(&self, tools: &[ToolSpec], form: Option<&Json>) -> Result<(), ModelError> {
+        let base_url = &self.origin.base_url;
+        let form = form.filter(|_| self.structured_output);
+        let held = || form.map(|form| schema::answer(form, A::answers(base_url))).transpose();
+        let taken = schema::offer(tools, A::subset(base_url)).and_then(|_| held());
+        taken.map(drop).map_err(|error| ModelError::Setup(format!("{error}\n  the model is {}", self.origin)))
     }
 
     fn reaches_outside(&self) -> bool {

@@ -14,8 +14,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ids::CallIds;
+use super::schema::Calls;
 use super::{End, Failure, Interface};
-use crate::message::{Arguments, Json, Message, Reply, Stop, Tokens, ToolCall};
+use crate::message::{Arguments, Json, Message, Origin, Reply, Stop, Tokens, ToolCall};
 use crate::model::{ModelError, ModelRequest};
 
 /// The frames of an answer.
@@ -71,6 +72,7 @@ pub(super) enum Form {
 /// Reads an answer that the wire understood.
 pub(super) fn read<A: Interface>(
     request: &ModelRequest<'_>,
+    from: &Origin,
     answer: &RawValue,
     response: &CompletionResponse,
     form: Form,
@@ -83,10 +85,16 @@ pub(super) fn read<A: Interface>(
         End::AsRead => stop(response),
     };
     let calls = calls(&response.choice, request, A::ID_CHARS_MAX);
+    // What goes back has the names that the provider knows; what is called has the tool's own.
+    let own = Calls::new(request.tools, A::subset(&from.base_url));
     let items = match form {
         Form::Streamed if !A::is_faithful(&value) => None,
         Form::Whole | Form::Streamed => A::items(answer, &calls).map_err(Fault::Unreadable)?,
     };
+    let calls = calls
+        .into_iter()
+        .map(|call| ToolCall { arguments: own.back(&call.name, call.arguments), ..call })
+        .collect();
     let items = items.map(Json::parse).transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
     let mut text = texts.join("\n");

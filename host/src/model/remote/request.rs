@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use rig_core::completion::{CompletionRequest, ToolDefinition};
 use rig_core::message::{
-    AssistantContent, AssistantMessage, CallId, EmptyToolName, ImageMediaType, Message as WireMessage,
+    AssistantContent, AssistantMessage, CallId, EmptyToolName, ImageMediaType, Message as WireMessage, Text,
     ToolCall as WireCall, ToolFunction, ToolName, ToolResult as WireResult, ToolResultContent, UserContent,
 };
 use rig_core::wire::{Body as WireBody, Mode, Wire as _};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-use super::Interface;
 use super::ids::CallIds;
+use super::schema::{self, Calls, Offered};
+use super::{Interface, omit};
 use crate::message::{Arguments, Image, Json, MediaType, Message, Origin, Reply, ToolResult};
 use crate::model::ModelRequest;
 
@@ -25,23 +26,34 @@ pub(in crate::model) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// same bytes.
 pub(in crate::model) type Body = BTreeMap<String, Box<RawValue>>;
 
+/// How requests are written, whatever they ask.
+pub(super) struct Settings<'a> {
+    /// What is added to them, or replaces what the host writes.
+    pub(super) extra: Option<&'a Json>,
+    /// What is left out of them.
+    pub(super) omit: &'a [String],
+    pub(super) stream: bool,
+}
+
 /// Writes a request.
 pub(super) fn write<A: Interface>(
     wire: &A::Wire,
     request: &ModelRequest<'_>,
     origin: &Origin,
-    extra: Option<&Json>,
-    stream: bool,
+    settings: &Settings<'_>,
 ) -> Result<reqwest::Request, BoxError> {
-    let History { messages, echoes } = History::of(request, origin, A::ID_CHARS_MAX)?;
+    let Settings { extra, omit, stream } = *settings;
+    let subset = A::subset(&origin.base_url);
+    let calls = Calls::new(request.tools, subset);
+    let History { messages, echoes, .. } =
+        History::of(request, origin, &calls, A::ID_CHARS_MAX, A::RESULTS_ARE_SAID)?;
     let mut ask = CompletionRequest::new("");
     ask.chat_history = messages;
     ask.temperature = request.temperature;
     ask.max_tokens = request.max_tokens;
     ask.additional_params = extra.map(Json::to_value);
-    for tool in request.tools {
-        let (name, schema) = (ToolName::new(&*tool.name)?, tool.input_schema.to_value());
-        ask.tools.push(ToolDefinition::new(name, &*tool.description, schema));
+    for Offered { name, description, schema } in schema::offer(request.tools, subset)? {
+        ask.tools.push(ToolDefinition::new(ToolName::new(name)?, description, schema));
     }
     // Encoding directly, not through the crate's driver, leaves out its rewriting of the history: calls
     // renamed, turns dropped, answers invented.
@@ -51,9 +63,10 @@ pub(super) fn write<A: Interface>(
     let mut body: Body = serde_json::from_slice(&body)?;
     put_back(body.get_mut(A::CONVERSATION).ok_or("the request has no conversation")?, echoes)?;
     if let Some(form) = request.form {
-        add(&mut body, A::form(&form.to_value()))?;
+        add(&mut body, A::form(&schema::answer(form, A::answers(&origin.base_url))?))?;
     }
     A::finish(&mut body, origin)?;
+    omit::leave_out(&mut body, omit)?;
     let mut url = parts.uri.to_string().parse()?;
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
@@ -64,6 +77,9 @@ pub(super) fn write<A: Interface>(
 
 /// A conversation as the wire takes it.
 struct History<'a> {
+    calls: &'a Calls,
+    /// Whether results and what the person says next are one message.
+    results_are_said: bool,
     messages: Vec<WireMessage>,
     /// What a provider said, in its own form, each with the text that stands in its place.
     echoes: Vec<(String, &'a Json)>,
@@ -73,9 +89,11 @@ impl<'a> History<'a> {
     fn of(
         request: &ModelRequest<'a>,
         origin: &Origin,
+        calls: &'a Calls,
         id_chars_max: Option<usize>,
+        results_are_said: bool,
     ) -> Result<Self, EmptyToolName> {
-        let mut history = Self { messages: Vec::new(), echoes: Vec::new() };
+        let mut history = Self { calls, results_are_said, messages: Vec::new(), echoes: Vec::new() };
         let mut free = free_ids(request.messages, origin, id_chars_max);
         if !request.instructions.is_empty() {
             history.messages.push(WireMessage::system(request.instructions));
@@ -92,10 +110,9 @@ impl<'a> History<'a> {
             history.push_results(&mut results);
             match message {
                 Message::Image(image) => images.push(picture(image)),
-                Message::User(text) if images.is_empty() => history.messages.push(WireMessage::user(text)),
                 Message::User(text) => {
                     let content = images.drain(..).chain([UserContent::text(text)]).collect();
-                    history.messages.push(WireMessage::User { content });
+                    history.push_said(content);
                 }
                 Message::Assistant(reply) if is_echoed(reply, origin) => {
                     ids = history.push_echo(reply).into_iter();
@@ -106,6 +123,26 @@ impl<'a> History<'a> {
         }
         history.push_results(&mut results);
         Ok(history)
+    }
+
+    /// What the person says, in one message with what was said right before it: many servers, and the templates of many
+    /// models, want roles to alternate.
+    fn push_said(&mut self, content: Vec<UserContent>) {
+        let results = |content: &UserContent| matches!(content, UserContent::ToolResult(_));
+        let Some(WireMessage::User { content: before }) = self.messages.last_mut() else {
+            return self.messages.push(WireMessage::User { content });
+        };
+        if before.iter().any(results) && !self.results_are_said {
+            return self.messages.push(WireMessage::User { content });
+        }
+        let mut content = content.into_iter().peekable();
+        if let (Some(UserContent::Text(last)), Some(UserContent::Text(next))) =
+            (before.last_mut(), content.peek())
+        {
+            *last = Text::new(format!("{}\n\n{}", last.text(), next.text()));
+            content.next();
+        }
+        before.extend(content);
     }
 
     /// All results of a turn are one message: some providers take no other.
@@ -138,7 +175,7 @@ impl<'a> History<'a> {
             })
             .collect();
         if !reply.text.is_empty() || !reply.calls.is_empty() {
-            self.messages.push(assistant(reply, &ids)?);
+            self.messages.push(assistant(reply, &ids, self.calls)?);
         }
         Ok(ids)
     }
@@ -165,7 +202,7 @@ fn ids<'a>(replies: &[&'a Reply]) -> impl Iterator<Item = &'a str> {
 }
 
 /// A reply that does not come from this provider, such as a scripted one.
-fn assistant(reply: &Reply, ids: &[CallId]) -> Result<WireMessage, EmptyToolName> {
+fn assistant(reply: &Reply, ids: &[CallId], calls: &Calls) -> Result<WireMessage, EmptyToolName> {
     let mut content = Vec::new();
     if !reply.text.is_empty() {
         content.push(AssistantContent::text(&*reply.text));
@@ -175,7 +212,9 @@ fn assistant(reply: &Reply, ids: &[CallId]) -> Result<WireMessage, EmptyToolName
             Arguments::Json(json) => json.as_str(),
             Arguments::Malformed(text) => text,
         };
-        let function = ToolFunction::new(tool_name(&call.name)?, as_object(text));
+        let mut arguments = as_object(text);
+        calls.there(&call.name, &mut arguments);
+        let function = ToolFunction::new(tool_name(&call.name)?, arguments);
         content.push(AssistantContent::ToolCall(WireCall::new(id.clone(), function)));
     }
     Ok(WireMessage::Assistant(AssistantMessage::new(content)))
