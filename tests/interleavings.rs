@@ -204,6 +204,7 @@ pub fn manifest() -> Manifest {
         grants: Digest::of(b"grants"),
         hidden: false,
         shown_bytes_max: 1000,
+        max_repeats: None,
     };
     Manifest {
         agent: "a".to_owned(),

@@ -9,6 +9,7 @@ mod answer;
 mod called;
 mod compact;
 mod recorded;
+mod repeats;
 mod spending;
 mod transcript;
 
@@ -71,7 +72,7 @@ impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ended, RunError> {
-        let mut spending = Spending::new(&self.manifest);
+        let mut spending = Spending::new(&self.manifest, self.session.rules());
         let ending = self.carry_out(wall_time, &mut spending).await?;
         Ok(Ended { ending, used: spending.used() })
     }
@@ -99,6 +100,9 @@ impl Agent {
                 return self.end(limit, spending).await;
             }
             talk.push_said(&self.manifest, turn);
+            if self.says(turn) {
+                spending.interrupted();
+            }
             let reply = self.ask(turn, Purpose::Reply, talk).await?;
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);

@@ -103,6 +103,8 @@ pub struct AgentTool {
     pub prefix: String,
     /// Its agent.toml, absolute.
     pub path: PathBuf,
+    /// How many turns in a row may call it alike, if it has a number of its own; 0 for any number.
+    pub max_repeats: Option<u32>,
 }
 
 /// A component and how its tools are offered.
@@ -120,6 +122,8 @@ pub struct ToolConfig {
     pub prefix: String,
     /// Whether its tools are for other tools only, and the model is not told of them.
     pub hidden: bool,
+    /// How many turns in a row may make the same call, if it has a number of its own; 0 for any number.
+    pub max_repeats: Option<u32>,
     /// What it may reach.
     pub grants: Grants,
     /// What bounds each call.
@@ -253,6 +257,7 @@ sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 include = ["get_*", "now"]
 prefix = "w_"
 hidden = false
+max_repeats = 20
 permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", calls = ["get_*"], network = [
   { host = "https://api.github.com/repos", methods = ["GET", "POST"], secrets = ["TOKEN"], allow_private = false },
 ] }

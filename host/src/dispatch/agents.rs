@@ -82,6 +82,7 @@ pub fn entry(table: &str, prefix: &str, description: &str, manifest: Manifest) -
         builtin: None,
         agent: Some(Box::new(manifest)),
         shown_bytes_max: SHOWN_BYTES_MAX,
+        max_repeats: None,
     }
 }
 

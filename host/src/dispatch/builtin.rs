@@ -81,6 +81,7 @@ pub fn entry(builtin: Builtin, rules: Rules) -> ToolEntry {
         builtin: Some(builtin),
         agent: None,
         shown_bytes_max: SHOWN_BYTES_MAX,
+        max_repeats: None,
     }
 }
 

@@ -46,6 +46,13 @@ impl Rules {
         self >= Self(2)
     }
 
+    /// Whether a call is repeated only by a reply that says and calls just what the reply before did; at first a call was
+    /// repeated whatever came along with it.
+    #[must_use]
+    pub fn repeats_are_whole(self) -> bool {
+        self >= Self(2)
+    }
+
     /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and
     /// an offset for an error.
     #[must_use]

@@ -54,6 +54,7 @@ pub(super) fn entries(
             grants,
             hidden: tool.hidden,
             shown_bytes_max,
+            max_repeats: tool.max_repeats,
         });
     }
     Ok(entries)
