@@ -19,7 +19,10 @@ mod units;
 mod validate;
 
 pub use crate::document::{ConfigError, Problem};
-pub use crate::model::{Api, Connection, Header, HeaderText, ModelConfig, Provider, Proxy, RemoteConfig};
+pub use crate::model::{
+    Api, Connection, Header, HeaderText, InText, ModelConfig, Provider, Proxy, ReasoningTags, RemoteConfig,
+    TextCalls,
+};
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use template::TemplateError;
@@ -218,6 +221,8 @@ api_key_env = "KEY"
 stream = true
 extra = { reasoning_effort = "low", list = [1, 2.5, true], stream_options = { include_usage = true } }
 omit = ["tools.function.strict"]
+reasoning_tags = ["<think>", "</think>"]
+text_calls = "hermes"
 headers = { X-Title = "whole", api-key = { env = "THE_KEY", prefix = "Bearer " } }
 proxy = "http://localhost:3128"
 timeout = "10m"

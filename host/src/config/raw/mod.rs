@@ -4,7 +4,7 @@
 mod model;
 mod tool;
 
-pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName};
+pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
 pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
 
 use std::collections::BTreeMap;
