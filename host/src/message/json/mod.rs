@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_change_changes_no_number() {
-        let json = Json::parse("{\"b\":[1000000000000000000001,\"x\u{fdd3}\"],\"a\":0.1}".to_owned()).unwrap();
+        let json =
+            Json::parse("{\"b\":[1000000000000000000001,\"x\u{fdd3}\"],\"a\":0.1}".to_owned()).unwrap();
         let changed = json.changed(|value| {
             let b = value["b"].take();
             value["c"] = b;

@@ -188,12 +188,13 @@ fn read(pieces: &[Piece]) -> Result<Vec<Read>, String> {
     if calls.iter().all(|call| matches!(call.arguments, Arguments::Whole(_))) {
         return Ok(calls);
     }
-    // Servers that give each piece another id mean one call all the same.
+    // Servers that give each piece another id mean one call all the same, where the pieces make one object.
     let together = Read::of(pieces);
+    let joined: String = pieces.iter().filter_map(|piece| piece.arguments.as_deref()).collect();
     match (&together.arguments, calls.as_slice()) {
-        (Arguments::Whole(_), _) => Ok(vec![together]),
+        (Arguments::Whole(_), calls) if calls.len() == 1 || is_object(&joined) => Ok(vec![together]),
         (Arguments::Broken(_), [_]) => Ok(vec![together]),
-        (Arguments::Broken(_) | Arguments::Several, _) => {
+        (Arguments::Whole(_) | Arguments::Broken(_) | Arguments::Several, _) => {
             let name = together.name.as_deref().unwrap_or("a tool without a name");
             Err(format!("its calls of {name} can be read in more than one way, or in none"))
         }
