@@ -216,7 +216,7 @@ mod tests {
             (r#"{"a":{"b/c":[0,{"x":1,"\u0078":2}]}}"#, r#"at /a/b~1c/1: an object has the key "x" twice"#),
             (r#"{"a":["ok \ud83d"]}"#, "at /a/0: "),
             (r#"{"\udc00":1}"#, "surrogate"),
-            (r#"[1e99999999999999999999]"#, "at /0: the number 1e99999999999999999999 is beyond"),
+            ("[1e99999999999999999999]", "at /0: the number 1e99999999999999999999 is beyond"),
             ("[-1e400]", "at /0: the number -1e400 is beyond"),
             ("[1,]", "line 1 column 4"),
             ("[1] [2]", "trailing"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     /// The value with each whole float as the integer it is, which is how it is written.
-    fn whole(value: Value) -> String {
+    fn whole(value: &Value) -> String {
         Json::parse_canonical(&value.to_string()).unwrap().as_str().to_owned()
     }
 
@@ -300,8 +300,8 @@ mod tests {
             prop_assert_eq!(&json.to_floats().unwrap().value, &value);
             prop_assert!(json.is_exact());
             let canonical = Json::parse_canonical(&text).unwrap();
-            prop_assert_eq!(whole(serde_json::from_str(canonical.as_str()).unwrap()), canonical.as_str());
-            prop_assert_eq!(whole(value), canonical.as_str());
+            prop_assert_eq!(whole(&serde_json::from_str(canonical.as_str()).unwrap()), canonical.as_str());
+            prop_assert_eq!(whole(&value), canonical.as_str());
         }
 
         #[test]

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::number::{Decimal, is_exact, is_in_range};
 use super::reader::Reader;
 
-/// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
+/// How deep values may be nested. Parsers stop somewhere, most of them at more: `serde_json` at 127, and what is passed
 /// on may stand a few levels deep in something else.
 pub const DEPTH_MAX: usize = 100;
 

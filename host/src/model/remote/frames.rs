@@ -147,7 +147,7 @@ impl Frames {
 }
 
 fn read(frames: Vec<String>) -> Vec<Result<WireFrame, ProviderError>> {
-    frames.into_iter().map(|frame| Ok(WireFrame::Text(frame))).collect()
+    frames.into_iter().map(WireFrame::Text).map(Ok).collect()
 }
 
 #[cfg(test)]
