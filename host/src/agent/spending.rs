@@ -6,13 +6,16 @@ use globset::GlobSet;
 
 use crate::grants::glob_set;
 use crate::message::{
-    Budgets, Digest, Ending, ErrorKind, Manifest, ModelIdentity, Prices, Reply, Tokens, ToolCall,
+    Budgets, Digest, Ending, ErrorKind, Manifest, ModelIdentity, Prices, Reply, Rules, Tokens, ToolCall,
     ToolOutcome, ToolResult, Used,
 };
 
 /// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
 pub(super) struct Spending {
     budgets: Budgets,
+    rules: Rules,
+    /// The tools of which the same call may be made another number of times; 0 for any number.
+    max_repeats: HashMap<String, u32>,
     stop_on: GlobSet,
     used: Used,
     /// The models, the first choice first, and what each used.
@@ -45,7 +48,8 @@ impl Spent {
     }
 }
 
-/// A call that was made in the turn before.
+/// A call that was made in the turn before. It is repeated by a turn that makes the same calls as that one and no other:
+/// a model that does something else beside it is not going in circles.
 #[derive(Clone, Copy)]
 struct Repeat {
     outcome: Digest,
@@ -57,9 +61,12 @@ struct Repeat {
 
 impl Spending {
     pub(super) fn new(manifest: &Manifest) -> Self {
-        let Manifest { model, budgets, fallbacks, .. } = manifest;
+        let Manifest { model, budgets, fallbacks, tools, rules, .. } = manifest;
+        let own = tools.iter().filter_map(|tool| Some((tool.spec.name.clone(), tool.max_repeats?)));
         let fallbacks = fallbacks.iter().map(|it| Spent::new(&it.model, it.prices));
         let mut spending = Self {
+            rules: *rules,
+            max_repeats: own.collect(),
             stop_on: glob_set(&budgets.stop_on_tools),
             used: Used::default(),
             models: std::iter::once(Spent::new(model, budgets.prices)).chain(fallbacks).collect(),
@@ -184,22 +191,26 @@ impl Spending {
 
     /// What the model is told of calls that it makes over and over, in call order; or the end, if it was told.
     pub(super) fn refuse(&self, calls: &[ToolCall]) -> Result<Vec<Option<ToolOutcome>>, Ending> {
-        let Some(max) = self.budgets.max_repeats else { return Ok(vec![None; calls.len()]) };
-        let refusal = |(call, identity): (&ToolCall, &Digest)| match self.repeats.get(identity) {
-            Some(repeat) if repeat.told => {
-                let name = &call.name;
-                Err(self.stop(&format!(
-                    "the model made the same call of {name} again after it was told not to (max_repeats = {max})"
-                )))
+        let refusal = |(call, identity): (&ToolCall, &Digest)| {
+            let own = self.max_repeats.get(&call.name).copied();
+            let Some(max) = own.or(self.budgets.max_repeats).filter(|max| *max > 0) else { return Ok(None) };
+            match self.repeats.get(identity) {
+                Some(repeat) if repeat.told => {
+                    let name = &call.name;
+                    Err(self.stop(&format!(
+                        "the model made the same call of {name} again after it was told not to (max_repeats = {max})"
+                    )))
+                }
+                Some(repeat) if repeat.turns >= max => {
+                    let message = format!(
+                        "this very call was made in each of the last {max} turns, with the same result each time, so \
+                         it was not made again: use that result, or do something else; the run is stopped if you \
+                         repeat it"
+                    );
+                    Ok(Some(ToolOutcome::error(ErrorKind::NotCalled, message)))
+                }
+                Some(_) | None => Ok(None),
             }
-            Some(repeat) if repeat.turns >= max => {
-                let message = format!(
-                    "this very call was made in each of the last {max} turns, with the same result each time, so it \
-                     was not made again: use that result, or do something else; the run is stopped if you repeat it"
-                );
-                Ok(Some(ToolOutcome::error(ErrorKind::NotCalled, message)))
-            }
-            Some(_) | None => Ok(None),
         };
         calls.iter().zip(&self.calls).map(refusal).collect()
     }
@@ -212,6 +223,11 @@ impl Spending {
     ) -> Option<Ending> {
         let mut repeats = HashMap::new();
         let mut seen = HashSet::new();
+        let made: HashSet<Digest> = self.calls.iter().copied().collect();
+        let is_same = made.len() == self.repeats.len() && made.iter().all(|it| self.repeats.contains_key(it));
+        if self.rules.repeats_are_turns() && !is_same {
+            self.repeats.clear();
+        }
         for ((identity, refused), result) in self.calls.iter().zip(refused).zip(results) {
             // The same call made twice in one turn is made in one turn.
             if !seen.insert(*identity) {

@@ -120,6 +120,9 @@ pub struct ToolConfig {
     pub prefix: String,
     /// Whether its tools are for other tools only, and the model is not told of them.
     pub hidden: bool,
+    /// Turns in a row that may make the same call of its tools with the same result, if that is not what `[limits]`
+    /// says; 0 for any number.
+    pub max_repeats: Option<u32>,
     /// What it may reach.
     pub grants: Grants,
     /// What bounds each call.
@@ -253,6 +256,7 @@ sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 include = ["get_*", "now"]
 prefix = "w_"
 hidden = false
+max_repeats = 20
 permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", calls = ["get_*"], network = [
   { host = "https://api.github.com/repos", methods = ["GET", "POST"], secrets = ["TOKEN"], allow_private = false },
 ] }

@@ -51,12 +51,23 @@ impl Check<'_> {
         path: &Spanned<PathBuf>,
         raw: raw::Tool,
     ) -> Option<AgentTool> {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
-            raw;
+        let raw::Tool {
+            source: _,
+            agent: _,
+            sha256,
+            include,
+            prefix,
+            hidden,
+            max_repeats,
+            permissions,
+            limits,
+            retry,
+        } = raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
             ("hidden", hidden, "no tool can call it, so that only the model is left"),
+            ("max_repeats", max_repeats.is_some(), "that in [limits] holds"),
             ("permissions", permissions.is_some(), "its tools have those that its own agent.toml grants"),
             ("limits", limits.is_some(), "those in its own agent.toml hold"),
             ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
@@ -100,8 +111,18 @@ impl Check<'_> {
         raw: raw::Tool,
         kept: &Kept<'_>,
     ) -> ToolConfig {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
-            raw;
+        let raw::Tool {
+            source: _,
+            agent: _,
+            sha256,
+            include,
+            prefix,
+            hidden,
+            max_repeats,
+            permissions,
+            limits,
+            retry,
+        } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
         let (retry, idempotent) = self.retry(retry.unwrap_or_default());
@@ -112,6 +133,7 @@ impl Check<'_> {
             include,
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
             hidden,
+            max_repeats,
             grants: self.grants(permissions.unwrap_or_default(), kept),
             limits: self.tool_limits(&limits.unwrap_or_default()),
             retry,

@@ -241,7 +241,7 @@ impl Check<'_> {
             max_total_tokens: raw.max_total_tokens,
             max_cost_usd: raw.max_cost_usd.map(Spanned::into_inner),
             prices: models.and_then(|models| models.first.prices),
-            max_repeats: Some(raw.max_repeats.unwrap_or(MAX_REPEATS)),
+            max_repeats: Some(raw.max_repeats.unwrap_or(MAX_REPEATS)).filter(|turns| *turns > 0),
             stop_on_tools: self.globs(raw.stop_on_tools),
         };
         Limits {

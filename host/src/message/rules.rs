@@ -52,4 +52,11 @@ impl Rules {
     pub fn moments_need_a_place(self) -> bool {
         self >= Self(2)
     }
+
+    /// Whether a call is repeated only by a turn that makes the same calls as the one before, and no other; at first it
+    /// was repeated by any turn that made it, too.
+    #[must_use]
+    pub fn repeats_are_turns(self) -> bool {
+        self >= Self(2)
+    }
 }

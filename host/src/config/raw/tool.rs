@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::bounds::{ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, OPEN_FILES_LIMIT};
+use crate::config::bounds::{
+    ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT,
+};
 
 /// A component and how its tools are offered, or another agent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,6 +34,10 @@ pub(in crate::config) struct Tool {
     /// Do not offer its tools to the model: only other tools, with `permissions.calls`, may call them.
     #[serde(default)]
     pub(in crate::config) hidden: bool,
+    /// Turns in a row that may make the same call with the same result, for the tools of this table instead of
+    /// `max_repeats` in `[limits]`; 0 for any number, as for a tool that is asked for a state until it changes.
+    #[schemars(range(min = 0, max = MAX_TURNS_LIMIT))]
+    pub(in crate::config) max_repeats: Option<u32>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// What bounds one call.
