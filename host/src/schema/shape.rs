@@ -39,6 +39,10 @@ pub(super) struct Shape {
     dynamic: usize,
     /// The numbers that values are compared with.
     bounds: Vec<f64>,
+    /// How many types are whole numbers.
+    integers: usize,
+    /// How many arrays may not have the same item twice.
+    unique: usize,
     /// Whether a value has to be a multiple of a number.
     divides: bool,
 }
@@ -78,13 +82,14 @@ impl Shape {
     /// Whether the nearest float may be judged otherwise than the number itself. Rounding keeps the order of numbers:
     /// it can only make a number equal to a bound, or whole, that is not.
     pub(super) fn blurs(&self, nearest: f64, is_whole: bool) -> bool {
-        let turned_whole = !is_whole && nearest.fract() == 0.0;
-        turned_whole || self.bounds.contains(&nearest) || self.divides
+        let turned_whole = !is_whole && nearest.fract() == 0.0 && self.integers > 0;
+        turned_whole || self.unique > 0 || self.bounds.contains(&nearest) || self.divides
     }
 
     fn add(&mut self, schema: &Value) {
         match schema {
-            Value::Null | Value::Bool(_) | Value::String(_) => {}
+            Value::String(word) => self.integers += usize::from(word == "integer"),
+            Value::Null | Value::Bool(_) => {}
             // Wherever it stands: a number too many makes the check of a rare number stricter, and no other.
             Value::Number(number) => self.bounds.extend(number.as_f64()),
             Value::Array(items) => {
@@ -97,6 +102,7 @@ impl Shape {
                 self.parts += 1;
                 for (key, value) in members {
                     self.divides |= key == "multipleOf";
+                    self.unique += usize::from(key == "uniqueItems");
                     self.unevaluated +=
                         usize::from(matches!(key.as_str(), "unevaluatedProperties" | "unevaluatedItems"));
                     self.dynamic += usize::from(matches!(key.as_str(), "$dynamicRef" | "$recursiveRef"));

@@ -218,6 +218,7 @@ mod tests {
             (r#"{"\udc00":1}"#, "surrogate"),
             ("[1e99999999999999999999]", "at /0: the number 1e99999999999999999999 is beyond"),
             ("[-1e400]", "at /0: the number -1e400 is beyond"),
+            (r#"{"a":{"$serde_json::private::RawValue":"\"x\""}}"#, "at /a: the key"),
             ("[1,]", "line 1 column 4"),
             ("[1] [2]", "trailing"),
             ("", "EOF"),
