@@ -150,6 +150,35 @@ fn what_comes_to_something_else_each_time_is_no_repetition() {
 }
 
 #[test]
+fn a_tool_that_is_asked_for_a_state_may_say_the_same_for_long() {
+    let script = again("{ name = \"echo\", input = { value = 1 } }", 8);
+    let polled = |max_repeats: u32| {
+        let agent = Agent::scripted(&script).guest("hostile").table("[limits]\nmax_turns = 12");
+        let toml = std::fs::read_to_string(agent.toml()).unwrap();
+        let table = format!("[tools.hostile]\nmax_repeats = {max_repeats}");
+        std::fs::write(agent.toml(), toml.replace("[tools.hostile]", &table)).unwrap();
+        let ran = agent.host(&["run"]);
+        // The file decides nothing about what is recorded.
+        std::fs::write(agent.toml(), toml).unwrap();
+        assert_eq!(agent.host(&["replay", "last"]).code, ran.code);
+        ran
+    };
+    for enough in [0, 8] {
+        assert_eq!(polled(enough).ok().stdout, "the end\n");
+    }
+    polled(5).exits(5).says("(max_repeats = 5)");
+    run(&script, "max_turns = 12\nmax_repeats = 0").1.ok();
+}
+
+#[test]
+fn who_does_something_else_beside_it_is_not_going_in_circles() {
+    let call = |value: usize| format!("{{ name = \"echo\", input = {{ value = {value} }} }}");
+    let turn = |other: usize| format!("[[reply]]\ncalls = [{}, {}]\n", call(0), call(other));
+    let script = (1..8).map(turn).collect::<String>() + "[[reply]]\ntext = \"the end\"";
+    assert_eq!(run(&script, "max_turns = 12").1.ok().stdout, "the end\n");
+}
+
+#[test]
 fn a_run_stops_on_tools() {
     let script = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = 7 } }, { name = \"counter\" }]";
     let (agent, ran) = run(script, "stop_on_tools = [\"ec*\"]");

@@ -203,8 +203,8 @@ pub fn manifest() -> Manifest {
         component: Digest::of(b"component"),
         grants: Digest::of(b"grants"),
         hidden: false,
-        shown_bytes_max: 1000,
         max_repeats: None,
+        shown_bytes_max: 1000,
     };
     Manifest {
         agent: "a".to_owned(),

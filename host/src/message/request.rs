@@ -182,6 +182,10 @@ pub struct ToolEntry {
     /// Whether only other tools may call it, and the model is not told of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// How many turns in a row may make the same call of it with the same result, if it is not as many as of other tools;
+    /// 0 for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_repeats: Option<u32>,
     /// Which of the host's own tools it is, if it is one: then there is no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
@@ -192,10 +196,6 @@ pub struct ToolEntry {
     /// How much of an outcome the model is shown, in bytes.
     #[serde(default = "super::default_shown", skip_serializing_if = "super::is_default_shown")]
     pub shown_bytes_max: u64,
-    /// How many turns in a row may make the same call of it with the same result, if the budgets of the run do not say
-    /// it; 0 for any number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_repeats: Option<u32>,
 }
 
 /// A model request, without repeating the conversation: a digest over all of it, and references to the

@@ -157,6 +157,10 @@ impl Inner {
 }
 
 fn compile(json: &Json) -> Result<Compiled, SchemaError> {
+    if !json.is_exact() {
+        let why = "it has a number that 64 bits do not hold, a key twice, or is nested too deeply";
+        return Err(SchemaError(why.to_owned()));
+    }
     let schema = json.to_value();
     let shape = Shape::of(&schema);
     if let Some(why) = shape.refused() {
@@ -213,22 +217,23 @@ impl Compiled {
             Err(error) => return Ok(Err(format!("the {what} cannot be checked: {error}"))),
         };
         let meter = Meter::new(allowance, cancelled);
-        let fits = self.validator.is_valid(Part::whole(&value, &meter));
-        if let Some(spent) = meter.spent() {
-            return Err(spent);
-        }
-        if !fits {
-            let steps = allowance.steps.min(STEPS_FOR_WORDS);
-            return self.describe(about, &value, Allowance { steps, ..allowance }, cancelled).map(Err);
-        }
-        Ok(match inexact.iter().find(|number| self.shape.blurs(number.nearest, number.is_whole)) {
-            Some(number) => Err(format!(
-                "the {what} has the number {}, which cannot be compared exactly with the numbers in {whose} schema: \
-                 use at most 17 digits, or a text",
+        if let Some(number) = inexact.iter().find(|number| self.shape.blurs(number.nearest, number.is_whole))
+        {
+            return Ok(Err(format!(
+                "the {what} has the number {}, which cannot be compared exactly by {whose} schema: use fewer digits, or \
+                 a text",
                 number.text.chars().take(VIOLATION_CHARS_MAX).collect::<String>()
-            )),
-            None => Ok(()),
-        })
+            )));
+        }
+        let fits = self.validator.is_valid(Part::whole(&value, &meter));
+        match (meter.spent(), fits) {
+            (Some(spent), _) => Err(spent),
+            (None, true) => Ok(Ok(())),
+            (None, false) => {
+                let steps = allowance.steps.min(STEPS_FOR_WORDS);
+                self.describe(about, &value, Allowance { steps, ..allowance }, cancelled).map(Err)
+            }
+        }
     }
 
     /// What does not fit, in words.

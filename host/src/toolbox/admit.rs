@@ -53,8 +53,8 @@ pub(super) fn entries(
             component,
             grants,
             hidden: tool.hidden,
-            shown_bytes_max,
             max_repeats: tool.max_repeats,
+            shown_bytes_max,
         });
     }
     Ok(entries)

@@ -13,9 +13,13 @@ use serde_json::value::RawValue;
 use super::number::{Decimal, is_exact, is_in_range};
 use super::reader::Reader;
 
-/// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
+/// How deep values may be nested. Parsers stop somewhere, most of them at more: `serde_json` at 127, and what is passed
 /// on may stand a few levels deep in something else.
 pub const DEPTH_MAX: usize = 100;
+
+/// What `serde_json` has for keys between its own parts. An object with such a key is another value for its users, this
+/// program among them.
+const RESERVED: &str = "$serde_json::private::";
 
 /// The longest path that an error tells, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -34,6 +38,7 @@ enum JsonErrorKind {
     Deep,
     Twice(String),
     Range(String),
+    Reserved(String),
 }
 
 impl fmt::Display for JsonError {
@@ -51,6 +56,13 @@ impl fmt::Display for JsonError {
             JsonErrorKind::Twice(key) => {
                 let key: String = key.chars().take(PATH_CHARS_MAX).collect();
                 write!(f, "{within}an object has the key {key:?} twice")
+            }
+            JsonErrorKind::Reserved(key) => {
+                let key: String = key.chars().take(PATH_CHARS_MAX).collect();
+                write!(
+                    f,
+                    "{within}the key {key:?} is reserved: some parsers take such an object for another value"
+                )
             }
             JsonErrorKind::Range(number) => {
                 let number: String = number.chars().take(PATH_CHARS_MAX).collect();
@@ -243,6 +255,9 @@ fn object<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonErr
             Some(key) => Cow::Owned(key),
             None => Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()),
         };
+        if key.starts_with(RESERVED) {
+            return Err(JsonErrorKind::Reserved(key.into_owned()).somewhere());
+        }
         let value = value(reader, depth + 1).map_err(|error| error.below(&key))?;
         entries.push((key, value));
     }
