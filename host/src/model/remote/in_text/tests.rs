@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::Arguments;
 
-fn think(open: &str) -> Option<ReasoningTags> {
-    Some(ReasoningTags { open: open.to_owned(), close: "</think>".to_owned() })
+fn think(open: &str) -> ReasoningTags {
+    ReasoningTags { open: open.to_owned(), close: "</think>".to_owned() }
 }
 
 fn hermes() -> InText {
-    InText { reasoning: think("<think>"), calls: Some(TextCalls::Hermes) }
+    InText { reasoning: Some(think("<think>")), calls: Some(TextCalls::Hermes) }
 }
 
 fn in_form(calls: TextCalls) -> InText {
@@ -48,7 +48,7 @@ fn what_was_thought_is_not_said() {
         ("", "Hm.</think>So. Write </think>.", "So. Write </think>."),
         ("", "Hm.", ""),
     ] {
-        let in_text = InText { reasoning: think(open), calls: None };
+        let in_text = InText { reasoning: Some(think(open)), calls: None };
         assert_eq!(read(&in_text, text), (said.to_owned(), vec![]), "{text}");
     }
 }
@@ -150,7 +150,7 @@ fn texts() -> impl Strategy<Value = String> {
 
 fn settings() -> impl Strategy<Value = InText> {
     let forms = vec![None, Some(TextCalls::Hermes), Some(TextCalls::Llama3Json), Some(TextCalls::Mistral)];
-    let tags = vec![None, think("<think>"), think("")];
+    let tags = vec![None, Some(think("<think>")), Some(think(""))];
     (prop::sample::select(tags), prop::sample::select(forms))
         .prop_map(|(reasoning, calls)| InText { reasoning, calls })
 }
@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn cuts_change_nothing_that_is_heard(in_text in settings(), text in texts(), size in 1_usize..8) {
         let chars: Vec<String> = text.chars().map(String::from).collect();
-        let pieces: Vec<String> = chars.chunks(size).map(|chunk| chunk.concat()).collect();
+        let pieces: Vec<String> = chars.chunks(size).map(<[String]>::concat).collect();
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
         prop_assert_eq!(hear(&in_text, &pieces), hear(&in_text, &[&text]));
     }
@@ -181,7 +181,7 @@ proptest! {
     /// Nothing that a model writes is lost: what is no call is said.
     #[test]
     fn a_text_without_tags_stays_as_it_is(in_text in settings(), text in "[a-z0-9<>/ \\n.]{0,40}") {
-        prop_assume!(in_text.reasoning != think(""));
+        prop_assume!(in_text.reasoning != Some(think("")));
         prop_assert_eq!(read(&in_text, &text), (text, vec![]));
     }
 }
