@@ -43,10 +43,7 @@ enum JsonErrorKind {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at: Cow<'_, str> = match self.at.char_indices().nth(PATH_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", self.at.get(..end).unwrap_or_default()).into(),
-            None => self.at.as_str().into(),
-        };
+        let at = beginning(&self.at);
         let within = if at.is_empty() { String::new() } else { format!("at {at}: ") };
         match &self.kind {
             JsonErrorKind::Syntax(error) => write!(f, "{within}{error}"),
@@ -54,21 +51,25 @@ impl fmt::Display for JsonError {
                 write!(f, "arrays and objects are nested more than {DEPTH_MAX} deep")
             }
             JsonErrorKind::Twice(key) => {
-                let key: String = key.chars().take(PATH_CHARS_MAX).collect();
-                write!(f, "{within}an object has the key {key:?} twice")
+                write!(f, "{within}an object has the key {:?} twice", beginning(key))
             }
-            JsonErrorKind::Reserved(key) => {
-                let key: String = key.chars().take(PATH_CHARS_MAX).collect();
-                write!(
-                    f,
-                    "{within}the key {key:?} is reserved: some parsers take such an object for another value"
-                )
-            }
+            JsonErrorKind::Reserved(key) => write!(
+                f,
+                "{within}the key {:?} is reserved: some parsers take such an object for another value",
+                beginning(key)
+            ),
             JsonErrorKind::Range(number) => {
-                let number: String = number.chars().take(PATH_CHARS_MAX).collect();
-                write!(f, "{within}the number {number} is beyond what a 64-bit float reaches")
+                write!(f, "{within}the number {} is beyond what a 64-bit float reaches", beginning(number))
             }
         }
+    }
+}
+
+/// As much of a text as an error tells.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn write<A: Interface>(
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
     *post.headers_mut() = parts.headers;
-    *post.body_mut() = Some(kept.put_back(&serde_json::to_string(&body)?).into());
+    *post.body_mut() = Some(kept.put_back(serde_json::to_string(&body)?).into());
     Ok(post)
 }
 
