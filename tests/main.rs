@@ -45,6 +45,7 @@ mod requests;
 mod rerun;
 mod rules;
 mod sandbox;
+mod secure;
 mod sessions;
 mod shells;
 mod subagents;

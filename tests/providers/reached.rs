@@ -13,7 +13,8 @@ use wiremock::ResponseTemplate;
 
 use super::chat::completion;
 use super::{ANTHROPIC, CHAT, GEMINI, KEY, Server, api, ask, config, header, no_rules, whole};
-use crate::support::Agent;
+use crate::secure::Secure;
+use crate::support::{Agent, Ran};
 
 fn ok() -> ResponseTemplate {
     whole(&completion(r#"{"content":"ok"}"#, "stop"))
@@ -229,4 +230,28 @@ fn an_agent_goes_through_the_proxy_of_its_environment_or_of_its_own() {
     for request in &sent {
         assert_eq!((header(request, "x-team"), header(request, "api-key")), ("blue", KEY));
     }
+}
+
+#[test]
+fn a_model_is_asked_over_https_by_whom_the_machine_trusts() {
+    let service = Secure::start("localhost", &completion(r#"{"content":"over TLS"}"#, "stop"));
+    let agent = Agent::raw(&format!(
+        "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
+         base_url = \"https://localhost:{}\"\nretry = {{ max_attempts = 1 }}",
+        service.port
+    ));
+    let trusted = agent.dir.path().join("trusted.pem");
+    std::fs::write(&trusted, &service.certificate).unwrap();
+    let run = |certificates| -> Ran {
+        let mut run = agent.command(&["run"]);
+        run.env("OPENAI_API_KEY", KEY).env("SSL_CERT_FILE", certificates).output().unwrap().into()
+    };
+    assert_eq!(run(&trusted).ok().stdout, "over TLS\n");
+    let request = service.requests.recv_timeout(Duration::from_mins(1)).unwrap();
+    assert!(request.starts_with("localhost POST /chat/completions HTTP/1.1\r\n"), "{request}");
+    // Somebody else's certificate: nothing is sent, the key least of all.
+    let stranger = Secure::start("localhost", "");
+    std::fs::write(&trusted, &stranger.certificate).unwrap();
+    run(&trusted).exits(4).says("certificate");
+    assert!(service.requests.try_recv().is_err());
 }

@@ -4,6 +4,7 @@
 //! request once: no retry, no redirect.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -82,7 +83,12 @@ impl Endpoint {
         base.set_query(None);
         let headers = Headers::new((key_header, prefix), key, others)?;
         let proxy = Between::of(proxy, &base)?;
+        let mut tls = crate::tls::config()
+            .map(Arc::unwrap_or_clone)
+            .map_err(|reason| ModelError::Setup(format!("cannot set up HTTPS: {reason}")))?;
+        tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
         let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .default_headers(trace_context())
