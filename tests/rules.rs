@@ -6,7 +6,9 @@ use std::sync::Arc;
 use host::agent::Agent;
 use host::dispatch::{Dispatcher, NoRunner};
 use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
-use host::message::{Budgets, Ending, Manifest, Request, Retry, Rules, RunId, Slot};
+use host::message::{
+    Budgets, Ending, Fallback, Manifest, ModelIdentity, Origin, Reply, Request, Retry, Rules, RunId, Slot,
+};
 use host::model::{Models, Script, Scripted};
 use host::session::{Decisions, Mode, Session};
 
@@ -148,4 +150,35 @@ async fn a_call_was_repeated_by_the_rules_before_whatever_came_along_with_it() {
 async fn repeating(rules: Rules) -> (Ending, Vec<Entry>) {
     let budgets = Budgets { max_repeats: Some(2), ..Budgets::default() };
     run_of(Manifest { rules, budgets, tools: vec![], ..manifest() }, &the_same_call(5)).await
+}
+
+/// A reply of a model at this address.
+fn reply_from(base_url: &str) -> Reply {
+    let (provider, name) = ("openai".to_owned(), "m".to_owned());
+    let origin = Origin { provider, name, base_url: base_url.to_owned(), streamed: false };
+    Reply { origin: Some(origin), ..Reply::default() }
+}
+
+#[test]
+fn a_turn_began_with_the_first_model_by_the_rules_before() {
+    let other = |base_url: &str| ModelIdentity {
+        provider: "openai".to_owned(),
+        name: "m".to_owned(),
+        base_url: Some(base_url.to_owned()),
+        ..manifest().model
+    };
+    let fallback = |base_url| Fallback { model: other(base_url), prices: None };
+    let manifest = Manifest { fallbacks: vec![fallback("http://a/"), fallback("http://b/")], ..manifest() };
+    let script = Reply::default();
+    for (reply, place) in [
+        (None, 0),
+        (Some(&script), 0),
+        (Some(&reply_from("http://b/")), 2),
+        (Some(&reply_from("http://c/")), 0),
+    ] {
+        for before in ["0", "1", "2"] {
+            assert_eq!(manifest.asked_first(serde_json::from_str(before).unwrap(), reply), 0);
+        }
+        assert_eq!(manifest.asked_first(Rules::NOW, reply), place);
+    }
 }

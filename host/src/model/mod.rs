@@ -21,7 +21,7 @@ mod settings;
 pub use absent::Absent;
 pub use api::Api;
 pub use error::ModelError;
-pub use models::Models;
+pub use models::{Models, WhoseTurn};
 pub use remote::{InText, ReasoningTags, TextCalls};
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
