@@ -45,6 +45,7 @@ mod requests;
 mod rerun;
 mod rules;
 mod sandbox;
+mod served;
 mod sessions;
 mod shells;
 mod subagents;
