@@ -60,6 +60,19 @@ impl Rules {
         self >= Self(3)
     }
 
+    /// Whether what a tool passes to another one keeps the sign of a zero, as in `-0.0`; before, it was `0`.
+    #[must_use]
+    pub fn zeros_have_signs(self) -> bool {
+        self >= Self(3)
+    }
+
+    /// Whether an answer that a pattern of its schema cannot be tried on is told so in the host's words; before, it was
+    /// told in those of the engine that tries.
+    #[must_use]
+    pub fn patterns_are_explained(self) -> bool {
+        self >= Self(3)
+    }
+
     /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and
     /// an offset for an error.
     #[must_use]
