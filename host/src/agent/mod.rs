@@ -189,6 +189,7 @@ impl Agent {
         let first = self.manifest.asked_first(self.session.rules(), talk.last_reply());
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
+            let span = self.session.span_at(&slot);
             let request = ModelRequest {
                 turn,
                 purpose,
@@ -199,6 +200,7 @@ impl Agent {
                 form,
                 temperature: None,
                 max_tokens: None,
+                span: span.as_ref(),
                 heard: &heard,
             };
             let given_up = usize::try_from(attempt.fallbacks).unwrap_or(usize::MAX);

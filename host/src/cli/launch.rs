@@ -137,7 +137,7 @@ fn identity(config: &ModelConfig) -> ModelIdentity {
     let ModelConfig { temperature, max_tokens, .. } = *config;
     match &config.provider {
         Provider::Scripted { script } => ModelIdentity {
-            provider: "scripted".to_owned(),
+            provider: ModelIdentity::SCRIPTED.to_owned(),
             name: file_name(script),
             base_url: None,
             temperature,
@@ -199,7 +199,7 @@ pub(super) async fn carry_out(
         // A run that may not go on stands as it stood; the error matters more than that this is written.
         let _ = run.write_summary(&RunSummary { state, ..summary.clone() });
     }
-    let session = opened?;
+    let session = opened?.traced_by(trace.spans_by_slot());
     screen.run_started(run.id, &manifest);
     if let Some(ending) = session.recorded_ending().cloned() {
         let used = session.recorded_used();
