@@ -48,6 +48,7 @@ mod sandbox;
 mod served;
 mod sessions;
 mod shells;
+mod states;
 mod subagents;
 mod support;
 mod telemetry;

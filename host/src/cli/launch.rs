@@ -239,13 +239,15 @@ fn leave(stopped: Stopped, run: OpenRun, mut summary: RunSummary, screen: &Scree
             screen.suspended(id, &waiting);
             return Ok(Exit::Suspended);
         }
-        Stopped::Interrupted | Stopped::Failed(_) => summary.state = RunState::Interrupted,
+        Stopped::Interrupted => summary.state = RunState::Interrupted,
+        Stopped::Failed(_) => summary.state = RunState::Failed,
     }
     // The run's own error matters more than that of its summary.
     let _ = run.write_summary(&summary);
     if let Stopped::Failed(error) = stopped {
-        screen.failed(id);
-        return Err(error.into());
+        let error = anyhow::Error::from(error);
+        screen.failed(id, &error);
+        return Err(error);
     }
     screen.interrupted(id);
     Ok(Exit::Interrupted)
