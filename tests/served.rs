@@ -19,7 +19,7 @@ pub struct Served {
 
 impl Served {
     /// An agent whose provider gives these answers in turn, the last one again and again. `model` is what else stands in
-    /// [model], and below it, with URI for the server's address. The key is in the file `key`, and in THE_KEY.
+    /// [model], and below it, with URI for the server's address. The key is in the file `key`, and in `THE_KEY`.
     pub fn new(provider: &str, answers: Vec<ResponseTemplate>, model: &str) -> Self {
         Self::strictly(no_rules, provider, answers, model)
     }

@@ -279,7 +279,7 @@ fn a_run_says_in_the_course_of_what_it_was_started() {
         |at: usize, name: &str| requests[at].headers.get(name).map(|it| it.to_str().unwrap().to_owned());
     // A request is sent in the course of its own span, which is in the run's trace.
     let chats: Vec<_> = spans.iter().filter(|span| span.text("host.slot") == "model(0)").collect();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let own = |at: usize| format!("00-{}-{}-01", hex(&chats[at].trace), hex(&chats[at].id));
     assert_eq!((chats.len(), requests.len()), (2, 2));
     for at in 0..2 {

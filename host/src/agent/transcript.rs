@@ -103,11 +103,11 @@ impl Transcript {
     /// What the model replied last in this run.
     #[must_use]
     pub fn last_reply(&self) -> Option<&Reply> {
-        let reply = |message| match message {
-            &Message::Assistant(ref reply) => Some(reply),
+        let said = self.messages.iter().rev().find_map(|message| match message {
+            Message::Assistant(reply) => Some(reply),
             Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
-        };
-        self.messages.iter().rev().find_map(reply).filter(|_| self.replied)
+        });
+        said.filter(|_| self.replied)
     }
 
     /// Appends the results of a turn's calls, in call order.

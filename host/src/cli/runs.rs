@@ -10,7 +10,7 @@ use super::words::{self, beginning, counted, denial, headline, one_line, result,
 use super::{diff, print, print_json, recorded, request, say, script};
 use crate::journal::{
     CutOff, Failed, Finished, Listing, RunState, RunSummary, Started, Status, Stint, broke_off, cut_off,
-    is_over, statuses, stints,
+    ending, is_over, statuses, stints,
 };
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
@@ -159,6 +159,8 @@ struct SlotReport {
 
 fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
     let (id, entries, state) = recorded::read_with_state(&places.runs()?, name)?;
+    // It may have ended since it was looked at how it stands.
+    let state = ending(&entries).map_or(state, RunState::from);
     let (stints, mut cut_off) = (stints(&entries), cut_off(&entries));
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let broken = broke_off(&slots).filter(|_| state == RunState::Failed);
@@ -244,7 +246,7 @@ impl SlotReport {
                 let worked_ms = self.processes.iter().map(|stint| stint.ms()).sum::<u64>();
                 let processes = match self.processes.len() {
                     0 | 1 => String::new(),
-                    count => format!(" in {}", format_args!("{count} processes")),
+                    count => format!(" in {count} processes"),
                 };
                 let time = milliseconds(worked_ms.saturating_mul(1000));
                 format!("after {time}{processes}: {}", result(outcome).1)

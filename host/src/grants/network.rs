@@ -235,7 +235,12 @@ mod tests {
             ("GET", "https://docs.example.com/My%2520Plan%2A", "does not reach the path"),
             ("GET", "https://api.example.com//v1", "does not reach the path"),
             ("DELETE", "https://api.example.com/v1", "does not allow DELETE"),
-            ("get", "https://api.example.com/v1", "does not allow get"),
+            ("get", "https://api.example.com/v1", "no grant can allow the method get"),
+            (
+                "PURGE",
+                "https://evil.com/v1",
+                "no grant can allow the method PURGE, which is not one of GET, HEAD",
+            ),
             ("GET", "https://api.example.com/v1/../admin", "as a segment"),
             ("GET", "https://api.example.com/v1/%2e%2e/admin", "as a segment"),
             ("GET", "https://api.example.com/v1/%252e%252e%252fadmin", "as a segment"),

@@ -224,7 +224,7 @@ proptest! {
 
 #[test]
 fn a_pattern_that_takes_too_long_is_told_in_our_words() {
-    let schema = json!({"properties": {"a": {"type": "string", "pattern": "^(?=a)(a|aa)+$"}}});
+    let schema = json!({"properties": {"a": {"type": "string", "pattern": "^((a+)(?!c))+$"}}});
     let value = json!({"a": format!("{}b", "a".repeat(200))}).to_string();
     let told = check(&schema, &value).unwrap_err();
     assert!(

@@ -159,7 +159,7 @@ impl Frames {
     /// Notes that the answer goes on, if it does: bytes that end no frame, comments, and a frame that says again what the
     /// one before it said, such as a sign of life, are no part of it.
     fn note(&mut self, frames: &[String]) {
-        for frame in frames.iter().filter(|frame| !frame.is_empty()) {
+        for frame in frames.iter().filter(|frame| !frame.trim().is_empty()) {
             if self.last.as_ref() != Some(frame) {
                 self.last = Some(frame.clone());
                 self.idle_until = until(self.endpoint.idle_timeout());
