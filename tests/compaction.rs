@@ -203,3 +203,110 @@ fn a_long_session_is_summed_up_before_the_next_run() {
     let next = said(&agent);
     assert_eq!(next, [&all[..], &["assistant: four".to_owned(), "user: And then?".to_owned()]].concat());
 }
+
+/// The third request is too long.
+const TOO_LONG: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+error = { message = "HTTP 400: prompt is too long", too_long = true }
+[[reply]]
+summary = true
+expect = ["echo: \"one\"", "Sum up what was said so far"]
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+calls = [{ name = "echo", input = { value = "three" } }]
+[[reply]]
+text = "the end"
+"#;
+
+const SHORTENED: [&str; 10] = [
+    "run",
+    "model(0)",
+    "tool(0,0)",
+    "model(1)",
+    "tool(1,0)",
+    "model(2)",
+    "summary(3)",
+    "model(3)",
+    "tool(3,0)",
+    "model(4)",
+];
+
+#[test]
+fn a_conversation_that_the_model_finds_too_long_goes_on_from_a_summary() {
+    // The turn that came to nothing is none of those that the run may take.
+    let agent = agent(TOO_LONG, "[limits]\nmax_turns = 4");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), SHORTENED);
+    assert_eq!(outcome(&agent.show(), "model(2)")["no_reply"]["shortens"], true);
+    let kept = ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"];
+    assert_eq!(said(&agent), [&kept[..], &["calls echo", "echo: {\"output\":\"three\"}"]].concat());
+    let replayed = agent.host(&["replay", "last"]);
+    assert_eq!(replayed.ok().stdout, "the end\n");
+    replayed.says("replayed 9 effects");
+    agent.host(&["journal", "verify"]).ok();
+
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, "");
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), SHORTENED);
+}
+
+#[test]
+fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
+    for point in ["journal-before-write", "journal-before-ack"] {
+        let kills = (0..100).take_while(|nth| {
+            let agent = agent(TOO_LONG, "");
+            let failpoint = format!("{point}={nth}*off->1*return");
+            let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+            if killed.status.success() {
+                return false;
+            }
+            assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+            if !agent.show().is_empty() {
+                assert_eq!(
+                    agent.host(&["resume", "last"]).ok().stdout,
+                    "the end\n",
+                    "{point} at commit {nth}"
+                );
+                assert_eq!(slots(&agent), SHORTENED);
+                assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+            }
+            true
+        });
+        assert!(kills.count() >= 7, "{point}");
+    }
+}
+
+#[test]
+fn a_long_result_is_shortened_where_there_is_nothing_to_sum_up() {
+    let long = "x".repeat(40_000);
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = \"{long}\" }} }}]\n\
+         [[reply]]\nerror = {{ message = \"too long\", too_long = true }}\n[[reply]]\ntext = \"the end\""
+    );
+    let agent = agent(&script, "");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), ["run", "model(0)", "tool(0,0)", "model(1)", "model(2)"]);
+    let request = agent.host(&["runs", "request", "last"]).ok().stdout.clone();
+    assert!(request.contains("bytes left out"), "{}", request.len());
+    assert!(outcome(&agent.show(), "tool(0,0)").to_string().contains(&long), "the record is whole");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn what_cannot_be_shortened_any_more_breaks_the_run_off() {
+    let failure = "[[reply]]\nerror = { message = \"too long\", too_long = true }\n";
+    let alone = agent(&format!("{failure}[[reply]]\ntext = \"no\""), "");
+    alone.host(&["run"]).exits(4).says("too long");
+    assert_eq!(slots(&alone), ["run", "model(0)"]);
+
+    let start = TOO_LONG.find("[[reply]]\nexpect = [\"echo: \\\"two").unwrap();
+    let twice = agent(&format!("{}{failure}", &TOO_LONG[..start]), "");
+    twice.host(&["run"]).exits(4).says("too long");
+    assert_eq!(slots(&twice), SHORTENED[..8]);
+}

@@ -184,3 +184,44 @@ fn costs_go_by_the_prices_of_the_model_that_replied() {
     ran.exits(5).says("max_cost_usd = 0.0075").says("0.008000 USD");
     providers.agent.host(&["replay", "last"]).exits(5);
 }
+
+/// An answer by which a provider says that the conversation is too long.
+fn too_long(message: &str, code: Option<&str>) -> ResponseTemplate {
+    let error = json!({ "type": "invalid_request_error", "message": message, "code": code });
+    ResponseTemplate::new(400).set_body_json(json!({ "type": "error", "error": error }))
+}
+
+#[test]
+fn what_is_too_long_for_every_model_is_summed_up_and_asked_again() {
+    let long = too_long("Your messages are too many.", Some("context_length_exceeded"));
+    let openai = vec![
+        completion(None),
+        completion(None),
+        long,
+        completion(Some("It was Paris.")),
+        completion(Some("the end")),
+    ];
+    let anthropic = vec![too_long("prompt is too long: 200251 tokens > 200000 maximum", None)];
+    let providers = Providers::new(openai, anthropic, "");
+    assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(providers.asked(), (5, 1));
+    let sent = providers.sent("/chat/completions");
+    let messages =
+        |body: &String| serde_json::from_str::<Value>(body).unwrap()["messages"].as_array().unwrap().len();
+    assert!(messages(&sent[3]) < messages(&sent[2]), "the summary is of what did fit");
+    assert!(
+        sent[3].contains("Sum up what was said so far") && sent[4].contains("It was Paris."),
+        "{}",
+        sent[4]
+    );
+    assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    assert_eq!(providers.asked(), (5, 1), "a replay asks nobody");
+}
+
+#[test]
+fn a_prompt_that_is_too_long_breaks_the_run_off_and_says_what_to_do() {
+    let long = too_long("no", Some("context_length_exceeded"));
+    let providers = Providers::new(vec![long], vec![too_long("prompt is too long", None)], "");
+    providers.agent.host(&["run"]).exits(4).says("prompt is too long").says("compact_at_tokens");
+    assert_eq!(providers.asked(), (1, 1));
+}

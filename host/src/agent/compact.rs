@@ -7,9 +7,41 @@ use crate::message::Ending;
 use crate::model::Purpose;
 
 impl Agent {
+    /// Shortens the conversation before a turn, if it has grown too long; the end, if that took more than the run may.
+    pub(super) async fn shorten_if_due(
+        &self,
+        turn: u32,
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        if talk.was_too_long() {
+            return self.shorten(turn, talk, spending).await;
+        }
+        self.compact_if_due(turn, talk, spending).await
+    }
+
+    /// Makes room after a request that was too long for the model: has it sum up as much as it replied to before, and
+    /// leaves out the middle of long results. Without a summary that is of use, the results alone have to do.
+    async fn shorten(
+        &self,
+        turn: u32,
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        let Some(mut aside) = talk.aside_of_beginning(&self.manifest, SUMMARISE) else {
+            talk.shorten(&self.manifest, turn, None);
+            return Ok(None);
+        };
+        let reply = self.ask(turn, Purpose::Summary, &mut aside).await?;
+        spending.count_tokens(&reply);
+        let summary = reply.is_summary(self.session.rules()).then_some(reply.text.as_str());
+        talk.shorten(&self.manifest, turn, summary);
+        Ok(spending.judge_tokens(&reply))
+    }
+
     /// Has the model sum the conversation up before a turn, if it has grown too long; the end, if that took more than
     /// the run may. A summary that is of no use leaves the conversation as it is, and no other is asked for.
-    pub(super) async fn compact_if_due(
+    async fn compact_if_due(
         &self,
         turn: u32,
         talk: &mut Transcript,

@@ -94,12 +94,25 @@ impl Agent {
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.session.rules());
-        for turn in 0..self.manifest.max_turns {
-            if let Some(limit) = self.compact_if_due(turn, talk, spending).await? {
+        let max_turns = self.manifest.max_turns;
+        // A turn whose request was too long takes a number, and is none of those that the run may take.
+        let mut too_long = 0;
+        for turn in 0..u32::MAX {
+            if turn >= max_turns.saturating_add(too_long) {
+                break;
+            }
+            if let Some(limit) = self.shorten_if_due(turn, talk, spending).await? {
                 return self.end(limit, spending).await;
             }
             talk.push_said(&self.manifest, turn);
-            let reply = self.ask(turn, Purpose::Reply, talk).await?;
+            let reply = match self.ask(turn, Purpose::Reply, talk).await {
+                Err(RunError::Model { error, .. }) if error.shortens => {
+                    talk.push_too_long();
+                    too_long += 1;
+                    continue;
+                }
+                reply => reply?,
+            };
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;
@@ -136,7 +149,6 @@ impl Agent {
                 return self.end(limit, spending).await;
             }
         }
-        let max_turns = self.manifest.max_turns;
         let limit =
             spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
         self.end(limit, spending).await
@@ -182,6 +194,9 @@ impl Agent {
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
+        let may_shorten = purpose == Purpose::Reply
+            && self.session.rules().goes_on_when_too_long()
+            && talk.can_be_shortened();
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
@@ -198,6 +213,10 @@ impl Agent {
             };
             let Attempt { failures, fallbacks, .. } = attempt;
             let reply = self.models.ask(&request, &identities, fallbacks, failures).await;
+            let reply = reply.map_err(|failure| {
+                let shortens = may_shorten && failure.too_long && !failure.fall_back;
+                ModelFailure { shortens, ..failure }
+            });
             Ok::<_, RunError>(Done::from(reply))
         };
         let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;

@@ -1,7 +1,7 @@
 use super::answer::{SAID_NOTHING, instructed};
 use crate::message::{
-    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
-    summed_up,
+    Arguments, Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult,
+    ToolSpec, summed_up,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -20,6 +20,20 @@ pub struct Transcript {
     /// What the last request and its reply took together.
     tokens: u64,
     compact_at_tokens: Option<u64>,
+    /// Whether the model replied in this run: then the prompt is part of what a summary is of.
+    has_replied: bool,
+    length: Length,
+}
+
+/// What the model says of the length of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// It replied, or was not asked yet.
+    Fits,
+    /// The last request was too long.
+    TooLong,
+    /// One was, and the conversation is shorter now. It is shortened once between two replies.
+    Shortened,
 }
 
 impl Transcript {
@@ -47,7 +61,19 @@ impl Transcript {
         };
         let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
         let compact_at_tokens = *compact_at_tokens;
-        Self { run, messages, instructions, tools, digest, appended, tokens: 0, compact_at_tokens }
+        let (tokens, has_replied, length) = (0, false, Length::Fits);
+        Self {
+            run,
+            messages,
+            instructions,
+            tools,
+            digest,
+            appended,
+            tokens,
+            compact_at_tokens,
+            has_replied,
+            length,
+        }
     }
 
     /// The request that asks for a reply to everything said so far.
@@ -85,6 +111,12 @@ impl Transcript {
     pub fn push_reply(&mut self, turn: u32, reply: Reply) {
         let at = MessageRef::At(self.run.model_of(turn));
         self.push(Message::Assistant(reply), at);
+        (self.has_replied, self.length) = (true, Length::Fits);
+    }
+
+    /// Notes that the last request was too long for the model.
+    pub fn push_too_long(&mut self) {
+        self.length = Length::TooLong;
     }
 
     /// Appends the results of a turn's calls, in call order.
@@ -107,10 +139,79 @@ impl Transcript {
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         let replies = self.messages.iter().filter(|message| matches!(message, Message::Assistant(_)));
-        // A reply that pauses is to be continued as it is.
-        let pauses =
-            matches!(self.messages.last(), Some(Message::Assistant(reply)) if reply.stop == Stop::Paused);
-        self.compact_at_tokens.is_some_and(|max| self.tokens >= max) && replies.count() > 1 && !pauses
+        self.compact_at_tokens.is_some_and(|max| self.tokens >= max) && replies.count() > 1 && !self.pauses()
+    }
+
+    /// Whether the last request was too long for the model.
+    #[must_use]
+    pub fn was_too_long(&self) -> bool {
+        self.length == Length::TooLong
+    }
+
+    /// Whether there is anything to sum up or to leave out, and that was not just done.
+    #[must_use]
+    pub fn can_be_shortened(&self) -> bool {
+        let is_long =
+            |message: &Message| matches!(message, Message::Tool(_)) && bytes(message) > RESULT_BYTES_MIN;
+        let shortens = self.has_beginning() || self.messages.iter().any(is_long);
+        self.length == Length::Fits && !self.pauses() && shortens
+    }
+
+    /// Whether the last reply pauses: it is to be continued as it is.
+    fn pauses(&self) -> bool {
+        matches!(self.messages.last(), Some(Message::Assistant(reply)) if reply.stop == Stop::Paused)
+    }
+
+    /// Where the last reply stands. What stands before it did fit when that was asked for.
+    fn last_reply(&self) -> usize {
+        let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
+        self.messages.iter().rposition(is_reply).unwrap_or_default()
+    }
+
+    /// Whether anything is said before the last reply that a summary would shorten: the prompt stays.
+    fn has_beginning(&self) -> bool {
+        let beginning = self.messages.iter().take(self.last_reply());
+        let mut said =
+            beginning.filter(|message| !self.has_replied || matches!(message, Message::Assistant(_)));
+        said.next().is_some()
+    }
+
+    /// What was said before the last reply, with one more word of the host, if there is anything to sum up. Long results
+    /// are shortened in it, so that the model can read it and has room for a summary.
+    #[must_use]
+    pub fn aside_of_beginning(&self, manifest: &Manifest, word: &str) -> Option<Self> {
+        if !self.has_beginning() {
+            return None;
+        }
+        let beginning = self.messages.iter().take(self.last_reply()).cloned().collect();
+        let mut aside = Self::empty(manifest, &self.run);
+        for message in shortened(beginning, self.bytes() / 2) {
+            aside.add(message);
+        }
+        aside.push_word(word.to_owned());
+        Some(aside)
+    }
+
+    /// Makes a conversation shorter that was too long: the summary that was made before a turn, if there is one, stands
+    /// for everything before the last reply, as in [`Self::compact`], and the middle of long results is left out.
+    pub fn shorten(&mut self, manifest: &Manifest, turn: u32, summary: Option<&str>) {
+        let (room, has_replied, compact_at_tokens) =
+            (self.bytes() / 2, self.has_replied, self.compact_at_tokens);
+        if let Some(summary) = summary {
+            self.compact(manifest, turn, summary);
+        }
+        let appended = std::mem::take(&mut self.appended);
+        let messages = shortened(std::mem::take(&mut self.messages), room);
+        *self = Self { has_replied, appended, compact_at_tokens, ..Self::empty(manifest, &self.run) };
+        for message in messages {
+            self.add(message);
+        }
+        (self.tokens, self.length) = (0, Length::Shortened);
+    }
+
+    /// How long the texts of the conversation are together.
+    fn bytes(&self) -> u64 {
+        self.messages.iter().map(bytes).sum()
     }
 
     /// The same conversation with one more word of the host, that is not part of it.
@@ -123,11 +224,10 @@ impl Transcript {
 
     /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.
     pub fn compact(&mut self, manifest: &Manifest, turn: u32, summary: &str) {
-        let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
-        let last = self.messages.iter().rposition(is_reply).unwrap_or_default();
-        let kept = self.messages.split_off(last);
-        *self = Self::empty(manifest, &self.run);
-        if turn > 0 {
+        let has_replied = self.has_replied;
+        let kept = self.messages.split_off(self.last_reply());
+        *self = Self { has_replied, ..Self::empty(manifest, &self.run) };
+        if has_replied {
             self.push_prompt(manifest);
         }
         self.add(Message::User(summed_up(summary)));
@@ -193,4 +293,46 @@ impl Transcript {
         }
         self.messages.push(message);
     }
+}
+
+/// A result is shortened to so many bytes at the least: that much says what it is.
+const RESULT_BYTES_MIN: u64 = 512;
+
+/// How long the text of a message is. Of a picture, nothing can be left out.
+fn bytes(message: &Message) -> u64 {
+    let length = match message {
+        Message::User(text) => text.len(),
+        Message::Image(_) => 0,
+        Message::Assistant(reply) => {
+            let arguments = reply.calls.iter().map(|call| match &call.arguments {
+                Arguments::Json(json) => json.as_str().len(),
+                Arguments::Malformed(text) => text.len(),
+            });
+            reply.text.len().saturating_add(arguments.sum())
+        }
+        Message::Tool(result) => result.model_text().len(),
+    };
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// The messages with the middle of the longest results left out, until all are as long as that together, or no result is
+/// long any more.
+fn shortened(messages: Vec<Message>, bytes_max: u64) -> Vec<Message> {
+    let lengths: Vec<(bool, u64)> =
+        messages.iter().map(|message| (matches!(message, Message::Tool(_)), bytes(message))).collect();
+    let total = |result_max: u64| -> u64 {
+        lengths
+            .iter()
+            .map(|(is_result, bytes)| if *is_result { result_max.min(*bytes) } else { *bytes })
+            .sum()
+    };
+    let mut result_max = lengths.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
+    while result_max > RESULT_BYTES_MIN && total(result_max) > bytes_max {
+        result_max = (result_max / 2).max(RESULT_BYTES_MIN);
+    }
+    let shorter = |message| match message {
+        Message::Tool(result) => Message::Tool(result.shown_shorter(result_max)),
+        Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,
+    };
+    messages.into_iter().map(shorter).collect()
 }

@@ -45,6 +45,8 @@ pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
 pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// One entry of the conversation that a model is asked to continue.
@@ -228,6 +230,16 @@ impl ToolResult {
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,
+        }
+    }
+
+    /// The same, of which the model reads no more than the beginning and the end, of so many bytes together.
+    #[must_use]
+    pub fn shown_shorter(self, bytes_max: u64) -> Self {
+        let text = self.model_text();
+        match shorten(&text, bytes_max) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(shorter) => Self { shown: Some(shorter), ..self },
         }
     }
 

@@ -43,6 +43,13 @@ pub struct ModelFailure {
     /// Whether the provider was asked to stream its answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub streamed: bool,
+    /// Whether the provider says that the conversation is longer than the model reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_long: bool,
+    /// Whether the run goes on after that, in the next turn, with a conversation that is shorter. Then this failure is
+    /// what the turn came to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortens: bool,
 }
 
 /// The kinds of failure, each told apart in the journal, on screen and to the model.

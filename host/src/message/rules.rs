@@ -46,6 +46,13 @@ impl Rules {
         self >= Self(2)
     }
 
+    /// Whether a run shortens its conversation and goes on, where the model says that it is too long; at first it broke
+    /// off.
+    #[must_use]
+    pub fn goes_on_when_too_long(self) -> bool {
+        self >= Self(2)
+    }
+
     /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and
     /// an offset for an error.
     #[must_use]

@@ -28,6 +28,8 @@ pub(super) struct Talk {
     messages: Vec<Value>,
     /// Whether the last of them asked for a summary, and belongs to that request alone.
     last_is_aside: bool,
+    /// Whether the model replied in this run: then the prompt is part of what a summary is of.
+    has_replied: bool,
     /// What effects came to that no request has referred to yet.
     outcomes: HashMap<Slot, Value>,
     /// The calls that await their results.
@@ -47,6 +49,7 @@ impl Talk {
             is_whole: manifest.rules.results_are_whole(),
             messages: Vec::new(),
             last_is_aside: false,
+            has_replied: false,
             outcomes: HashMap::new(),
             calls: BTreeMap::new(),
         }
@@ -101,7 +104,7 @@ impl Talk {
         let last = self.messages.iter().rposition(|message| message["role"] == "assistant");
         let kept = self.messages.split_off(last.unwrap_or_default());
         self.messages.clear();
-        if !matches!(summary.steps(), [.., Step::Summary { turn: 0 }]) {
+        if self.has_replied {
             self.messages.extend(self.images.iter().chain([&self.prompt]).map(|words| user(words)));
         }
         self.messages.extend(self.outcomes.remove(summary));
@@ -121,6 +124,7 @@ impl Talk {
                 let calls =
                     (0..).zip(&reply.calls).map(|(index, call)| (run.tool_of(*turn, index), call.clone()));
                 self.calls.extend(calls);
+                self.has_replied = true;
                 self.outcomes.insert(slot.clone(), said(reply));
             }
             ([.., Step::Summary { .. }], Outcome::Model(reply)) => {

@@ -184,11 +184,12 @@ impl Endpoint {
             return error;
         }
         // A quota that is used up is told with the status of a rate that was too high, which a wait would mend.
-        let status = match (status.as_u16(), Failure::told(&value, "").status) {
+        let told = Failure::told(&value, &text);
+        let status = match (status.as_u16(), told.status) {
             (429, 402) => 402,
             (status, _) => status,
         };
-        self.failed(Failure { status, message: text, retry_after_ms })
+        self.failed(Failure { status, message: text, retry_after_ms, too_long: told.too_long })
     }
 
     /// The error for an answer that sends elsewhere: where to, and what to write so that requests go there.
@@ -230,12 +231,15 @@ impl Endpoint {
 
     /// The error for a failure, whether it is one of HTTP or told in the middle of an answer.
     pub(super) fn failed(&self, failure: Failure) -> ModelError {
-        let Failure { status, message, retry_after_ms } = failure;
+        let Failure { status, message, retry_after_ms, too_long } = failure;
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let text = if message.is_empty() { reason.unwrap_or("no reason given") } else { &message };
         let (url, message) = (self.base.to_string(), self.excerpt(text));
         match status {
             401 | 403 => ModelError::Unauthorized { url, status, message },
+            // A rate or a budget that the request alone is too much for is none of the model's.
+            402 | 429 => ModelError::Status { url, status, message, retry_after_ms },
+            _ if too_long => ModelError::TooLong { url, status, message },
             _ => ModelError::Status { url, status, message, retry_after_ms },
         }
     }

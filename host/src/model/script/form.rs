@@ -67,6 +67,10 @@ pub(crate) struct ScriptedError {
     /// How long the provider asks to wait before that, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// Whether the conversation is too long for the model: the run shortens it, by a summary if there is anything to sum
+    /// up, and goes on in its next turn, with the next `[[reply]]`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    too_long: bool,
 }
 
 /// The turns that `[[reply]]` tables make.
@@ -81,6 +85,9 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
         turn.expect.extend(scripted.expect.iter().cloned());
         if let Some(error) = &scripted.error {
             turn.failures.push(error.clone().into());
+            if error.too_long {
+                turns.push(std::mem::take(&mut turn));
+            }
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
             let whole = std::mem::take(&mut turn);
@@ -145,13 +152,16 @@ impl ScriptedCall {
 }
 
 impl From<ScriptedError> for ModelFailure {
-    fn from(ScriptedError { message, may_pass, retry_after_ms }: ScriptedError) -> Self {
-        Self { message, may_pass, status: None, retry_after_ms, fall_back: false, streamed: false }
+    fn from(ScriptedError { message, may_pass, retry_after_ms, too_long }: ScriptedError) -> Self {
+        let (status, fall_back, streamed, shortens) = (None, false, false, false);
+        Self { message, may_pass, status, retry_after_ms, fall_back, streamed, too_long, shortens }
     }
 }
 
 impl From<ModelFailure> for ScriptedError {
-    fn from(ModelFailure { message, may_pass, retry_after_ms, .. }: ModelFailure) -> Self {
-        Self { message, may_pass, retry_after_ms }
+    fn from(failure: ModelFailure) -> Self {
+        let ModelFailure { message, may_pass, retry_after_ms, shortens, .. } = failure;
+        // One that the run did not go on from in its next turn is a failure like any other.
+        Self { message, may_pass, retry_after_ms, too_long: shortens }
     }
 }

@@ -142,6 +142,8 @@ mod tests {
             retry_after_ms: Some(7),
             fall_back: false,
             streamed: false,
+            too_long: false,
+            shortens: false,
         };
         let tokens = Tokens { input: 5, output: 7 };
         let calls = vec![called(r#"{"city":"New York","days":[1,2.5]}"#)];
