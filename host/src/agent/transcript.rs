@@ -202,7 +202,7 @@ impl Transcript {
         }
         let appended = std::mem::take(&mut self.appended);
         let messages = shortened(std::mem::take(&mut self.messages), room);
-        *self = Self { has_replied, appended, compact_at_tokens, ..Self::empty(manifest, &self.run) };
+        *self = Self { appended, compact_at_tokens, has_replied, ..Self::empty(manifest, &self.run) };
         for message in messages {
             self.add(message);
         }

@@ -26,6 +26,7 @@ pub struct ToolError {
 /// Why a model gave no reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
+#[allow(clippy::struct_excessive_bools, reason = "each is recorded by its name, and only where it is set")]
 pub struct ModelFailure {
     /// What happened and what to do about it.
     pub message: String,
