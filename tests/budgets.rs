@@ -93,6 +93,52 @@ fn a_call_made_over_and_over_is_told_and_then_stops_the_run() {
     run(&again(call, 6), "max_repeats = 10").1.ok();
 }
 
+/// Turns of the model, each with these words and calls, and then an answer.
+fn saying(turns: &[(&str, &str)]) -> String {
+    let turn = |(text, calls): &(&str, &str)| format!("[[reply]]\ntext = \"{text}\"\ncalls = [{calls}]\n");
+    turns.iter().map(turn).collect::<String>() + "[[reply]]\ntext = \"the end\""
+}
+
+const ONE: &str = "{ name = \"echo\", input = { value = 1 } }";
+const TWO: &str = "{ name = \"echo\", input = { value = 2 } }";
+
+#[test]
+fn who_does_something_in_between_repeats_nothing() {
+    let both = format!("{ONE}, {TWO}");
+    let turned = format!("{TWO}, {ONE}, {ONE}");
+    for turns in [
+        // Other words with the same call.
+        vec![("At 1.", ONE), ("At 2.", ONE), ("At 3.", ONE), ("At 4.", ONE), ("At 5.", ONE)],
+        // Other calls beside it, or in another turn.
+        vec![("", ONE), ("", &*both), ("", ONE), ("", &*both), ("", ONE), ("", &*both)],
+        vec![("", ONE), ("", TWO), ("", ONE), ("", TWO), ("", ONE), ("", TWO), ("", ONE)],
+    ] {
+        assert_eq!(run(&saying(&turns), "max_turns = 9").1.ok().stdout, "the end\n", "{turns:?}");
+    }
+    // The same in another order is the same.
+    let circle = [("So.", &*both), ("So.", &*turned), ("So. ", &*both), ("So.", &*turned), ("So.", &*both)];
+    run(&saying(&circle), "max_turns = 9").1.exits(5).says("max_repeats = 3");
+}
+
+#[test]
+fn a_tool_that_says_how_far_something_got_may_be_asked_often() {
+    let polled = |of_table: &str, limits: &str, turns: usize| {
+        let agent = Agent::scripted(&again(ONE, turns)).guest("hostile").table(of_table);
+        let agent = agent.table(&format!("[limits]\nmax_turns = 30\n{limits}"));
+        let ran = agent.host(&["run"]);
+        let replayed = agent.host(&["replay", "last"]);
+        assert_eq!((replayed.code, &replayed.stdout), (ran.code, &ran.stdout), "{}", replayed.stderr);
+        ran
+    };
+    polled("max_repeats = 20", "", 20).ok();
+    polled("max_repeats = 20", "", 22).exits(5).says("max_repeats = 20");
+    polled("max_repeats = 0", "", 28).ok();
+    polled("", "max_repeats = 0", 28).ok();
+    polled("max_repeats = 2", "max_repeats = 0", 4).exits(5).says("max_repeats = 2");
+    polled("hidden = true\nmax_repeats = 2", "", 1).exits(2).says("has no meaning for hidden tools");
+    polled("max_repeats = -1", "", 1).exits(2).says("max_repeats");
+}
+
 #[test]
 fn what_comes_to_something_else_each_time_is_no_repetition() {
     // The time differs in every turn, as the state of a job would.
@@ -101,6 +147,35 @@ fn what_comes_to_something_else_each_time_is_no_repetition() {
     // Twice in one turn is one turn.
     let twice = "{ name = \"echo\", input = { value = 1 } }, { name = \"echo\", input = { value = 1 } }";
     run(&again(twice, 3), "max_turns = 9").1.ok();
+}
+
+#[test]
+fn a_tool_that_is_asked_for_a_state_may_say_the_same_for_long() {
+    let script = again("{ name = \"echo\", input = { value = 1 } }", 8);
+    let polled = |max_repeats: u32| {
+        let agent = Agent::scripted(&script).guest("hostile").table("[limits]\nmax_turns = 12");
+        let toml = std::fs::read_to_string(agent.toml()).unwrap();
+        let table = format!("[tools.hostile]\nmax_repeats = {max_repeats}");
+        std::fs::write(agent.toml(), toml.replace("[tools.hostile]", &table)).unwrap();
+        let ran = agent.host(&["run"]);
+        // The file decides nothing about what is recorded.
+        std::fs::write(agent.toml(), toml).unwrap();
+        assert_eq!(agent.host(&["replay", "last"]).code, ran.code);
+        ran
+    };
+    for enough in [0, 8] {
+        assert_eq!(polled(enough).ok().stdout, "the end\n");
+    }
+    polled(5).exits(5).says("(max_repeats = 5)");
+    run(&script, "max_turns = 12\nmax_repeats = 0").1.ok();
+}
+
+#[test]
+fn who_does_something_else_beside_it_is_not_going_in_circles() {
+    let call = |value: usize| format!("{{ name = \"echo\", input = {{ value = {value} }} }}");
+    let turn = |other: usize| format!("[[reply]]\ncalls = [{}, {}]\n", call(0), call(other));
+    let script = (1..8).map(turn).collect::<String>() + "[[reply]]\ntext = \"the end\"";
+    assert_eq!(run(&script, "max_turns = 12").1.ok().stdout, "the end\n");
 }
 
 #[test]

@@ -357,6 +357,30 @@ fn what_no_tool_may_have_is_the_value_of_a_header_too() {
 }
 
 #[test]
+fn what_a_server_leaves_in_the_text_is_named() {
+    let config = remote("reasoning_tags = [\"\", \"</think>\"]\ntext_calls = \"llama3_json\"");
+    let Provider::Remote(model) = config.unwrap().model.provider else { panic!("it is remote") };
+    let tags = model.in_text.reasoning.unwrap();
+    assert_eq!((tags.open.as_str(), tags.close.as_str()), ("", "</think>"));
+    assert_eq!(model.in_text.calls, Some(host::config::TextCalls::Llama3Json));
+    let Provider::Remote(model) = remote("").unwrap().model.provider else { panic!("it is remote") };
+    assert_eq!(model.in_text, host::config::InText::default());
+    let long = format!("reasoning_tags = [\"<a>\", \"{}\"]", "b".repeat(65));
+    for line in [
+        "reasoning_tags = []",
+        "reasoning_tags = [\"<think>\"]",
+        "reasoning_tags = [\"<think>\", \"\"]",
+        "reasoning_tags = [\"|\", \"|\"]",
+        "reasoning_tags = [\"<a> \", \"</a>\"]",
+        "reasoning_tags = [\"<a>\", \"</a>\", \"</b>\"]",
+        &long,
+    ] {
+        says(remote(line), &["reasoning_tags is not a pair of tags", "[\"<think>\", \"</think>\"]"]);
+    }
+    says(remote("text_calls = \"herms\""), &["hermes"]);
+}
+
+#[test]
 fn a_proxy_timeouts_and_what_is_left_out() {
     let config = remote(
         "proxy = \"http://localhost:3128\"\ntimeout = \"90s\"\nidle_timeout = \"20s\"\nomit = [\"tools.function.strict\"]",
@@ -383,6 +407,8 @@ fn a_proxy_timeouts_and_what_is_left_out() {
         "proxy = \"none\"",
         "timeout = \"1s\"",
         "idle_timeout = \"1s\"",
+        "reasoning_tags = [\"a\", \"b\"]",
+        "text_calls = \"hermes\"",
     ] {
         let name = key.split(' ').next().unwrap();
         says(with_model(key), &[&format!("`{name}` has no meaning for provider = \"scripted\"")]);

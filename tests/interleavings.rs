@@ -203,6 +203,7 @@ pub fn manifest() -> Manifest {
         component: Digest::of(b"component"),
         grants: Digest::of(b"grants"),
         hidden: false,
+        max_repeats: None,
         shown_bytes_max: 1000,
     };
     Manifest {

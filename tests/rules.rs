@@ -6,7 +6,7 @@ use std::sync::Arc;
 use host::agent::Agent;
 use host::dispatch::{Dispatcher, NoRunner};
 use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
-use host::message::{Ending, Manifest, Request, Retry, Rules, RunId, Slot};
+use host::message::{Budgets, Ending, Manifest, Request, Retry, Rules, RunId, Slot};
 use host::model::{Models, Script, Scripted};
 use host::session::{Decisions, Mode, Session};
 
@@ -34,8 +34,11 @@ text = "the end"
 
 /// What a run of these rules comes to, and what is recorded of it.
 async fn run(rules: Rules, script: &str) -> (Ending, Vec<Entry>) {
+    run_of(Manifest { rules, tools: vec![], compact_at_tokens: Some(100), ..manifest() }, script).await
+}
+
+async fn run_of(manifest: Manifest, script: &str) -> (Ending, Vec<Entry>) {
     let (id, store) = (RunId::from_bytes([9; 16]), Arc::new(MemoryStore::default()));
-    let manifest = Manifest { rules, tools: vec![], compact_at_tokens: Some(100), ..manifest() };
     let session = open(id, Mode::Live(Arc::clone(&store) as _), vec![], &manifest).await;
     let script = Script::parse(script, Path::new("script.toml")).unwrap();
     let agent = Agent {
@@ -124,7 +127,7 @@ async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
     let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\n[[reply]]\ncalls = [{ name = \"nothing\" }]\n\
                   [[reply]]\nerror = { message = \"too long\", too_long = true }\n\
                   [[reply]]\nsummary = true\ntext = \"a summary\"\n[[reply]]\ntext = \"the end\"";
-    let before: Rules = serde_json::from_str("1").unwrap();
+    let before: Rules = serde_json::from_str("2").unwrap();
     let old = tokio::spawn(async move { run(before, script).await });
     let broke_off = old.await.unwrap_err().into_panic();
     let why = broke_off.downcast_ref::<String>().unwrap();
@@ -132,4 +135,32 @@ async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
     let (ending, entries) = run(Rules::NOW, script).await;
     assert_eq!(ending, Ending::Answer("the end".to_owned()));
     assert!(request(&entries, "summary(3)").is_some());
+}
+
+/// Turns that make the same call, each with other words.
+fn the_same_call(turns: usize) -> String {
+    let turn = |turn| format!("[[reply]]\ntext = \"At {turn}.\"\ncalls = [{{ name = \"nothing\" }}]\n");
+    (0..turns).map(turn).collect::<String>() + "[[reply]]\ntext = \"the end\"\n"
+}
+
+#[tokio::test]
+async fn a_call_was_repeated_by_the_rules_before_whatever_came_along_with_it() {
+    for before in ["0", "1"] {
+        let rules: Rules = serde_json::from_str(before).unwrap();
+        let (ending, entries) = repeating(rules).await;
+        assert!(
+            matches!(&ending, Ending::Limit(why) if why.contains("max_repeats = 2") && why.contains("4 turns")),
+            "{ending:?}"
+        );
+        let text = serde_json::to_string(request(&entries, "run").unwrap()).unwrap();
+        assert_eq!(text.matches("max_repeats").count(), 1, "tools have no number of their own: {text}");
+    }
+    let (ending, entries) = repeating(Rules::NOW).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    assert_eq!(messages(&entries, "model(5)"), Some(11), "every call was made");
+}
+
+async fn repeating(rules: Rules) -> (Ending, Vec<Entry>) {
+    let budgets = Budgets { max_repeats: Some(2), ..Budgets::default() };
+    run_of(Manifest { rules, budgets, tools: vec![], ..manifest() }, &the_same_call(5)).await
 }

@@ -219,6 +219,33 @@ fn what_ends_an_agent_is_told_to_the_model_that_called_it() {
 }
 
 #[test]
+fn repetitions_are_counted_alike_in_an_agent_that_is_called() {
+    // Other words with each call: by the rules of the run, which are the agent's, too, that repeats nothing.
+    let turn = |turn: usize| {
+        format!(
+            "[[reply]]\ntext = \"At {turn}.\"\ncalls = [{{ name = \"echo\", input = {{ value = 1 }} }}]\n"
+        )
+    };
+    let script = (0..6).map(turn).collect::<String>() + "[[reply]]\ntext = \"done\"";
+    let agent = one(&script, &[&tool("hostile")]);
+    agent.host(&["run"]).ok();
+    assert_eq!(tool_output(&agent.show(), "tool(0,0)")["answer"], "done");
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn an_agent_that_is_asked_often_has_a_number_of_its_own() {
+    let asks = "[[reply]]\ncalls = [{ name = \"one\", input = { prompt = \"And now?\" } }]\n".repeat(5);
+    let agent = Agent::scripted(&(asks + "[[reply]]\ntext = \"the end\""));
+    beside(&agent, "one", "[[reply]]\ntext = \"Not yet.\"", &[]);
+    let agent = agent.table("[tools.one]\nagent = \"one/agent.toml\"");
+    agent.host(&["run"]).exits(5).says("max_repeats = 3");
+    let agent = agent.table("max_repeats = 5");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
 fn what_an_agent_s_script_has_left_over_is_not_held_against_its_answer() {
     let agent = one("[[reply]]\ntext = \"done\"\n[[reply]]\ntext = \"and more\"", &[]);
     let (ran, shown) = agent.run_and_show();

@@ -149,3 +149,14 @@ async fn what_is_nested_too_deeply_is_the_models_to_mend() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_no_tool_got_is_not_what_the_model_made() {
+    for provider in ALL {
+        let [reply, _] = replies(provider, r#"{"a":1,"a":2}"#).await;
+        assert!(matches!(&reply.calls[0].arguments, Arguments::Malformed(_)), "{provider}");
+        let plain = Reply { items: None, ..reply };
+        let back = back(provider, &plain).await;
+        assert!(back.contains("malformed_arguments"), "{provider}: {back}");
+    }
+}

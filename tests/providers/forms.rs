@@ -70,6 +70,19 @@ async fn each_is_asked_in_its_own_words_and_settings_beside_it_stay() {
 }
 
 #[tokio::test]
+async fn a_form_needs_no_other_setting_beside_it() {
+    for provider in ALL {
+        let server = Server::start(no_rules, vec![whole("{}")]).await;
+        let schema = Json::parse(STRICT.to_owned()).unwrap();
+        let messages = [Message::User("hi".into())];
+        let model = held(provider, &server.uri(), true, None).unwrap();
+        let _ = model.ask(&ModelRequest { form: Some(&schema), ..ask(&messages, &[]) }).await;
+        let sent = value(&server.bodies().await.remove(0));
+        assert_eq!(sent.pointer(place(provider).0), Some(&value(STRICT)), "{provider}: {sent}");
+    }
+}
+
+#[tokio::test]
 async fn openai_says_strict_only_where_the_schema_is() {
     for (provider, at) in [(CHAT, "/response_format/json_schema"), (RESPONSES, "/text/format")] {
         for (schema, strict) in [(STRICT, true), (LOOSE, false)] {

@@ -12,6 +12,7 @@ mod gemini;
 mod history;
 mod http;
 mod images;
+mod in_text;
 mod oddities;
 mod offered;
 mod ollama;

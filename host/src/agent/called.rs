@@ -71,7 +71,7 @@ impl AgentRunner for CalledAgents {
                 dispatcher: Arc::clone(dispatcher),
                 slot: attempt.slot.clone(),
             };
-            let mut spending = Spending::new(&agent.manifest);
+            let mut spending = Spending::new(&agent.manifest, session.rules());
             let value = match agent.carry_out(*wall_time, &mut spending).await {
                 Ok(ending) => outcome(ending, manifest.output_schema.is_some(), session.rules()),
                 Err(RunError::Model { turn, error }) => {

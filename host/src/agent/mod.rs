@@ -9,6 +9,7 @@ mod answer;
 mod called;
 mod compact;
 mod recorded;
+mod repeats;
 mod spending;
 mod transcript;
 
@@ -71,7 +72,7 @@ impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ended, RunError> {
-        let mut spending = Spending::new(&self.manifest);
+        let mut spending = Spending::new(&self.manifest, self.session.rules());
         let ending = self.carry_out(wall_time, &mut spending).await?;
         Ok(Ended { ending, used: spending.used() })
     }
@@ -105,6 +106,9 @@ impl Agent {
                 return self.end(limit, spending).await;
             }
             talk.push_said(&self.manifest, turn);
+            if self.says(turn) {
+                spending.interrupted();
+            }
             let reply = match self.ask(turn, Purpose::Reply, talk).await {
                 Err(RunError::Model { error, .. }) if error.shortens => {
                     talk.push_too_long();

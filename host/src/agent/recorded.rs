@@ -26,7 +26,7 @@ impl Agent {
     /// Goes through the run; how it ended and what it used, as far as that is recorded, and what was said in it by
     /// then.
     pub async fn again(&self) -> Result<(Ended, Transcript), RunError> {
-        let mut spending = Spending::new(&self.manifest);
+        let mut spending = Spending::new(&self.manifest, self.session.rules());
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
         let ended = self.turns(&mut talk, &mut spending).await;
         let ending = match (ended, self.session.recorded_ending()) {

@@ -1,13 +1,12 @@
 //! What a run has used, and what stops it.
 
-use std::collections::{HashMap, HashSet};
-
 use globset::GlobSet;
 
+use super::repeats::Repeats;
 use crate::grants::glob_set;
 use crate::message::{
-    Budgets, Digest, Ending, ErrorKind, Manifest, ModelIdentity, Prices, Reply, Tokens, ToolCall,
-    ToolOutcome, ToolResult, Used,
+    Budgets, Ending, Manifest, ModelIdentity, Prices, Reply, Rules, Tokens, ToolCall, ToolOutcome,
+    ToolResult, Used,
 };
 
 /// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
@@ -19,9 +18,7 @@ pub(super) struct Spending {
     models: Vec<Spent>,
     /// What each agent used that was called.
     called: Vec<Used>,
-    /// The calls of the last reply, in order.
-    calls: Vec<Digest>,
-    repeats: HashMap<Digest, Repeat>,
+    repeats: Repeats,
 }
 
 /// What one model used.
@@ -45,18 +42,8 @@ impl Spent {
     }
 }
 
-/// A call that was made in the turn before.
-#[derive(Clone, Copy)]
-struct Repeat {
-    outcome: Digest,
-    /// How many turns in a row made it, with the same outcome.
-    turns: u32,
-    /// Whether the model was told that it is not made any more.
-    told: bool,
-}
-
 impl Spending {
-    pub(super) fn new(manifest: &Manifest) -> Self {
+    pub(super) fn new(manifest: &Manifest, rules: Rules) -> Self {
         let Manifest { model, budgets, fallbacks, .. } = manifest;
         let fallbacks = fallbacks.iter().map(|it| Spent::new(&it.model, it.prices));
         let mut spending = Self {
@@ -65,8 +52,7 @@ impl Spending {
             models: std::iter::once(Spent::new(model, budgets.prices)).chain(fallbacks).collect(),
             called: Vec::new(),
             budgets: budgets.clone(),
-            calls: Vec::new(),
-            repeats: HashMap::new(),
+            repeats: Repeats::new(manifest, rules),
         };
         spending.used.cost_usd = spending.cost_usd();
         spending
@@ -111,7 +97,7 @@ impl Spending {
     /// Counts a reply.
     pub(super) fn count(&mut self, reply: &Reply) {
         self.used.turns += 1;
-        self.calls = reply.calls.iter().map(identity).collect();
+        self.repeats.count(reply);
         self.count_tokens(reply);
     }
 
@@ -182,26 +168,14 @@ impl Spending {
         None
     }
 
+    /// The person, too, says something before the next reply.
+    pub(super) fn interrupted(&mut self) {
+        self.repeats.interrupted();
+    }
+
     /// What the model is told of calls that it makes over and over, in call order; or the end, if it was told.
     pub(super) fn refuse(&self, calls: &[ToolCall]) -> Result<Vec<Option<ToolOutcome>>, Ending> {
-        let Some(max) = self.budgets.max_repeats else { return Ok(vec![None; calls.len()]) };
-        let refusal = |(call, identity): (&ToolCall, &Digest)| match self.repeats.get(identity) {
-            Some(repeat) if repeat.told => {
-                let name = &call.name;
-                Err(self.stop(&format!(
-                    "the model made the same call of {name} again after it was told not to (max_repeats = {max})"
-                )))
-            }
-            Some(repeat) if repeat.turns >= max => {
-                let message = format!(
-                    "this very call was made in each of the last {max} turns, with the same result each time, so it \
-                     was not made again: use that result, or do something else; the run is stopped if you repeat it"
-                );
-                Ok(Some(ToolOutcome::error(ErrorKind::NotCalled, message)))
-            }
-            Some(_) | None => Ok(None),
-        };
-        calls.iter().zip(&self.calls).map(refusal).collect()
+        self.repeats.refuse(calls).map_err(|why| self.stop(&why))
     }
 
     /// Notes what a turn's calls came to; the end, if one of them ends the run.
@@ -210,31 +184,9 @@ impl Spending {
         refused: &[Option<ToolOutcome>],
         results: &[ToolResult],
     ) -> Option<Ending> {
-        let mut repeats = HashMap::new();
-        let mut seen = HashSet::new();
-        for ((identity, refused), result) in self.calls.iter().zip(refused).zip(results) {
-            // The same call made twice in one turn is made in one turn.
-            if !seen.insert(*identity) {
-                continue;
-            }
-            let outcome = Digest::of_json(&result.outcome);
-            let repeat = match self.repeats.get(identity) {
-                Some(before) if refused.is_some() => Repeat { told: true, ..*before },
-                Some(before) if before.outcome == outcome => {
-                    Repeat { turns: before.turns.saturating_add(1), ..*before }
-                }
-                Some(_) | None => Repeat { outcome, turns: 1, told: false },
-            };
-            repeats.insert(*identity, repeat);
-        }
-        self.repeats = repeats;
+        self.repeats.note(refused, results);
         let last = results.iter().find(|result| self.stop_on.is_match(&result.name))?;
         let why = format!("the model called {}, which stop_on_tools names", last.name);
         Some(self.stop(&format!("{why}; it came to: {}", last.model_text())))
     }
-}
-
-/// What makes two calls the same.
-fn identity(call: &ToolCall) -> Digest {
-    Digest::of_json(&(&call.name, &call.arguments))
 }

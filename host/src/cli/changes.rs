@@ -73,6 +73,9 @@ fn tool(before: &ToolEntry, after: &ToolEntry, entries: &[Entry]) -> Vec<String>
     if before.hidden != after.hidden {
         changes.push(format!("whether the model is offered {name}"));
     }
+    if before.max_repeats != after.max_repeats {
+        changes.push(format!("how often {name} may be called alike"));
+    }
     if before.source != after.source || before.shown_bytes_max != after.shown_bytes_max {
         changes.push(format!("the table of {name}, or how much of its output the model is shown"));
     }

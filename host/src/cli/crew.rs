@@ -74,7 +74,7 @@ impl Loaded {
             let mut toolbox = toolbox.keeping_to(rules);
             let mut members = Vec::new();
             for agent in agents {
-                let SubAgent { table, prefix, description, config, agents } = agent;
+                let SubAgent { table, prefix, max_repeats, description, config, agents } = agent;
                 let of_agent = || format!("[tools.{table}] is the agent {}", config.path.display());
                 let loaded =
                     Self::of(&config, agents, rules, sandbox, places, screen).await.with_context(of_agent)?;
@@ -84,6 +84,7 @@ impl Loaded {
                 // It goes by the rules of whatever run it is called in.
                 let manifest = Manifest { rules: Rules::default(), ..manifest };
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());
+                let entry = ToolEntry { max_repeats, ..entry };
                 toolbox.offer(entry.clone())?;
                 members.push(Member { entry, config, loaded, manifest });
             }

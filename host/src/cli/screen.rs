@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -138,7 +138,9 @@ impl Screen {
                 arrived = delivered(&JsonEvent::RunEnded { run, ending, used, exit_code: exit as u8 });
             }
             (Format::Text, Ending::Answer(answer)) if self.0.answer_to.is_none() => {
-                arrived = deliver(&clean(answer));
+                // A program, or a file, gets what the model said; a terminal nothing that steers it.
+                let shown = if io::stdout().is_terminal() { clean(answer) } else { answer.into() };
+                arrived = deliver(&shown);
             }
             (Format::Text, Ending::Answer(_)) => {}
             (Format::Text, Ending::Unfit { answer, why }) => {

@@ -18,6 +18,8 @@ pub struct SubAgent {
     pub table: String,
     /// Put before the name.
     pub prefix: String,
+    /// How many turns in a row may call it alike, if it has a number of its own; 0 for any number.
+    pub max_repeats: Option<u32>,
     /// What its model's caller is told of it.
     pub description: String,
     /// Its own file.
@@ -91,8 +93,8 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
             return Err(fail(message, help));
         }
         let agents = below(&called, &[waiting, &[&called]].concat())?;
-        let (table, prefix) = (tool.name.clone(), tool.prefix.clone());
-        Ok(SubAgent { table, prefix, description, config: called, agents })
+        let (table, prefix, max_repeats) = (tool.name.clone(), tool.prefix.clone(), tool.max_repeats);
+        Ok(SubAgent { table, prefix, max_repeats, description, config: called, agents })
     };
     config.agents.iter().map(load).collect()
 }

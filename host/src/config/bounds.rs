@@ -35,6 +35,9 @@ pub(super) const WALL_TIME_LIMIT: Duration = Duration::from_hours(30 * 24);
 /// A model that takes longer than a day for an answer gives none.
 pub(super) const MODEL_TIMEOUT_LIMIT: Duration = Duration::from_hours(24);
 
+/// What stands around reasoning is a word of a model's vocabulary.
+pub(super) const TAG_BYTES_MAX: usize = 64;
+
 /// A call that takes longer than a day is not a call.
 pub(super) const TIMEOUT_LIMIT: Duration = Duration::from_hours(24);
 /// What a 32-bit memory can hold.

@@ -19,7 +19,10 @@ mod units;
 mod validate;
 
 pub use crate::document::{ConfigError, Problem};
-pub use crate::model::{Api, Connection, Header, HeaderText, ModelConfig, Provider, Proxy, RemoteConfig};
+pub use crate::model::{
+    Api, Connection, Header, HeaderText, InText, ModelConfig, Provider, Proxy, ReasoningTags, RemoteConfig,
+    TextCalls,
+};
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub use template::TemplateError;
@@ -103,6 +106,8 @@ pub struct AgentTool {
     pub prefix: String,
     /// Its agent.toml, absolute.
     pub path: PathBuf,
+    /// How many turns in a row may call it alike, if it has a number of its own; 0 for any number.
+    pub max_repeats: Option<u32>,
 }
 
 /// A component and how its tools are offered.
@@ -120,6 +125,8 @@ pub struct ToolConfig {
     pub prefix: String,
     /// Whether its tools are for other tools only, and the model is not told of them.
     pub hidden: bool,
+    /// How many turns in a row may make the same call, if it has a number of its own; 0 for any number.
+    pub max_repeats: Option<u32>,
     /// What it may reach.
     pub grants: Grants,
     /// What bounds each call.
@@ -214,6 +221,8 @@ api_key_env = "KEY"
 stream = true
 extra = { reasoning_effort = "low", list = [1, 2.5, true], stream_options = { include_usage = true } }
 omit = ["tools.function.strict"]
+reasoning_tags = ["<think>", "</think>"]
+text_calls = "hermes"
 headers = { X-Title = "whole", api-key = { env = "THE_KEY", prefix = "Bearer " } }
 proxy = "http://localhost:3128"
 timeout = "10m"
@@ -253,6 +262,7 @@ sha256 = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 include = ["get_*", "now"]
 prefix = "w_"
 hidden = false
+max_repeats = 20
 permissions = { dirs = [{ host = "/", guest = "/data", access = "ro" }], env = ["LANG"], random = "seeded", calls = ["get_*"], network = [
   { host = "https://api.github.com/repos", methods = ["GET", "POST"], secrets = ["TOKEN"], allow_private = false },
 ] }

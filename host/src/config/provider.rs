@@ -5,9 +5,10 @@ use std::ops::Range;
 use serde_json::Value;
 use toml::Spanned;
 
+use super::bounds::TAG_BYTES_MAX;
 use super::raw::{self, ProviderName};
 use super::validate::Check;
-use super::{Api, ModelConfig, Provider, RemoteConfig};
+use super::{Api, InText, ModelConfig, Provider, ReasoningTags, RemoteConfig, TextCalls};
 use crate::document::{can_name_secret, quote};
 use crate::grants::SecretSource;
 use crate::message::{Json, Prices, Retry};
@@ -85,6 +86,8 @@ impl Check<'_> {
             ("stream", span(raw.stream.as_ref())),
             ("structured_output", span(raw.structured_output.as_ref())),
             ("extra", span(raw.extra.as_ref())),
+            ("reasoning_tags", span(raw.reasoning_tags.as_ref())),
+            ("text_calls", span(raw.text_calls.as_ref())),
             ("omit", raw.omit.first().map(Spanned::span)),
             ("headers", raw.headers.keys().next().map(Spanned::span)),
             ("proxy", span(raw.proxy.as_ref())),
@@ -115,6 +118,12 @@ impl Check<'_> {
         }
         let extra = raw.extra.and_then(|extra| self.extra(&extra));
         let omit = self.omit(omit);
+        let reasoning = raw.reasoning_tags.and_then(|tags| self.reasoning_tags(&tags));
+        let calls = raw.text_calls.map(|form| match form.into_inner() {
+            raw::TextCallsForm::Hermes => TextCalls::Hermes,
+            raw::TextCallsForm::Llama3Json => TextCalls::Llama3Json,
+            raw::TextCallsForm::Mistral => TextCalls::Mistral,
+        });
         let base_url = base_url?;
         // The default only where the key belongs: it must not be sent to any other endpoint unasked.
         let default_key = api.key_variable().filter(|_| base_url == api.base_url());
@@ -127,6 +136,7 @@ impl Check<'_> {
             structured_output: is_set(raw.structured_output),
             extra,
             omit,
+            in_text: InText { reasoning, calls },
             connection,
         }))
     }
@@ -230,6 +240,24 @@ impl Check<'_> {
             self.problem(way.span(), format!("omit has \"{}\", which {problem}", quote(text)), help);
         }
         raw.into_iter().map(Spanned::into_inner).collect()
+    }
+
+    fn reasoning_tags(&mut self, raw: &Spanned<Vec<String>>) -> Option<ReasoningTags> {
+        let is_tag = |tag: &str| tag.len() <= TAG_BYTES_MAX && tag == tag.trim();
+        match raw.get_ref().as_slice() {
+            [open, close] if is_tag(open) && is_tag(close) && !close.is_empty() && open != close => {
+                Some(ReasoningTags { open: open.clone(), close: close.clone() })
+            }
+            _ => {
+                let help = format!(
+                    "write what stands before what the model thought, and what stands behind it, as in [\"<think>\", \
+                     \"</think>\"], each up to {TAG_BYTES_MAX} bytes; the first is empty where each reply begins in the \
+                     middle of it"
+                );
+                self.problem(raw.span(), "reasoning_tags is not a pair of tags", help);
+                None
+            }
+        }
     }
 
     fn meaningless(&mut self, key: &str, provider: &str, span: Option<Range<usize>>) {

@@ -51,8 +51,7 @@ impl Check<'_> {
         path: &Spanned<PathBuf>,
         raw: raw::Tool,
     ) -> Option<AgentTool> {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
-            raw;
+        let raw::Tool { sha256, include, prefix, hidden, permissions, limits, retry, max_repeats, .. } = raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
@@ -71,6 +70,7 @@ impl Check<'_> {
             name: name.get_ref().clone(),
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
             path: self.path("agent", path)?,
+            max_repeats: max_repeats.map(Spanned::into_inner),
         })
     }
 
@@ -100,10 +100,14 @@ impl Check<'_> {
         raw: raw::Tool,
         kept: &Kept<'_>,
     ) -> ToolConfig {
-        let raw::Tool { source: _, agent: _, sha256, include, prefix, hidden, permissions, limits, retry } =
-            raw;
+        let raw::Tool { sha256, include, prefix, hidden, permissions, limits, retry, max_repeats, .. } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
+        if let (true, Some(max)) = (hidden, &max_repeats) {
+            let message =
+                format!("`max_repeats` has no meaning for hidden tools in [tools.{}]", quote(name.get_ref()));
+            self.problem(max.span(), message, "remove it: it is about calls that the model makes");
+        }
         let (retry, idempotent) = self.retry(retry.unwrap_or_default());
         ToolConfig {
             name: name.get_ref().clone(),
@@ -112,6 +116,7 @@ impl Check<'_> {
             include,
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
             hidden,
+            max_repeats: max_repeats.map(Spanned::into_inner),
             grants: self.grants(permissions.unwrap_or_default(), kept),
             limits: self.tool_limits(&limits.unwrap_or_default()),
             retry,

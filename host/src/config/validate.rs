@@ -187,10 +187,9 @@ impl Check<'_> {
                 let path = self.path("output_schema_file", &file)?;
                 let text = read_text(&path, INSTRUCTIONS_BYTES_MAX).map_err(|error| error.to_string());
                 let json = text.and_then(|text| {
-                    let value: serde_json::Value =
-                        serde_json::from_str(&text).map_err(|it| it.to_string())?;
+                    let json = Json::parse(text).map_err(|it| it.to_string())?;
                     // In the order of its author, which is the order in which models write.
-                    Json::parse(value.to_string()).map_err(|it| it.to_string())
+                    Json::parse(json.to_value().to_string()).map_err(|it| it.to_string())
                 });
                 (file.span(), json)
             }

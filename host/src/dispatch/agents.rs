@@ -79,6 +79,7 @@ pub fn entry(table: &str, prefix: &str, description: &str, manifest: Manifest) -
         component: Digest::of_json(&manifest.identity()),
         grants: Digest::of(b""),
         hidden: false,
+        max_repeats: None,
         builtin: None,
         agent: Some(Box::new(manifest)),
         shown_bytes_max: SHOWN_BYTES_MAX,

@@ -78,6 +78,7 @@ pub fn entry(builtin: Builtin, rules: Rules) -> ToolEntry {
         component: Digest::of(format!("host:{name}@{}", version(builtin, rules)).as_bytes()),
         grants: Digest::of(b""),
         hidden: false,
+        max_repeats: None,
         builtin: Some(builtin),
         agent: None,
         shown_bytes_max: SHOWN_BYTES_MAX,

@@ -9,6 +9,7 @@
 mod agents;
 mod approval;
 mod builtin;
+mod callable;
 mod fan_out;
 mod person;
 mod runner;
@@ -31,10 +32,10 @@ use crate::message::{
     Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
-use crate::schema::{About, Schema};
 use crate::session::{Attempt, Conduct, Done, Doubt, Held, Reach, Session, SessionError, Waiting, Wants};
 use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
+use callable::Callable;
 use fan_out::{Caller, Nested};
 
 /// How a call is carried out that the dispatcher itself answers.
@@ -114,30 +115,6 @@ impl By {
                 (None, None) => Self::Component,
             },
             (None, None) => Self::Nobody(unknown(&call.name)),
-        }
-    }
-}
-
-struct Callable {
-    entry: ToolEntry,
-    input: Schema,
-    output: Option<Schema>,
-}
-
-impl Callable {
-    fn new(entry: &ToolEntry) -> Self {
-        let output = entry.spec.output_schema.as_ref().map(Schema::new);
-        Self { entry: entry.clone(), input: Schema::new(&entry.spec.input_schema), output }
-    }
-
-    /// Holds an output to what its tool promises.
-    async fn hold(&self, outcome: ToolOutcome) -> ToolOutcome {
-        match (&self.output, &outcome) {
-            (Some(schema), ToolOutcome::Output(json)) => match schema.check(About::OUTPUT, json).await {
-                Ok(()) => outcome,
-                Err(why) => ToolOutcome::error(ErrorKind::InvalidOutput, why),
-            },
-            (Some(_) | None, _) => outcome,
         }
     }
 }
@@ -371,14 +348,7 @@ impl Dispatcher {
         let Some(callable) = self.tools.get(&call.name) else {
             return Err(unknown(&call.name));
         };
-        let input = match &call.arguments {
-            Arguments::Json(json) => json,
-            Arguments::Malformed(text) => {
-                return Err(ToolOutcome::error(ErrorKind::InvalidInput, why_malformed(text)));
-            }
-        };
-        let checked = callable.input.check(About::INPUT, input).await;
-        checked.map_err(|why| ToolOutcome::error(ErrorKind::InvalidInput, why))?;
+        let input = callable.admit(call).await?;
         Ok((callable, input))
     }
 }
@@ -397,15 +367,6 @@ fn stopped(error: SessionError, doubt: Doubt, attempt: &Attempt, request: &Reque
         waiting.push(Waiting { slot, request, at_ms, wants: Wants::Settlement });
     }
     SessionError::Waits(waiting)
-}
-
-/// Why a model's text is not taken for arguments.
-fn why_malformed(text: &str) -> String {
-    match Json::parse_canonical(text) {
-        // An earlier version could not read it, and recorded so.
-        Ok(_) => "the arguments are not a JSON object".to_owned(),
-        Err(error) => format!("the arguments are not JSON: {error}; send one JSON object"),
-    }
 }
 
 fn unknown(tool: &str) -> ToolOutcome {

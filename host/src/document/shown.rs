@@ -12,11 +12,12 @@ pub(super) fn shown(text: &str) -> String {
     text.split_inclusive('\n')
         .map(|line| {
             if let Some(header) = line.trim_start().strip_prefix('[') {
-                in_secrets = header.trim_start_matches('[').trim_start().starts_with("secrets");
+                let name = header.trim_start_matches('[').split(']').next().unwrap_or_default().trim();
+                in_secrets = name.starts_with("secrets") || name.ends_with("headers");
                 return harmless(line);
             }
             match line.split_once('=') {
-                Some((key, value)) if (in_secrets || names_secret(key)) && !is_plain(key, value) => {
+                Some((key, value)) if (in_secrets || may_be_secret(key, value)) && !is_plain(key, value) => {
                     format!("{}={}", harmless(key), covered(value))
                 }
                 // The rest of a text of several lines.
@@ -27,12 +28,22 @@ pub(super) fn shown(text: &str) -> String {
         .collect()
 }
 
+/// Whether there may be a secret in a value: by its key or that of a member of it, or because it is an address that has
+/// more than a place.
+fn may_be_secret(key: &str, value: &str) -> bool {
+    let member = |part: &str| part.split_once('=').is_some_and(|(key, value)| may_be_secret(key, value));
+    let address = value
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split(['"', '\'']).next().unwrap_or_default().contains(['@', '?']));
+    names_secret(key) || address || value.split(['{', ',']).skip(1).any(member)
+}
+
 /// Whether a key is one beside which people paste secrets.
 fn names_secret(key: &str) -> bool {
-    let key = key.trim().to_lowercase();
+    let key = key.trim().trim_matches(['"', '\'']).to_lowercase();
     key.starts_with("secrets.")
         || key == "secrets"
-        || ["key", "key_env", "token", "password", "secret", "authorization"]
+        || ["key", "key_env", "token", "password", "secret", "authorization", "cookie", "headers"]
             .iter()
             .any(|word| key.ends_with(word))
 }
@@ -121,6 +132,16 @@ mod tests {
             ("secrets.A.value = \"abc\"", "secrets.A.value = *****"),
             ("api_key = \"sk-1\"\r\nmax_tokens = 5", "api_key = ******\r\nmax_tokens = 5"),
             ("secrets = [\"A\", \"B\"]", "secrets = [\"A\", \"B\"]"),
+            ("proxy = \"http://a:b@c:1\"", "proxy = ****************"),
+            ("base_url = \"https://c/v1?k=1\"", "base_url = ******************"),
+            ("base_url = \"https://c/v1\" # why?", "base_url = \"https://c/v1\" # why?"),
+            ("headers = { X = \"1\" }", "headers = * * * *** *"),
+            (
+                "[model.headers]\nCookie = \"1\"\n[model]\nname = \"b\"",
+                "[model.headers]\nCookie = ***\n[model]\nname = \"b\"",
+            ),
+            ("extra = { a = 1, api_key = \"x\" }", "extra = * * * ** ******* * *** *"),
+            ("\"x-api-key\" = \"x\"", "\"x-api-key\" = ***"),
             ("secrets = [\"A\", \"b\"]", "secrets = ***** ****"),
         ] {
             assert_eq!(shown(text), expected);

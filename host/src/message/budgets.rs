@@ -18,7 +18,7 @@ pub struct Budgets {
     /// What tokens cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
-    /// Turns in a row that may make the same call with the same result.
+    /// Turns in a row that may make the same call with the same result; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_repeats: Option<u32>,
     /// Globs over tool names: the run ends with the turn that calls one of them.

@@ -182,6 +182,10 @@ pub struct ToolEntry {
     /// Whether only other tools may call it, and the model is not told of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// How many turns in a row may make the same call of it with the same result, if it is not as many as of other tools;
+    /// 0 for any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_repeats: Option<u32>,
     /// Which of the host's own tools it is, if it is one: then there is no component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,

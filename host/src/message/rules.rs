@@ -8,7 +8,7 @@ pub struct Rules(u32);
 
 impl Rules {
     /// Those of new runs.
-    pub const NOW: Self = Self(2);
+    pub const NOW: Self = Self(3);
 
     /// Whether they are the first ones, which are not recorded.
     #[must_use]
@@ -46,10 +46,10 @@ impl Rules {
         self >= Self(2)
     }
 
-    /// Whether a run shortens its conversation and goes on, where the model says that it is too long; at first it broke
-    /// off.
+    /// Whether a call is repeated only by a reply that says and calls just what the reply before did; at first a call was
+    /// repeated whatever came along with it.
     #[must_use]
-    pub fn goes_on_when_too_long(self) -> bool {
+    pub fn repeats_are_whole(self) -> bool {
         self >= Self(2)
     }
 
@@ -58,5 +58,12 @@ impl Rules {
     #[must_use]
     pub fn moments_need_a_place(self) -> bool {
         self >= Self(2)
+    }
+
+    /// Whether a run shortens its conversation and goes on, where the model says that it is too long; at first it broke
+    /// off.
+    #[must_use]
+    pub fn goes_on_when_too_long(self) -> bool {
+        self >= Self(3)
     }
 }

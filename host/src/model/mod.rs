@@ -22,6 +22,7 @@ pub use absent::Absent;
 pub use api::Api;
 pub use error::ModelError;
 pub use models::Models;
+pub use remote::{InText, ReasoningTags, TextCalls};
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
 pub use scripted::Scripted;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::Api;
+use super::{Api, InText};
 use crate::grants::SecretSource;
 use crate::message::{Json, Origin, Prices};
 
@@ -52,6 +52,8 @@ pub struct RemoteConfig {
     pub extra: Option<Json>,
     /// What is left out of every request: ways to members, such as `tools.function.strict`.
     pub omit: Vec<String>,
+    /// What stands in the text of its replies, and is no part of what the model says.
+    pub in_text: InText,
     /// How its provider is reached.
     pub connection: Connection,
 }
@@ -131,6 +133,7 @@ impl RemoteConfig {
             structured_output: false,
             extra: None,
             omit: Vec::new(),
+            in_text: InText::default(),
             connection: Connection::default(),
         }
     }

@@ -58,7 +58,8 @@ pub struct Schema(Arc<Inner>);
 
 struct Inner {
     json: Json,
-    compiled: OnceLock<Result<Compiled, SchemaError>>,
+    shape: OnceLock<Shape>,
+    validator: OnceLock<Result<Validator<Metered>, SchemaError>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -67,9 +68,9 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-struct Compiled {
-    validator: Validator<Metered>,
-    shape: Shape,
+struct Compiled<'s> {
+    validator: &'s Validator<Metered>,
+    shape: &'s Shape,
 }
 
 /// What a check is about, in the words of its error.
@@ -94,7 +95,7 @@ impl Schema {
     /// A schema that is not yet known to be one.
     #[must_use]
     pub fn new(json: &Json) -> Self {
-        Self(Arc::new(Inner { json: json.clone(), compiled: OnceLock::new() }))
+        Self(Arc::new(Inner { json: json.clone(), shape: OnceLock::new(), validator: OnceLock::new() }))
     }
 
     /// Compiles the schema. References that lead outside of it are refused.
@@ -123,8 +124,14 @@ impl Schema {
 const NO_THREAD: &str = "the host has no thread to check it on; try again when the machine has less to do";
 
 impl Inner {
-    fn compiled(&self) -> Result<&Compiled, &SchemaError> {
-        self.compiled.get_or_init(|| compile(&self.json)).as_ref()
+    fn shape(&self) -> &Shape {
+        self.shape.get_or_init(|| Shape::of(&self.json.to_value()))
+    }
+
+    fn compiled(&self) -> Result<Compiled<'_>, &SchemaError> {
+        let shape = self.shape();
+        let validator = self.validator.get_or_init(|| compile(&self.json, shape)).as_ref()?;
+        Ok(Compiled { validator, shape })
     }
 
     /// The verdict, if it takes no longer than a moment.
@@ -132,18 +139,15 @@ impl Inner {
         if value.as_str().len() > VALUE_BYTES_AT_ONCE || self.json.as_str().len() > VALUE_BYTES_AT_ONCE {
             return None;
         }
-        let Some(Ok(compiled)) = self.compiled.get() else {
-            // Compiling takes longer than a moment only where there is much to compile.
-            let shape = Shape::of(&self.json.to_value());
-            if shape.parts > PARTS_AT_ONCE || shape.backtracks {
-                return None;
-            }
-            return match self.compiled() {
-                Ok(compiled) => compiled.check_at_once(about, value),
-                Err(error) => Some(Err(unusable(about, error))),
-            };
-        };
-        compiled.check_at_once(about, value)
+        // Compiling takes longer than a moment only where there is much to compile.
+        let shape = self.shape();
+        if shape.parts > PARTS_AT_ONCE || (shape.backtracks && self.validator.get().is_none()) {
+            return None;
+        }
+        match self.compiled() {
+            Ok(compiled) => compiled.check_at_once(about, value),
+            Err(error) => Some(Err(unusable(about, error))),
+        }
     }
 
     fn check(&self, about: About, value: &Json, cancelled: &AtomicBool) -> Result<(), String> {
@@ -156,17 +160,18 @@ impl Inner {
     }
 }
 
-fn compile(json: &Json) -> Result<Compiled, SchemaError> {
-    let schema = json.to_value();
-    let shape = Shape::of(&schema);
+fn compile(json: &Json, shape: &Shape) -> Result<Validator<Metered>, SchemaError> {
+    if !json.is_exact() {
+        let why = "it has a number that 64 bits do not hold, a key twice, or is nested too deeply";
+        return Err(SchemaError(why.to_owned()));
+    }
     if let Some(why) = shape.refused() {
         return Err(SchemaError(why));
     }
     let patterns =
         PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(shape::PATTERN_BYTES_MAX);
     let options = jsonschema::options_for::<Metered>().with_pattern_options(patterns);
-    let validator = options.build(&schema).map_err(|error| SchemaError(error.to_string()))?;
-    Ok(Compiled { validator, shape })
+    options.build(&json.to_value()).map_err(|error| SchemaError(error.to_string()))
 }
 
 fn unusable(about: About, error: &SchemaError) -> String {
@@ -186,15 +191,12 @@ fn cut(about: About, spent: Spent, steps: u64) -> String {
     )
 }
 
-impl Compiled {
+impl Compiled<'_> {
     fn allowance(&self, steps: u64, stack_bytes: usize) -> Allowance {
         Allowance { steps, stack_bytes, text_steps: if self.shape.backtracks { BACKTRACK_STEPS } else { 0 } }
     }
 
     fn check_at_once(&self, about: About, value: &Json) -> Option<Result<(), String>> {
-        if self.shape.parts > PARTS_AT_ONCE {
-            return None;
-        }
         let allowance = self.allowance(STEPS_AT_ONCE, STACK_AT_ONCE);
         self.check(about, value, allowance, &AtomicBool::new(false)).ok()
     }
@@ -213,22 +215,23 @@ impl Compiled {
             Err(error) => return Ok(Err(format!("the {what} cannot be checked: {error}"))),
         };
         let meter = Meter::new(allowance, cancelled);
-        let fits = self.validator.is_valid(Part::whole(&value, &meter));
-        if let Some(spent) = meter.spent() {
-            return Err(spent);
-        }
-        if !fits {
-            let steps = allowance.steps.min(STEPS_FOR_WORDS);
-            return self.describe(about, &value, Allowance { steps, ..allowance }, cancelled).map(Err);
-        }
-        Ok(match inexact.iter().find(|number| self.shape.blurs(number.nearest, number.is_whole)) {
-            Some(number) => Err(format!(
-                "the {what} has the number {}, which cannot be compared exactly with the numbers in {whose} schema: \
-                 use at most 17 digits, or a text",
+        if let Some(number) = inexact.iter().find(|number| self.shape.blurs(number.nearest, number.is_whole))
+        {
+            return Ok(Err(format!(
+                "the {what} has the number {}, which cannot be compared exactly by {whose} schema: use fewer digits, or \
+                 a text",
                 number.text.chars().take(VIOLATION_CHARS_MAX).collect::<String>()
-            )),
-            None => Ok(()),
-        })
+            )));
+        }
+        let fits = self.validator.is_valid(Part::whole(&value, &meter));
+        match (meter.spent(), fits) {
+            (Some(spent), _) => Err(spent),
+            (None, true) => Ok(Ok(())),
+            (None, false) => {
+                let steps = allowance.steps.min(STEPS_FOR_WORDS);
+                self.describe(about, &value, Allowance { steps, ..allowance }, cancelled).map(Err)
+            }
+        }
     }
 
     /// What does not fit, in words.

@@ -33,12 +33,16 @@ pub(super) struct Shape {
     resources: usize,
     ids: usize,
     draft_4: bool,
-    /// Whether some rule is about what other rules have left.
-    unevaluated: bool,
-    /// Whether a reference depends on where it is come from.
-    dynamic: bool,
+    /// How many rules are about what other rules have left.
+    unevaluated: usize,
+    /// How many references depend on where they are come from.
+    dynamic: usize,
     /// The numbers that values are compared with.
     bounds: Vec<f64>,
+    /// How many types are whole numbers.
+    integers: usize,
+    /// How many arrays may not have the same item twice.
+    unique: usize,
     /// Whether a value has to be a multiple of a number.
     divides: bool,
 }
@@ -54,7 +58,7 @@ impl Shape {
     pub(super) fn refused(&self) -> Option<String> {
         let Self { patterns, references, unevaluated, dynamic, .. } = *self;
         let resources = self.resources + if self.draft_4 { self.ids } else { 0 };
-        if dynamic {
+        if dynamic > 0 {
             return Some(
                 "it has `$dynamicRef` or `$recursiveRef`, which are not taken: use `$ref`".to_owned(),
             );
@@ -67,7 +71,7 @@ impl Shape {
                 "it has {resources} parts with an `$id`; at most {RESOURCES_MAX} are taken"
             ));
         }
-        (unevaluated && references > FOLLOWED_MAX).then(|| {
+        (unevaluated > 0 && references > FOLLOWED_MAX).then(|| {
             format!(
                 "it has {references} references; beside `unevaluatedProperties` or `unevaluatedItems`, at most \
                  {FOLLOWED_MAX} are taken: use `additionalProperties` or `items`"
@@ -78,27 +82,30 @@ impl Shape {
     /// Whether the nearest float may be judged otherwise than the number itself. Rounding keeps the order of numbers:
     /// it can only make a number equal to a bound, or whole, that is not.
     pub(super) fn blurs(&self, nearest: f64, is_whole: bool) -> bool {
-        let turned_whole = !is_whole && nearest.fract() == 0.0;
-        #[allow(clippy::float_cmp, reason = "it is about this very number")]
-        let on_a_bound = self.bounds.iter().any(|bound| *bound == nearest);
-        turned_whole || on_a_bound || self.divides
+        let turned_whole = !is_whole && nearest.fract() == 0.0 && self.integers > 0;
+        turned_whole || self.unique > 0 || self.bounds.contains(&nearest) || self.divides
     }
 
     fn add(&mut self, schema: &Value) {
         match schema {
-            Value::Null | Value::Bool(_) | Value::String(_) => {}
+            Value::String(word) => self.integers += usize::from(word == "integer"),
+            Value::Null | Value::Bool(_) => {}
             // Wherever it stands: a number too many makes the check of a rare number stricter, and no other.
             Value::Number(number) => self.bounds.extend(number.as_f64()),
             Value::Array(items) => {
                 self.parts += 1;
-                items.iter().for_each(|item| self.add(item));
+                for item in items {
+                    self.add(item);
+                }
             }
             Value::Object(members) => {
                 self.parts += 1;
                 for (key, value) in members {
                     self.divides |= key == "multipleOf";
-                    self.unevaluated |= matches!(key.as_str(), "unevaluatedProperties" | "unevaluatedItems");
-                    self.dynamic |= matches!(key.as_str(), "$dynamicRef" | "$recursiveRef");
+                    self.unique += usize::from(key == "uniqueItems");
+                    self.unevaluated +=
+                        usize::from(matches!(key.as_str(), "unevaluatedProperties" | "unevaluatedItems"));
+                    self.dynamic += usize::from(matches!(key.as_str(), "$dynamicRef" | "$recursiveRef"));
                     match (key.as_str(), value) {
                         ("$ref", Value::String(_)) => self.references += 1,
                         ("$id", Value::String(_)) => self.resources += 1,

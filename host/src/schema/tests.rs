@@ -117,6 +117,8 @@ fn numbers_are_judged_as_they_are() {
         (&json!({"maximum": 1e21}), "1000000000000000000001", false),
         (&json!({"maximum": 1e21}), "999999999999999999999", false),
         (&json!({"maximum": 1e22}), "1000000000000000000001", true),
+        (&json!({"type": "object"}), r#"{"a":12345678901234567.5,"b":1e-400}"#, true),
+        (&json!({"uniqueItems": true}), "[1000000000000000000000,1000000000000000000001]", false),
         (&json!({"multipleOf": 2}), "1000000000000000000001", false),
         (&json!({"enum": [1e21]}), "1000000000000000000001", false),
         (&json!({"exclusiveMinimum": 0.1}), "0.1000000000000000000001", false),
@@ -126,6 +128,8 @@ fn numbers_are_judged_as_they_are() {
     assert!(
         check(&json!({"maximum": 1e21}), "1000000000000000000001").unwrap_err().contains("compared exactly")
     );
+    let large = Json::parse(r#"{"const":1000000000000000000001}"#.to_owned()).unwrap();
+    assert!(Schema::new(&large).compile().unwrap_err().to_string().contains("64 bits do not hold"));
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ pub(super) fn entries(
             component,
             grants,
             hidden: tool.hidden,
+            max_repeats: tool.max_repeats,
             shown_bytes_max,
         });
     }

@@ -11,7 +11,8 @@ fn done(input: &Value) -> std::io::Result<String> {
         "write" => fs::write(path, "written").map(|()| "written".to_owned()),
         "rename" => fs::rename(path, text(input, "to")).map(|()| "renamed".to_owned()),
         "list" => {
-            let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+            let name =
+                |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
             let mut names = fs::read_dir(path)?.map(name).collect::<std::io::Result<Vec<_>>>()?;
             names.sort();
             Ok(names.join(" "))

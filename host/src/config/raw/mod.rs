@@ -4,7 +4,7 @@
 mod model;
 mod tool;
 
-pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName};
+pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
 pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
 
 use std::collections::BTreeMap;
@@ -183,9 +183,9 @@ pub(in crate::config) struct Limits {
     /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.
     #[schemars(with = "Option<f64>", range(min = 0))]
     pub(in crate::config) max_cost_usd: Option<Spanned<f64>>,
-    /// Turns in a row that may make the same call with the same result; 3 by default. The model is told then, and
-    /// if it makes that call once more the run stops.
-    #[schemars(range(min = 1, max = MAX_TURNS_LIMIT))]
+    /// Turns in a row in which the model may make the same call with the same result, while it says and calls nothing
+    /// else; 3 by default, 0 for any number. The model is told then, and if it makes that call once more the run stops.
+    #[schemars(range(min = 0, max = MAX_TURNS_LIMIT))]
     pub(in crate::config) max_repeats: Option<u32>,
     /// Tools after whose call the run stops, as globs over the names that the model calls them by.
     #[serde(default)]

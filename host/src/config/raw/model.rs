@@ -52,6 +52,15 @@ pub(in crate::config) struct Model {
     /// replaces what the host writes of the same name.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub(in crate::config) extra: Option<Spanned<toml::Table>>,
+    /// The two tags between which the server leaves what the model thought in the text of its replies, such as `<think>`
+    /// and `</think>`: it is no part of what the model says. The first is empty where each reply begins in the middle of
+    /// it. By default nothing is taken out.
+    #[schemars(with = "Option<Vec<String>>", extend("examples" = [["<think>", "</think>"]]))]
+    pub(in crate::config) reasoning_tags: Option<Spanned<Vec<String>>>,
+    /// How the model's tool calls are written where the server leaves them in the text of its replies. By default a text
+    /// is a text.
+    #[schemars(with = "Option<TextCallsForm>", example = &"hermes")]
+    pub(in crate::config) text_calls: Option<Spanned<TextCallsForm>>,
     /// What is left out of every request, because the server does not take it: the way to a member, through tables and
     /// the items of lists, such as `tools.function.strict`.
     #[serde(default)]
@@ -136,6 +145,19 @@ pub(in crate::config) struct HeaderSecret {
     pub(in crate::config) file: Option<PathBuf>,
     /// What stands before it, such as `"Bearer "`.
     pub(in crate::config) prefix: Option<String>,
+}
+
+/// How calls are written in a text, by the names that vLLM has for it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum TextCallsForm {
+    /// `<tool_call>{"name": "…", "arguments": {…}}</tool_call>`.
+    Hermes,
+    /// `{"name": "…", "parameters": {…}}` and no other text.
+    #[serde(rename = "llama3_json")]
+    Llama3Json,
+    /// `[TOOL_CALLS]` and a list of calls, or each call's name and arguments.
+    Mistral,
 }
 
 /// Where the model is.

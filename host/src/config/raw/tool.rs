@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::bounds::{ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, OPEN_FILES_LIMIT};
+use crate::config::bounds::{
+    ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT,
+};
 
 /// A component and how its tools are offered, or another agent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -15,7 +17,7 @@ pub(in crate::config) struct Tool {
     #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
     pub(in crate::config) source: Option<Spanned<PathBuf>>,
     /// The agent.toml of another agent, instead of `source`: one tool of the table's name, which takes a prompt, runs
-    /// that agent with all of its own, and gives its answer. Only `prefix` goes with it.
+    /// that agent with all of its own, and gives its answer. Only `prefix` and `max_repeats` go with it.
     #[schemars(with = "Option<PathBuf>", example = &"researcher/agent.toml")]
     pub(in crate::config) agent: Option<Spanned<PathBuf>>,
     /// The SHA-256 the component has to have: 64 hexadecimal digits.
@@ -32,6 +34,10 @@ pub(in crate::config) struct Tool {
     /// Do not offer its tools to the model: only other tools, with `permissions.calls`, may call them.
     #[serde(default)]
     pub(in crate::config) hidden: bool,
+    /// Turns in a row in which the model may make the same call with the same result, instead of `max_repeats` in
+    /// `[limits]`: more for a tool that says how far something has got, 0 for any number.
+    #[schemars(with = "Option<u32>", range(min = 0, max = MAX_TURNS_LIMIT), example = 20)]
+    pub(in crate::config) max_repeats: Option<Spanned<u32>>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// What bounds one call.

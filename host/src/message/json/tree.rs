@@ -13,9 +13,13 @@ use serde_json::value::RawValue;
 use super::number::{Decimal, is_exact, is_in_range};
 use super::reader::Reader;
 
-/// How deep values may be nested. Parsers stop somewhere, most of them at more: serde_json at 127, and what is passed
+/// How deep values may be nested. Parsers stop somewhere, most of them at more: `serde_json` at 127, and what is passed
 /// on may stand a few levels deep in something else.
 pub const DEPTH_MAX: usize = 100;
+
+/// What `serde_json` has for keys between its own parts. An object with such a key is another value for its users, this
+/// program among them.
+const RESERVED: &str = "$serde_json::private::";
 
 /// The longest path that an error tells, in characters.
 const PATH_CHARS_MAX: usize = 200;
@@ -34,14 +38,12 @@ enum JsonErrorKind {
     Deep,
     Twice(String),
     Range(String),
+    Reserved(String),
 }
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at: Cow<'_, str> = match self.at.char_indices().nth(PATH_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", self.at.get(..end).unwrap_or_default()).into(),
-            None => self.at.as_str().into(),
-        };
+        let at = beginning(&self.at);
         let within = if at.is_empty() { String::new() } else { format!("at {at}: ") };
         match &self.kind {
             JsonErrorKind::Syntax(error) => write!(f, "{within}{error}"),
@@ -49,14 +51,25 @@ impl fmt::Display for JsonError {
                 write!(f, "arrays and objects are nested more than {DEPTH_MAX} deep")
             }
             JsonErrorKind::Twice(key) => {
-                let key: String = key.chars().take(PATH_CHARS_MAX).collect();
-                write!(f, "{within}an object has the key {key:?} twice")
+                write!(f, "{within}an object has the key {:?} twice", beginning(key))
             }
+            JsonErrorKind::Reserved(key) => write!(
+                f,
+                "{within}the key {:?} is reserved: some parsers take such an object for another value",
+                beginning(key)
+            ),
             JsonErrorKind::Range(number) => {
-                let number: String = number.chars().take(PATH_CHARS_MAX).collect();
-                write!(f, "{within}the number {number} is beyond what a 64-bit float reaches")
+                write!(f, "{within}the number {} is beyond what a 64-bit float reaches", beginning(number))
             }
         }
+    }
+}
+
+/// As much of a text as an error tells.
+fn beginning(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(PATH_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
     }
 }
 
@@ -243,6 +256,9 @@ fn object<'t>(reader: &mut Reader<'t>, depth: usize) -> Result<Tree<'t>, JsonErr
             Some(key) => Cow::Owned(key),
             None => Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()),
         };
+        if key.starts_with(RESERVED) {
+            return Err(JsonErrorKind::Reserved(key.into_owned()).somewhere());
+        }
         let value = value(reader, depth + 1).map_err(|error| error.below(&key))?;
         entries.push((key, value));
     }

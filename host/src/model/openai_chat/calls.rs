@@ -20,7 +20,7 @@ const CALLS_MAX: usize = 10_000;
 /// Keeps the pieces of calls until the stream ends.
 #[derive(Default)]
 pub(super) struct Calls {
-    calls: Vec<Vec<Piece>>,
+    pieces: Vec<Vec<Piece>>,
     by_index: HashMap<u64, usize>,
     by_id: HashMap<String, usize>,
     /// Whether anything else was said.
@@ -84,7 +84,7 @@ impl Pieces for Calls {
         let mut calls = Vec::new();
         self.by_index.clear();
         self.by_id.clear();
-        for pieces in std::mem::take(&mut self.calls) {
+        for pieces in std::mem::take(&mut self.pieces) {
             calls.extend(read(&pieces)?);
         }
         if !self.ended && calls.iter().any(|call| matches!(call.arguments, Arguments::Broken(_))) {
@@ -113,13 +113,13 @@ impl Calls {
             (Some(index), _) => self.by_index.get(&index).copied(),
             (None, Some(id)) => self.by_id.get(id).copied(),
             // One that says nothing of where it belongs goes on with the last call, or is the next one.
-            (None, None) => self.calls.len().checked_sub(1),
+            (None, None) => self.pieces.len().checked_sub(1),
         };
         let place = match place {
             Some(place) => place,
-            None if self.calls.len() < CALLS_MAX => {
-                self.calls.push(Vec::new());
-                self.calls.len() - 1
+            None if self.pieces.len() < CALLS_MAX => {
+                self.pieces.push(Vec::new());
+                self.pieces.len() - 1
             }
             None => return Err(format!("it has more than {CALLS_MAX} tool calls")),
         };
@@ -129,7 +129,7 @@ impl Calls {
         if let Some(id) = &piece.id {
             self.by_id.entry(id.clone()).or_insert(place);
         }
-        self.calls[place].push(piece);
+        self.pieces[place].push(piece);
         Ok(())
     }
 }
@@ -188,12 +188,13 @@ fn read(pieces: &[Piece]) -> Result<Vec<Read>, String> {
     if calls.iter().all(|call| matches!(call.arguments, Arguments::Whole(_))) {
         return Ok(calls);
     }
-    // Servers that give each piece another id mean one call all the same.
+    // Servers that give each piece another id mean one call all the same, where the pieces make one object.
     let together = Read::of(pieces);
+    let joined: String = pieces.iter().filter_map(|piece| piece.arguments.as_deref()).collect();
     match (&together.arguments, calls.as_slice()) {
-        (Arguments::Whole(_), _) => Ok(vec![together]),
+        (Arguments::Whole(_), calls) if calls.len() == 1 || is_object(&joined) => Ok(vec![together]),
         (Arguments::Broken(_), [_]) => Ok(vec![together]),
-        (Arguments::Broken(_) | Arguments::Several, _) => {
+        (Arguments::Whole(_) | Arguments::Broken(_) | Arguments::Several, _) => {
             let name = together.name.as_deref().unwrap_or("a tool without a name");
             Err(format!("its calls of {name} can be read in more than one way, or in none"))
         }

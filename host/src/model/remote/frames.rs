@@ -17,6 +17,8 @@ pub(super) struct Frames {
     endpoint: Endpoint,
     response: Response,
     framer: Framer,
+    /// The beginning of a line: the framer would search it again with each piece of it.
+    begun: Vec<u8>,
     pieces: All,
     bytes: usize,
     broken: Broken,
@@ -92,7 +94,7 @@ impl Frames {
     /// The frames of a response, which are gone through before they are read.
     pub(super) fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
         let pieces = All::new(vec![Box::new(Joined::default())]);
-        Self { endpoint, response, framer, pieces, bytes: 0, broken: Broken::default() }
+        Self { endpoint, response, framer, begun: Vec::new(), pieces, bytes: 0, broken: Broken::default() }
     }
 
     /// Has the frames gone through once more.
@@ -121,7 +123,7 @@ impl Frames {
         let error = match tokio::time::timeout(self.endpoint.idle_timeout(), self.response.chunk()).await {
             Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
                 self.bytes += chunk.len();
-                let frames = self.framer.push(&chunk);
+                let frames = self.framed(&chunk);
                 match self.pieces.push(frames) {
                     Ok(frames) => return (read(frames), false),
                     Err(reason) => self.endpoint.malformed(&reason),
@@ -139,15 +141,31 @@ impl Frames {
         (vec![Err(ProviderError::Truncated)], true)
     }
 
+    /// The frames that end with this piece.
+    fn framed(&mut self, piece: &[u8]) -> Vec<String> {
+        let Some(end) = memchr::memrchr2(b'\n', b'\r', piece) else {
+            self.begun.extend_from_slice(piece);
+            return Vec::new();
+        };
+        let (lines, rest) = piece.split_at(end + 1);
+        self.begun.extend_from_slice(lines);
+        let frames = self.framer.push(&self.begun);
+        self.begun.clear();
+        self.begun.extend_from_slice(rest);
+        frames
+    }
+
     fn ended(&mut self) -> Result<Vec<String>, String> {
-        let mut frames = self.pieces.push(self.framer.finish())?;
+        let mut last = self.framer.push(&self.begun);
+        last.extend(self.framer.finish());
+        let mut frames = self.pieces.push(last)?;
         frames.extend(self.pieces.finish()?);
         Ok(frames)
     }
 }
 
 fn read(frames: Vec<String>) -> Vec<Result<WireFrame, ProviderError>> {
-    frames.into_iter().map(|frame| Ok(WireFrame::Text(frame))).collect()
+    frames.into_iter().map(WireFrame::Text).map(Ok).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod headers;
 mod hiding;
 mod http;
 mod ids;
+mod in_text;
 mod items;
 mod kept;
 mod omit;
@@ -29,6 +30,7 @@ mod surrogates;
 
 pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};
+pub use in_text::{InText, ReasoningTags, TextCalls};
 pub(super) use items::{Items, mend_arguments};
 pub(super) use pieces::Pieces;
 pub(super) use request::{Body, BoxError};
@@ -57,6 +59,7 @@ use crate::message::{Json, JsonPath, Origin, Reply, Stop, ToolCall, ToolSpec};
 use frames::Frames;
 use hiding::Hiding;
 use http::{Answer, Endpoint};
+use in_text::Live;
 use kept::Kept;
 use reply::Form;
 use surrogates::mended;
@@ -178,6 +181,7 @@ pub(super) struct Remote<A: Interface> {
     structured_output: bool,
     extra: Option<Json>,
     omit: Vec<String>,
+    in_text: InText,
 }
 
 impl<A: Interface> Remote<A> {
@@ -193,8 +197,8 @@ impl<A: Interface> Remote<A> {
                 .and_then(|mut body| request::add(&mut body, A::form(&Value::Null)))
                 .map_err(|error| ModelError::Setup(error.to_string()))?;
         }
-        let (extra, omit) = (extra.clone(), config.omit.clone());
-        Ok(Self { wire, http, origin: config.origin(), stream, structured_output, extra, omit })
+        let (extra, omit, in_text) = (extra.clone(), config.omit.clone(), config.in_text.clone());
+        Ok(Self { wire, http, origin: config.origin(), stream, structured_output, extra, omit, in_text })
     }
 
     fn write(&self, request: &ModelRequest<'_>) -> Result<reqwest::Request, ModelError> {
@@ -211,6 +215,8 @@ impl<A: Interface> Remote<A> {
             Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,
         }?;
+        let own = schema::Calls::new(request.tools, A::subset(&self.origin.base_url));
+        let reply = self.in_text.read(reply, request, &own, A::ID_CHARS_MAX);
         Ok(Reply { origin: Some(self.origin.clone()), ..reply })
     }
 
@@ -245,13 +251,20 @@ impl<A: Interface> Remote<A> {
         let frames = stream.through(A::pieces()).through(Some(Box::new(hiding))).into_frames();
         let model = driver::Model::new(self.wire.clone(), reply::Arrived::new(frames));
         let mut streamed = model.stream(dummy()).map_err(|error| failed(&error))?;
+        let mut live = Live::new(&self.in_text);
+        let hear = |text: String| {
+            if !text.is_empty() {
+                (request.heard)(&text);
+            }
+        };
         while let Some(item) = streamed.next().await {
             match item {
-                Ok(Item::Event(StreamEvent::Text { text, .. })) => (request.heard)(&text),
+                Ok(Item::Event(StreamEvent::Text { text, .. })) => hear(live.push(&text)),
                 Ok(Item::Event(_) | Item::Unknown(_)) => {}
                 Err(error) => return reply::refusal(&error).ok_or_else(|| failed(&error)),
             }
         }
+        hear(live.finish());
         let response = streamed.finish().await.map_err(|error| failed(&error))?;
         let malformed = |reason: String| self.http.malformed(&reason);
         let answer =

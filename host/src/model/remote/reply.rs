@@ -98,7 +98,7 @@ pub(super) fn read<A: Interface>(
         .into_iter()
         .map(|call| ToolCall { arguments: own.back(&call.name, call.arguments), ..call })
         .collect();
-    let items = items.map(|items| Json::verbatim(kept.put_back(&items)));
+    let items = items.map(|items| Json::verbatim(kept.put_back(items)));
     let items = items.transpose().map_err(|error| Fault::Unreadable(error.to_string()))?;
     let texts: Vec<&str> = response.choice.iter().filter_map(text).collect();
     let mut text = texts.join("\n");

@@ -72,7 +72,7 @@ pub(super) fn write<A: Interface>(
     A::address(&mut url);
     let mut post = reqwest::Request::new(parts.method, url);
     *post.headers_mut() = parts.headers;
-    *post.body_mut() = Some(kept.put_back(&serde_json::to_string(&body)?).into());
+    *post.body_mut() = Some(kept.put_back(serde_json::to_string(&body)?).into());
     Ok(post)
 }
 
@@ -281,7 +281,9 @@ fn put_back(conversation: &mut Box<RawValue>, echoes: Vec<(String, &Json)>) -> R
 pub(super) fn add(body: &mut Body, members: Value) -> Result<(), BoxError> {
     let Value::Object(members) = members else { return Err("not an object".into()) };
     for (name, value) in members {
-        let whole = match (body.get(&name), value) {
+        // The wire format writes some members that it has nothing for.
+        let there = body.get(&name).filter(|there| there.get() != "null");
+        let whole = match (there, value) {
             (None, value) => value,
             (Some(there), Value::Object(inner)) => {
                 let mut whole: Map<String, Value> =
@@ -307,9 +309,9 @@ fn doubled(member: &str) -> BoxError {
 
 /// Arguments as an object, the only form that every provider takes back.
 pub(super) fn as_object(arguments: &str) -> Value {
-    match serde_json::from_str(arguments) {
-        Ok(object @ Value::Object(_)) => object,
-        _ if arguments.trim().is_empty() => json!({}),
-        Ok(_) | Err(_) => json!({ MALFORMED: arguments }),
+    // As it was read: what the tool did not get is not what the model made.
+    match Arguments::parse(arguments) {
+        Arguments::Json(json) if json.as_str().starts_with('{') => json.to_value(),
+        Arguments::Json(_) | Arguments::Malformed(_) => json!({ MALFORMED: arguments }),
     }
 }

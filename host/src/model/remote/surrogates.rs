@@ -339,7 +339,10 @@ mod tests {
             cuts in prop::collection::vec(0..25_usize, 0..4),
             other in "[a-z]{0,3}",
         ) {
-            let escaped = |units: &[u16]| units.iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            let escaped = |units: &[u16]| {
+                let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+                escapes.concat()
+            };
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(units.len())).chain([0, units.len()]).collect();
             cuts.sort_unstable();
             let mut frames = Vec::new();
