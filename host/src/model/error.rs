@@ -56,7 +56,8 @@ pub enum ModelError {
     /// The provider says that the conversation is longer than the model reads.
     #[error(
         "{url} answered HTTP {status}: {message}\n  the conversation does not fit the model: set `compact_at_tokens` in \
-         [limits] well below what it reads, so that it is summed up in time, or say less at once"
+         [limits] well below what it reads, let it read less of results (`shown` in a tool's limits), or lower `max_tokens` \
+         in [model], which counts as well"
     )]
     TooLong {
         /// The endpoint, without query.

@@ -6,10 +6,15 @@
 use serde_json::Value;
 
 use super::surrogates::mended;
+use super::too_long;
 
 /// Where providers put the message of an error, the most specific place first.
 const MESSAGE_POINTERS: [&str; 5] =
     ["/error/message", "/response/error/message", "/error", "/message", "/detail"];
+
+/// Where `OpenRouter` puts what the server behind it said, whose failure it only calls an error of the provider:
+/// `openrouter.ai/docs/api/reference/errors-and-debugging`.
+const PASSED_ON: &str = "/error/metadata/raw";
 
 /// Where they put its code and its kind, the more specific of the two first.
 const KIND_POINTERS: [&str; 7] = [
@@ -37,38 +42,6 @@ const KINDS: [(u16, &[&str]); 11] = [
     (529, &["overloaded_error"]),
 ];
 
-/// The codes and kinds by which servers say that a conversation is longer than the model reads, or than they take:
-/// `OpenAI`, llama.cpp, Anthropic (which counts bytes here), GitHub.
-const TOO_LONG_KINDS: [&str; 4] = [
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "request_too_large",
-    "model_max_prompt_tokens_exceeded",
-];
-
-/// The words by which the others say it, in small letters.
-const TOO_LONG_WORDS: [&str; 13] = [
-    // Anthropic
-    "prompt is too long",
-    "exceed context limit",
-    // Gemini
-    "exceeds the maximum number of tokens",
-    // OpenAI, vLLM, Mistral, OpenRouter
-    "maximum context length",
-    "exceeds the context window",
-    "context_length_exceeded",
-    "context length exceeded",
-    // llama.cpp, and what stands before it
-    "exceeds the available context size",
-    // Ollama, LM Studio
-    "exceeds the context length",
-    "greater than the context length",
-    "context the overflows",
-    // Bedrock, xAI
-    "input is too long for requested model",
-    "maximum prompt length is",
-];
-
 /// The status of a failure of which nothing else is known: it may pass.
 const UNKNOWN: u16 = 500;
 
@@ -89,7 +62,9 @@ impl Failure {
     pub(in crate::model) fn told(body: &Value, otherwise: &str) -> Self {
         let status = KIND_POINTERS.iter().find_map(|at| status(body.pointer(at)?)).unwrap_or(UNKNOWN);
         let message = message(body).unwrap_or(otherwise).to_owned();
-        let too_long = is_too_long(body, &message);
+        let kinds = KIND_POINTERS.iter().filter_map(|at| body.pointer(at)?.as_str());
+        let texts = std::iter::once(message.as_str()).chain(body.pointer(PASSED_ON).and_then(Value::as_str));
+        let too_long = too_long::is_said(kinds, texts);
         Self { status, message, retry_after_ms: retry_after_ms(body), too_long }
     }
 
@@ -117,13 +92,6 @@ pub(super) fn is_failure(body: &Value) -> bool {
         Some(_) | None => false,
     };
     stated("/error") || stated("/response/error") || body["type"] == "error" || body["object"] == "error"
-}
-
-/// Whether a failure is that of a conversation that is too long.
-fn is_too_long(body: &Value, message: &str) -> bool {
-    let mut kinds = KIND_POINTERS.iter().filter_map(|at| body.pointer(at)?.as_str());
-    let message = message.to_ascii_lowercase();
-    kinds.any(|kind| TOO_LONG_KINDS.contains(&kind)) || TOO_LONG_WORDS.iter().any(|it| message.contains(it))
 }
 
 /// The message of a provider's error, if the body is one.
@@ -181,30 +149,6 @@ mod tests {
             (json!(null), 500),
         ] {
             assert_eq!(Failure::told(&body, "").status, status, "{body}");
-        }
-    }
-
-    #[test]
-    fn each_server_says_in_its_own_way_that_a_conversation_is_too_long() {
-        for body in [
-            json!({"error": {"code": "context_length_exceeded", "message": "no"}}),
-            json!({"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 200251 tokens > 200000 maximum"}}),
-            json!({"type": "error", "error": {"type": "request_too_large", "message": "Request exceeds the maximum size"}}),
-            json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "The input token count (1048600) exceeds the maximum number of tokens allowed (1048575)."}}),
-            json!({"error": {"code": 400, "type": "exceed_context_size_error", "n_ctx": 4096}}),
-            json!({"object": "error", "code": 400, "message": "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"}),
-            json!({"type": "response.failed", "response": {"error": {"code": "context_length_exceeded"}}}),
-            json!({"error": "the input length exceeds the context length"}),
-        ] {
-            assert!(Failure::told(&body, "").too_long, "{body}");
-        }
-        for body in [
-            json!({"error": {"type": "invalid_request_error", "message": "max_tokens is too large"}}),
-            json!({"error": {"code": "string_above_max_length", "message": "too long"}}),
-            json!({"error": {"code": "rate_limit_exceeded", "message": "Request too large on tokens per min"}}),
-            json!(null),
-        ] {
-            assert!(!Failure::told(&body, "").too_long, "{body}");
         }
     }
 
