@@ -3,6 +3,8 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
+use serde_json::Value;
+
 use crate::sessions::said;
 use crate::support::{Agent, Ran, outcome};
 
@@ -256,11 +258,64 @@ fn a_conversation_that_the_model_finds_too_long_goes_on_from_a_summary() {
     assert_eq!(slots(&again), SHORTENED);
 }
 
+/// A summary is due, and cannot be had: the conversation is too long for it. So is the request without one, and then what
+/// came before the last reply is summed up.
+const SUMMARY_TOO_LONG: &str = r#"
+[[reply]]
+tokens = { input = 500, output = 50 }
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+tokens = { input = 900, output = 100 }
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+summary = true
+error = { message = "HTTP 400: prompt is too long", too_long = true }
+[[reply]]
+error = { message = "HTTP 400: prompt is still too long", too_long = true }
+[[reply]]
+summary = true
+expect = ["echo: \"one\"", "Sum up what was said so far"]
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+text = "the end"
+"#;
+
+const WITHOUT_SUMMARY: [&str; 9] = [
+    "run",
+    "model(0)",
+    "tool(0,0)",
+    "model(1)",
+    "tool(1,0)",
+    "summary(2)",
+    "model(2)",
+    "summary(3)",
+    "model(3)",
+];
+
+#[test]
+fn a_summary_that_is_too_long_to_be_asked_for_is_done_without() {
+    let agent = agent(SUMMARY_TOO_LONG, AT_1000);
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), WITHOUT_SUMMARY);
+    assert_eq!(outcome(&agent.show(), "summary(2)")["no_reply"]["shortens"], true);
+    assert_eq!(said(&agent), ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"]);
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, AT_1000);
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), WITHOUT_SUMMARY);
+}
+
 #[test]
 fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
-    for point in ["journal-before-write", "journal-before-ack"] {
+    let runs = [(TOO_LONG, "", &SHORTENED[..]), (SUMMARY_TOO_LONG, AT_1000, &WITHOUT_SUMMARY[..])];
+    for ((script, limits, all), point) in
+        runs.into_iter().flat_map(|run| [(run, "journal-before-write"), (run, "journal-before-ack")])
+    {
         let kills = (0..100).take_while(|nth| {
-            let agent = agent(TOO_LONG, "");
+            let agent = agent(script, limits);
             let failpoint = format!("{point}={nth}*off->1*return");
             let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
             if killed.status.success() {
@@ -268,12 +323,9 @@ fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
             }
             assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
             if !agent.show().is_empty() {
-                assert_eq!(
-                    agent.host(&["resume", "last"]).ok().stdout,
-                    "the end\n",
-                    "{point} at commit {nth}"
-                );
-                assert_eq!(slots(&agent), SHORTENED);
+                let resumed = agent.host(&["resume", "last"]);
+                assert_eq!(resumed.ok().stdout, "the end\n", "{point} at commit {nth}");
+                assert_eq!(slots(&agent), all);
                 assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
             }
             true
@@ -309,4 +361,41 @@ fn what_cannot_be_shortened_any_more_breaks_the_run_off() {
     let twice = agent(&format!("{}{failure}", &TOO_LONG[..start]), "");
     twice.host(&["run"]).exits(4).says("too long");
     assert_eq!(slots(&twice), SHORTENED[..8]);
+}
+
+/// A call with a long result, so many requests that are too long, and the end.
+fn too_long_times(times: usize) -> String {
+    let long = "x".repeat(40_000);
+    let failure = "[[reply]]\nerror = { message = \"too long\", too_long = true }\n".repeat(times);
+    format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = \"{long}\" }} }}]\n{failure}\
+         [[reply]]\ntext = \"the end\""
+    )
+}
+
+#[test]
+fn a_result_is_sent_shorter_and_shorter_until_it_fits() {
+    let agent = agent(&too_long_times(3), "[limits]\nmax_turns = 2");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    let request =
+        |turn| agent.host(&["runs", "request", "last", &format!("model({turn})")]).ok().stdout.clone();
+    let shown = |turn| {
+        let messages: Value = serde_json::from_str(&request(turn)).unwrap();
+        messages[2]["tool"]["shown"].as_str().map(str::len)
+    };
+    assert_eq!(shown(1), None, "it is sent whole at first");
+    let lengths: Vec<usize> = (2..=4).map(|turn| shown(turn).unwrap()).collect();
+    assert!(lengths[0] < 21_000 && lengths.windows(2).all(|pair| pair[1] * 3 < pair[0] * 2), "{lengths:?}");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn nothing_is_sent_shorter_for_ever() {
+    let agent = agent(&too_long_times(40), "");
+    agent.host(&["run"]).exits(4).says("too long");
+    let models = slots(&agent).len();
+    assert!((5..20).contains(&models), "{models} slots");
+    // It goes on where it broke off: the last request is made again, and no other.
+    agent.host(&["resume", "last"]).exits(4);
+    assert_eq!(slots(&agent).len(), models);
 }

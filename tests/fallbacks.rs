@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
-use crate::support::{Agent, InTurn, outcome};
+use crate::support::{Agent, InTurn, outcome, root};
 
 /// A provider that answers by the path of the request: a chat completion or Anthropic messages.
 struct Providers {
@@ -14,12 +14,12 @@ struct Providers {
 
 const WEATHER: &str = r#"{"city":"Paris"}"#;
 
-fn failing(status: u16) -> ResponseTemplate {
+pub fn failing(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({ "error": { "message": "not now" } }))
 }
 
 /// A chat completion that calls the tool, or says something.
-fn completion(text: Option<&str>) -> ResponseTemplate {
+pub fn completion(text: Option<&str>) -> ResponseTemplate {
     let call = json!({"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": WEATHER}});
     let message = match text {
         Some(text) => json!({"role": "assistant", "content": text}),
@@ -186,7 +186,7 @@ fn costs_go_by_the_prices_of_the_model_that_replied() {
 }
 
 /// An answer by which a provider says that the conversation is too long.
-fn too_long(message: &str, code: Option<&str>) -> ResponseTemplate {
+pub fn too_long(message: &str, code: Option<&str>) -> ResponseTemplate {
     let error = json!({ "type": "invalid_request_error", "message": message, "code": code });
     ResponseTemplate::new(400).set_body_json(json!({ "type": "error", "error": error }))
 }
@@ -224,4 +224,18 @@ fn a_prompt_that_is_too_long_breaks_the_run_off_and_says_what_to_do() {
     let providers = Providers::new(vec![long], vec![too_long("prompt is too long", None)], "");
     providers.agent.host(&["run"]).exits(4).says("prompt is too long").says("compact_at_tokens");
     assert_eq!(providers.asked(), (1, 1));
+}
+
+#[test]
+fn a_run_that_began_before_breaks_off_again_where_it_is_too_long_when_it_is_resumed() {
+    let long = too_long("no", Some("context_length_exceeded"));
+    let providers = Providers::new(vec![long.clone()], vec![long], "");
+    let before = root().join("tests/fixtures/rules2/too-long.jsonl");
+    let (agent, toml) = (&providers.agent, providers.agent.toml());
+    agent.host(&["journal", "import", before.to_str().unwrap()]).ok();
+    let resume = ["resume", "last", "--config", toml.to_str().unwrap(), "--accept-changes"];
+    agent.host(&resume).exits(4).says("HTTP 400: no").says("compact_at_tokens");
+    assert_eq!(providers.asked(), (1, 1), "no summary is asked for");
+    let last = agent.show().pop().unwrap();
+    assert_eq!((&last["slot"], &last["attempt"]), (&json!("model(2)"), &json!(3)));
 }

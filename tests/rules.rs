@@ -127,11 +127,13 @@ async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
     let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\n[[reply]]\ncalls = [{ name = \"nothing\" }]\n\
                   [[reply]]\nerror = { message = \"too long\", too_long = true }\n\
                   [[reply]]\nsummary = true\ntext = \"a summary\"\n[[reply]]\ntext = \"the end\"";
-    let before: Rules = serde_json::from_str("2").unwrap();
-    let old = tokio::spawn(async move { run(before, script).await });
-    let broke_off = old.await.unwrap_err().into_panic();
-    let why = broke_off.downcast_ref::<String>().unwrap();
-    assert!(why.contains("Model { turn: 2") && why.contains("too long"), "{why}");
+    for before in ["0", "1", "2"] {
+        let rules: Rules = serde_json::from_str(before).unwrap();
+        let old = tokio::spawn(async move { run(rules, script).await });
+        let broke_off = old.await.unwrap_err().into_panic();
+        let why = broke_off.downcast_ref::<String>().unwrap();
+        assert!(why.contains("Model { turn: 2") && why.contains("too long"), "{why}");
+    }
     let (ending, entries) = run(Rules::NOW, script).await;
     assert_eq!(ending, Ending::Answer("the end".to_owned()));
     assert!(request(&entries, "summary(3)").is_some());

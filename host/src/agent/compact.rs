@@ -32,7 +32,10 @@ impl Agent {
             talk.shorten(&self.manifest, turn, None);
             return Ok(None);
         };
-        let reply = self.ask(turn, Purpose::Summary, &mut aside).await?;
+        let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
+            talk.shorten(&self.manifest, turn, None);
+            return Ok(None);
+        };
         spending.count_tokens(&reply);
         let summary = reply.is_summary(self.session.rules()).then_some(reply.text.as_str());
         talk.shorten(&self.manifest, turn, summary);
@@ -40,7 +43,8 @@ impl Agent {
     }
 
     /// Has the model sum the conversation up before a turn, if it has grown too long; the end, if that took more than
-    /// the run may. A summary that is of no use leaves the conversation as it is, and no other is asked for.
+    /// the run may. Without a summary that is of use the conversation stays as it is, and no other is asked for until it
+    /// is too long for the model.
     async fn compact_if_due(
         &self,
         turn: u32,
@@ -50,7 +54,11 @@ impl Agent {
         if !talk.is_too_long() {
             return Ok(None);
         }
-        let reply = self.ask(turn, Purpose::Summary, &mut talk.aside(SUMMARISE)).await?;
+        let mut aside = talk.aside(SUMMARISE);
+        let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
+            talk.keep_whole();
+            return Ok(None);
+        };
         spending.count_tokens(&reply);
         if reply.is_summary(self.session.rules()) {
             talk.compact(&self.manifest, turn, &reply.text);

@@ -109,13 +109,10 @@ impl Agent {
             if self.says(turn) {
                 spending.interrupted();
             }
-            let reply = match self.ask(turn, Purpose::Reply, talk).await {
-                Err(RunError::Model { error, .. }) if error.shortens => {
-                    talk.push_too_long();
-                    too_long += 1;
-                    continue;
-                }
-                reply => reply?,
+            let Some(reply) = self.ask(turn, Purpose::Reply, talk).await? else {
+                talk.push_too_long();
+                too_long += 1;
+                continue;
             };
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
@@ -184,7 +181,13 @@ impl Agent {
         self.manifest.said.iter().any(|said| said.turn == turn)
     }
 
-    async fn ask(&self, turn: u32, purpose: Purpose, talk: &mut Transcript) -> Result<Reply, RunError> {
+    /// What the model replies; nothing, if what was said is too long for it, and the run goes on from that.
+    async fn ask(
+        &self,
+        turn: u32,
+        purpose: Purpose,
+        talk: &mut Transcript,
+    ) -> Result<Option<Reply>, RunError> {
         let request = Request::Model(talk.ask());
         let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
@@ -198,9 +201,11 @@ impl Agent {
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
-        let may_shorten = purpose == Purpose::Reply
-            && self.session.rules().goes_on_when_too_long()
-            && talk.can_be_shortened();
+        let goes_on = self.session.rules().goes_on_when_too_long()
+            && match purpose {
+                Purpose::Reply => talk.can_be_shortened(),
+                Purpose::Summary => true,
+            };
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
             let request = ModelRequest {
@@ -218,13 +223,17 @@ impl Agent {
             let Attempt { failures, fallbacks, .. } = attempt;
             let reply = self.models.ask(&request, &identities, fallbacks, failures).await;
             let reply = reply.map_err(|failure| {
-                let shortens = may_shorten && failure.too_long && !failure.fall_back;
+                let shortens = goes_on && failure.too_long && !failure.fall_back;
                 ModelFailure { shortens, ..failure }
             });
             Ok::<_, RunError>(Done::from(reply))
         };
         let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;
-        reply.map_err(|error| RunError::Model { turn, error })
+        match reply {
+            Ok(reply) => Ok(Some(reply)),
+            Err(error) if error.shortens => Ok(None),
+            Err(error) => Err(RunError::Model { turn, error }),
+        }
     }
 
     /// Checks that a script has nothing left over after so many turns. That of a called agent may have: what the call

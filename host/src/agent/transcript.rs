@@ -1,7 +1,7 @@
 use super::answer::{SAID_NOTHING, instructed};
 use crate::message::{
-    Arguments, Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult,
-    ToolSpec, summed_up,
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
+    summed_up,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -32,8 +32,11 @@ enum Length {
     Fits,
     /// The last request was too long.
     TooLong,
-    /// One was, and the conversation is shorter now. It is shortened once between two replies.
-    Shortened,
+    /// So was the one before it, although the conversation had been shortened.
+    StillTooLong,
+    /// The last request was too long, and the conversation is shorter now: its beginning is summed up, if that was of
+    /// any use, and no result has more bytes than these.
+    Shortened { result_bytes_max: u64 },
 }
 
 impl Transcript {
@@ -116,7 +119,10 @@ impl Transcript {
 
     /// Notes that the last request was too long for the model.
     pub fn push_too_long(&mut self) {
-        self.length = Length::TooLong;
+        self.length = match self.length {
+            Length::Fits | Length::TooLong => Length::TooLong,
+            Length::Shortened { .. } | Length::StillTooLong => Length::StillTooLong,
+        };
     }
 
     /// Appends the results of a turn's calls, in call order.
@@ -145,16 +151,20 @@ impl Transcript {
     /// Whether the last request was too long for the model.
     #[must_use]
     pub fn was_too_long(&self) -> bool {
-        self.length == Length::TooLong
+        matches!(self.length, Length::TooLong | Length::StillTooLong)
     }
 
-    /// Whether there is anything to sum up or to leave out, and that was not just done.
+    /// Whether there is anything to sum up or to leave out. Between two replies the beginning is summed up once, and more
+    /// and more of long results is left out.
     #[must_use]
     pub fn can_be_shortened(&self) -> bool {
-        let is_long =
-            |message: &Message| matches!(message, Message::Tool(_)) && bytes(message) > RESULT_BYTES_MIN;
-        let shortens = self.has_beginning() || self.messages.iter().any(is_long);
-        self.length == Length::Fits && !self.pauses() && shortens
+        let has_long = || self.messages.iter().filter_map(result_bytes).any(|bytes| bytes > RESULT_BYTES_MIN);
+        let shortens = match self.length {
+            Length::Fits => self.has_beginning() || has_long(),
+            Length::Shortened { result_bytes_max } => result_bytes_max > RESULT_BYTES_MIN && has_long(),
+            Length::TooLong | Length::StillTooLong => false,
+        };
+        shortens && !self.pauses()
     }
 
     /// Whether the last reply pauses: it is to be continued as it is.
@@ -176,16 +186,17 @@ impl Transcript {
         said.next().is_some()
     }
 
-    /// What was said before the last reply, with one more word of the host, if there is anything to sum up. Long results
-    /// are shortened in it, so that the model can read it and has room for a summary.
+    /// What was said before the last reply, with one more word of the host, if there is anything to sum up that was not
+    /// just summed up. Long results are shortened in it, so that the model can read it and has room for a summary.
     #[must_use]
     pub fn aside_of_beginning(&self, manifest: &Manifest, word: &str) -> Option<Self> {
-        if !self.has_beginning() {
+        if !self.has_beginning() || self.length == Length::StillTooLong {
             return None;
         }
         let beginning = self.messages.iter().take(self.last_reply()).cloned().collect();
         let mut aside = Self::empty(manifest, &self.run);
-        for message in shortened(beginning, self.bytes() / 2) {
+        let (messages, _) = shortened(beginning);
+        for message in messages {
             aside.add(message);
         }
         aside.push_word(word.to_owned());
@@ -195,23 +206,17 @@ impl Transcript {
     /// Makes a conversation shorter that was too long: the summary that was made before a turn, if there is one, stands
     /// for everything before the last reply, as in [`Self::compact`], and the middle of long results is left out.
     pub fn shorten(&mut self, manifest: &Manifest, turn: u32, summary: Option<&str>) {
-        let (room, has_replied, compact_at_tokens) =
-            (self.bytes() / 2, self.has_replied, self.compact_at_tokens);
+        let (has_replied, compact_at_tokens) = (self.has_replied, self.compact_at_tokens);
         if let Some(summary) = summary {
             self.compact(manifest, turn, summary);
         }
         let appended = std::mem::take(&mut self.appended);
-        let messages = shortened(std::mem::take(&mut self.messages), room);
+        let (messages, result_bytes_max) = shortened(std::mem::take(&mut self.messages));
         *self = Self { appended, compact_at_tokens, has_replied, ..Self::empty(manifest, &self.run) };
         for message in messages {
             self.add(message);
         }
-        (self.tokens, self.length) = (0, Length::Shortened);
-    }
-
-    /// How long the texts of the conversation are together.
-    fn bytes(&self) -> u64 {
-        self.messages.iter().map(bytes).sum()
+        (self.tokens, self.length) = (0, Length::Shortened { result_bytes_max });
     }
 
     /// The same conversation with one more word of the host, that is not part of it.
@@ -298,41 +303,27 @@ impl Transcript {
 /// A result is shortened to so many bytes at the least: that much says what it is.
 const RESULT_BYTES_MIN: u64 = 512;
 
-/// How long the text of a message is. Of a picture, nothing can be left out.
-fn bytes(message: &Message) -> u64 {
-    let length = match message {
-        Message::User(text) => text.len(),
-        Message::Image(_) => 0,
-        Message::Assistant(reply) => {
-            let arguments = reply.calls.iter().map(|call| match &call.arguments {
-                Arguments::Json(json) => json.as_str().len(),
-                Arguments::Malformed(text) => text.len(),
-            });
-            reply.text.len().saturating_add(arguments.sum())
-        }
-        Message::Tool(result) => result.model_text().len(),
-    };
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-/// The messages with the middle of the longest results left out, until all are as long as that together, or no result is
-/// long any more.
-fn shortened(messages: Vec<Message>, bytes_max: u64) -> Vec<Message> {
-    let lengths: Vec<(bool, u64)> =
-        messages.iter().map(|message| (matches!(message, Message::Tool(_)), bytes(message))).collect();
-    let total = |result_max: u64| -> u64 {
-        lengths
-            .iter()
-            .map(|(is_result, bytes)| if *is_result { result_max.min(*bytes) } else { *bytes })
-            .sum()
-    };
-    let mut result_max = lengths.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
-    while result_max > RESULT_BYTES_MIN && total(result_max) > bytes_max {
+/// The messages with the middle of the longest results left out, so that results are half as long together as they were,
+/// or no result is long any more; and how many bytes a result has by then at the most.
+fn shortened(messages: Vec<Message>) -> (Vec<Message>, u64) {
+    let lengths: Vec<u64> = messages.iter().filter_map(result_bytes).collect();
+    let total = |result_max: u64| -> u64 { lengths.iter().map(|bytes| result_max.min(*bytes)).sum() };
+    let mut result_max = lengths.iter().copied().max().unwrap_or_default();
+    let room = total(result_max) / 2;
+    while result_max > RESULT_BYTES_MIN && total(result_max) > room {
         result_max = (result_max / 2).max(RESULT_BYTES_MIN);
     }
     let shorter = |message| match message {
         Message::Tool(result) => Message::Tool(result.shown_shorter(result_max)),
         Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,
     };
-    messages.into_iter().map(shorter).collect()
+    (messages.into_iter().map(shorter).collect(), result_max)
+}
+
+/// How much the model reads of a result, if it is one.
+fn result_bytes(message: &Message) -> Option<u64> {
+    match message {
+        Message::Tool(result) => Some(u64::try_from(result.model_text().len()).unwrap_or(u64::MAX)),
+        Message::User(_) | Message::Image(_) | Message::Assistant(_) => None,
+    }
 }

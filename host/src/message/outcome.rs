@@ -47,8 +47,8 @@ pub struct ModelFailure {
     /// Whether the provider says that the conversation is longer than the model reads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub too_long: bool,
-    /// Whether the run goes on after that, in the next turn, with a conversation that is shorter. Then this failure is
-    /// what the turn came to.
+    /// Whether the run goes on after that: in the next turn, with a conversation that is shorter; or without a summary,
+    /// where one was asked for. Then this failure is what the request came to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortens: bool,
 }

@@ -23,7 +23,8 @@ pub(crate) struct ScriptedReply {
     /// Texts that have to occur in the messages since the reply before.
     #[serde(default)]
     pub(super) expect: Vec<String>,
-    /// It is a summary of the conversation, asked for before the next `[[reply]]` because of `compact_at_tokens`.
+    /// It is a summary of the conversation, asked for before the next `[[reply]]`: because of `compact_at_tokens`, or
+    /// because a request was too long. With an `error` that is `too_long`, the run goes on without a summary.
     #[serde(default)]
     pub(super) summary: bool,
     /// Why the model stopped: `end`, `tool_calls`, `max_tokens` or `refusal`; by default one of the first
@@ -68,7 +69,8 @@ pub(crate) struct ScriptedError {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     /// Whether the conversation is too long for the model: the run shortens it, by a summary if there is anything to sum
-    /// up, and goes on in its next turn, with the next `[[reply]]`.
+    /// up, and goes on in its next turn, with the next `[[reply]]`. With `summary = true` it is the request for a summary
+    /// that is too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     too_long: bool,
 }
@@ -85,17 +87,17 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
         turn.expect.extend(scripted.expect.iter().cloned());
         if let Some(error) = &scripted.error {
             turn.failures.push(error.clone().into());
-            if error.too_long {
-                turns.push(std::mem::take(&mut turn));
+            if !error.too_long {
+                continue;
             }
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
-            let whole = std::mem::take(&mut turn);
-            if scripted.summary {
-                turn.summary = Some(Box::new(whole));
-            } else {
-                turns.push(whole);
-            }
+        }
+        let whole = std::mem::take(&mut turn);
+        if scripted.summary {
+            turn.summary = Some(Box::new(whole));
+        } else {
+            turns.push(whole);
         }
     }
     // A script may end with failures, for a run that breaks off.
@@ -106,8 +108,8 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
 /// What the form alone does not say is wrong with a reply.
 fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
     let ScriptedReply { text, calls, expect: _, summary, stop, tokens, error } = reply.get_ref();
-    let says = !text.is_empty() || !calls.is_empty() || *summary || stop.is_some() || tokens.is_some();
-    if error.is_some() && says {
+    let says = !text.is_empty() || !calls.is_empty() || stop.is_some() || tokens.is_some();
+    if error.as_ref().is_some_and(|error| says || (*summary && !error.too_long)) {
         let help =
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";
         return Some(Problem::new(reply.span(), "a reply with `error` is no reply", help));

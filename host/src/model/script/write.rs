@@ -49,8 +49,10 @@ fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
     let Turn { summary: _, expect, failures, reply } = turn;
     let mut text = String::new();
     for failure in failures {
+        // Of an attempt that failed, that it was one at a summary is told by the summary that follows.
+        let of_summary = if is_summary && failure.shortens { "summary = true\n" } else { "" };
         let failure = value(&ScriptedError::from(failure.clone()))?;
-        let _ = writeln!(text, "[[reply]]\nerror = {failure}\n");
+        let _ = writeln!(text, "[[reply]]\n{of_summary}error = {failure}\n");
     }
     if let Some(Reply { text: said, calls, stop, tokens, items: _, origin: _ }) = reply {
         text.push_str("[[reply]]\n");
