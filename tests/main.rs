@@ -48,6 +48,7 @@ mod sandbox;
 mod sessions;
 mod shells;
 mod subagents;
+mod summaries;
 mod support;
 mod telemetry;
 mod terminal;

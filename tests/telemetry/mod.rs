@@ -232,6 +232,33 @@ fn a_model_request_is_one_span_with_all_its_attempts() {
 }
 
 #[test]
+fn a_request_for_a_summary_is_traced_as_one_to_the_model_that_it_is_for() {
+    let collector = Collector::start();
+    let (server, _) = provider(&collector.runtime, &[200]);
+    let call = "[[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 900, output = 100 }\n";
+    let script = format!("{call}{call}[[reply]]\ntext = \"the end\"");
+    let agent = Agent::scripted(&script).table("[limits]\ncompact_at_tokens = 1000").table(&format!(
+        "[model.summary]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"{}/v1\"\nmax_tokens = 99",
+        server.uri()
+    ));
+    collector.host(&agent, &["run"]).ok();
+    let spans = collector.trace();
+    let summary = span(&spans, "chat m");
+    for (key, value) in [
+        ("gen_ai.provider.name", json!("openai")),
+        ("gen_ai.request.model", json!("m")),
+        ("gen_ai.request.max_tokens", json!(99)),
+        ("host.slot", json!("summary(2)")),
+    ] {
+        assert_eq!(summary.attributes[key], value, "{key}");
+    }
+    assert_eq!(summary.kind, proto::span::SpanKind::Client);
+    assert_eq!(spans.iter().filter(|span| span.name == "chat script.toml").count(), 3);
+    let root = spans.iter().find(|span| span.name.starts_with("invoke_agent")).unwrap();
+    assert_eq!(root.attributes["gen_ai.provider.name"], json!("scripted"));
+}
+
+#[test]
 fn a_run_that_the_model_breaks_off_is_an_error_and_its_resume_a_span_of_its_own() {
     let collector = Collector::start();
     let (_server, agent) = provider(&collector.runtime, &[401, 200]);

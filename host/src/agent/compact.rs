@@ -36,7 +36,7 @@ impl Agent {
             talk.shorten(&self.manifest, turn, None);
             return Ok(None);
         };
-        spending.count_tokens(&reply);
+        spending.count_tokens(&reply, Purpose::Summary);
         let summary = reply.is_summary(self.session.rules()).then_some(reply.text.as_str());
         talk.shorten(&self.manifest, turn, summary);
         Ok(spending.judge_tokens(&reply))
@@ -54,12 +54,12 @@ impl Agent {
         if !talk.is_too_long() {
             return Ok(None);
         }
-        let mut aside = talk.aside(SUMMARISE);
+        let mut aside = talk.aside(&self.manifest, SUMMARISE);
         let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
             talk.keep_whole();
             return Ok(None);
         };
-        spending.count_tokens(&reply);
+        spending.count_tokens(&reply, Purpose::Summary);
         if reply.is_summary(self.session.rules()) {
             talk.compact(&self.manifest, turn, &reply.text);
         } else {

@@ -197,7 +197,6 @@ impl Agent {
             Purpose::Summary => self.slot.summary_of(turn),
         };
         let heard = |text: &str| self.session.heard(&slot, text);
-        let identities = self.manifest.models();
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
@@ -221,7 +220,7 @@ impl Agent {
                 heard: &heard,
             };
             let Attempt { failures, fallbacks, .. } = attempt;
-            let reply = self.models.ask(&request, &identities, fallbacks, failures).await;
+            let reply = self.models.ask(&request, &self.manifest, fallbacks, failures).await;
             let reply = reply.map_err(|failure| {
                 let shortens = goes_on && failure.too_long && !failure.fall_back;
                 ModelFailure { shortens, ..failure }

@@ -199,8 +199,7 @@ impl Transcript {
         for message in messages {
             aside.add(message);
         }
-        aside.push_word(word.to_owned());
-        Some(aside)
+        Some(aside.asking(manifest, word))
     }
 
     /// Makes a conversation shorter that was too long: the summary that was made before a turn, if there is one, stands
@@ -221,10 +220,20 @@ impl Transcript {
 
     /// The same conversation with one more word of the host, that is not part of it.
     #[must_use]
-    pub fn aside(&mut self, word: &str) -> Self {
-        let mut aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
-        aside.push_word(word.to_owned());
-        aside
+    pub fn aside(&mut self, manifest: &Manifest, word: &str) -> Self {
+        let aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
+        aside.asking(manifest, word)
+    }
+
+    /// The conversation with a word that asks for a summary. Which model is asked, if summaries have one of their own, is
+    /// part of what is asked for.
+    fn asking(mut self, manifest: &Manifest, word: &str) -> Self {
+        if let Some(summary) = &manifest.summary {
+            let model = Digest::of_json(&summary.model);
+            self.digest = Hasher::default().part(self.digest.as_bytes()).part(model.as_bytes()).finish();
+        }
+        self.push_word(word.to_owned());
+        self
     }
 
     /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.

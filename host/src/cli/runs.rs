@@ -9,7 +9,9 @@ use super::places::Places;
 use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
 use super::{diff, print, print_json, recorded, request, say, script};
 use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
-use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
+use crate::message::{
+    Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
+};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -169,6 +171,9 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                 ));
                 lines
                     .push(one_line(&format!("model    {}/{}", manifest.model.provider, manifest.model.name)));
+                lines.extend(manifest.summary.as_ref().map(|PricedModel { model, .. }| {
+                    one_line(&format!("summary  {}/{}", model.provider, model.name))
+                }));
                 lines.push(format!("started  {}", Moment(report.started.at_ms).to_the_second()));
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {

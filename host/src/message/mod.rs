@@ -35,7 +35,7 @@ pub use moment::{Moment, MomentError};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
-    Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk, ToolEntry,
+    Fork, Manifest, MessageRef, ModelAsk, Outcome, PricedModel, Request, Said, Target, ToolAsk, ToolEntry,
 };
 pub use retry::Retry;
 pub use rules::Rules;
