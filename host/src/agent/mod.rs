@@ -10,6 +10,7 @@ mod called;
 mod compact;
 mod recorded;
 mod repeats;
+mod shortened;
 mod spending;
 mod transcript;
 

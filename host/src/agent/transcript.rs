@@ -1,4 +1,5 @@
 use super::answer::{SAID_NOTHING, instructed};
+use super::shortened::{RESULT_BYTES_MIN, result_bytes, shortened};
 use crate::message::{
     Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
     summed_up,
@@ -306,33 +307,5 @@ impl Transcript {
             self.tokens = tokens.input.saturating_add(tokens.output);
         }
         self.messages.push(message);
-    }
-}
-
-/// A result is shortened to so many bytes at the least: that much says what it is.
-const RESULT_BYTES_MIN: u64 = 512;
-
-/// The messages with the middle of the longest results left out, so that results are half as long together as they were,
-/// or no result is long any more; and how many bytes a result has by then at the most.
-fn shortened(messages: Vec<Message>) -> (Vec<Message>, u64) {
-    let lengths: Vec<u64> = messages.iter().filter_map(result_bytes).collect();
-    let total = |result_max: u64| -> u64 { lengths.iter().map(|bytes| result_max.min(*bytes)).sum() };
-    let mut result_max = lengths.iter().copied().max().unwrap_or_default();
-    let room = total(result_max) / 2;
-    while result_max > RESULT_BYTES_MIN && total(result_max) > room {
-        result_max = (result_max / 2).max(RESULT_BYTES_MIN);
-    }
-    let shorter = |message| match message {
-        Message::Tool(result) => Message::Tool(result.shown_shorter(result_max)),
-        Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,
-    };
-    (messages.into_iter().map(shorter).collect(), result_max)
-}
-
-/// How much the model reads of a result, if it is one.
-fn result_bytes(message: &Message) -> Option<u64> {
-    match message {
-        Message::Tool(result) => Some(u64::try_from(result.model_text().len()).unwrap_or(u64::MAX)),
-        Message::User(_) | Message::Image(_) | Message::Assistant(_) => None,
     }
 }

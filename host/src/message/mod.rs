@@ -238,8 +238,9 @@ impl ToolResult {
     pub fn shown_shorter(self, bytes_max: u64) -> Self {
         let text = self.model_text();
         match shorten(&text, bytes_max) {
-            Cow::Borrowed(_) => self,
-            Cow::Owned(shorter) => Self { shown: Some(shorter), ..self },
+            // What is said of the rest may be longer than the rest.
+            Cow::Owned(shorter) if shorter.len() < text.len() => Self { shown: Some(shorter), ..self },
+            Cow::Borrowed(_) | Cow::Owned(_) => self,
         }
     }
 
