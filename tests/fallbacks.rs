@@ -193,14 +193,15 @@ pub fn too_long(message: &str, code: Option<&str>) -> ResponseTemplate {
 
 #[test]
 fn what_is_too_long_for_every_model_is_summed_up_and_asked_again() {
-    let long = too_long("Your messages are too many.", Some("context_length_exceeded"));
-    let openai = vec![
-        completion(None),
-        completion(None),
-        long,
-        completion(Some("It was Paris.")),
-        completion(Some("the end")),
-    ];
+    let gateway = ResponseTemplate::new(413).set_body_string("<h1>413 Request Entity Too Large</h1>");
+    for long in [too_long("Your messages are too many.", Some("context_length_exceeded")), gateway] {
+        summed_up_and_asked_again(long);
+    }
+}
+
+fn summed_up_and_asked_again(long: ResponseTemplate) {
+    let summary = completion(Some("It was Paris."));
+    let openai = vec![completion(None), completion(None), long, summary, completion(Some("the end"))];
     let anthropic = vec![too_long("prompt is too long: 200251 tokens > 200000 maximum", None)];
     let providers = Providers::new(openai, anthropic, "");
     assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");

@@ -139,6 +139,22 @@ async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
     assert!(request(&entries, "summary(3)").is_some());
 }
 
+#[tokio::test]
+async fn a_run_that_began_before_breaks_off_where_a_summary_is_too_long() {
+    let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 50, output = 1 }\n\
+                  [[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 90, output = 20 }\n\
+                  [[reply]]\nsummary = true\nerror = { message = \"too long\", too_long = true }\n\
+                  [[reply]]\ntext = \"the end\"";
+    let before: Rules = serde_json::from_str("2").unwrap();
+    let old = tokio::spawn(async move { run(before, script).await });
+    let broke_off = old.await.unwrap_err().into_panic();
+    let why = broke_off.downcast_ref::<String>().unwrap();
+    assert!(why.contains("Model { turn: 2") && why.contains("too long"), "{why}");
+    let (ending, entries) = run(Rules::NOW, script).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    assert_eq!(messages(&entries, "model(2)"), Some(5), "the conversation goes on whole");
+}
+
 /// Turns that make the same call, each with other words.
 fn the_same_call(turns: usize) -> String {
     let turn = |turn| format!("[[reply]]\ntext = \"At {turn}.\"\ncalls = [{{ name = \"nothing\" }}]\n");

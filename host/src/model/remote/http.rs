@@ -239,7 +239,8 @@ impl Endpoint {
             401 | 403 => ModelError::Unauthorized { url, status, message },
             // A rate or a budget that the request alone is too much for is none of the model's.
             402 | 429 => ModelError::Status { url, status, message, retry_after_ms },
-            _ if too_long => ModelError::TooLong { url, status, message },
+            // 413 is what servers, and gateways before them, say of a body that is larger than they take.
+            _ if too_long || status == 413 => ModelError::TooLong { url, status, message },
             _ => ModelError::Status { url, status, message, retry_after_ms },
         }
     }
