@@ -98,9 +98,9 @@ impl Agent {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.session.rules());
         let max_turns = self.manifest.max_turns;
         // A turn whose request was too long takes a number, and is none of those that the run may take.
-        let mut too_long = 0;
+        let mut end = max_turns;
         for turn in 0..u32::MAX {
-            if turn >= max_turns.saturating_add(too_long) {
+            if turn >= end {
                 break;
             }
             if let Some(limit) = self.shorten_if_due(turn, talk, spending).await? {
@@ -112,7 +112,7 @@ impl Agent {
             }
             let Some(reply) = self.ask(turn, Purpose::Reply, talk).await? else {
                 talk.push_too_long();
-                too_long += 1;
+                end = end.saturating_add(1);
                 continue;
             };
             // The last word is not the model's where the person has one more, and it is none where it only pauses.

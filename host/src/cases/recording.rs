@@ -75,7 +75,7 @@ impl Recording {
         // From the last slot to the first, so that what a tool calls is there before its caller.
         let mut below: HashMap<Slot, Vec<SeenCall>> = HashMap::new();
         // What another agent's model said is part of what the call of that agent came to.
-        let mut replied = |steps: &[Step], reply| match steps {
+        let mut note = |steps: &[Step], reply| match steps {
             [Step::Model { .. }] => replies.push(reply),
             [Step::Summary { turn }] => drop(summaries.insert(*turn, reply)),
             _ => {}
@@ -84,8 +84,8 @@ impl Recording {
             let Status::Finished { started, finished, .. } = status else { continue };
             let Started { request, at_ms, .. } = started;
             match (request, finished.outcome) {
-                (Request::Model(_), Outcome::Model(reply)) => replied(slot.steps(), Ok(reply)),
-                (Request::Model(_), Outcome::NoReply(failure)) => replied(slot.steps(), Err(failure)),
+                (Request::Model(_), Outcome::Model(reply)) => note(slot.steps(), Ok(reply)),
+                (Request::Model(_), Outcome::NoReply(failure)) => note(slot.steps(), Err(failure)),
                 (Request::Tool(ask), Outcome::Tool(outcome)) => {
                     began_ms.insert(slot.clone(), at_ms);
                     let calls = in_order(below.remove(&slot));
