@@ -281,6 +281,48 @@ expect = ["echo: \"two\""]
 text = "the end"
 "#;
 
+/// The third reply is cut off, because the conversation fills the model's context.
+const NO_ROOM: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+text = "It is so th"
+calls = [{ name = "echo", input = { value = "half" } }]
+stop = "context_window"
+[[reply]]
+summary = true
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+text = "the end"
+"#;
+
+const CUT_OFF: [&str; 8] =
+    ["run", "model(0)", "tool(0,0)", "model(1)", "tool(1,0)", "model(2)", "summary(3)", "model(3)"];
+
+#[test]
+fn a_reply_that_is_cut_off_because_the_context_is_full_is_asked_for_again() {
+    let agent = agent(NO_ROOM, "[limits]\nmax_turns = 4");
+    let ran = agent.host(&["run"]);
+    assert_eq!(ran.ok().stdout, "the end\n");
+    ran.says("used: 4 turns, 2 tool calls");
+    assert_eq!(slots(&agent), CUT_OFF, "half a reply has no calls");
+    assert_eq!(said(&agent), ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"]);
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, "");
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), CUT_OFF);
+
+    // It was paid for, so it is a turn; and what there is of it is told where there is no other turn.
+    let last = &NO_ROOM[..NO_ROOM.find("[[reply]]\nsummary").unwrap()];
+    let last = last.replace("calls = [{ name = \"echo\", input = { value = \"half\" } }]\n", "");
+    let cut_off = self::agent(&last, "[limits]\nmax_turns = 3");
+    cut_off.host(&["run"]).exits(5).says("fills the model's context window").says("It is so th");
+}
+
 const WITHOUT_SUMMARY: [&str; 9] = [
     "run",
     "model(0)",
@@ -310,7 +352,11 @@ fn a_summary_that_is_too_long_to_be_asked_for_is_done_without() {
 
 #[test]
 fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
-    let runs = [(TOO_LONG, "", &SHORTENED[..]), (SUMMARY_TOO_LONG, AT_1000, &WITHOUT_SUMMARY[..])];
+    let runs = [
+        (TOO_LONG, "", &SHORTENED[..]),
+        (SUMMARY_TOO_LONG, AT_1000, &WITHOUT_SUMMARY[..]),
+        (NO_ROOM, "", &CUT_OFF[..]),
+    ];
     for ((script, limits, all), point) in
         runs.into_iter().flat_map(|run| [(run, "journal-before-write"), (run, "journal-before-ack")])
     {

@@ -140,6 +140,18 @@ async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
 }
 
 #[tokio::test]
+async fn a_run_that_began_before_ends_where_its_answer_is_cut_off_because_the_context_is_full() {
+    let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\n[[reply]]\ncalls = [{ name = \"nothing\" }]\n\
+                  [[reply]]\ntext = \"It is so th\"\nstop = \"context_window\"\n";
+    let before: Rules = serde_json::from_str("2").unwrap();
+    let (ending, _) = run(before, script).await;
+    assert!(matches!(&ending, Ending::Limit(why) if why.contains("It is so th")), "{ending:?}");
+    let more = "[[reply]]\nsummary = true\ntext = \"a summary\"\n[[reply]]\ntext = \"the end\"";
+    let (ending, _) = run(Rules::NOW, &format!("{script}{more}")).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+}
+
+#[tokio::test]
 async fn a_run_that_began_before_breaks_off_where_a_summary_is_too_long() {
     let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 50, output = 1 }\n\
                   [[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 90, output = 20 }\n\

@@ -3,10 +3,18 @@
 use super::spending::Spending;
 use super::transcript::Transcript;
 use super::{Agent, RunError};
-use crate::message::Ending;
+use crate::message::{Ending, Reply, Stop};
 use crate::model::Purpose;
 
 impl Agent {
+    /// Whether a reply was cut off because the conversation fills the model's context, and the run can go on from a
+    /// shorter one: then the reply is no part of it.
+    pub(super) fn lacks_room(&self, reply: &Reply, talk: &Transcript) -> bool {
+        reply.stop == Stop::ContextWindow
+            && self.session.rules().goes_on_when_too_long()
+            && talk.can_be_shortened()
+    }
+
     /// Shortens the conversation before a turn, if it has grown too long; the end, if that took more than the run may.
     pub(super) async fn shorten_if_due(
         &self,

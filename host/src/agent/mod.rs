@@ -115,6 +115,14 @@ impl Agent {
                 end = end.saturating_add(1);
                 continue;
             };
+            if turn + 1 < end && self.lacks_room(&reply, talk) {
+                spending.count(&reply);
+                talk.push_too_long();
+                match spending.judge_tokens(&reply) {
+                    Some(limit) => return self.end(limit, spending).await,
+                    None => continue,
+                }
+            }
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;

@@ -31,7 +31,7 @@ pub struct Transcript {
 enum Length {
     /// It replied, or was not asked yet.
     Fits,
-    /// The last request was too long.
+    /// The last request was too long, or left no room for a reply.
     TooLong,
     /// So was the one before it, although the conversation had been shortened.
     StillTooLong,
@@ -118,7 +118,7 @@ impl Transcript {
         (self.has_replied, self.length) = (true, Length::Fits);
     }
 
-    /// Notes that the last request was too long for the model.
+    /// Notes that the last request was too long for the model, or left it no room for its reply.
     pub fn push_too_long(&mut self) {
         self.length = match self.length {
             Length::Fits | Length::TooLong => Length::TooLong,

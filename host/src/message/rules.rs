@@ -60,8 +60,8 @@ impl Rules {
         self >= Self(2)
     }
 
-    /// Whether a run goes on where the model says that the conversation is too long, with one that is shorter; at first
-    /// it broke off.
+    /// Whether a run goes on where the model says that the conversation is too long, or fills its context, with one that
+    /// is shorter; at first it broke off, or ended.
     #[must_use]
     pub fn goes_on_when_too_long(self) -> bool {
         self >= Self(3)

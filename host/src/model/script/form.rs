@@ -27,8 +27,8 @@ pub(crate) struct ScriptedReply {
     /// because a request was too long. With an `error` that is `too_long`, the run goes on without a summary.
     #[serde(default)]
     pub(super) summary: bool,
-    /// Why the model stopped: `end`, `tool_calls`, `max_tokens` or `refusal`; by default one of the first
-    /// two, as there are calls or not.
+    /// Why the model stopped: `end`, `tool_calls`, `max_tokens`, `context_window` or `refusal`; by default one of the
+    /// first two, as there are calls or not.
     #[schemars(with = "Option<Value>", example = &"max_tokens")]
     pub(super) stop: Option<Stop>,
     /// What the reply is said to have taken, for agents with a budget of tokens.
