@@ -23,6 +23,10 @@ pub(crate) struct ScriptedReply {
     /// Texts that have to occur in the messages since the reply before.
     #[serde(default)]
     pub(super) expect: Vec<String>,
+    /// After the text it says what the calls of the reply before came to, each on a line: so an agent that is tried out
+    /// offline shows what its tools give, whatever that is.
+    #[serde(default)]
+    pub(super) results: bool,
     /// It is a summary of the conversation, asked for before the next `[[reply]]` because of `compact_at_tokens`.
     #[serde(default)]
     pub(super) summary: bool,
@@ -83,6 +87,7 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
             turn.failures.push(error.clone().into());
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
+            turn.results = scripted.results;
             let whole = std::mem::take(&mut turn);
             if scripted.summary {
                 turn.summary = Some(Box::new(whole));
@@ -98,8 +103,9 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
 
 /// What the form alone does not say is wrong with a reply.
 fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
-    let ScriptedReply { text, calls, expect: _, summary, stop, tokens, error } = reply.get_ref();
-    let says = !text.is_empty() || !calls.is_empty() || *summary || stop.is_some() || tokens.is_some();
+    let ScriptedReply { text, calls, expect: _, results, summary, stop, tokens, error } = reply.get_ref();
+    let says = !text.is_empty() || !calls.is_empty() || *results || *summary;
+    let says = says || stop.is_some() || tokens.is_some();
     if error.is_some() && says {
         let help =
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";

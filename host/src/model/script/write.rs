@@ -46,7 +46,7 @@ fn turn(turn: &Turn) -> Result<String, Error> {
 
 /// The tables of a turn, or of the summary before one.
 fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
-    let Turn { summary: _, expect, failures, reply } = turn;
+    let Turn { summary: _, expect, failures, reply, results } = turn;
     let mut text = String::new();
     for failure in failures {
         let failure = value(&ScriptedError::from(failure.clone()))?;
@@ -60,6 +60,9 @@ fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
         list(&mut text, "expect", expect)?;
         if !said.is_empty() {
             let _ = writeln!(text, "text = {}", value(said)?);
+        }
+        if *results {
+            text.push_str("results = true\n");
         }
         let written: Vec<ScriptedCall> = calls.iter().map(call).collect();
         list(&mut text, "calls", &written)?;
