@@ -32,6 +32,7 @@ mod faults;
 mod fetch;
 mod grants;
 mod guests;
+mod init;
 mod interleavings;
 mod journal;
 mod kills;
