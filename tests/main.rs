@@ -16,6 +16,7 @@ mod attacks;
 mod attempts;
 mod bad_input;
 mod budgets;
+mod builds;
 mod calls;
 mod cases;
 mod changes;

@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::places::Places;
 use super::print;
 use super::screen::{Format, Screen};
+use super::works::Works;
 use crate::config::{Config, SubAgent};
 use crate::message::Digest;
 use crate::toolbox::build;
@@ -27,8 +28,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         sources.into_iter().filter(|source| source.is_dir()).collect()
     };
     let cache = places.cache()?;
+    let works = Works::new(&screen, places.verbose);
     for path in &crates {
-        let built = build(path, cache.directory(), &|line| screen.say(line)).await?;
+        let built = build(path, cache.directory(), &|it| works.tell(it)).await?;
         let bytes = std::fs::read(&built.artifact)?;
         let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
         print(&format!("{}  {size}  sha256 {digest}", built.artifact.display()))?;

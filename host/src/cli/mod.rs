@@ -40,6 +40,7 @@ mod traces;
 mod typed;
 mod waiting;
 mod words;
+mod works;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
