@@ -17,6 +17,7 @@ mod attempts;
 mod bad_input;
 mod budgets;
 mod builds;
+mod call;
 mod calls;
 mod cases;
 mod changes;

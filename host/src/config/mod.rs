@@ -7,6 +7,7 @@
 mod agents;
 mod approval;
 mod bounds;
+mod component;
 mod endpoint;
 mod parameters;
 mod paths;
@@ -25,9 +26,12 @@ pub use crate::model::{
 };
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
+pub(crate) use paths::scheme;
 pub use template::TemplateError;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -143,8 +147,12 @@ impl Config {
         std::iter::once(&self.model).chain(&self.fallbacks)
     }
 
-    /// Reads and checks a file.
+    /// Reads and checks a file, or the agent.toml in a directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let path = &if path.is_dir() { path.join("agent.toml") } else { path.to_owned() };
+        if let Some(error) = mistaken(path) {
+            return Err(error);
+        }
         let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
         Self::parse(&text, path)
     }
@@ -161,10 +169,47 @@ impl Config {
     }
 }
 
+/// What is wrong with a path that is surely not that of an agent.toml.
+fn mistaken(path: &Path) -> Option<ConfigError> {
+    let name = path.display();
+    let refuse = |message: String, help: &str| Some(ConfigError::of_file(path, message, help));
+    if let Some(scheme) = scheme(&path.to_string_lossy()) {
+        let help =
+            format!("{scheme}:// is not supported yet: fetch the agent, and give the path of its agent.toml");
+        return refuse(format!("{name} is not the path of a file"), &help);
+    }
+    if begins_as_wasm(path) {
+        let help = format!(
+            "try one of its tools with `host call {name}`; to give it to an agent, add to its agent.toml:\n\
+             [tools.NAME]\nsource = \"{name}\""
+        );
+        return refuse(format!("{name} is WebAssembly, and not an agent.toml"), &help);
+    }
+    let directory = path.parent().filter(|_| path.file_name().is_some_and(|name| name == "agent.toml"))?;
+    if !path.exists() && directory.join("Cargo.toml").is_file() {
+        let directory = directory.display();
+        let directory = if directory.to_string().is_empty() { ".".to_owned() } else { directory.to_string() };
+        let help = format!(
+            "build it with `host build {directory}`, try it with `host call {directory}`, or give it to an agent: \
+             source = \"{directory}\""
+        );
+        return refuse(format!("{directory} is a crate, and has no agent.toml"), &help);
+    }
+    None
+}
+
+/// Whether a file has the first bytes of every WebAssembly file. A pipe, which has its first bytes once, is left alone.
+pub(crate) fn begins_as_wasm(path: &Path) -> bool {
+    let mut first = [0; 4];
+    path.is_file()
+        && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok()
+        && first == *b"\0asm"
+}
+
 fn unreadable(path: &Path, error: &FileError) -> ConfigError {
     let help = match error {
         FileError::Missing => "give the path of an agent.toml, or let `host init DIR` write a new one",
-        FileError::Directory => "name the agent.toml in it",
+        FileError::Directory => "give the path of an agent.toml, or of the directory that it is in",
         FileError::TooLarge { .. } => {
             "give the path of an agent.toml; text of any length goes into `instructions_file`"
         }
