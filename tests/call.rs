@@ -77,9 +77,9 @@ fn what_a_tool_writes_is_shown_and_what_fails_says_why() {
     assert_eq!(failed.stdout, "", "stdout has an output, or nothing");
     agent
         .host(&["call", ".", "flood_stdout", "bytes=many"])
-        .exits(1)
+        .exits(2)
         .says("flood_stdout takes:\n  bytes (integer)");
-    agent.host(&["call", ".", "flood_stdout"]).exits(1).says("\"bytes\" is a required property");
+    agent.host(&["call", ".", "flood_stdout"]).exits(2).says("\"bytes\" is a required property");
     agent.host(&["call", ".", "echo", "value=1", "value=2"]).exits(2).says("`value` is given twice");
     agent
         .host(&["call", ".", "ecko"])
@@ -97,7 +97,7 @@ fn an_only_tool_need_not_be_named() {
     assert_eq!(json(&agent.host(&["call", ".", "city=Oslo"]))["city"], "Oslo");
     let wasm = component(&agent, "weather");
     assert_eq!(json(&agent.host(&["call", &wasm, "get_weather", "city=Oslo"]))["city"], "Oslo");
-    agent.host(&["call", &wasm]).exits(1).says("get_weather takes:\n  city (string): ");
+    agent.host(&["call", &wasm]).exits(2).says("get_weather takes:\n  city (string): ");
 }
 
 #[test]

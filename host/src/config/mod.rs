@@ -9,6 +9,7 @@ mod approval;
 mod bounds;
 mod component;
 mod endpoint;
+mod mistaken;
 mod parameters;
 mod paths;
 mod permissions;
@@ -25,13 +26,12 @@ pub use crate::model::{
     TextCalls,
 };
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
+pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 pub(crate) use paths::scheme;
 pub use template::TemplateError;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -150,7 +150,7 @@ impl Config {
     /// Reads and checks a file, or the agent.toml in a directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let path = &if path.is_dir() { path.join("agent.toml") } else { path.to_owned() };
-        if let Some(error) = mistaken(path) {
+        if let Some(error) = mistaken::error(path) {
             return Err(error);
         }
         let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
@@ -167,43 +167,6 @@ impl Config {
         let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
         validate::config(raw, path).map_err(fail)
     }
-}
-
-/// What is wrong with a path that is surely not that of an agent.toml.
-fn mistaken(path: &Path) -> Option<ConfigError> {
-    let name = path.display();
-    let refuse = |message: String, help: &str| Some(ConfigError::of_file(path, message, help));
-    if let Some(scheme) = scheme(&path.to_string_lossy()) {
-        let help =
-            format!("{scheme}:// is not supported yet: fetch the agent, and give the path of its agent.toml");
-        return refuse(format!("{name} is not the path of a file"), &help);
-    }
-    if begins_as_wasm(path) {
-        let help = format!(
-            "try one of its tools with `host call {name}`; to give it to an agent, add to its agent.toml:\n\
-             [tools.NAME]\nsource = \"{name}\""
-        );
-        return refuse(format!("{name} is WebAssembly, and not an agent.toml"), &help);
-    }
-    let directory = path.parent().filter(|_| path.file_name().is_some_and(|name| name == "agent.toml"))?;
-    if !path.exists() && directory.join("Cargo.toml").is_file() {
-        let directory = directory.display();
-        let directory = if directory.to_string().is_empty() { ".".to_owned() } else { directory.to_string() };
-        let help = format!(
-            "build it with `host build {directory}`, try it with `host call {directory}`, or give it to an agent: \
-             source = \"{directory}\""
-        );
-        return refuse(format!("{directory} is a crate, and has no agent.toml"), &help);
-    }
-    None
-}
-
-/// Whether a file has the first bytes of every WebAssembly file. A pipe, which has its first bytes once, is left alone.
-pub(crate) fn begins_as_wasm(path: &Path) -> bool {
-    let mut first = [0; 4];
-    path.is_file()
-        && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok()
-        && first == *b"\0asm"
 }
 
 fn unreadable(path: &Path, error: &FileError) -> ConfigError {

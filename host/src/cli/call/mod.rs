@@ -70,13 +70,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         }
         ToolOutcome::Error(error) => {
             screen.say(&format!("error: {name} {}", clean(&error.to_string())));
-            if error.kind == ErrorKind::InvalidInput {
-                screen.say(&format!("{name} takes:"));
-                input::described(&schema)
-                    .iter()
-                    .for_each(|line| screen.say(&format!("  {}", one_line(line))));
+            if error.kind != ErrorKind::InvalidInput {
+                return Ok(Exit::Failure);
             }
-            Ok(Exit::Failure)
+            screen.say(&format!("{name} takes:"));
+            input::described(&schema).iter().for_each(|line| screen.say(&format!("  {}", one_line(line))));
+            // What was typed is wrong.
+            Ok(Exit::Usage)
         }
     }
 }
