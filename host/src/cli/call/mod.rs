@@ -74,7 +74,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
                 return Ok(Exit::Failure);
             }
             screen.say(&format!("{name} takes:"));
-            input::described(&schema).iter().for_each(|line| screen.say(&format!("  {}", one_line(line))));
+            for line in input::described(&schema) {
+                screen.say(&format!("  {}", one_line(&line)));
+            }
             // What was typed is wrong.
             Ok(Exit::Usage)
         }

@@ -154,7 +154,9 @@ fn write(plan: &Plan, root: &Path, force: bool) -> anyhow::Result<bool> {
     }
     let all = obstacles.iter().all(plan::Obstacle::can_be_replaced);
     say("error: this is there already; nothing was written");
-    in_the_way.iter().for_each(|line| say(format_args!("  {line}")));
+    for line in in_the_way {
+        say(format_args!("  {line}"));
+    }
     if all {
         say(format_args!("choose another directory, or replace what is listed: --force"));
     } else {

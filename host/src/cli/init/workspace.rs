@@ -66,13 +66,13 @@ fn add(folder: &Dir<'_>, to: &str, files: &mut Vec<NewFile>) {
 pub(super) fn with_member(manifest: &str, tool: &ToolName) -> Option<String> {
     let table = DeTable::parse(manifest).ok()?;
     let members = table.get_ref().get("workspace")?.get_ref().get("members")?;
-    let DeValue::Array(list) = members.get_ref() else { return None };
+    let DeValue::Array(globs) = members.get_ref() else { return None };
     let is_tool =
         |glob: &str| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(tool.as_str()));
-    if list.iter().any(|member| member.get_ref().as_str().is_some_and(is_tool)) {
+    if globs.iter().any(|member| member.get_ref().as_str().is_some_and(is_tool)) {
         return Some(manifest.to_owned());
     }
-    let (at, comma) = match list.iter().next_back() {
+    let (at, comma) = match globs.iter().next_back() {
         Some(last) => (last.span().end, ", "),
         None => (members.span().start + 1, ""),
     };

@@ -131,7 +131,15 @@ impl Trial {
 fn how_to_accept(case: &Case) -> String {
     let file = case.path.display();
     match &case.recorded {
-        None => format!("if this change is wanted, write what came (+) into {file}, under [expect]"),
+        None => {
+            let script = case.script.path();
+            let replies = if script == case.path {
+                String::new()
+            } else {
+                format!("; what the model calls and says stands in {}", script.display())
+            };
+            format!("if this change is wanted, write what came (+) into {file}, under [expect]{replies}")
+        }
         Some(_) => format!("if this change is wanted, record a run anew for {file}: host journal export RUN"),
     }
 }

@@ -132,7 +132,7 @@ mod tests {
         let cache = at("cache");
         let kept = Kept::of(&at("a"), &cache).unwrap();
         assert_eq!(kept.fresh(&at("a")), None);
-        let artifact = kept.keep(&at("x.wasm"), SystemTime::now() + Duration::from_secs(60)).unwrap();
+        let artifact = kept.keep(&at("x.wasm"), SystemTime::now() + Duration::from_mins(1)).unwrap();
         assert_eq!(kept.fresh(&at("a")), Some(artifact.clone()));
         // cargo's file goes its own way.
         fs::write(at("x.wasm"), "component of another crate").unwrap();

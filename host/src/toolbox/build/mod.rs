@@ -89,7 +89,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    fn cargo(error: io::Error) -> Self {
+    fn cargo(error: &io::Error) -> Self {
         Self::Start { program: "cargo", reason: error.to_string() }
     }
 }
@@ -193,7 +193,7 @@ async fn cargo_build(path: &Path, target: &Path, work: &Work<'_>) -> Result<Path
     let directory = target.to_string_lossy();
     let args = ["build", "--release", "--target", TARGET, "--target-dir", &directory, MESSAGES];
     let status = cargo(path, &args, hear, |heard| work.hears(heard, &mut said)).await;
-    if !status.map_err(BuildError::cargo)?.success() {
+    if !status.map_err(|error| BuildError::cargo(&error))?.success() {
         return Err(BuildError::Compiler { path: path.to_owned(), output: said });
     }
     artifact.ok_or_else(|| BuildError::NoComponent(path.to_owned()))

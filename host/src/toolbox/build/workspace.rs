@@ -69,7 +69,7 @@ impl Workspace {
             }
         };
         let status = cargo(path, &args, hear, |heard| work.hears(heard, &mut said)).await;
-        let status = status.map_err(BuildError::cargo)?;
+        let status = status.map_err(|error| BuildError::cargo(&error))?;
         let unfit = |output: String| BuildError::Compiler { path: path.to_owned(), output };
         let Some(json) = json.filter(|_| status.success()) else { return Err(unfit(said)) };
         let metadata: Metadata =
@@ -90,15 +90,14 @@ impl Workspace {
         let mut waits = false;
         loop {
             match directory.try_lock() {
-                Ok(()) => return Ok(directory),
+                // Where there are no locks it is gone on without.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(directory),
                 Err(TryLockError::WouldBlock) if waits => {}
                 Err(TryLockError::WouldBlock) => {
                     waits = true;
                     let target = self.target.display();
                     work.tell(Progress::Said(&format!("another host builds in {target}; waiting for it …")));
                 }
-                // Where there are no locks it is gone on without.
-                Err(TryLockError::Error(_)) => return Ok(directory),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -126,7 +125,7 @@ impl Workspace {
             Heard::Line(_) => work.hears(heard, &mut said),
             Heard::Bar(_) => {}
         };
-        let status = cargo(path, &args, |_| {}, hear).await.map_err(BuildError::cargo)?;
+        let status = cargo(path, &args, |_| {}, hear).await.map_err(|error| BuildError::cargo(&error))?;
         if !status.success() {
             return Err(BuildError::Compiler { path: path.to_owned(), output: said });
         }
