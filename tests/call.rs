@@ -180,6 +180,8 @@ fn a_directory_stands_for_the_agent_in_it() {
     let below = format!("[tools.below]\nagent = {:?}", agent.dir.path());
     let other = Agent::scripted("reply = []").table(&below);
     other.host(&["build", "."]).ok();
+    let itself = Agent::scripted("reply = []").table("[tools.itself]\nagent = \".\"");
+    itself.host(&["check"]).exits(2).says("agents cannot call each other in a cycle");
 }
 
 #[test]

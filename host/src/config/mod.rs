@@ -149,7 +149,7 @@ impl Config {
 
     /// Reads and checks a file, or the agent.toml in a directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let path = &if path.is_dir() { path.join("agent.toml") } else { path.to_owned() };
+        let path = &file_of(path);
         if let Some(error) = mistaken::error(path) {
             return Err(error);
         }
@@ -167,6 +167,11 @@ impl Config {
         let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
         validate::config(raw, path).map_err(fail)
     }
+}
+
+/// The file that a path stands for: a directory stands for the agent.toml in it.
+fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("agent.toml") } else { path.to_owned() }
 }
 
 fn unreadable(path: &Path, error: &FileError) -> ConfigError {

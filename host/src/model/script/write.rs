@@ -159,6 +159,7 @@ mod tests {
                 summary: Some(summary),
                 expect: vec!["\"a\":1".to_owned()],
                 reply: Some(says),
+                results: true,
                 ..Turn::default()
             },
         ];
@@ -186,6 +187,7 @@ expect = [
 text = """
 It's "so"
 and so"""
+results = true
 stop = "max_tokens"
 "#
         );
