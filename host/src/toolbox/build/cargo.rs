@@ -8,10 +8,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
-/// A guest's stack. The linker's default of 1 MiB has to be zeroed or unmapped after every call; with this
-/// one a call costs about half.
-const STACK_BYTES: u32 = 64 * 1024;
-
 /// What is kept of one line. `cargo metadata` says everything in one.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
@@ -59,7 +55,6 @@ pub(super) async fn cargo(
             .env_remove("CARGO_BUILD_TARGET")
             .env_remove("CARGO_BUILD_TARGET_DIR")
             .env_remove("CARGO_TARGET_DIR")
-            .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-C link-arg=-zstack-size={STACK_BYTES}"))
             // Its bar has the count of crates, which it tells nowhere else.
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", BAR_COLUMNS.to_string())
