@@ -40,6 +40,7 @@ mod journal;
 mod kills;
 mod model_retry;
 mod power;
+mod prebuilt;
 mod providers;
 mod readme;
 mod recorded;
