@@ -54,6 +54,7 @@ mod sessions;
 mod shells;
 mod states;
 mod subagents;
+mod summaries;
 mod support;
 mod telemetry;
 mod terminal;

@@ -51,6 +51,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// Who replies when the model fails, one after the other.
     pub fallbacks: Vec<ModelConfig>,
+    /// Who sums conversations up, if it is not who replies.
+    pub summary: Option<ModelConfig>,
     /// When a model request that failed is sent again.
     pub model_retry: Retry,
     /// What bounds a run.
@@ -145,6 +147,11 @@ impl Config {
     /// Who replies, the first choice first.
     pub fn models(&self) -> impl Iterator<Item = &ModelConfig> {
         std::iter::once(&self.model).chain(&self.fallbacks)
+    }
+
+    /// Everybody who replies or sums up.
+    pub fn all_models(&self) -> impl Iterator<Item = &ModelConfig> {
+        self.models().chain(&self.summary)
     }
 
     /// Reads and checks a file, or the agent.toml in a directory.
@@ -250,6 +257,11 @@ provider = "anthropic"
 name = "c"
 api_key_file = "/run/secrets/key"
 prices = { input = 3.0, output = 15.0 }
+
+[model.summary]
+provider = "gemini"
+name = "s"
+prices = { input = 0.1, output = 0.4 }
 
 [limits]
 max_turns = 3
