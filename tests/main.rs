@@ -35,6 +35,7 @@ mod guests;
 mod interleavings;
 mod journal;
 mod kills;
+mod mistakes;
 mod model_retry;
 mod power;
 mod providers;

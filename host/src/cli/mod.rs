@@ -11,6 +11,7 @@ mod check;
 mod crew;
 mod decide;
 mod diff;
+mod errors;
 mod exit;
 mod fork;
 mod init;

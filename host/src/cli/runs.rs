@@ -3,6 +3,7 @@ use std::num::ParseIntError;
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::errors::say_error;
 use super::exit::Exit;
 use super::moment::{Moment, milliseconds};
 use super::places::Places;
@@ -85,7 +86,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     let runs = places.runs()?;
     let Listing { runs: summaries, unreadable } = runs.list()?;
     for (_, error) in &unreadable {
-        say(format_args!("error: {error}"));
+        say_error(&error.to_string());
     }
     let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
     if json {

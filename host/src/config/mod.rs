@@ -11,6 +11,7 @@ mod endpoint;
 mod parameters;
 mod paths;
 mod permissions;
+mod placed;
 mod provider;
 mod raw;
 mod template;
@@ -18,7 +19,7 @@ mod tool;
 mod units;
 mod validate;
 
-pub use crate::document::{ConfigError, Problem};
+pub use crate::document::{ConfigError, KeyPath, Problem, SourceText};
 pub use crate::model::{
     Api, Connection, Header, HeaderText, InText, ModelConfig, Provider, Proxy, ReasoningTags, RemoteConfig,
     TextCalls,
@@ -41,6 +42,8 @@ use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
 pub struct Config {
     /// The absolute path of agent.toml.
     pub path: PathBuf,
+    /// The text of it, for what turns out later to be wrong with it.
+    pub text: SourceText,
     /// What the agent is told.
     pub agent: AgentConfig,
     /// Who replies.
@@ -157,7 +160,7 @@ impl Config {
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, &FileError::Io(error)))?;
         let fail = |problems| ConfigError::of_text(path, text, problems);
         let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
-        validate::config(raw, path).map_err(fail)
+        validate::config(raw, SourceText::new(path, text), path).map_err(fail)
     }
 }
 
