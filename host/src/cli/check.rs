@@ -1,9 +1,11 @@
 use anyhow::Context as _;
+use console::Term;
 use serde::Serialize;
 
 use super::crew::{Loaded, Member};
 use super::errors::say_warnings;
 use super::exit::Exit;
+use super::layout::{LongWord, laid_out, unbroken, width_of};
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::words::one_line;
@@ -11,6 +13,9 @@ use super::{AgentArg, print, print_json};
 use crate::config::{Config, ConfigError, ModelConfig, Provider, SubAgent};
 use crate::message::{Approvals, CallRule, ToolEntry, ToolSpec, Verdict};
 use crate::model::Models;
+
+/// A line that goes on is set in by so much.
+const HANGING: usize = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -49,7 +54,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;
-    print(&described(&config, &loaded).join("\n"))?;
+    let width = width_of(&Term::stdout());
+    for line in described(&config, &loaded).iter().flat_map(|it| it.lines()) {
+        print(&laid_out(line, width, HANGING, LongWord::Whole))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -101,12 +109,15 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
             say(format!("  {}: {summary}", entry.spec.name));
         }
         if let Some(entry) = loaded.toolbox.entries().iter().find(|entry| entry.source == tool.name) {
-            say(format!("  sha256 = \"{}\"", entry.component));
+            say(format!("  {}", unbroken(&format!("sha256 = \"{}\"", entry.component))));
         }
         for line in tool.grants.in_words() {
             say(format!("  {line}"));
         }
-        say(format!("  limits per call: {}", tool.limits.in_words()));
+        let limits = tool.limits.in_words();
+        if !limits.is_empty() {
+            say(format!("  limits per call, where they are not the defaults: {}", limits.join(", ")));
+        }
     }
     for member in &loaded.members {
         let Member { entry, config, loaded, .. } = member;

@@ -1,15 +1,19 @@
+use std::collections::BTreeSet;
 use std::num::ParseIntError;
 
 use clap::Subcommand;
+use console::Term;
 use serde::Serialize;
 
-use super::errors::say_error;
 use super::exit::Exit;
-use super::moment::{Moment, milliseconds};
+use super::layout::{LongWord, laid_out, width_of};
+use super::listing::{self, Which};
+use super::moment::{Moment, duration};
 use super::places::Places;
-use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
-use super::{diff, print, print_json, recorded, request, say, script};
-use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
+use super::screen::waiting_tools;
+use super::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
+use super::{diff, print, print_json, recorded, request, script};
+use crate::journal::{Failed, Finished, RunState, Started, Status, is_over, statuses};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
 
@@ -17,6 +21,8 @@ use crate::session::SessionError;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    which: Which,
     /// Print the list as JSON.
     #[arg(long)]
     json: bool,
@@ -24,8 +30,10 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List runs, oldest first (this is what `host runs` alone does).
+    /// List runs, newest first (this is what `host runs` alone does).
     List {
+        #[command(flatten)]
+        which: Which,
         /// Print the list as JSON.
         #[arg(long)]
         json: bool,
@@ -68,8 +76,10 @@ enum Command {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     match args.command {
-        None => list(places, args.json),
-        Some(Command::List { json }) => list(places, json || args.json),
+        None => listing::list(places, &args.which, args.json),
+        Some(Command::List { which, json }) => {
+            listing::list(places, &which.or(args.which), json || args.json)
+        }
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
         Some(Command::Request { run, slot, attempt }) => request::run(places, &run, slot, attempt).await,
         Some(Command::Script { run }) => script::run(places, &run),
@@ -80,31 +90,6 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 /// A turn stands for its model request.
 fn turn_or_slot(text: &str) -> Result<Slot, SlotParseError> {
     text.parse().map(Slot::model).or_else(|_: ParseIntError| text.parse())
-}
-
-fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
-    let runs = places.runs()?;
-    let Listing { runs: summaries, unreadable } = runs.list()?;
-    for (_, error) in &unreadable {
-        say_error(&error.to_string());
-    }
-    let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
-    if json {
-        print_json(&summaries)?;
-        return Ok(exit);
-    }
-    if summaries.is_empty() && unreadable.is_empty() {
-        say(format_args!("no runs in {}", runs.path().display()));
-    }
-    for RunSummary { run, agent, prompt, started_ms, state } in summaries {
-        let (agent, prompt) = (one_line(&agent), beginning(&prompt));
-        print(&format!(
-            "{run}  {}  {:11}  {agent}: {prompt}",
-            Moment(started_ms).to_the_second(),
-            state_word(state)
-        ))?;
-    }
-    Ok(exit)
 }
 
 pub(super) fn state_word(state: RunState) -> &'static str {
@@ -158,11 +143,19 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     Ok(Exit::Ok)
 }
 
+/// The column at which the values of a run stand, and that at which what happened does.
+const VALUES: usize = 9;
+const EFFECTS: usize = 14;
+
 fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
-    let mut lines = vec![format!("run {id}")];
+    let mut waiting = BTreeSet::new();
+    let title = Channel::Stdout.style().bold().apply_to(format!("run {id}"));
+    let mut lines = vec![title.to_string()];
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
+                waiting_tools(manifest, &mut waiting);
+                let from = lines.len();
                 lines.push(format!(
                     "agent    {} ({})",
                     one_line(&manifest.agent),
@@ -188,23 +181,69 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                 lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
                 lines.extend(used.map(|used| format!("used     {}", words::used(&used))));
+                lines[from..].iter_mut().for_each(|line| *line = value_line(line));
                 lines.push(String::new());
             }
-            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
+            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => {
+                report.lines(log, &waiting, &mut lines);
+            }
         }
     }
     lines.join("\n")
 }
 
+/// The lines of a value, with its label in a colour of its own.
+fn value_line(text: &str) -> String {
+    let width = width_of(&Term::stdout());
+    let lines = text.lines().map(|line| laid_out(line, width, VALUES, LongWord::Broken));
+    let lines: Vec<String> = lines.collect();
+    let text = lines.join("\n");
+    match text.split_at_checked(VALUES) {
+        Some((label, value)) => format!("{}{value}", Channel::Stdout.style().cyan().apply_to(label)),
+        None => text,
+    }
+}
+
+/// A line of what happened.
+fn effect_line(line: &str) -> String {
+    laid_out(line, width_of(&Term::stdout()), EFFECTS, LongWord::Broken)
+}
+
+/// The mark of what came of something.
+fn mark(mark: &str) -> String {
+    let style = Channel::Stdout.style();
+    let style = match mark {
+        "✓" => style.green(),
+        "✗" => style.red(),
+        _ => style.yellow(),
+    };
+    style.apply_to(mark).to_string()
+}
+
 impl SlotReport {
     /// The attempts at a slot, each with what it came to.
-    fn lines(&self, log: bool, lines: &mut Vec<String>) {
+    fn lines(&self, log: bool, waiting: &BTreeSet<String>, lines: &mut Vec<String>) {
+        let from = lines.len();
+        self.attempts(log, self.waits(waiting), lines);
+        lines[from..].iter_mut().for_each(|line| *line = effect_line(line));
+    }
+
+    /// Whether it waits for a person or a moment, where it has not ended. `tools` are those whose calls do.
+    fn waits(&self, tools: &BTreeSet<String>) -> bool {
+        match &self.started.request {
+            Request::Approval(_) => true,
+            Request::Tool(ask) => tools.contains(&ask.name),
+            Request::Model(_) | Request::Run(_) => false,
+        }
+    }
+
+    fn attempts(&self, log: bool, waits: bool, lines: &mut Vec<String>) {
         let Self { slot, started, failures, finished, stopped } = self;
         let headline = headline(slot, &started.request);
         for Failed { attempt, retry_ms, gave_up, outcome, usage, trace, .. } in failures {
-            let time = milliseconds(usage.wall_us);
-            lines.push(format!("↻ {time:>10}  {headline} (attempt {attempt})"));
-            let again = milliseconds(retry_ms.saturating_mul(1000));
+            let time = duration(usage.wall_us);
+            lines.push(format!("{} {time:>10}  {headline} (attempt {attempt})", mark("↻")));
+            let again = duration(retry_ms.saturating_mul(1000));
             let next = if *gave_up { "given up".to_owned() } else { format!("again after {again}") };
             lines.push(format!("              → {}; {next}", result(outcome).1));
             lines.extend(noted(usage, trace, log));
@@ -213,18 +252,21 @@ impl SlotReport {
             if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
         let Some(Finished { outcome, usage, trace, settled, .. }) = finished else {
             if *stopped {
-                lines.push(format!("✗ {:>10}  {headline}{attempt}", "stopped"));
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("✗"), "stopped"));
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
+            } else if waits {
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("⧖"), "waits"));
+                lines.push("              → nobody has decided yet, or the moment has not come".to_owned());
             } else if failures.last().is_none_or(|failed| failed.attempt < started.attempt) {
-                lines.push(format!("? {:>10}  {headline}{attempt}", "in doubt"));
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("?"), "in doubt"));
                 lines.push("              → no result was recorded".to_owned());
             }
             return;
         };
         let (good, result) = result(outcome);
-        let mark = if good { "✓" } else { "✗" };
+        let mark = mark(if good { "✓" } else { "✗" });
         let settled = if *settled { " (settled by a person)" } else { "" };
-        lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", milliseconds(usage.wall_us)));
+        lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", duration(usage.wall_us)));
         lines.push(format!("              → {result}"));
         lines.extend(noted(usage, trace, log));
     }
@@ -240,7 +282,7 @@ fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
         .into_iter()
         .chain(used)
         .chain(trace.http.iter().map(request))
-        .chain(trace.denials.iter().flat_map(denial))
+        .chain(trace.denials.iter().flat_map(|it| denial(it, Channel::Stdout)))
         .chain(said)
         .map(indented)
         .collect()
@@ -254,7 +296,7 @@ fn consumed(usage: &Usage) -> Option<String> {
     (*memory_bytes > 0).then(|| {
         format!(
             "cpu {}, memory {}, in {}, out {}{fuel}",
-            milliseconds(*cpu_us),
+            duration(*cpu_us),
             bytes(memory_bytes),
             bytes(in_bytes),
             bytes(out_bytes)
@@ -282,7 +324,7 @@ fn ending(started: &Started, finished: Option<&Finished>) -> String {
         None => "not yet: `host resume` goes on with it".to_owned(),
         Some(Finished { at_ms, outcome: outcome @ Outcome::Run(_), .. }) => {
             let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
-            format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
+            format!("after {}: {}", duration(wall_us), result(outcome).1)
         }
         Some(Finished {
             outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_),
