@@ -101,7 +101,8 @@ mod tests {
             for line in shown.lines() {
                 prop_assert!(console::measure_text_width(line) <= width, "{line:?}");
             }
-            prop_assert!(shown.lines().skip(1).all(|line| line.starts_with("    ")), "{shown}");
+            let hanging = " ".repeat(if blanks == 0 { 4 } else { blanks + HANGING });
+            prop_assert!(shown.lines().skip(1).all(|line| line.starts_with(&hanging)), "{shown}");
         }
     }
 }
