@@ -5,13 +5,13 @@ pub(super) use crate::message::Moment;
 /// A duration, from microseconds, as a person reads it: 0.4 ms, 87 ms, 22.9 s, 4m 05s, 2h 03m.
 pub(super) fn duration(us: u64) -> String {
     // Rounded to the last place that is shown, so that no 60.0 s is shown instead of a minute.
-    let tenths_of_ms = us.saturating_add(50) / 100;
-    let tenths_of_s = us.saturating_add(50_000) / 100_000;
+    let ms_tenths = us.saturating_add(50) / 100;
+    let second_tenths = us.saturating_add(50_000) / 100_000;
     let seconds = us.saturating_add(500_000) / 1_000_000;
-    match (tenths_of_ms, tenths_of_s) {
-        (0..100, _) => format!("{}.{} ms", tenths_of_ms / 10, tenths_of_ms % 10),
+    match (ms_tenths, second_tenths) {
+        (0..100, _) => format!("{}.{} ms", ms_tenths / 10, ms_tenths % 10),
         (100..9_995, _) => format!("{} ms", us.saturating_add(500) / 1_000),
-        (_, 0..600) => format!("{}.{} s", tenths_of_s / 10, tenths_of_s % 10),
+        (_, 0..600) => format!("{}.{} s", second_tenths / 10, second_tenths % 10),
         (_, _) if seconds < 3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         (_, _) => {
             let minutes = us.saturating_add(30_000_000) / 60_000_000;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::approvals::ApprovalsFile;
-use super::edited;
+use super::edited::{self, indented};
 use super::editor::Editor;
 use super::question::{QUESTION, Said};
 use super::screen::Screen;
@@ -65,7 +65,8 @@ impl AtTerminal {
     /// The call as the person has to see it: whole, with what its tool may do, and what is new in it.
     fn shown(&self, slot: &Slot, ask: &ToolAsk) -> String {
         let input = value(ask);
-        let mut text = format!("\n{slot} asks to call {} with\n{}", spelled_out(&ask.name), pretty(&input));
+        let mut text =
+            format!("\n{slot} asks to call {} with\n{}", spelled_out(&ask.name), seen(&written(ask)));
         for line in self.tools.get(&ask.name).iter().flat_map(|(_, granted)| granted) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {line}");
@@ -98,7 +99,7 @@ impl AtTerminal {
         lines.push(format!("it is {export} of [tools.{source}] in {}", self.config));
         lines.push(format!("  sha256 {component}"));
         lines.push("it takes:".to_owned());
-        lines.extend(pretty(&spec.input_schema.to_value()).lines().map(|line| format!("  {line}")));
+        lines.extend(seen(&indented(spec.input_schema.as_str())).lines().map(|line| format!("  {line}")));
         lines.join("\n")
     }
 
@@ -153,18 +154,14 @@ impl AtTerminal {
 
     /// Another input for a call, which its tool takes; else why there is none.
     async fn edit(&self, ask: &ToolAsk, edited: Option<&Json>) -> Result<Json, String> {
-        let before = edited.map_or_else(|| value(ask), Json::to_value);
-        let written = match Editor::of_environment() {
-            Some(editor) => {
-                let _lent = self.screen.lend();
-                let text = serde_json::to_string_pretty(&before).map_err(|error| error.to_string())?;
-                editor.change(&text).await.map_err(|error| format!("{error:#}"))?
-            }
-            None => {
-                let hint = "VISUAL and EDITOR name no editor, so that the input is typed here";
-                let typed = self.screen.ask(hint, "the whole input, as JSON: ").await;
-                typed.ok_or_else(|| "nothing was typed".to_owned())?
-            }
+        let before = edited.map_or_else(|| written(ask), |input| indented(input.as_str()));
+        let written = if let Some(editor) = Editor::of_environment() {
+            let _lent = self.screen.lend();
+            editor.change(&before).await.map_err(|error| format!("{error:#}"))?
+        } else {
+            let hint = "VISUAL and EDITOR name no editor, so that the input is typed here";
+            let typed = self.screen.ask(hint, "the whole input, as JSON: ").await;
+            typed.ok_or_else(|| "nothing was typed".to_owned())?
         };
         edited::input(&written, self.tools.get(&ask.name).map(|(entry, _)| entry)).map_err(|why| {
             format!("the edited input is not one of {}: {}", spelled_out(&ask.name), clean(&why))
@@ -180,17 +177,23 @@ fn value(ask: &ToolAsk) -> serde_json::Value {
     }
 }
 
-fn pretty(input: &serde_json::Value) -> String {
-    seen(&serde_json::to_string_pretty(input).unwrap_or_default())
+/// The same, to the character, in lines. What is no JSON is shown as a text of JSON.
+fn written(ask: &ToolAsk) -> String {
+    match &ask.arguments {
+        Arguments::Json(json) => indented(json.as_str()),
+        Arguments::Malformed(text) => serde_json::Value::from(text.as_str()).to_string(),
+    }
 }
 
 /// What a person made of the input of a call.
 fn changed(ask: &ToolAsk, input: &Json) -> String {
-    let difference = seen(&diff(["the model's", "yours"], &value(ask), &input.to_value()));
-    if difference.is_empty() {
+    if matches!(&ask.arguments, Arguments::Json(json) if json == input) {
         return "asked again: the input is what the model wrote".to_owned();
     }
-    format!("asked again, with the input as you edited it:\n{difference}")
+    let difference = diff(["the model's", "yours"], &value(ask), &input.to_value());
+    // Numbers can differ in more digits than a difference shows.
+    let shown = if difference.is_empty() { indented(input.as_str()) } else { difference };
+    format!("asked again, with the input as you edited it:\n{}", seen(&shown))
 }
 
 impl Person for AtTerminal {

@@ -295,9 +295,13 @@ impl Screen {
         for denied in finished.trace.denials.iter().filter(|_| !substituted) {
             let lines = denial(denied, Channel::Stderr);
             let (what, grant) = lines.split_at(1);
-            what.iter().for_each(|line| self.say(&format!("      {line}")));
+            for line in what {
+                self.say(&format!("      {line}"));
+            }
             // These are copied into agent.toml.
-            grant.iter().for_each(|line| self.say_as_it_is(&format!("      {line}")));
+            for line in grant {
+                self.say_as_it_is(&format!("      {line}"));
+            }
         }
     }
 

@@ -41,14 +41,14 @@ impl Config {
         let mut missing = Vec::new();
         for source in self.models().flat_map(ModelConfig::secrets) {
             let Err(reason) = read_secret(source) else { continue };
-            self.tell(source, names(source), reason, "the model", &mut missing)?;
+            self.tell(source, &names(source), reason, "the model", &mut missing)?;
         }
         for (name, source) in &self.secrets {
             let Err(SecretError { reason, .. }) = Secret::load(name, source) else { continue };
             let key = if source.variable().is_some() { "env" } else { "file" };
             self.tell(
                 source,
-                KeyPath::new(["secrets", name, key]),
+                &KeyPath::new(["secrets", name, key]),
                 reason,
                 &format!("[secrets.{name}]"),
                 &mut missing,
@@ -61,15 +61,15 @@ impl Config {
     fn tell(
         &self,
         source: &SecretSource,
-        at: KeyPath,
+        at: &KeyPath,
         reason: String,
         for_whom: &str,
         missing: &mut Vec<ConfigError>,
     ) -> Result<(), ConfigError> {
         if source.is_there() {
-            return Err(self.text.wrong(&at, reason, format!("{for_whom} needs another value")));
+            return Err(self.text.wrong(at, reason, format!("{for_whom} needs another value")));
         }
-        missing.push(self.text.wrong(&at, reason, format!("{for_whom} needs it: set it before `host run`")));
+        missing.push(self.text.wrong(at, reason, format!("{for_whom} needs it: set it before `host run`")));
         Ok(())
     }
 }
