@@ -70,8 +70,9 @@ fn missing(config: &Config) -> Result<Vec<ConfigError>, ConfigError> {
         }
         Ok(())
     }
+    let agents = config.sub_agents()?;
     let mut missing = config.secrets_missing()?;
-    below(&config.sub_agents()?, &mut missing)?;
+    below(&agents, &mut missing)?;
     Ok(missing)
 }
 

@@ -121,6 +121,8 @@ impl Live {
 
     /// Takes away all that is drawn.
     pub(super) fn clear(&self) {
+        // Whoever asks may be dropped later than the process ends.
+        typed::give_back();
         if let Some(question) = self.question().take() {
             self.take_away(&question);
         }

@@ -229,6 +229,7 @@ where
     });
     // What is still going on, such as a name look-up, holds nothing that has to be kept.
     runtime.shutdown_background();
+    typed::give_back();
     ended
 }
 
