@@ -38,6 +38,7 @@ mod init;
 mod interleavings;
 mod journal;
 mod kills;
+mod mistakes;
 mod model_retry;
 mod power;
 mod prebuilt;
