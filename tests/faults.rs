@@ -88,9 +88,12 @@ fn a_directory_that_cannot_be_written_is_named() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     std::fs::write(agent.dir.path().join("file"), "").unwrap();
     // A file in its place, and a file system that lets nobody make a directory, root included.
-    for state in [agent.dir.path().join("file"), "/sys/kernel/host".into()] {
+    for (state, why, help) in [
+        (agent.dir.path().join("file"), "file is a file", "choose a directory with --state DIR"),
+        ("/sys/kernel/host".into(), "cannot write the journal in ", "choose another with --state DIR"),
+    ] {
         let run = agent.command(&["run"]).env("HOST_STATE", state).output().unwrap();
-        Ran::from(run).exits(1).says("cannot write the journal in ").says("choose another with --state DIR");
+        Ran::from(run).exits(1).says(why).says(help);
     }
 }
 

@@ -249,7 +249,7 @@ fn carry_out(agent: &Agent, kills_left: &AtomicUsize, random: &AtomicU64) -> usi
         }
         let ran = Ran::from(ended);
         // Killed before the run had begun: nothing of it was done.
-        if ran.stderr.contains("is recorded\n  start it anew") || ran.stderr.contains("no run `last`") {
+        if ran.stderr.contains("nothing of it is recorded") || ran.stderr.contains("no run `last`") {
             command = &["run"];
             continue;
         }

@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use host::sandbox::{Metering, Sandbox};
 
 mod bindings {
-    wasmtime::component::bindgen!({ path: "../wit", world: "tool", exports: { default: async } });
+    wasmtime::component::bindgen!({ path: "../../wit", world: "tool", exports: { default: async } });
 }
 
 /// The least that wasmtime asks for: a store, a WASI context, an instance, a call.

@@ -14,6 +14,7 @@
 )]
 
 mod bare;
+mod built;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use bare::Bare;
+use built::{binary, root};
 use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
@@ -45,11 +47,6 @@ const CONCURRENT_RUNS: [usize; 4] = [1, 8, 32, 128];
 
 /// How often a call is cancelled.
 const CANCELLED: usize = 50;
-
-/// The top of the repository.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
@@ -84,7 +81,7 @@ struct Pairs {
 
 /// The weather tool, loaded once, and a directory for journals.
 fn cache(directory: &TempDir) -> ComponentCache {
-    let compiler = Compiler::new(Path::new(env!("CARGO_BIN_EXE_host")));
+    let compiler = Compiler::new(&binary());
     ComponentCache::open(&directory.path().join("cache"), compiler).unwrap()
 }
 

@@ -7,8 +7,9 @@
     reason = "a benchmark may panic, prints, and documents nothing"
 )]
 
+mod built;
+
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,10 +21,7 @@ use host::message::{
     Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
 
-/// The top of the repository.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
+use built::{binary, root};
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "QUICK");
@@ -76,8 +74,8 @@ fn recovery(directory: &tempfile::TempDir, records: u32) {
 
 /// The weather example, carried out once.
 fn small_run(state: &tempfile::TempDir) -> RunFile {
-    let ran = Command::new(env!("CARGO"))
-        .args(["run", "--release", "--quiet", "--", "run", "examples/weather/agent.toml"])
+    let ran = Command::new(binary())
+        .args(["run", "examples/weather/agent.toml"])
         .current_dir(root())
         .env("HOST_STATE", state.path())
         .stdout(Stdio::null())
@@ -102,14 +100,11 @@ async fn listing(state: &tempfile::TempDir, file: &RunFile, runs: u32) {
     for _ in 1..runs {
         directory.import(&again(file)).await.unwrap();
     }
+    let host = binary();
     let mut times: Vec<f64> = (0..5)
         .map(|_| {
             let clock = Instant::now();
-            let listed = Command::new(env!("CARGO_BIN_EXE_host"))
-                .arg("runs")
-                .env("HOST_STATE", state.path())
-                .output()
-                .unwrap();
+            let listed = Command::new(&host).arg("runs").env("HOST_STATE", state.path()).output().unwrap();
             assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), runs as usize);
             clock.elapsed().as_secs_f64()
         })

@@ -9,7 +9,7 @@ use super::exit::{Exit, Misuse};
 use super::layout::{LongWord, laid_out, width_of};
 use super::moment::Moment;
 use super::places::Places;
-use super::runs::state_word;
+use super::runs::{state_mark, state_word};
 use super::words::{beginning, one_line};
 use super::{print, print_json, say};
 use crate::journal::{Listing, RunState, RunSummary};
@@ -80,8 +80,8 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
-        let (started, state) = (Moment(started_ms).to_the_second(), state_word(state));
-        let line = format!("{run}  {started}  {state:11}  {agent}: {prompt}");
+        let (started, mark) = (Moment(started_ms).to_the_second(), state_mark(state));
+        let line = format!("{run}  {started}  {mark} {:11}  {agent}: {prompt}", state_word(state));
         print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
     }
     Ok(exit)
