@@ -140,6 +140,12 @@ pub fn main() -> ExitCode {
     ended.unwrap_or_else(|error| exit::report(&error)).into()
 }
 
+/// The command line as clap has it, for its reference.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
@@ -171,7 +177,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
+            clap_complete::generate(shell, &mut command(), "host", &mut script);
             print(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Ok)
         }

@@ -1,18 +1,28 @@
-//! The README, followed: its commands, one after the other, in a copy of what they are about.
+//! What the pages have one type, typed: one command after the other, in a copy of what they are about.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use super::page::Page;
 use crate::support::{Agent, cache, root};
 
 /// What is no command of `host`, or takes a checkout of its own: `.ci/run` and other tests run those.
-const ELSEWHERE: [&str; 4] = ["cargo test", "cargo bench", "cargo install", "docker"];
+const ELSEWHERE: [&str; 5] = ["cargo test", "cargo bench", "cargo fuzz", "cargo install", "docker"];
+
+/// The README sleeps until the run waits for its provider. Here that takes as long as it takes.
+const SLEEP: &str = "#!/bin/sh
+for _ in $(seq 3000); do
+  host runs show last 2>/dev/null | grep -q 'HTTP 503' && exit 0
+  /bin/sleep 0.02
+done
+exit 1
+";
 
 /// The lines of the blocks that are meant to be typed.
-fn commands(readme: &str) -> Vec<String> {
-    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let lines = blocks.flat_map(str::lines).filter(|line| !line.is_empty());
+fn commands(page: &Page) -> Vec<String> {
+    let blocks = page.blocks("sh");
+    let lines = blocks.iter().flat_map(|block| block.lines()).filter(|line| !line.trim().is_empty());
     lines.filter(|line| !ELSEWHERE.iter().any(|other| line.starts_with(other))).map(str::to_owned).collect()
 }
 
@@ -35,19 +45,25 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn its_commands_work_as_they_are_written() {
-    let agent = Agent::scripted("");
+/// A directory with what a checkout has for its users, and `host` as a command.
+fn checkout(agent: &Agent) {
     let here = agent.dir.path();
     copy(&root().join("examples"), &here.join("examples"));
     symlink(root().join("guest-tools"), here.join("guest-tools")).unwrap();
     let bin = here.join("bin");
     std::fs::create_dir(&bin).unwrap();
     symlink(env!("CARGO_BIN_EXE_host"), bin.join("host")).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let commands = commands(&std::fs::read_to_string(root().join("README.md")).unwrap());
-    assert!(commands.len() > 30, "{commands:#?}");
-    for line in commands {
+    let sleep = bin.join("sleep");
+    std::fs::write(&sleep, SLEEP).unwrap();
+    std::fs::set_permissions(&sleep, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+fn run(page: &Page, lines: &[String]) {
+    let agent = Agent::scripted("");
+    checkout(&agent);
+    let here = agent.dir.path();
+    let path = format!("{}:{}", here.join("bin").display(), std::env::var("PATH").unwrap());
+    for line in lines {
         let ran = Command::new("sh")
             .args(["-c", &line.replace("cargo run --release -- ", "host ")])
             .current_dir(here)
@@ -57,17 +73,19 @@ fn its_commands_work_as_they_are_written() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&ran.stderr);
-        assert_eq!(ran.status.code(), Some(exit_code(&line)), "{line}\n{said}");
+        assert_eq!(ran.status.code(), Some(exit_code(line)), "{}: {line}\n{said}", page.path.display());
     }
 }
 
 #[test]
-fn every_example_has_a_place_in_it() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    for example in std::fs::read_dir(root().join("examples")).unwrap().map(Result::unwrap) {
-        if example.file_type().unwrap().is_dir() {
-            let name = example.file_name().into_string().unwrap();
-            assert!(readme.contains(&format!("examples/{name}/agent.toml")), "{name}");
+fn they_work_as_they_are_written() {
+    let mut count = 0;
+    for page in Page::all() {
+        let lines = commands(&page);
+        count += lines.len();
+        if !lines.is_empty() {
+            run(&page, &lines);
         }
     }
+    assert!(count > 40, "the pages have {count} commands");
 }
