@@ -6,7 +6,7 @@ use crate::support::root;
 
 /// Stands on a line of its own; what is above it is written by hand.
 const MARK: &str =
-    "<!-- Generated from here on by: HOST_DOCS=write cargo test --release --test main docs -->\n";
+    "<!-- Generated from here on by: HOST_DOCS=write cargo test --release --test main docs::generated -->\n";
 
 /// A page has this behind its mark. With `HOST_DOCS=write`, it gets it.
 fn is_current(name: &str, generated: &str) {

@@ -177,7 +177,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command(), "host", &mut script);
+            clap_complete::generate(shell, &mut self::command(), "host", &mut script);
             print(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Ok)
         }
