@@ -17,7 +17,8 @@ fn wrong(block: &str) -> Option<String> {
     {
         // What a page leaves out of agent.toml.
         keys.entry("version").or_insert(json!(1));
-        keys.entry("model").or_insert(json!({ "provider": "scripted", "script": "script.toml" }));
+        let model = keys.entry("model").or_insert(json!({})).as_object_mut().unwrap();
+        model.entry("provider").or_insert(json!("openai"));
         host::config::schema()
     } else {
         // A few lines out of a table that the page names.
