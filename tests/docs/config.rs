@@ -29,7 +29,7 @@ pub(super) fn tables(schema: &Value) -> String {
 fn section<'a>(table: &Table<'a>, root: &'a Value, described: &mut Described, page: &mut String) {
     let title = if table.path.is_empty() { table.header.clone() } else { format!("`{}`", table.header) };
     let about = text(&table.schema["description"]);
-    write!(page, "## {title}\n\n{about}\n\n| key | value | |\n| --- | --- | --- |\n").unwrap();
+    write!(page, "## {title}\n\n{about}\n\n| key | value | meaning |\n| --- | --- | --- |\n").unwrap();
     let required: Vec<&str> =
         table.schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut below = Vec::new();
@@ -98,8 +98,10 @@ fn value(schema: &Value, root: &Value) -> String {
     let of = resolved(schema, root);
     let mut value = kind(of, root);
     let bound = |key| of[key].as_number().map(ToString::to_string);
-    match (bound("minimum"), bound("maximum")) {
-        (Some(least), Some(most)) if least == most => write!(value, " {least}"),
+    // What TOML can write is no bound that anybody meets.
+    let most = bound("maximum").filter(|most| *most != i64::MAX.to_string());
+    match (bound("minimum"), most) {
+        (Some(least), Some(most)) if least == most => return least,
         (Some(least), Some(most)) => write!(value, ", {least} to {most}"),
         (Some(least), None) => write!(value, ", {least} or more"),
         (None, Some(most)) => write!(value, ", {most} or less"),
@@ -107,8 +109,11 @@ fn value(schema: &Value, root: &Value) -> String {
     }
     .unwrap();
     let example = schema["examples"].get(0).or_else(|| of["examples"].get(0));
-    match example {
-        Some(example) => format!("{value}, such as `{}`", toml::Value::try_from(example).unwrap()),
+    let example = example.map(|example| toml::Value::try_from(example).unwrap().to_string());
+    let described = text(&schema["description"]);
+    // A description that has the example says more about it: that it is the default, say.
+    match example.filter(|example| !described.contains(example.trim_matches('"'))) {
+        Some(example) => format!("{value}, such as `{example}`"),
         None => value,
     }
 }
