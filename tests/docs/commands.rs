@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use regex::{Captures, Regex};
 
 use super::page::Page;
 use crate::support::{Agent, cache, root};
@@ -20,11 +22,43 @@ done
 exit 1
 ";
 
-/// The lines of the blocks that are meant to be typed.
-fn commands(page: &Page) -> Vec<String> {
-    let blocks = page.blocks("sh");
-    let lines = blocks.iter().flat_map(|block| block.lines()).filter(|line| !line.trim().is_empty());
-    lines.filter(|line| !ELSEWHERE.iter().any(|other| line.starts_with(other))).map(str::to_owned).collect()
+/// A block that is meant to be typed, and what the page shows of the output of its last line.
+struct Step {
+    lines: Vec<String>,
+    shown: String,
+}
+
+fn steps(page: &Page) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (info, text) in page.code() {
+        match info.as_str() {
+            "sh" => {
+                let lines = text.lines().filter(|line| !line.trim().is_empty());
+                let lines = lines.filter(|line| !ELSEWHERE.iter().any(|other| line.starts_with(other)));
+                steps.push(Step { lines: lines.map(str::to_owned).collect(), shown: String::new() });
+            }
+            "text,output" => steps.last_mut().unwrap().shown = text,
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// The lines of a shown output that were not said. `…` stands for anything, and ids and times differ from run to run.
+fn missing<'a>(shown: &'a str, said: &str) -> Vec<&'a str> {
+    let other_each_time = Regex::new(r"\b01[0-9A-Z]{24}\b|\b[0-9]+(\\?\.[0-9]+)? ?(µs|ms|s)\b").unwrap();
+    let was_said = |line: &&str| {
+        let pieces = line.trim().split('…').map(|piece| {
+            let piece = regex::escape(piece);
+            other_each_time
+                .replace_all(&piece, |found: &Captures<'_>| {
+                    if found[0].starts_with("01") { "01[0-9A-Z]{24}" } else { "[0-9.]+ ?(µs|ms|s)" }
+                })
+                .into_owned()
+        });
+        Regex::new(&pieces.collect::<Vec<_>>().join(".*")).unwrap().is_match(said)
+    };
+    shown.lines().filter(|line| !was_said(line)).collect()
 }
 
 /// The exit code that a line's comment tells; 0 if it tells none.
@@ -59,33 +93,41 @@ fn checkout(agent: &Agent) {
     std::fs::set_permissions(&sleep, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-fn run(page: &Page, lines: &[String]) {
+fn run(page: &Page, steps: &[Step]) {
     let agent = Agent::scripted("");
     checkout(&agent);
     let here = agent.dir.path();
     let path = format!("{}:{}", here.join("bin").display(), std::env::var("PATH").unwrap());
-    for line in lines {
-        let ran = Command::new("sh")
-            .args(["-c", &line.replace("cargo run --release -- ", "host ")])
-            .current_dir(here)
-            .env("PATH", &path)
-            .env("HOST_STATE", agent.state())
-            .env("HOST_CACHE", cache())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert_eq!(ran.status.code(), Some(exit_code(line)), "{}: {line}\n{said}", page.path.display());
+    for Step { lines, shown } in steps {
+        let mut said = String::new();
+        for line in lines {
+            let ran = Command::new("sh")
+                .args(["-c", &line.replace("cargo run --release -- ", "host ")])
+                .current_dir(here)
+                .env("PATH", &path)
+                .env("HOST_STATE", agent.state())
+                .env("HOST_CACHE", cache())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            said =
+                format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+            assert_eq!(ran.status.code(), Some(exit_code(line)), "{}: {line}\n{said}", page.path.display());
+        }
+        let missing = missing(shown, &said);
+        assert!(missing.is_empty(), "{} shows {missing:#?}, and this was said:\n{said}", page.path.display());
     }
 }
 
 /// Each page in a copy of its own. How many commands there were.
 fn run_all(pages: &[Page]) -> usize {
-    let run_all_of = |page| {
-        let lines = commands(page);
-        if !lines.is_empty() {
-            run(page, &lines);
+    let run_all_of = |page: &Page| {
+        let steps = steps(page);
+        let count: usize = steps.iter().map(|step| step.lines.len()).sum();
+        if count > 0 {
+            run(page, &steps);
         }
-        lines.len()
+        count
     };
     pages.iter().map(run_all_of).sum()
 }
@@ -100,4 +142,19 @@ fn those_of_the_readme_work_as_they_are_written() {
 fn those_of_the_book_work_as_they_are_written() {
     let count = run_all(&Page::book());
     assert!(count > 40, "the book has {count} commands");
+}
+
+#[test]
+fn an_output_that_is_not_said_is_found() {
+    let said = "run 01M8D0NWFHVZ764S1AW51SPBAC  agent busy\n  = tool(0,0) get_weather {\"a\":1} → {\"b\":2}  12.5 ms\n";
+    for (shown, fits) in [
+        ("run 01JD5Q0Z3N8B1M4W6V2YT7XK9C  agent busy", true),
+        ("run 01JD5Q0Z3N8B1M4W6V2YT7XK9C  agent lazy", false),
+        ("  = tool(0,0) get_weather {…} → {…  0.1 ms", true),
+        ("  = tool(0,0) get_weather {…} → {…  7 s", true),
+        ("  ✓ tool(0,0) get_weather {…} → {…  0.1 ms", false),
+        ("tool(0,0) get_weather {\"a\":.} →", false),
+    ] {
+        assert_eq!(missing(shown, said).is_empty(), fits, "{shown}");
+    }
 }

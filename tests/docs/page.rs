@@ -43,22 +43,27 @@ impl Page {
         Parser::new_ext(&self.text, Options::ENABLE_TABLES)
     }
 
-    /// The code blocks of a language.
-    pub(super) fn blocks(&self, language: &str) -> Vec<String> {
-        let mut blocks = Vec::new();
+    /// The code blocks in their order, each with what stands behind its fence.
+    pub(super) fn code(&self) -> Vec<(String, String)> {
+        let mut code: Vec<(String, String)> = Vec::new();
         let mut inside = false;
         for event in self.events() {
             match event {
-                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) if &*info == language => {
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
                     inside = true;
-                    blocks.push(String::new());
+                    code.push((info.to_string(), String::new()));
                 }
-                Event::Text(text) if inside => blocks.last_mut().unwrap().push_str(&text),
+                Event::Text(text) if inside => code.last_mut().unwrap().1.push_str(&text),
                 Event::End(TagEnd::CodeBlock) => inside = false,
                 _ => {}
             }
         }
-        blocks
+        code
+    }
+
+    /// The code blocks of a language.
+    pub(super) fn blocks(&self, language: &str) -> Vec<String> {
+        self.code().into_iter().filter(|(info, _)| info == language).map(|(_, text)| text).collect()
     }
 
     /// Where its links lead to, as they are written.
