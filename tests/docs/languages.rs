@@ -19,9 +19,9 @@ fn the_python_tool_of_the_readme_works() {
     std::fs::create_dir(here.join("wit")).unwrap();
     std::fs::copy(root().join("wit/tool.wit"), here.join("wit/tool.wit")).unwrap();
     let console = readme.blocks("console").concat();
-    let build = console.lines().find_map(|line| line.strip_prefix("$ componentize-py ")).unwrap();
+    let command = console.lines().find_map(|line| line.strip_prefix("$ componentize-py ")).unwrap();
     let built =
-        Command::new("sh").args(["-c", &format!("componentize-py {build}")]).current_dir(here).output();
+        Command::new("sh").args(["-c", &format!("componentize-py {command}")]).current_dir(here).output();
     assert!(built.as_ref().is_ok_and(|built| built.status.success()), "{built:?}");
     agent.host(&["run"]).ok();
 }

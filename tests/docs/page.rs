@@ -16,7 +16,8 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn read(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_owned();
-        let text = std::fs::read_to_string(root().join(&path)).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        let text =
+            std::fs::read_to_string(root().join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Self { path, text }
     }
 
