@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn what_would_grant_a_request_does(
         grants in granted(),
-        method in prop_oneof![3 => prop::sample::select(METHODS), 1 => prop::sample::select(vec!["TRACE", "get", "PROPFIND"])],
+        method in prop_oneof![3 => prop::sample::select(METHODS), 1 => prop::sample::select(vec!["TRACE", "get", "PROPFIND", "PURGE"])],
         scheme in prop_oneof![Just("https"), Just("http")],
         authority in prop_oneof![authority(), Just("api.example.com".to_owned()), Just("127.0.0.1:8080".to_owned())],
         path in path(),
@@ -91,7 +91,9 @@ proptest! {
         let Some(missing) = NetworkGrant::missing(&grants, &wanted, &refusal) else {
             let by_host = authority.contains('*') || authority.contains("..") || authority.contains(":0")
                 || authority.starts_with('.') || authority.starts_with('-') || authority.ends_with('.');
-            let for_good = matches!(refusal, Refusal::Malformed(_)) || !METHODS.contains(&method) || by_host;
+            let for_good = matches!(refusal, Refusal::Malformed(_) | Refusal::Ungrantable(_)) || by_host;
+            let odd = matches!(&refusal, Refusal::Ungrantable(odd) if odd == method);
+            prop_assert_eq!(odd, !METHODS.contains(&method) && !matches!(refusal, Refusal::Malformed(_)));
             prop_assert!(for_good, "{refusal} of {wanted:?} could be granted");
             return Ok(());
         };

@@ -1,16 +1,10 @@
 //! Models that stand in for one that fails, and the requests that were sent to each.
 
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+use wiremock::ResponseTemplate;
 
-use crate::support::{Agent, InTurn, outcome};
-
-/// A provider that answers by the path of the request: a chat completion or Anthropic messages.
-struct Providers {
-    agent: Agent,
-    server: MockServer,
-    runtime: tokio::runtime::Runtime,
-}
+use crate::served::Served;
+use crate::support::outcome;
 
 const WEATHER: &str = r#"{"city":"Paris"}"#;
 
@@ -50,46 +44,31 @@ pub fn message(text: Option<&str>) -> ResponseTemplate {
     }))
 }
 
-impl Providers {
-    fn new(openai: Vec<ResponseTemplate>, anthropic: Vec<ResponseTemplate>, more: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(async {
-            let server = MockServer::start().await;
-            for (at, answers) in [("/chat/completions", openai), ("/v1/messages", anthropic)] {
-                Mock::given(path(at)).respond_with(InTurn::new(answers)).mount(&server).await;
-            }
-            server
-        });
-        let uri = server.uri();
-        let agent = Agent::raw(&format!(
-            "version = 1\n[agent]\nprompt = \"go on\"\ninstructions = \"Be brief.\"\n[model]\nprovider = \"openai\"\n\
-             name = \"m\"\nbase_url = \"{uri}\"\nprices = {{ input = 1.0, output = 10.0 }}\n\
-             retry = {{ max_attempts = 2, initial_delay = \"1ms\" }}\n[[model.fallback]]\nprovider = \"anthropic\"\n\
-             name = \"c\"\nbase_url = \"{uri}\"\nmax_tokens = 77\nprices = {{ input = 3.0, output = 30.0 }}\n{more}"
-        ))
-        .guest("weather");
-        Self { agent, server, runtime }
-    }
+const CHAT: &str = "/chat/completions";
+const MESSAGES: &str = "/v1/messages";
 
-    /// The bodies of the requests to a path.
-    fn sent(&self, path: &str) -> Vec<String> {
-        let requests = self.runtime.block_on(self.server.received_requests()).unwrap();
-        let to = requests.into_iter().filter(|request| request.url.path() == path);
-        to.map(|request| String::from_utf8(request.body).unwrap()).collect()
-    }
+/// An agent of a model behind chat completions, and of one behind Anthropic messages that stands in for it.
+fn providers(openai: Vec<ResponseTemplate>, anthropic: Vec<ResponseTemplate>, more: &str) -> Served {
+    let toml = format!(
+        "version = 1\n[agent]\nprompt = \"go on\"\ninstructions = \"Be brief.\"\n[model]\nprovider = \"openai\"\n\
+         name = \"m\"\nbase_url = \"URI\"\nprices = {{ input = 1.0, output = 10.0 }}\n\
+         retry = {{ max_attempts = 2, initial_delay = \"1ms\" }}\n[[model.fallback]]\nprovider = \"anthropic\"\n\
+         name = \"c\"\nbase_url = \"URI\"\nmax_tokens = 77\nprices = {{ input = 3.0, output = 30.0 }}\n{more}"
+    );
+    Served::by_path(vec![(CHAT, openai), (MESSAGES, anthropic)], &toml).guest("weather")
+}
 
-    fn asked(&self) -> (usize, usize) {
-        (self.sent("/chat/completions").len(), self.sent("/v1/messages").len())
-    }
+/// How often each was asked.
+fn asked(providers: &Served) -> (usize, usize) {
+    (providers.sent_to(CHAT).len(), providers.sent_to(MESSAGES).len())
 }
 
 #[test]
 fn another_model_stands_in_when_attempts_are_used_up_or_of_no_use() {
-    for (failures, asked) in [(vec![failing(503)], (2, 1)), (vec![failing(401)], (1, 1))] {
-        let providers = Providers::new(failures, vec![message(Some("the end"))], "");
+    for (failures, expected) in [(vec![failing(503)], (2, 1)), (vec![failing(401)], (1, 1))] {
+        let providers = providers(failures, vec![message(Some("the end"))], "");
         assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
-        assert_eq!(providers.asked(), asked);
+        assert_eq!(asked(&providers), expected);
         let shown = providers.agent.show();
         let origin = &outcome(&shown, "model(0)")["model"]["origin"];
         assert_eq!((&origin["provider"], &origin["name"]), (&json!("anthropic"), &json!("c")));
@@ -97,8 +76,8 @@ fn another_model_stands_in_when_attempts_are_used_up_or_of_no_use() {
         let failed = slot["failures"].as_array().unwrap().last().unwrap();
         assert_eq!(failed["outcome"]["no_reply"]["fall_back"], true);
         assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
-        assert_eq!(providers.asked(), asked, "a replay asks nobody");
-        let sent: Value = serde_json::from_str(&providers.sent("/v1/messages")[0]).unwrap();
+        assert_eq!(asked(&providers), expected, "a replay asks nobody");
+        let sent: Value = serde_json::from_str(&providers.sent_to(MESSAGES)[0]).unwrap();
         assert_eq!(
             (&sent["model"], &sent["max_tokens"]),
             (&json!("c"), &json!(77)),
@@ -110,30 +89,77 @@ fn another_model_stands_in_when_attempts_are_used_up_or_of_no_use() {
 #[test]
 fn when_all_fail_the_run_breaks_off_and_a_resume_begins_with_the_first() {
     let openai = vec![failing(503), failing(503), completion(Some("at last"))];
-    let providers = Providers::new(openai, vec![failing(529)], "");
+    let providers = providers(openai, vec![failing(529)], "");
     providers.agent.host(&["run"]).exits(4).says("HTTP 529: not now").says("host resume");
-    assert_eq!(providers.asked(), (2, 2));
+    assert_eq!(asked(&providers), (2, 2));
     assert_eq!(providers.agent.host(&["resume", "last"]).ok().stdout, "at last\n");
-    assert_eq!(providers.asked(), (3, 2));
+    assert_eq!(asked(&providers), (3, 2));
 }
 
 #[test]
 fn raw_items_go_back_only_where_they_came_from() {
     let openai = vec![completion(None), failing(401), completion(None), completion(Some("the end"))];
-    let providers = Providers::new(openai, vec![message(None)], "");
+    let providers = providers(openai, vec![message(None), failing(401)], "");
     assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
-    assert_eq!(providers.asked(), (4, 1));
-    let second = &providers.sent("/v1/messages")[0];
+    assert_eq!(asked(&providers), (4, 2), "the model that stood in was asked first, until it failed, too");
+    let second = &providers.sent_to(MESSAGES)[0];
     assert!(!second.contains("reasoning_content") && second.contains(r#""name":"get_weather""#), "{second}");
-    let last = providers.sent("/chat/completions").pop().unwrap();
+    let last = providers.sent_to(CHAT).pop().unwrap();
     assert!(last.contains("reasoning_content") && !last.contains("c2ln"), "{last}");
+}
+
+/// What was asked for, turn by turn and attempt by attempt: the path, and what was sent there.
+fn shown_as_sent(providers: &Served, slots: &[(&str, &[&str])]) {
+    let mut next = std::collections::HashMap::new();
+    for (slot, paths) in slots {
+        for (attempt, path) in (1..).zip(*paths) {
+            let place = next.entry(path.to_string()).or_insert(0);
+            let shown =
+                providers.agent.host(&["runs", "request", "last", slot, "--attempt", &format!("{attempt}")]);
+            assert_eq!(
+                shown.ok().stdout.trim_end(),
+                providers.sent_to(path)[*place],
+                "{slot}, attempt {attempt}"
+            );
+            *place += 1;
+        }
+    }
+}
+
+#[test]
+fn who_stood_in_is_asked_first_from_then_on() {
+    let anthropic = vec![message(None), message(None), message(Some("the end"))];
+    let providers = providers(vec![failing(503)], anthropic, "");
+    assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(asked(&providers), (2, 3), "the first model is not asked again in every turn");
+    shown_as_sent(&providers, &[("0", &[CHAT, CHAT, MESSAGES]), ("1", &[MESSAGES]), ("2", &[MESSAGES])]);
+    assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    // Another run begins with the first choice again.
+    providers.agent.host(&["run"]).ok();
+    assert_eq!(asked(&providers), (4, 4));
+}
+
+#[test]
+fn after_the_last_model_the_first_is_asked_and_a_resume_knows_where_it_stood() {
+    let openai = vec![failing(401), failing(503), failing(503), completion(Some("at last"))];
+    let anthropic = vec![message(None), failing(529)];
+    let providers = providers(openai, anthropic, "");
+    // In the second turn the model that stood in fails twice, and then the first choice.
+    providers.agent.host(&["run"]).exits(4).says("HTTP 503: not now");
+    assert_eq!(asked(&providers), (3, 3));
+    // It begins with the one that answered last, and has the whole budget again.
+    assert_eq!(providers.agent.host(&["resume", "last"]).ok().stdout, "at last\n");
+    assert_eq!(asked(&providers), (4, 5));
+    let second: &[&str] = &[MESSAGES, MESSAGES, CHAT, CHAT, MESSAGES, MESSAGES, CHAT];
+    shown_as_sent(&providers, &[("0", &[CHAT, MESSAGES]), ("1", second)]);
+    assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "at last\n");
 }
 
 #[test]
 fn every_request_can_be_shown_as_it_was_sent() {
-    let providers = Providers::new(vec![completion(None), failing(401)], vec![message(Some("the end"))], "");
+    let providers = providers(vec![completion(None), failing(401)], vec![message(Some("the end"))], "");
     providers.agent.host(&["run"]).ok();
-    let sent = [providers.sent("/chat/completions")[0].clone(), providers.sent("/v1/messages")[0].clone()];
+    let sent = [providers.sent_to(CHAT)[0].clone(), providers.sent_to(MESSAGES)[0].clone()];
     for (turn, sent) in sent.iter().enumerate() {
         let shown = providers.agent.host(&["runs", "request", "last", &turn.to_string()]);
         assert_eq!(shown.ok().stdout.trim_end(), sent);
@@ -141,19 +167,19 @@ fn every_request_can_be_shown_as_it_was_sent() {
     assert_eq!(providers.agent.host(&["runs", "request", "last"]).ok().stdout.trim_end(), sent[1]);
     providers.agent.host(&["runs", "request", "last", "2"]).exits(2).says("no model was asked at model(2)");
     let refused = providers.agent.host(&["runs", "request", "last", "1", "--attempt", "1"]);
-    assert_eq!(refused.ok().stdout.trim_end(), providers.sent("/chat/completions")[1], "to the first choice");
+    assert_eq!(refused.ok().stdout.trim_end(), providers.sent_to(CHAT)[1], "to the first choice");
     for attempt in ["0", "3"] {
         let none = providers.agent.host(&["runs", "request", "last", "1", "--attempt", attempt]);
         none.exits(2).says(&format!("there was no attempt {attempt} at model(1); the last one is 2"));
     }
-    assert_eq!(providers.asked(), (2, 1), "none was sent again");
+    assert_eq!(asked(&providers), (2, 1), "none was sent again");
 }
 
 #[test]
 fn a_provider_is_asked_to_hold_the_answer_to_its_form_where_that_is_said() {
     let fits = r#"{"city":"Paris"}"#;
     let openai = vec![completion(None), failing(401)];
-    let providers = Providers::new(openai, vec![message(Some(fits))], "");
+    let providers = providers(openai, vec![message(Some(fits))], "");
     let toml = std::fs::read_to_string(providers.agent.toml()).unwrap();
     let form =
         "output_schema = { type = \"object\", required = [\"city\"] }\n[model]\nstructured_output = true";
@@ -161,7 +187,7 @@ fn a_provider_is_asked_to_hold_the_answer_to_its_form_where_that_is_said() {
     let checked = providers.agent.host(&["check"]).ok().stdout.clone();
     assert_eq!(checked.matches("which holds the answer to its form").count(), 1, "{checked}");
     assert_eq!(providers.agent.host(&["run"]).ok().stdout, format!("{fits}\n"));
-    let (first, second) = (providers.sent("/chat/completions"), providers.sent("/v1/messages"));
+    let (first, second) = (providers.sent_to(CHAT), providers.sent_to(MESSAGES));
     let sent: Value = serde_json::from_str(&first[0]).unwrap();
     let schema = json!({"type": "object", "required": ["city"]});
     assert_eq!(sent["response_format"]["json_schema"]["schema"], schema);
@@ -179,7 +205,7 @@ fn costs_go_by_the_prices_of_the_model_that_replied() {
     // 1000 in and 100 out cost 0.002 USD with the first model and 0.006 with the other one.
     let limit = "[limits]\nmax_cost_usd = 0.0075";
     let openai = vec![completion(None), failing(401)];
-    let providers = Providers::new(openai, vec![message(None)], limit);
+    let providers = providers(openai, vec![message(None)], limit);
     let ran = providers.agent.host(&["run"]);
     ran.exits(5).says("max_cost_usd = 0.0075").says("0.008000 USD");
     providers.agent.host(&["replay", "last"]).exits(5);

@@ -1,16 +1,11 @@
 //! The tool `fetch`, as somebody who was just given it uses it; and HTTPS, which takes a certificate.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, Stream};
 use serde_json::json;
 
 use crate::attacks::Server;
+use crate::secure::Secure;
 use crate::support::{Agent, tool_error, tool_output};
 
 /// An agent whose model wants one request made.
@@ -85,8 +80,8 @@ fn why_a_request_failed_is_told_while_its_body_is_written() {
 
 #[test]
 fn https_is_spoken_with_the_name_of_the_site_at_the_address_that_was_checked() {
-    let service = Secure::start("secure.test");
-    let (ran, shown) = service.asked_as("secure.test");
+    let service = Secure::start("secure.test", "over TLS");
+    let (ran, shown) = asked_as(&service, "secure.test");
     assert_eq!(tool_output(&shown, "tool(0,0)")["body"], "over TLS", "{}", ran.stderr);
     let request = service.requests.recv_timeout(std::time::Duration::from_mins(1)).unwrap();
     assert!(request.starts_with("secure.test GET /here HTTP/1.1\r\n"), "{request}");
@@ -95,74 +90,27 @@ fn https_is_spoken_with_the_name_of_the_site_at_the_address_that_was_checked() {
 
 #[test]
 fn a_certificate_of_another_site_ends_the_request_before_anything_is_sent() {
-    let service = Secure::start("other.test");
-    let (_, shown) = service.asked_as("secure.test");
+    let service = Secure::start("other.test", "over TLS");
+    let (_, shown) = asked_as(&service, "secure.test");
     let (kind, message) = tool_error(&shown, "tool(0,0)");
     assert_eq!((kind, message.contains("Tls")), ("failed", true), "{message}");
     assert!(service.requests.try_recv().is_err());
 }
 
-/// A service that speaks TLS and says what it was asked.
-struct Secure {
-    port: u16,
-    certificate: String,
-    /// The name that the client asked for, and the head of its request.
-    requests: Receiver<String>,
-}
-
-impl Secure {
-    fn start(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (said, requests) = channel();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A client that breaks off has said nothing.
-                let _ = answer(stream, &config).map(|request| said.send(request));
-            }
-        });
-        Self { port, certificate: made.cert.pem(), requests }
-    }
-
-    /// Runs an agent that asks this service by a name, which leads to loopback.
-    fn asked_as(&self, name: &str) -> (crate::support::Ran, Vec<serde_json::Value>) {
-        let site = format!("https://{name}:{}", self.port);
-        let grant = format!(
-            "[[tools.fetch.permissions.network]]\nhost = \"{site}\"\nmethods = [\"GET\"]\nallow_private = true"
-        );
-        let agent = agent(&format!("{site}/here"), "{}", &[&grant]);
-        let trusted: PathBuf = agent.dir.path().join("trusted.pem");
-        std::fs::write(&trusted, &self.certificate).unwrap();
-        let ran = agent
-            .command(&["run"])
-            .env("SSL_CERT_FILE", trusted)
-            .env("FAILPOINTS", "egress-resolve=return(127.0.0.1)")
-            .output()
-            .unwrap();
-        (ran.into(), agent.show())
-    }
-}
-
-fn answer(mut stream: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<String> {
-    let mut connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
-    let mut request = String::new();
-    let mut reader = BufReader::new(Stream::new(&mut connection, &mut stream));
-    while !request.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut request)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nover TLS")?;
-    let name = connection.server_name().unwrap_or("(no name)");
-    Ok(format!("{name} {request}"))
+/// Runs an agent that asks a service by a name, which leads to loopback.
+fn asked_as(service: &Secure, name: &str) -> (crate::support::Ran, Vec<serde_json::Value>) {
+    let site = format!("https://{name}:{}", service.port);
+    let grant = format!(
+        "[[tools.fetch.permissions.network]]\nhost = \"{site}\"\nmethods = [\"GET\"]\nallow_private = true"
+    );
+    let agent = agent(&format!("{site}/here"), "{}", &[&grant]);
+    let trusted: PathBuf = agent.dir.path().join("trusted.pem");
+    std::fs::write(&trusted, &service.certificate).unwrap();
+    let ran = agent
+        .command(&["run"])
+        .env("SSL_CERT_FILE", trusted)
+        .env("FAILPOINTS", "egress-resolve=return(127.0.0.1)")
+        .output()
+        .unwrap();
+    (ran.into(), agent.show())
 }

@@ -4,17 +4,11 @@ use std::path::Path;
 
 use host::config::Config;
 use host::message::Retry;
-use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+use serde_json::json;
+use wiremock::ResponseTemplate;
 
-use crate::support::{Agent, InTurn, Ran, outcome};
-
-/// A server, its agent, and a runtime that keeps it up.
-struct Provider {
-    agent: Agent,
-    server: MockServer,
-    runtime: tokio::runtime::Runtime,
-}
+use crate::served::Served;
+use crate::support::outcome;
 
 fn status(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({ "error": { "message": "not now" } }))
@@ -28,37 +22,9 @@ fn answer() -> ResponseTemplate {
     }))
 }
 
-impl Provider {
-    fn new(answers: Vec<ResponseTemplate>, retry: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(async {
-            let server = MockServer::start().await;
-            Mock::given(any()).respond_with(InTurn::new(answers)).mount(&server).await;
-            server
-        });
-        let agent = Agent::raw(&format!(
-            "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
-             base_url = \"{}\"\n[model.retry]\n{retry}",
-            server.uri()
-        ));
-        Self { agent, server, runtime }
-    }
-
-    fn host(&self, args: &[&str]) -> Ran {
-        self.agent.host(args)
-    }
-
-    fn asked(&self) -> usize {
-        self.runtime.block_on(self.server.received_requests()).unwrap().len()
-    }
-
-    /// What is recorded of the attempts that failed.
-    fn failures(&self) -> Vec<Value> {
-        let shown = self.agent.show();
-        let report = shown.iter().find(|report| report["slot"] == "model(0)").unwrap();
-        report["failures"].as_array().cloned().unwrap_or_default()
-    }
+/// An agent whose `[model.retry]` is this.
+fn retrying(answers: Vec<ResponseTemplate>, retry: &str) -> Served {
+    Served::new("openai", answers, &format!("[model.retry]\n{retry}"))
 }
 
 const FAST: &str = "initial_delay = \"1ms\"";
@@ -66,12 +32,12 @@ const FAST: &str = "initial_delay = \"1ms\"";
 #[test]
 fn what_may_pass_is_asked_for_again_and_recorded() {
     for failing in [408, 409, 429, 500, 502, 503, 504, 529] {
-        let provider = Provider::new(vec![status(failing), status(failing), answer()], FAST);
+        let provider = retrying(vec![status(failing), status(failing), answer()], FAST);
         let ran = provider.host(&["run"]);
         assert_eq!(ran.ok().stdout, "the end\n");
         ran.says("again in");
-        assert_eq!((provider.asked(), provider.failures().len()), (3, 2), "{failing}");
-        let failure = &provider.failures()[0]["outcome"]["no_reply"];
+        assert_eq!((provider.asked(), provider.failures("model(0)").len()), (3, 2), "{failing}");
+        let failure = &provider.failures("model(0)")[0]["outcome"]["no_reply"];
         assert!(
             failure["message"].as_str().unwrap().contains(&format!("HTTP {failing}: not now")),
             "{failure}"
@@ -90,22 +56,22 @@ fn a_provider_says_how_long_to_wait_up_to_a_limit() {
         (wait("retry-after", "3600"), 1500),
         (wait("retry-after", "nonsense"), 1),
     ] {
-        let provider = Provider::new(vec![asked, answer()], &format!("{FAST}\nmax_retry_after = \"1500ms\""));
+        let provider = retrying(vec![asked, answer()], &format!("{FAST}\nmax_retry_after = \"1500ms\""));
         provider.host(&["run"]).ok();
-        assert_eq!(provider.failures()[0]["retry_ms"], expected);
+        assert_eq!(provider.failures("model(0)")[0]["retry_ms"], expected);
     }
 }
 
 #[test]
 fn a_run_that_gave_up_goes_on_with_the_whole_budget() {
     let answers = vec![status(503), status(503), status(503), status(503), status(503), answer()];
-    let provider = Provider::new(answers, FAST);
+    let provider = retrying(answers, FAST);
     provider.host(&["run"]).exits(4).says("given up").says("HTTP 503: not now").says("host resume");
     assert_eq!(provider.asked(), 3);
-    assert_eq!(provider.failures()[2]["gave_up"], true);
+    assert_eq!(provider.failures("model(0)")[2]["gave_up"], true);
     provider.host(&["replay", "last"]).exits(1).says("its result was never recorded");
     assert_eq!(provider.host(&["resume", "last"]).ok().stdout, "the end\n");
-    assert_eq!((provider.asked(), provider.failures().len()), (6, 5));
+    assert_eq!((provider.asked(), provider.failures("model(0)").len()), (6, 5));
     assert_eq!(outcome(&provider.agent.show(), "model(0)")["model"]["text"], "the end");
     provider.host(&["replay", "last"]).ok();
     provider.host(&["journal", "verify", "last"]).ok();
@@ -114,12 +80,12 @@ fn a_run_that_gave_up_goes_on_with_the_whole_budget() {
 #[test]
 fn what_will_not_pass_is_not_asked_for_again() {
     for refusing in [400, 401, 403, 404, 422] {
-        let provider = Provider::new(vec![status(refusing), answer()], FAST);
+        let provider = retrying(vec![status(refusing), answer()], FAST);
         provider.host(&["run"]).exits(4).says("not now");
         assert_eq!(provider.asked(), 1, "{refusing}");
         assert_eq!(provider.host(&["resume", "last"]).ok().stdout, "the end\n", "mended meanwhile");
     }
-    let once = Provider::new(vec![status(503), answer()], "max_attempts = 1");
+    let once = retrying(vec![status(503), answer()], "max_attempts = 1");
     once.host(&["run"]).exits(4);
     assert_eq!(once.asked(), 1);
 }
@@ -144,6 +110,6 @@ fn what_is_said_of_retries_has_to_make_sense() {
         ("max_retry_after = \"2h\"", "max_retry_after"),
         ("idempotent = []", "idempotent"),
     ] {
-        Provider::new(vec![answer()], retry).host(&["check"]).exits(2).says(said);
+        retrying(vec![answer()], retry).host(&["check"]).exits(2).says(said);
     }
 }

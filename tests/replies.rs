@@ -1,41 +1,11 @@
 //! Replies that are none: a run is not over with them, and does not end well.
 
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+use wiremock::ResponseTemplate;
 
+use crate::served::{FAST, Served};
 use crate::sessions::said;
-use crate::support::{Agent, InTurn, outcome};
-
-/// An agent behind a server that gives these answers, each a message and the reason why it ends.
-pub struct Served {
-    pub agent: Agent,
-    server: MockServer,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Served {
-    pub fn new(provider: &str, answers: Vec<ResponseTemplate>, model: &str, more: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(async {
-            let server = MockServer::start().await;
-            Mock::given(any()).respond_with(InTurn::new(answers)).mount(&server).await;
-            server
-        });
-        let agent = Agent::raw(&format!(
-            "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"{provider}\"\nname = \"m\"\n\
-             base_url = \"{}\"\nretry = {{ initial_delay = \"1ms\" }}\n{model}\n{more}",
-            server.uri()
-        ));
-        Self { agent, server, runtime }
-    }
-
-    /// The requests so far.
-    pub fn sent(&self) -> Vec<Value> {
-        let requests = self.runtime.block_on(self.server.received_requests()).unwrap();
-        requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
-    }
-}
+use crate::support::{Agent, outcome};
 
 pub fn completion(message: &Value, reason: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
@@ -76,7 +46,7 @@ fn says(provider: &str, text: &str) -> ResponseTemplate {
 #[test]
 fn a_reply_that_says_nothing_is_asked_for_once_more() {
     for (provider, empty) in nothing() {
-        let served = Served::new(provider, vec![empty, says(provider, "the end")], "", "");
+        let served = Served::new(provider, vec![empty, says(provider, "the end")], FAST);
         assert_eq!(served.agent.host(&["run"]).ok().stdout, "the end\n", "{provider}");
         let sent = served.sent();
         assert_eq!(sent.len(), 2);
@@ -89,7 +59,7 @@ fn a_reply_that_says_nothing_is_asked_for_once_more() {
 #[test]
 fn a_model_that_says_nothing_twice_has_not_answered() {
     for (provider, empty) in nothing() {
-        let served = Served::new(provider, vec![empty], "", "");
+        let served = Served::new(provider, vec![empty], FAST);
         let ran = served.agent.host(&["run", "--output", "answer.txt"]);
         ran.exits(1).says("there is no answer: the model's reply was empty, and empty again");
         assert_eq!(ran.stdout, "");
@@ -141,12 +111,12 @@ fn a_conversation_does_not_go_on_from_nothing() {
 #[test]
 fn a_reply_that_cannot_be_read_is_asked_for_again() {
     let garbled = ResponseTemplate::new(200).set_body_raw("{\"choices\":[{\"mess", "application/json");
-    let served = Served::new("openai", vec![garbled.clone(), says("openai", "the end")], "", "");
+    let served = Served::new("openai", vec![garbled.clone(), says("openai", "the end")], FAST);
     let ran = served.agent.host(&["run"]);
     assert_eq!(ran.ok().stdout, "the end\n");
     ran.says("again in");
     assert_eq!(served.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
-    let served = Served::new("openai", vec![garbled], "", "");
+    let served = Served::new("openai", vec![garbled], FAST);
     served.agent.host(&["run"]).exits(4).says("is not a reply").says("host resume");
     assert_eq!(served.sent().len(), 3);
 }

@@ -4,13 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use host::agent::Agent;
+use host::config::RemoteConfig;
 use host::dispatch::{Dispatcher, NoRunner};
 use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
-use host::message::{Budgets, Ending, Manifest, Request, Retry, Rules, RunId, Slot};
+use host::message::{
+    Arguments, Budgets, Ending, Fallback, Json, Manifest, ModelIdentity, Origin, Reply, Request, Retry,
+    Rules, RunId, Slot,
+};
 use host::model::{Models, Script, Scripted};
 use host::session::{Decisions, Mode, Session};
+use serde_json::json;
+use wiremock::ResponseTemplate;
 
 use crate::interleavings::manifest;
+use crate::providers::{CHAT, Server, api, config, no_rules};
+use crate::replies::completion;
 
 /// A refusal after a call, and a summary of which nobody says why it ends.
 const SCRIPT: &str = r#"
@@ -38,14 +46,18 @@ async fn run(rules: Rules, script: &str) -> (Ending, Vec<Entry>) {
 }
 
 async fn run_of(manifest: Manifest, script: &str) -> (Ending, Vec<Entry>) {
+    let script = Script::parse(script, Path::new("script.toml")).unwrap();
+    run_with(manifest, Models::only(Arc::new(Scripted::new(script)), Retry::NEVER)).await
+}
+
+async fn run_with(manifest: Manifest, models: Models) -> (Ending, Vec<Entry>) {
     let (id, store) = (RunId::from_bytes([9; 16]), Arc::new(MemoryStore::default()));
     let session = open(id, Mode::Live(Arc::clone(&store) as _), vec![], &manifest).await;
-    let script = Script::parse(script, Path::new("script.toml")).unwrap();
     let agent = Agent {
         dispatcher: Arc::new(Dispatcher::new(&manifest, Arc::new(NoRunner), 4)),
         manifest: Arc::new(manifest.clone()),
         session: Arc::new(session),
-        models: Models::only(Arc::new(Scripted::new(script)), Retry::NEVER),
+        models,
         slot: Slot::RUN,
     };
     let ending = agent.run(None).await.unwrap().ending;
@@ -148,4 +160,73 @@ async fn a_call_was_repeated_by_the_rules_before_whatever_came_along_with_it() {
 async fn repeating(rules: Rules) -> (Ending, Vec<Entry>) {
     let budgets = Budgets { max_repeats: Some(2), ..Budgets::default() };
     run_of(Manifest { rules, budgets, tools: vec![], ..manifest() }, &the_same_call(5)).await
+}
+
+/// A reply of a model at this address.
+fn reply_from(base_url: &str) -> Reply {
+    let (provider, name) = ("openai".to_owned(), "m".to_owned());
+    let origin = Origin { provider, name, base_url: base_url.to_owned(), streamed: false };
+    Reply { origin: Some(origin), ..Reply::default() }
+}
+
+#[test]
+fn a_turn_began_with_the_first_model_by_the_rules_before() {
+    let other = |base_url: &str| ModelIdentity {
+        provider: "openai".to_owned(),
+        name: "m".to_owned(),
+        base_url: Some(base_url.to_owned()),
+        ..manifest().model
+    };
+    let fallback = |base_url| Fallback { model: other(base_url), prices: None };
+    let manifest = Manifest { fallbacks: vec![fallback("http://a/"), fallback("http://b/")], ..manifest() };
+    let script = Reply::default();
+    for (reply, place) in [
+        (None, 0),
+        (Some(&script), 0),
+        (Some(&reply_from("http://b/")), 2),
+        (Some(&reply_from("http://c/")), 0),
+    ] {
+        for before in ["0", "1", "2"] {
+            assert_eq!(manifest.asked_first(serde_json::from_str(before).unwrap(), reply), 0);
+        }
+        assert_eq!(manifest.asked_first(Rules::NOW, reply), place);
+    }
+}
+
+/// How often each of two models is asked in a run of two turns, of which the first one always fails.
+async fn asked_in_two_turns(rules: Rules) -> (usize, usize) {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "nothing", "arguments": "{}"}});
+    let calling = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    let ending = json!({"role": "assistant", "content": "the end"});
+    let answers = vec![completion(&calling, "tool_calls"), completion(&ending, "stop")];
+    let down = Server::start(no_rules, vec![ResponseTemplate::new(503)]).await;
+    let up = Server::start(no_rules, answers).await;
+    let remote = |server: &Server| config(RemoteConfig::new(api(CHAT), "m", &server.uri()));
+    let identity = |server: &Server| ModelIdentity {
+        provider: CHAT.to_owned(),
+        name: "m".to_owned(),
+        base_url: Some(server.uri()),
+        ..manifest().model
+    };
+    let fallbacks = vec![Fallback { model: identity(&up), prices: None }];
+    let manifest = Manifest { rules, tools: vec![], model: identity(&down), fallbacks, ..manifest() };
+    let models = Models::connect([&remote(&down), &remote(&up)], Retry::NEVER).unwrap();
+    let (ending, _) = run_with(manifest, models).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    (down.bodies().await.len(), up.bodies().await.len())
+}
+
+#[tokio::test]
+async fn a_model_that_fails_was_asked_in_every_turn_by_the_rules_before() {
+    assert_eq!(asked_in_two_turns(serde_json::from_str("2").unwrap()).await, (2, 2));
+    assert_eq!(asked_in_two_turns(Rules::NOW).await, (1, 2));
+}
+
+#[test]
+fn a_zero_had_no_sign_by_the_rules_before() {
+    let text = r#"{"b":-0.0,"a":[-0e1,"-0.0"]}"#;
+    for (rules, expected) in [("2", r#"{"a":[0,"-0.0"],"b":0}"#), ("3", r#"{"a":[-0.0,"-0.0"],"b":-0.0}"#)] {
+        let read = Arguments::parse_by(serde_json::from_str(rules).unwrap(), text);
+        assert_eq!(read, Arguments::Json(Json::parse(expected.to_owned()).unwrap()), "{rules}");
+    }
 }

@@ -95,7 +95,7 @@ fn sessions_are_listed_shown_and_forgotten() {
     let listed = agent.host(&["sessions"]).ok().stdout.clone();
     assert!(
         listed.starts_with("ada     2 runs  ")
-            && listed.contains(&format!("  refused      {name}: And why?\n")),
+            && listed.contains(&format!("  ✗ refused      {name}: And why?\n")),
         "{listed}"
     );
     let shown = agent.host(&["sessions", "show", "ada"]).ok().stdout.clone();

@@ -1,4 +1,4 @@
-//! What a call, a run and a replay cost: `cargo bench`.
+//! What a call, a run and a replay cost: `cargo bench -p benches`.
 //!
 //! (a) one isolated call beside a bare wasmtime loop over the same guest and the same engine, on one thread
 //! and on two; (b) a durable run of 10 turns x 3 calls; (c) one turn of 1,000 calls; (d) replay; (e) 32 runs
@@ -45,6 +45,11 @@ const CONCURRENT_RUNS: [usize; 4] = [1, 8, 32, 128];
 
 /// How often a call is cancelled.
 const CANCELLED: usize = 50;
+
+/// The top of the repository.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
@@ -95,7 +100,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = root();
         // Beside the build, because a temporary directory may be in memory, where a sync costs nothing.
         let directory = tempfile::tempdir_in(root.join("target")).unwrap();
         let cache = cache(&directory);
@@ -213,7 +218,7 @@ impl Bench {
 
     /// From the moment a call is cancelled to that when its instance is gone, in milliseconds, sorted.
     fn cancel(&self) -> Vec<f64> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = root();
         let hostile = root.join("guest-tools/hostile");
         let toml = format!(
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.t]\nsource = \"{}\"",
@@ -403,20 +408,18 @@ fn threads<C: AsyncFnMut() + Send>(count: u64, n: u64, caller: impl Fn() -> C) -
 /// The medians of this run, beside each other.
 fn summary(pairs: &Pairs) {
     let median = |name: &str| -> Option<f64> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("target/criterion").join(name);
+        let root = root().join("target/criterion").join(name);
         let text = std::fs::read_to_string(root.join("new/estimates.json")).ok()?;
         let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
         estimates["median"]["point_estimate"].as_f64()
     };
-    let replay = std::fs::read_dir(
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/criterion/d_replay"),
-    )
-    .into_iter()
-    .flatten()
-    .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-    .find_map(|name| {
-        Some((name.strip_suffix("_entries")?.parse::<f64>().ok()?, median(&format!("d_replay/{name}"))?))
-    });
+    let replay = std::fs::read_dir(root().join("target/criterion/d_replay"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find_map(|name| {
+            Some((name.strip_suffix("_entries")?.parse::<f64>().ok()?, median(&format!("d_replay/{name}"))?))
+        });
     println!("\nmedians of this run");
     if let (Some(bare), Some(host), Some(bare2), Some(host2)) = (
         median("a_isolated_call/bare"),

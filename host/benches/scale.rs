@@ -20,10 +20,15 @@ use host::message::{
     Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
 
+/// The top of the repository.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
 fn main() {
     let quick = std::env::args().any(|argument| argument == "QUICK");
     let scale = if quick { 10 } else { 1 };
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target");
+    let target = root().join("target");
     recovery(&tempfile::tempdir_in(&target).unwrap(), 1_000_000 / scale);
     let state = tempfile::tempdir_in(&target).unwrap();
     let file = small_run(&state);
@@ -71,10 +76,9 @@ fn recovery(directory: &tempfile::TempDir, records: u32) {
 
 /// The weather example, carried out once.
 fn small_run(state: &tempfile::TempDir) -> RunFile {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let ran = Command::new(env!("CARGO_BIN_EXE_host"))
-        .args(["run", "examples/weather/agent.toml"])
-        .current_dir(root)
+    let ran = Command::new(env!("CARGO"))
+        .args(["run", "--release", "--quiet", "--", "run", "examples/weather/agent.toml"])
+        .current_dir(root())
         .env("HOST_STATE", state.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -25,6 +25,7 @@
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably.
 //! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
+//! - `tls`: the one configuration that every connection is encrypted by.
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
 //! - [`cli`]: the command `host`, one file per subcommand.
@@ -46,4 +47,5 @@ pub mod sandbox;
 pub mod schema;
 pub mod session;
 pub mod telemetry;
+mod tls;
 pub mod toolbox;

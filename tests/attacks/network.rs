@@ -77,9 +77,12 @@ fn elsewhere(server: &Server) -> Vec<Attack> {
             .grants(&granted(server))
             .input(json!({ "url": format!("{local}/allowed/escaped"), "method": "DELETE" }))
             .after(unreached(server, "/escaped")),
-        request("a proxy's method", Stopped::Denied("does not allow CONNECT"))
+        request("a proxy's method", Stopped::Denied("no grant can allow the method CONNECT"))
             .grants(&granted(server))
             .input(json!({ "url": format!("{local}/allowed/escaped"), "method": "CONNECT" })),
+        request("a method that no grant can have", Stopped::Denied("no grant can allow the method PURGE"))
+            .input(json!({ "url": format!("{local}/allowed/escaped"), "method": "PURGE" }))
+            .after(unreached(server, "/escaped")),
         request("Host header of another host", Stopped::Error("failed", "Forbidden"))
             .grants(&granted(server))
             .input(

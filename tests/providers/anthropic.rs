@@ -242,7 +242,7 @@ async fn overload_in_the_middle_of_a_stream_may_pass_and_so_may_a_cut() {
         other => panic!("{other:?}"),
     }
     match reply_to(ANTHROPIC, rules, events(began), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
+        Err(ModelError::CutOff { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let invalid = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;

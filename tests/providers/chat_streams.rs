@@ -69,7 +69,7 @@ async fn parallel_calls_are_merged_by_their_index_from_a_stream() {
 async fn a_stream_that_breaks_off_or_fails_is_asked_for_again() {
     let began = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"So"}}]}"#;
     match reply_to(CHAT, rules, events(&[began]), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => {
+        Err(ModelError::CutOff { reason, .. }) => {
             assert_eq!(reason, "the answer broke off before its end");
         }
         other => panic!("{other:?}"),

@@ -162,7 +162,7 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
     assert_eq!(sent[2]["thoughtSignature"], "CpcBAdHtim9+/w==");
 
     match reply_to(GEMINI, rules, events(&chunks[..4]), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
+        Err(ModelError::CutOff { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let overloaded = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;

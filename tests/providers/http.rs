@@ -91,7 +91,21 @@ async fn no_connection_is_unreachable() {
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"choices\"").await.unwrap();
     });
     let base = format!("http://127.0.0.1:{port}/v1");
-    unreachable(model(&base).ask(&ask(&messages, &[])).await.unwrap_err(), port);
+    let error = model(&base).ask(&ask(&messages, &[])).await.unwrap_err();
+    assert!(matches!(error, ModelError::CutOff { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("no whole answer came from {base}: the connection broke")), "{text}");
+    server.await.unwrap();
+
+    // One that hangs up without a word was reached, too.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await.unwrap();
+    });
+    let error = model(&base).ask(&ask(&messages, &[])).await.unwrap_err();
+    assert!(matches!(error, ModelError::CutOff { .. }), "{error:?}");
     server.await.unwrap();
 
     // A server that does not speak TLS.

@@ -91,6 +91,7 @@ pub fn ask<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ModelRequest<'
         form: None,
         temperature,
         max_tokens,
+        span: None,
         heard: &|_| {},
     }
 }

@@ -245,3 +245,21 @@ async fn what_cannot_be_read_may_be_readable_the_next_time() {
         asked_again(whole(body), false).await;
     }
 }
+
+#[tokio::test]
+async fn a_whole_answer_in_one_event_is_read_as_one() {
+    for (arguments, expected) in [
+        ("{\"q\":1e0}", Arguments::parse("{\"q\":1}")),
+        ("[1", Arguments::Malformed("[1".into())),
+        ("", Arguments::parse("")),
+    ] {
+        let call = json!({"id": "a", "type": "function", "function": {"name": "t", "arguments": arguments}});
+        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]}).to_string();
+        let answer = completion(&message, "tool_calls").replace('\n', "");
+        let reply = reply_to(CHAT, rules, events(&[&answer, "[DONE]"]), true).await.unwrap();
+        assert_eq!(reply.calls[0].arguments, expected, "{reply:?}");
+        let sent = message_at(&back(&reply).await, 1)["tool_calls"][0]["function"]["arguments"].clone();
+        let sent: serde_json::Value = serde_json::from_str(sent.as_str().unwrap()).unwrap();
+        assert!(sent.is_object(), "the provider takes it back: {sent}");
+    }
+}

@@ -93,7 +93,7 @@ async fn a_stream_of_lines_gives_what_a_whole_answer_gives() {
     assert_eq!((&message["thinking"], &message["content"]), (&json!("Two cities."), &json!("Let me see.")));
 
     match reply_to(OLLAMA, rules, lines(&began), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
+        Err(ModelError::CutOff { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let failed: Vec<&str> = began

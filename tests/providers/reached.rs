@@ -13,7 +13,8 @@ use wiremock::ResponseTemplate;
 
 use super::chat::completion;
 use super::{ANTHROPIC, CHAT, GEMINI, KEY, Server, api, ask, config, header, no_rules, whole};
-use crate::support::Agent;
+use crate::secure::Secure;
+use crate::support::{Agent, Ran};
 
 fn ok() -> ResponseTemplate {
     whole(&completion(r#"{"content":"ok"}"#, "stop"))
@@ -186,12 +187,73 @@ async fn how_long_is_waited_is_said() {
     };
     let whole = RemoteConfig { connection, ..RemoteConfig::new(api(CHAT), "m", &base) };
     let said = asked(whole.clone()).await.unwrap_err().to_string();
-    assert!(said.contains("no complete answer within 70ms, the `timeout`"), "{said}");
+    assert!(said.contains("nothing, or no end of it, within 70ms, the `timeout`"), "{said}");
     let connection = Connection { timeout: Duration::from_mins(5), ..whole.connection.clone() };
     let streamed = RemoteConfig { stream: true, connection, ..whole };
     let said = asked(streamed).await.unwrap_err().to_string();
-    assert!(said.contains("the answer stopped for 30ms, the `idle_timeout`"), "{said}");
+    assert!(said.contains("nothing more of it for 30ms, the `idle_timeout`"), "{said}");
     server.abort();
+}
+
+/// A server that answers every request with this head, and then with these pieces again and again, without an end.
+async fn dripping(
+    head: &'static str,
+    pieces: &'static [&'static str],
+) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 8192]).await.unwrap();
+        let _ = socket.write_all(head.as_bytes()).await;
+        for piece in pieces.iter().cycle() {
+            if socket.write_all(piece.as_bytes()).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    (base, server)
+}
+
+const BEGUN: &str = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"So\"}}]}\n\n";
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_not_waited_for_whatever_comes_of_it() {
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    const BEGINS: &str = concat!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
+        "data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"So\"}}]}\n\n"
+    );
+    const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+    const FAILED: &str = "HTTP/1.1 503 Busy\r\ncontent-type: application/json\r\n\r\n";
+    let ms = Duration::from_millis;
+    let never = Duration::from_hours(1);
+    for (head, pieces, timeout, idle_timeout, said) in [
+        (EVENTS, &[": still there\n\n"][..], never, ms(50), "nothing more of it for 50ms"),
+        (EVENTS, &[": still there\n\n"], ms(60), never, "nothing, or no end of it, within 60ms"),
+        (EVENTS, &["x"], never, ms(50), "nothing more of it for 50ms"),
+        (BEGINS, &["data: : ping\n\n", "\n"], never, ms(50), "nothing more of it for 50ms"),
+        (
+            BEGINS,
+            &["event: ping\ndata: {\"type\":\"ping\"}\n\n"],
+            never,
+            ms(50),
+            "nothing more of it for 50ms",
+        ),
+        (EVENTS, &[BEGUN], never, ms(50), "nothing more of it for 50ms"),
+        (WHOLE, &[" "], ms(60), never, "nothing, or no end of it, within 60ms"),
+        (FAILED, &[" "], ms(60), never, "answered HTTP 503"),
+    ] {
+        let (base, server) = dripping(head, pieces).await;
+        let connection = Connection { timeout, idle_timeout, ..Connection::default() };
+        let remote = RemoteConfig { stream: true, connection, ..RemoteConfig::new(api(CHAT), "m", &base) };
+        let error = asked(remote).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(said) && !text.contains("cannot reach"), "{pieces:?}: {text}");
+        assert!(ModelFailure::from(error).may_pass);
+        server.abort();
+    }
 }
 
 /// The binary itself, with what the environment and agent.toml say.
@@ -229,4 +291,28 @@ fn an_agent_goes_through_the_proxy_of_its_environment_or_of_its_own() {
     for request in &sent {
         assert_eq!((header(request, "x-team"), header(request, "api-key")), ("blue", KEY));
     }
+}
+
+#[test]
+fn a_model_is_asked_over_https_by_whom_the_machine_trusts() {
+    let service = Secure::start("localhost", &completion(r#"{"content":"over TLS"}"#, "stop"));
+    let agent = Agent::raw(&format!(
+        "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nprovider = \"openai\"\nname = \"m\"\n\
+         base_url = \"https://localhost:{}\"\nretry = {{ max_attempts = 1 }}",
+        service.port
+    ));
+    let trusted = agent.dir.path().join("trusted.pem");
+    std::fs::write(&trusted, &service.certificate).unwrap();
+    let run = |certificates| -> Ran {
+        let mut run = agent.command(&["run"]);
+        run.env("OPENAI_API_KEY", KEY).env("SSL_CERT_FILE", certificates).output().unwrap().into()
+    };
+    assert_eq!(run(&trusted).ok().stdout, "over TLS\n");
+    let request = service.requests.recv_timeout(Duration::from_mins(1)).unwrap();
+    assert!(request.starts_with("localhost POST /chat/completions HTTP/1.1\r\n"), "{request}");
+    // Somebody else's certificate: nothing is sent, the key least of all.
+    let stranger = Secure::start("localhost", "");
+    std::fs::write(&trusted, &stranger.certificate).unwrap();
+    run(&trusted).exits(4).says("certificate");
+    assert!(service.requests.try_recv().is_err());
 }

@@ -273,7 +273,7 @@ async fn a_stream_gives_what_a_whole_answer_gives() {
 
     let cut: Vec<&str> = stream.iter().map(String::as_str).collect();
     match reply_to(RESPONSES, rules, events(&cut), true).await {
-        Err(ModelError::Unreachable { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
+        Err(ModelError::CutOff { reason, .. }) => assert!(reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
     let failed = r#"{"type":"response.failed","response":{"id":"r","object":"response","status":"failed","error":{"code":"server_error","message":"The model is overloaded"},"output":[]}}"#;

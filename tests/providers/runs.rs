@@ -10,45 +10,13 @@ use super::anthropic::message;
 use super::chat::completion;
 use super::chat_streams::stream;
 use super::responses::{COMMENTARY, REASONING};
-use super::{KEY, Rules, Server, anthropic, events, no_rules, ollama, responses, value, whole};
-use crate::support::{Agent, Ran, has_ended};
-
-/// A server, its agent, and a runtime that keeps it up.
-struct Run {
-    agent: Agent,
-    server: Server,
-    runtime: tokio::runtime::Runtime,
-}
+use super::{KEY, anthropic, events, ollama, responses, value, whole};
+use crate::served::{FAST, Served};
+use crate::support::has_ended;
 
 const RETRY: &str = "retry = { max_attempts = 2, initial_delay = \"1ms\" }\n";
 
-impl Run {
-    /// An agent whose key is in a file. `model` is what else stands in [model], with URI for the server's address.
-    fn new(rules: Rules, answers: Vec<ResponseTemplate>, model: &str) -> Self {
-        Self::keyed(rules, answers, model, "api_key_file = \"key\"")
-    }
-
-    fn keyed(rules: Rules, answers: Vec<ResponseTemplate>, model: &str, key: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(Server::start(rules, answers));
-        let model = model.replace("URI", &server.uri());
-        let agent = Agent::raw(&format!(
-            "version = 1\n[agent]\nprompt = \"go on\"\n[model]\nname = \"test-model\"\nbase_url = \"{}\"\n{key}\n{model}",
-            server.uri()
-        ));
-        std::fs::write(agent.dir.path().join("key"), format!("{KEY}\n")).unwrap();
-        Self { agent, server, runtime }
-    }
-
-    fn host(&self, args: &[&str]) -> Ran {
-        self.agent.command(args).env("THE_KEY", KEY).output().unwrap().into()
-    }
-
-    fn sent(&self) -> Vec<String> {
-        self.runtime.block_on(self.server.bodies())
-    }
-}
+const KEY_FILE: &str = "api_key_file = \"key\"";
 
 const SEARCH: &str =
     r#"{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{ "query":"x" }}"#;
@@ -58,9 +26,9 @@ const FOUND: &str = r#"{"type":"web_search_tool_result","tool_use_id":"srvtoolu_
 fn a_turn_that_pauses_goes_on_from_what_it_said() {
     let paused = message(&[SEARCH, FOUND], "pause_turn");
     let ended = message(&[r#"{"type":"text","text":"the end"}"#], "end_turn");
-    let run = Run::new(anthropic::rules, vec![whole(&paused), whole(&ended)], "provider = \"anthropic\"");
+    let run = Served::strictly(anthropic::rules, "anthropic", vec![whole(&paused), whole(&ended)], KEY_FILE);
     assert_eq!(run.host(&["run"]).ok().stdout, "the end\n");
-    let sent = run.sent();
+    let sent = run.bodies();
     assert_eq!(sent.len(), 2);
     let said = format!(r#"{{"role":"assistant","content":[{SEARCH},{FOUND}]}}"#);
     assert!(sent[1].contains(&said), "{}", sent[1]);
@@ -71,7 +39,7 @@ fn a_turn_that_pauses_goes_on_from_what_it_said() {
 #[test]
 fn a_full_context_window_is_a_limit() {
     let full = message(&[r#"{"type":"text","text":"It is so that"}"#], "model_context_window_exceeded");
-    let run = Run::new(anthropic::rules, vec![whole(&full)], "provider = \"anthropic\"");
+    let run = Served::strictly(anthropic::rules, "anthropic", vec![whole(&full)], KEY_FILE);
     run.host(&["run"]).exits(5).says("fills the model's context window").says("It is so that");
 }
 
@@ -79,8 +47,8 @@ fn a_full_context_window_is_a_limit() {
 fn a_refusal_ends_the_run_and_no_call_is_made() {
     let call = r#"{"type":"tool_use","id":"toolu_a","name":"get_weather","input":{"city":"Paris"}}"#;
     let refused = message(&[r#"{"type":"text","text":"I'd rather not."}"#, call], "refusal");
-    let run = Run::new(anthropic::rules, vec![whole(&refused)], "provider = \"anthropic\"");
-    let run = Run { agent: run.agent.guest("weather"), ..run };
+    let run =
+        Served::strictly(anthropic::rules, "anthropic", vec![whole(&refused)], KEY_FILE).guest("weather");
     run.host(&["run"]).exits(1).says("the model refused: I'd rather not.");
     let shown = run.agent.show();
     assert!(has_ended(&shown, "model(0)") && !has_ended(&shown, "tool(0,0)"), "{shown:#?}");
@@ -101,8 +69,7 @@ fn a_failure_in_the_middle_of_a_stream_is_asked_about_again() {
         ("openai", events(&[began]), whole, "broke off"),
         ("ollama", failed, said, "the runner has stopped"),
     ] {
-        let model = format!("provider = \"{provider}\"\nstream = true\n{RETRY}");
-        let run = Run::new(no_rules, vec![failed, said], &model);
+        let run = Served::new(provider, vec![failed, said], &format!("stream = true\n{RETRY}"));
         let ran = run.host(&["run"]);
         assert!(ran.ok().stdout.ends_with("the end\n"), "{}", ran.stdout);
         ran.says("again in");
@@ -129,14 +96,14 @@ fn another_provider_stands_in_for_a_stream_that_fails() {
         r#"{"type":"message_stop"}"#,
     ]);
     let model = format!(
-        "provider = \"openai\"\nstream = true\n{RETRY}[[model.fallback]]\nprovider = \"anthropic\"\nname = \"c\"\n\
+        "stream = true\n{RETRY}[[model.fallback]]\nprovider = \"anthropic\"\nname = \"c\"\n\
          base_url = \"URI\"\nstream = true\n"
     );
-    let run = Run::new(no_rules, vec![failed.clone(), failed, said], &model);
+    let run = Served::new("openai", vec![failed.clone(), failed, said], &model);
     assert!(run.host(&["run"]).ok().stdout.ends_with("the end\n"));
-    let sent: Vec<Value> = run.sent().iter().map(|body| value(body)).collect();
+    let sent = run.sent();
     let models: Vec<&Value> = sent.iter().map(|body| &body["model"]).collect();
-    assert_eq!(models, ["test-model", "test-model", "c"]);
+    assert_eq!(models, ["m", "m", "c"]);
     assert!(sent.iter().all(|body| body["stream"] == true));
     assert!(run.host(&["replay", "last"]).ok().stdout.ends_with("the end\n"));
 }
@@ -150,12 +117,11 @@ fn a_model_of_the_same_provider_stands_in_without_what_the_first_one_reasoned() 
         refused,
         whole(&responses::response(&[COMMENTARY], "")),
     ];
-    let model = "provider = \"openai-responses\"\n[[model.fallback]]\nprovider = \"openai-responses\"\nname = \"gpt-4.1\"\n\
+    let model = "api_key_file = \"key\"\n[[model.fallback]]\nprovider = \"openai-responses\"\nname = \"gpt-4.1\"\n\
                  base_url = \"URI\"\napi_key_file = \"key\"\n";
-    let run = Run::new(responses::rules, answers, model);
-    let run = Run { agent: run.agent.guest("weather"), ..run };
+    let run = Served::strictly(responses::rules, "openai-responses", answers, model).guest("weather");
     assert_eq!(run.host(&["run"]).ok().stdout, "Let me see.\n");
-    let sent = run.sent();
+    let sent = run.bodies();
     assert_eq!(sent.len(), 3);
     assert!(sent[1].contains(REASONING) && !sent[2].contains("gAAAA"), "{}", sent[2]);
     assert_eq!((value(&sent[1]).get("include").is_some(), value(&sent[2]).get("include")), (true, None));
@@ -189,9 +155,9 @@ fn a_key_goes_into_the_header_and_nowhere_else() {
     let said = whole(&completion(r#"{"role":"assistant","content":"the end"}"#, "stop"));
     for key in ["api_key_file = \"key\"", "api_key_env = \"THE_KEY\""] {
         for (last, code) in [(said.clone(), 0), (whole(&format!("what is {KEY}?")), 4)] {
-            let model = "provider = \"openai\"\nstream = true\nretry = { initial_delay = \"1ms\" }";
+            let model = format!("{key}\nstream = true\n{FAST}");
             let answers = vec![refused.clone(), failed.clone(), last];
-            let run = Run::keyed(no_rules, answers, model, key);
+            let run = Served::new("openai", answers, &model);
             let mut printed = String::new();
             for args in [
                 &["run"][..],
@@ -205,7 +171,7 @@ fn a_key_goes_into_the_header_and_nowhere_else() {
                 printed.extend([ran.stdout, ran.stderr]);
             }
             assert!(printed.contains("[API key]"), "the failures are shown: {printed}");
-            let requests = run.runtime.block_on(run.server.server.received_requests()).unwrap();
+            let requests = run.requests();
             assert_eq!(requests.len(), 3);
             for request in &requests {
                 assert_eq!(super::header(request, "authorization"), format!("Bearer {KEY}"));

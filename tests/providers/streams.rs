@@ -237,7 +237,7 @@ async fn a_connection_that_is_reset_may_be_there_again() {
         });
         let messages = [Message::User("hi".into())];
         let error = model(provider, &base, true).ask(&ask(&messages, &[tool("t")])).await.unwrap_err();
-        assert!(matches!(error, ModelError::Unreachable { .. }), "{provider}: {error:?}");
+        assert!(matches!(error, ModelError::CutOff { .. }), "{provider}: {error:?}");
         assert!(ModelFailure::from(error).may_pass);
         server.await.unwrap();
     }

@@ -277,11 +277,28 @@ fn a_run_says_in_the_course_of_what_it_was_started() {
     let requests = collector.runtime.block_on(server.received_requests()).unwrap();
     let header =
         |at: usize, name: &str| requests[at].headers.get(name).map(|it| it.to_str().unwrap().to_owned());
-    assert_eq!(
-        (header(0, "traceparent"), header(0, "tracestate")),
-        (Some(parent("a")), Some("x=1".to_owned()))
-    );
-    assert_eq!((header(1, "traceparent"), header(1, "tracestate")), (Some(parent("b")), None));
+    // A request is sent in the course of its own span, which is in the run's trace.
+    let chats: Vec<_> = spans.iter().filter(|span| span.text("host.slot") == "model(0)").collect();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let own = |at: usize| format!("00-{}-{}-01", hex(&chats[at].trace), hex(&chats[at].id));
+    assert_eq!((chats.len(), requests.len()), (2, 2));
+    for at in 0..2 {
+        assert_eq!((header(at, "traceparent"), header(at, "tracestate")), (Some(own(at)), None));
+    }
+
+    // Where that is not exported, it is the caller's.
+    let (server, agent) = provider(&collector.runtime, &[200]);
+    let mut plain = agent.command(&["run"]);
+    Ran::from(plain.env("TRACEPARENT", parent("a")).env("TRACESTATE", "x=1").output().unwrap()).ok();
+    let mut unsampled = collector.command(&agent, &["run"]);
+    unsampled.env("TRACEPARENT", parent("a")).env("TRACESTATE", "x=1");
+    Ran::from(unsampled.env("OTEL_TRACES_SAMPLER", "always_off").output().unwrap()).ok();
+    let requests = collector.runtime.block_on(server.received_requests()).unwrap();
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        let header = |name: &str| request.headers.get(name).map(|it| it.to_str().unwrap());
+        assert_eq!((header("traceparent"), header("tracestate")), (Some(&*parent("a")), Some("x=1")));
+    }
 
     let (server, agent) = provider(&collector.runtime, &[200]);
     agent.host(&["run"]).ok();

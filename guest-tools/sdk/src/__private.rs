@@ -12,17 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ToolError;
 
-/// The contract, as generated.
+/// The contract, as `guest-tools/bindings` generates it.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "orchestrator",
-        pub_export_macro: true,
-        export_macro_name: "export_tool",
-        default_bindings_module: "tool_sdk::__private::bindings",
-    });
-}
+pub mod bindings;
 
 pub use bindings::exports::host::tool::tools::ToolDefinition;
 use bindings::exports::host::tool::tools::{Guest, ToolError as WitError};

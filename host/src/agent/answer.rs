@@ -74,8 +74,9 @@ impl Answer {
         self.said_nothing = false;
         let Some(schema) = &self.schema else { return LastWord::Ends(Ending::Answer(text.to_owned())) };
         let json = bare(text);
+        let about = About { explains_patterns: self.rules.patterns_are_explained(), ..About::ANSWER };
         let why = match parsed(json, self.rules) {
-            Ok(value) => match schema.check(About::ANSWER, &value).await {
+            Ok(value) => match schema.check(about, &value).await {
                 Ok(()) => return LastWord::Ends(Ending::Answer(json.to_owned())),
                 Err(why) => why,
             },

@@ -24,7 +24,7 @@ use crate::message::{
     Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolCall,
     ToolOutcome, ToolResult, Used,
 };
-use crate::model::{ModelRequest, Models, Purpose};
+use crate::model::{ModelRequest, Models, Purpose, WhoseTurn};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
 use answer::{Answer, LastWord};
 use spending::Spending;
@@ -186,8 +186,10 @@ impl Agent {
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
+        let first = self.manifest.asked_first(self.session.rules(), talk.last_reply());
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
+            let span = self.session.span_at(&slot);
             let request = ModelRequest {
                 turn,
                 purpose,
@@ -198,10 +200,12 @@ impl Agent {
                 form,
                 temperature: None,
                 max_tokens: None,
+                span: span.as_ref(),
                 heard: &heard,
             };
-            let Attempt { failures, fallbacks, .. } = attempt;
-            let reply = self.models.ask(&request, &identities, fallbacks, failures).await;
+            let given_up = usize::try_from(attempt.fallbacks).unwrap_or(usize::MAX);
+            let turn = WhoseTurn { first, given_up, failures: attempt.failures };
+            let reply = self.models.ask(&request, &identities, turn).await;
             Ok::<_, RunError>(Done::from(reply))
         };
         let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;

@@ -17,6 +17,8 @@ pub struct Transcript {
     tools: Vec<ToolSpec>,
     digest: Digest,
     appended: Vec<MessageRef>,
+    /// Whether the model replied in this run: what else it said is from the runs before.
+    replied: bool,
     /// What the last request and its reply took together.
     tokens: u64,
     compact_at_tokens: Option<u64>,
@@ -47,7 +49,17 @@ impl Transcript {
         };
         let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
         let compact_at_tokens = *compact_at_tokens;
-        Self { run, messages, instructions, tools, digest, appended, tokens: 0, compact_at_tokens }
+        Self {
+            run,
+            messages,
+            instructions,
+            tools,
+            digest,
+            appended,
+            replied: false,
+            tokens: 0,
+            compact_at_tokens,
+        }
     }
 
     /// The request that asks for a reply to everything said so far.
@@ -85,6 +97,17 @@ impl Transcript {
     pub fn push_reply(&mut self, turn: u32, reply: Reply) {
         let at = MessageRef::At(self.run.model_of(turn));
         self.push(Message::Assistant(reply), at);
+        self.replied = true;
+    }
+
+    /// What the model replied last in this run.
+    #[must_use]
+    pub fn last_reply(&self) -> Option<&Reply> {
+        let said = self.messages.iter().rev().find_map(|message| match message {
+            Message::Assistant(reply) => Some(reply),
+            Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
+        });
+        said.filter(|_| self.replied)
     }
 
     /// Appends the results of a turn's calls, in call order.
@@ -126,7 +149,7 @@ impl Transcript {
         let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
         let last = self.messages.iter().rposition(is_reply).unwrap_or_default();
         let kept = self.messages.split_off(last);
-        *self = Self::empty(manifest, &self.run);
+        *self = Self { replied: self.replied, ..Self::empty(manifest, &self.run) };
         if turn > 0 {
             self.push_prompt(manifest);
         }

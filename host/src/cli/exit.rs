@@ -51,7 +51,8 @@ impl Exit {
         }
     }
 
-    fn of_error(error: &anyhow::Error) -> Self {
+    /// The code for a command that failed.
+    pub(super) fn of_error(error: &anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<RunError>() {
             return match error {
                 RunError::Model { .. } => Self::Provider,

@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let prepared = launch::prepare(&config, Task::of(&manifest), places, &screen).await?;
     let changes = changes::between(&manifest, &prepared.manifest, &shared);
     if !changes.is_empty() {
-        screen.changed(id, &changes, Change::Accepted);
+        screen.changed(&changes, &changes::what_next(id, Change::Accepted, true));
     }
     let mut entries = vec![begun(manifest, &kept, &shared)];
     entries.extend(shared);

@@ -137,7 +137,7 @@ fn identity(config: &ModelConfig) -> ModelIdentity {
     let ModelConfig { temperature, max_tokens, .. } = *config;
     match &config.provider {
         Provider::Scripted { script } => ModelIdentity {
-            provider: "scripted".to_owned(),
+            provider: ModelIdentity::SCRIPTED.to_owned(),
             name: file_name(script),
             base_url: None,
             temperature,
@@ -199,7 +199,7 @@ pub(super) async fn carry_out(
         // A run that may not go on stands as it stood; the error matters more than that this is written.
         let _ = run.write_summary(&RunSummary { state, ..summary.clone() });
     }
-    let session = opened?;
+    let session = opened?.traced_by(trace.spans_by_slot());
     screen.run_started(run.id, &manifest);
     if let Some(ending) = session.recorded_ending().cloned() {
         let used = session.recorded_used();
@@ -239,13 +239,15 @@ fn leave(stopped: Stopped, run: OpenRun, mut summary: RunSummary, screen: &Scree
             screen.suspended(id, &waiting);
             return Ok(Exit::Suspended);
         }
-        Stopped::Interrupted | Stopped::Failed(_) => summary.state = RunState::Interrupted,
+        Stopped::Interrupted => summary.state = RunState::Interrupted,
+        Stopped::Failed(_) => summary.state = RunState::Failed,
     }
     // The run's own error matters more than that of its summary.
     let _ = run.write_summary(&summary);
     if let Stopped::Failed(error) = stopped {
-        screen.failed(id);
-        return Err(error.into());
+        let error = anyhow::Error::from(error);
+        screen.failed(id, &error);
+        return Err(error);
     }
     screen.interrupted(id);
     Ok(Exit::Interrupted)

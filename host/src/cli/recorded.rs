@@ -5,18 +5,37 @@ use std::path::Path;
 
 use super::exit::Misuse;
 use crate::config::Config;
-use crate::journal::{self, Entry, JournalError, RunFile, RunsDir, Status};
+use crate::journal::{self, Entry, JournalError, RunFile, RunState, RunsDir, Status};
 use crate::message::{Manifest, Request, RunId, Slot};
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
 pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
-    let is_file = name.contains('/') || [".jsonl", ".jsonl.gz"].iter().any(|end| name.ends_with(end));
-    if is_file {
+    if is_file(name) {
         let RunFile { summary, entries } = RunFile::read(Path::new(name))?;
         return Ok((summary.run, entries));
     }
     let id = runs.find(name)?;
     Ok((id, runs.read(id)?))
+}
+
+/// The same, with how the run stands.
+pub(super) fn read_with_state(
+    runs: &RunsDir,
+    name: &str,
+) -> Result<(RunId, Vec<Entry>, RunState), JournalError> {
+    if is_file(name) {
+        let RunFile { summary, entries } = RunFile::read(Path::new(name))?;
+        return Ok((summary.run, entries, summary.state));
+    }
+    let id = runs.find(name)?;
+    // How it stands is looked at first: what has ended since is read to its end.
+    let state = runs.summary(id)?.map_or(RunState::Interrupted, |summary| summary.state);
+    Ok((id, runs.read(id)?, state))
+}
+
+/// Whether a run is named by its file.
+fn is_file(name: &str) -> bool {
+    name.contains('/') || [".jsonl", ".jsonl.gz"].iter().any(|end| name.ends_with(end))
 }
 
 /// What the run was begun with, or last carried on with.

@@ -13,7 +13,7 @@ use crate::agent::Agent;
 use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
 use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started, given_up};
 use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, Slot, Step};
-use crate::model::{self, Model, ModelError, ModelRequest, Models};
+use crate::model::{self, Model, ModelError, ModelRequest, Models, WhoseTurn};
 use crate::session::{Decisions, Mode, Session};
 
 /// A model that writes requests down and sends none.
@@ -49,8 +49,12 @@ pub(super) async fn run(
     let Some(slot) = slot.or_else(|| last(&entries)) else {
         return Err(Misuse("no model was asked in this run".to_owned()).into());
     };
-    let asked = Asked::at(&slot, &entries, attempt);
-    let Some((asking, asked)) = agent_at(&manifest, &entries, &slot.run()).zip(asked) else {
+    let asking = agent_at(&manifest, &entries, &slot.run());
+    let asked = asking.as_ref().and_then(|asking| {
+        let first = asking.asked_first(manifest.rules, reply_before(&slot, &entries));
+        Asked::at(&slot, &entries, first, attempt)
+    });
+    let Some((asking, asked)) = asking.zip(asked) else {
         let message = format!(
             "no model was asked at {slot}; `host runs show {id}` lists where one was, such as model(0), summary(3) \
              or tool(0,1)/model(0)"
@@ -95,10 +99,25 @@ fn last(entries: &[Entry]) -> Option<Slot> {
     entries.iter().filter(asked).map(|entry| entry.slot.clone()).max()
 }
 
+/// What the model replied last in the same run before a slot.
+fn reply_before<'a>(slot: &Slot, entries: &'a [Entry]) -> Option<&'a Reply> {
+    let run = slot.run();
+    let is_before = |entry: &&Entry| {
+        entry.slot < *slot
+            && matches!(entry.slot.steps().last(), Some(Step::Model { .. }))
+            && entry.slot.run() == run
+    };
+    let replies = entries.iter().filter(is_before).filter_map(|entry| match &entry.event {
+        Event::Finished(Finished { outcome: Outcome::Model(reply), .. }) => Some((&entry.slot, reply)),
+        Event::Finished(_) | Event::Started(_) | Event::Failed(_) => None,
+    });
+    replies.max_by_key(|(slot, _)| *slot).map(|(_, reply)| reply)
+}
+
 /// An attempt in which a model was asked.
 struct Asked<'a> {
-    /// Which of the models: how many were given up before, since the run broke off.
-    choice: usize,
+    /// Which model was asked.
+    turn: WhoseTurn,
     /// How the attempt ended; none of one that was cut off.
     ended: Option<&'a Outcome>,
     /// The number of the last attempt there.
@@ -106,8 +125,9 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The attempt of this number at a slot, or the last one; none if no model was asked there.
-    fn at(slot: &Slot, entries: &'a [Entry], attempt: Option<u32>) -> Option<Self> {
+    /// The attempt of this number at a slot, or the last one; none if no model was asked there. The model of this place
+    /// was asked first.
+    fn at(slot: &Slot, entries: &'a [Entry], first: usize, attempt: Option<u32>) -> Option<Self> {
         let events = || entries.iter().filter(|entry| entry.slot == *slot).map(|entry| &entry.event);
         let last = events().rev().find_map(|event| match event {
             Event::Started(Started { request: Request::Model(_), attempt, .. }) => Some(*attempt),
@@ -127,7 +147,8 @@ impl<'a> Asked<'a> {
             }
             Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
         });
-        Some(Self { choice: given_up(before), ended, last })
+        let turn = WhoseTurn { first, given_up: given_up(before), failures: 0 };
+        Some(Self { turn, ended, last })
     }
 
     /// The model that was asked, and its settings. One that replied is known by that, whatever models the run had
@@ -139,7 +160,7 @@ impl<'a> Asked<'a> {
             Some(_) | None => None,
         };
         let gave = |model: &&ModelIdentity| origin.is_none_or(|origin| model.gave(origin));
-        let chosen = models.get(self.choice).copied().filter(gave);
+        let chosen = models.get(self.turn.among(models.len())).copied().filter(gave);
         chosen.or_else(|| models.iter().copied().find(gave)).unwrap_or(&asking.model)
     }
 

@@ -9,7 +9,7 @@ use super::settle::{self, Settle};
 use super::signals::Signals;
 use super::traces::Traces;
 use super::{changes, recorded, session};
-use crate::journal::{Change, JournalError, JournalStore as _, ending, used};
+use crate::journal::{Change, JournalError, JournalStore as _, ending, has_replied, used};
 use crate::session::Decisions;
 
 #[derive(Debug, clap::Args)]
@@ -53,12 +53,14 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let entries = run.store.read(id)?;
     let recorded = recorded::manifest(id, &entries)?;
     let settlements = settle::settlements(&args.settle, &entries, recorded)?;
-    let change = if args.accept_changes { Change::Accepted } else { Change::Refused };
+    // Before its first reply the model was asked for nothing that another agent.toml could contradict.
+    let has_replied = has_replied(&entries);
+    let change = if args.accept_changes || !has_replied { Change::Accepted } else { Change::Refused };
     let config = recorded::config(recorded, args.config.as_deref())?;
     let prepared = launch::prepare(&config, Task::of(recorded), places, &screen).await?;
     let changes = changes::between(recorded, &prepared.manifest, &entries);
     if !changes.is_empty() {
-        screen.changed(id, &changes, change);
+        screen.changed(&changes, &changes::what_next(id, change, has_replied));
     }
     let decisions = Decisions { settlements, change };
     launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces, signals).await

@@ -8,7 +8,10 @@ use super::moment::{Moment, milliseconds};
 use super::places::Places;
 use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
 use super::{diff, print, print_json, recorded, request, say, script};
-use crate::journal::{Failed, Finished, Listing, RunState, RunSummary, Started, Status, is_over, statuses};
+use crate::journal::{
+    CutOff, Failed, Finished, Listing, RunState, RunSummary, Started, Status, Stint, broke_off, cut_off,
+    ending, is_over, statuses, stints,
+};
 use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
 use crate::session::SessionError;
 
@@ -98,8 +101,9 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
         print(&format!(
-            "{run}  {}  {:11}  {agent}: {prompt}",
+            "{run}  {}  {} {:11}  {agent}: {prompt}",
             Moment(started_ms).to_the_second(),
+            state_mark(state),
             state_word(state)
         ))?;
     }
@@ -111,11 +115,21 @@ pub(super) fn state_word(state: RunState) -> &'static str {
         RunState::Running => "running",
         RunState::Interrupted => "interrupted",
         RunState::Suspended => "suspended",
+        RunState::Failed => "failed",
         RunState::Answered => "answered",
         RunState::Refused => "refused",
         RunState::Limited => "limited",
         RunState::Unfit => "unfit",
         RunState::Empty => "empty",
+    }
+}
+
+/// The mark of an end, good or bad; nothing where there is none yet.
+pub(super) fn state_mark(state: RunState) -> char {
+    match state {
+        RunState::Running | RunState::Interrupted | RunState::Suspended => ' ',
+        RunState::Answered => '✓',
+        RunState::Failed | RunState::Refused | RunState::Limited | RunState::Unfit | RunState::Empty => '✗',
     }
 }
 
@@ -129,15 +143,29 @@ struct SlotReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<Failed>,
     finished: Option<Finished>,
+    /// Of the run: how it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<RunState>,
+    /// Of the run: the processes that worked on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    processes: Vec<Stint>,
+    /// The attempts that ended with their process and were followed by another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cut_off: Vec<CutOff>,
     /// Whether it was stopped with the call that it is below.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stopped: bool,
 }
 
 fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
-    let (id, entries) = recorded::read(&places.runs()?, name)?;
+    let (id, entries, state) = recorded::read_with_state(&places.runs()?, name)?;
+    // It may have ended since it was looked at how it stands.
+    let state = ending(&entries).map_or(state, RunState::from);
+    let (stints, mut cut_off) = (stints(&entries), cut_off(&entries));
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let report = |(slot, status): (&Slot, &Status)| {
+    let broken = broke_off(&slots).filter(|_| state == RunState::Failed);
+    let broken = broken.map(|(slot, failed)| format!("{slot}: {}", result(&failed.outcome).1));
+    let mut report = |(slot, status): (&Slot, &Status)| {
         let (started, failures, finished) = match status.clone() {
             Status::Absent => return None,
             Status::Started { started, failures } | Status::Failed { started, failures } => {
@@ -146,18 +174,24 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
             Status::Finished { started, failures, finished } => (started, failures, Some(finished)),
         };
         let stopped = finished.is_none() && is_over(slot, &slots);
-        Some(SlotReport { slot: slot.clone(), started, failures, finished, stopped })
+        let is_run = *slot == Slot::RUN;
+        let processes = if is_run { stints.clone() } else { Vec::new() };
+        let cut_off = cut_off.remove(slot).unwrap_or_default();
+        let state = is_run.then_some(state);
+        let slot = slot.clone();
+        Some(SlotReport { slot, started, failures, finished, state, processes, cut_off, stopped })
     };
-    let reports: Vec<SlotReport> = slots.iter().filter_map(report).collect();
+    let reports: Vec<SlotReport> = slots.iter().filter_map(&mut report).collect();
     if json {
         print_json(&reports)?;
     } else {
-        print(&show_text(id, &reports, log))?;
+        print(&show_text(id, &reports, broken.as_deref(), log))?;
     }
     Ok(Exit::Ok)
 }
 
-fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
+fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool) -> String {
+    let state = reports.iter().find_map(|report| report.state).unwrap_or(RunState::Interrupted);
     let mut lines = vec![format!("run {id}")];
     for report in reports {
         match &report.started.request {
@@ -184,29 +218,67 @@ fn show_text(id: RunId, reports: &[SlotReport], log: bool) -> String {
                 for Said { turn, text } in &manifest.said {
                     lines.push(format!("said     {} (before turn {turn})", set_in(text, 9)));
                 }
-                lines.push(format!("ended    {}", ending(&report.started, report.finished.as_ref())));
+                lines.push(format!("ended    {}", report.ending(state, broken)));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
                 lines.extend(used.map(|used| format!("used     {}", words::used(&used))));
                 lines.push(String::new());
             }
-            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => report.lines(log, &mut lines),
+            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => {
+                report.lines(state, log, &mut lines);
+            }
         }
     }
     lines.join("\n")
 }
 
 impl SlotReport {
+    /// How the run ended, or how it stands: the time is that of all processes that worked on it.
+    fn ending(&self, state: RunState, broken: Option<&str>) -> String {
+        match (&self.finished, broken) {
+            (None, Some(why)) => {
+                format!("not yet: ✗ failed at {why}; when that is mended, `host resume` goes on with it")
+            }
+            (None, None) if state == RunState::Running => "not yet: a process works on it".to_owned(),
+            (None, None) => {
+                format!("not yet: {}; `host resume` goes on with it", state_word(state))
+            }
+            (Some(Finished { outcome: outcome @ Outcome::Run(_), .. }), _) => {
+                let worked_ms = self.processes.iter().map(|stint| stint.ms()).sum::<u64>();
+                let processes = match self.processes.len() {
+                    0 | 1 => String::new(),
+                    count => format!(" in {count} processes"),
+                };
+                let time = milliseconds(worked_ms.saturating_mul(1000));
+                format!("after {time}{processes}: {}", result(outcome).1)
+            }
+            (
+                Some(Finished {
+                    outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_),
+                    ..
+                }),
+                _,
+            ) => "with a result of another kind".to_owned(),
+        }
+    }
+
     /// The attempts at a slot, each with what it came to.
-    fn lines(&self, log: bool, lines: &mut Vec<String>) {
-        let Self { slot, started, failures, finished, stopped } = self;
+    fn lines(&self, state: RunState, log: bool, lines: &mut Vec<String>) {
+        let Self { slot, started, failures, finished, cut_off, stopped, .. } = self;
         let headline = headline(slot, &started.request);
+        let mut cut_off = cut_off.iter().peekable();
         for Failed { attempt, retry_ms, gave_up, outcome, usage, trace, .. } in failures {
-            let time = milliseconds(usage.wall_us);
-            lines.push(format!("↻ {time:>10}  {headline} (attempt {attempt})"));
+            while let Some(CutOff { attempt, .. }) = cut_off.next_if(|cut| cut.attempt < *attempt) {
+                lines.extend(ended_with_process(&headline, &format!(" (attempt {attempt})")));
+            }
+            let (time, mark) = (milliseconds(usage.wall_us), if *gave_up { '✗' } else { '↻' });
+            lines.push(format!("{mark} {time:>10}  {headline} (attempt {attempt})"));
             let again = milliseconds(retry_ms.saturating_mul(1000));
             let next = if *gave_up { "given up".to_owned() } else { format!("again after {again}") };
             lines.push(format!("              → {}; {next}", result(outcome).1));
             lines.extend(noted(usage, trace, log));
+        }
+        for CutOff { attempt, .. } in cut_off {
+            lines.extend(ended_with_process(&headline, &format!(" (attempt {attempt})")));
         }
         let attempt =
             if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
@@ -214,7 +286,13 @@ impl SlotReport {
             if *stopped {
                 lines.push(format!("✗ {:>10}  {headline}{attempt}", "stopped"));
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
-            } else if failures.last().is_none_or(|failed| failed.attempt < started.attempt) {
+            } else if failures.last().is_some_and(|failed| failed.attempt >= started.attempt) {
+                return;
+            } else if state == RunState::Running {
+                lines.push(format!("… {:>10}  {headline}{attempt}", "goes on"));
+            } else if matches!(started.request, Request::Model(_)) {
+                lines.extend(ended_with_process(&headline, &attempt));
+            } else {
                 lines.push(format!("? {:>10}  {headline}{attempt}", "in doubt"));
                 lines.push("              → no result was recorded".to_owned());
             }
@@ -227,6 +305,14 @@ impl SlotReport {
         lines.push(format!("              → {result}"));
         lines.extend(noted(usage, trace, log));
     }
+}
+
+/// An attempt that ended with its process: a request was cancelled, and what became of a call is not known.
+fn ended_with_process(headline: &str, attempt: &str) -> [String; 2] {
+    [
+        format!("✗ {:>10}  {headline}{attempt}", "stopped"),
+        "              → its process ended first; no result was recorded".to_owned(),
+    ]
 }
 
 /// What an attempt consumed, requested and was denied, and what it logged.
@@ -274,18 +360,4 @@ fn request(record: &HttpRecord) -> String {
     one_line(&format!(
         "{method} {url}{to} → {came}  sent {sent_bytes} B, received {received_bytes} B, {ms} ms"
     ))
-}
-
-fn ending(started: &Started, finished: Option<&Finished>) -> String {
-    match finished {
-        None => "not yet: `host resume` goes on with it".to_owned(),
-        Some(Finished { at_ms, outcome: outcome @ Outcome::Run(_), .. }) => {
-            let wall_us = at_ms.saturating_sub(started.at_ms).saturating_mul(1000);
-            format!("after {}: {}", milliseconds(wall_us), result(outcome).1)
-        }
-        Some(Finished {
-            outcome: Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_),
-            ..
-        }) => "with a result of another kind".to_owned(),
-    }
 }

@@ -16,7 +16,7 @@ use super::streams::{self, deliver, say_in_line};
 use super::typed::Typed;
 use super::waiting::{self, Shown};
 use super::words::{self, counted, denial, headline, one_line, result};
-use crate::journal::{Change, Failed, Finished};
+use crate::journal::{Failed, Finished};
 use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean, json_line};
 use crate::session::{Notice, Waiting, Watch};
 
@@ -69,6 +69,7 @@ enum JsonEvent<'a> {
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
     Suspended { run: RunId, waiting: Vec<Shown<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
+    RunFailed { run: RunId, error: String, exit_code: u8 },
     RunEnded { run: RunId, ending: &'a Ending, used: Option<&'a Used>, exit_code: u8 },
 }
 
@@ -170,21 +171,13 @@ impl Screen {
         }
     }
 
-    /// Says what has changed since the run was recorded.
-    pub(super) fn changed(&self, run: RunId, changes: &[String], change: Change) {
+    /// Says what has changed since the run was recorded, and what follows from that.
+    pub(super) fn changed(&self, changes: &[String], what_next: &str) {
         self.say("since this run was recorded there changed:");
         for line in changes {
             self.say(&format!("  {line}"));
         }
-        let next = match change {
-            Change::Accepted => {
-                "accepted: recorded results are kept, the rest is carried out as things are now".to_owned()
-            }
-            Change::Refused => format!(
-                "undo that, or go on with it, keeping what is recorded: host resume {run} --accept-changes"
-            ),
-        };
-        self.say(&next);
+        self.say(what_next);
     }
 
     /// Says what the run waits for, and how it goes on.
@@ -227,10 +220,17 @@ impl Screen {
     }
 
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
-    pub(super) fn failed(&self, run: RunId) {
+    pub(super) fn failed(&self, run: RunId, error: &anyhow::Error) {
         self.clear();
-        if self.0.format == Format::Text {
-            self.say(&format!("the run broke off; when the cause is mended: host resume {run}"));
+        match self.0.format {
+            Format::Json => {
+                let exit_code = Exit::of_error(error) as u8;
+                event(&JsonEvent::RunFailed { run, error: format!("{error:#}"), exit_code });
+            }
+            Format::Text => {
+                let mark = Style::new().for_stderr().red().apply_to("✗");
+                self.say(&format!("{mark} the run broke off; when the cause is mended: host resume {run}"));
+            }
         }
     }
 
@@ -304,7 +304,11 @@ impl Screen {
         if let Some(bar) = self.running().remove(slot) {
             bar.finish_and_clear();
         }
-        let mark = Style::new().for_stderr().yellow().apply_to("↻");
+        let mark = if failed.gave_up {
+            Style::new().for_stderr().red().apply_to("✗")
+        } else {
+            Style::new().for_stderr().yellow().apply_to("↻")
+        };
         let line = format!("  {mark} {} → {}", headline(slot, request), result(&failed.outcome).1);
         let line = console::truncate_str(&line, self.width().saturating_sub(40), "…").into_owned();
         let (time, wait) =

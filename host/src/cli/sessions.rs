@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::exit::{Exit, Misuse};
 use super::moment::Moment;
 use super::places::Places;
-use super::runs::state_word;
+use super::runs::{state_mark, state_word};
 use super::screen::{Format, Screen};
 use super::session::take_turn;
 use super::words::{beginning, one_line, set_in};
@@ -88,7 +88,12 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
         let last = match last {
             Some(RunSummary { agent, prompt, started_ms, state, .. }) => {
                 let (agent, prompt) = (one_line(&agent), beginning(&prompt));
-                format!("{}  {:11}  {agent}: {prompt}", Moment(started_ms).to_the_second(), state_word(state))
+                format!(
+                    "{}  {} {:11}  {agent}: {prompt}",
+                    Moment(started_ms).to_the_second(),
+                    state_mark(state),
+                    state_word(state)
+                )
             }
             None => "its last run is gone".to_owned(),
         };
@@ -133,7 +138,8 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             print(&format!("{run}  is gone, or never began"))?;
             continue;
         };
-        print(&format!("{run}  {}  {}", Moment(started_ms).to_the_second(), state_word(state)))?;
+        let (mark, word) = (state_mark(state), state_word(state));
+        print(&format!("{run}  {}  {mark} {word}", Moment(started_ms).to_the_second()))?;
         print(&format!("  you: {}", set_in(&prompt, 4)))?;
         let words = match ending {
             Some(Ending::Answer(text)) => text,

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::screen::Screen;
 use crate::message::{Caller, Manifest, RunId};
-use crate::session::Watch;
+use crate::session::{SpanAt, Watch};
 use crate::telemetry::{Collector, Invocation, Stand, Trace};
 
 /// Where a run's traces go.
@@ -41,6 +41,14 @@ impl Exported {
         match &self.0 {
             Some(trace) => trace.beside(other),
             None => other,
+        }
+    }
+
+    /// Who knows the span of an effect that goes on, if it is exported.
+    pub(super) fn spans_by_slot(&self) -> SpanAt {
+        match &self.0 {
+            Some(trace) => trace.spans_by_slot(),
+            None => Box::new(|_| None),
         }
     }
 

@@ -1,5 +1,5 @@
 use super::NetworkGrant;
-use super::network::{METHODS, Refusal, Wanted, allow, origin, reaches};
+use super::network::{Refusal, Wanted, allow, origin, reaches};
 use super::path::grantable;
 use super::site::Site;
 use crate::message::toml_string;
@@ -10,7 +10,7 @@ impl NetworkGrant {
     pub fn missing(grants: &[Self], wanted: &Wanted<'_>, refusal: &Refusal) -> Option<Self> {
         let origin = origin(wanted).ok()?;
         let site: Site = match refusal {
-            Refusal::Malformed(_) => return None,
+            Refusal::Malformed(_) | Refusal::Ungrantable(_) => return None,
             Refusal::Elsewhere(origin) => origin.to_string(),
             Refusal::Path { path, .. } => format!("{origin}{}", grantable(path)),
             Refusal::Method { granted, .. } => granted.to_string(),
@@ -22,7 +22,7 @@ impl NetworkGrant {
         let methods = vec![wanted.method.to_owned()];
         let grant = Self { site, methods, secrets: Vec::new(), allow_private };
         // A host that reads as a pattern would be granted as one.
-        let is_meant = METHODS.contains(&wanted.method) && !wanted.authority.contains('*');
+        let is_meant = !wanted.authority.contains('*');
         (is_meant && allow(std::slice::from_ref(&grant), wanted).is_ok()).then_some(grant)
     }
 

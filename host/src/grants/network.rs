@@ -59,6 +59,9 @@ pub enum Refusal {
     /// It does not say clearly where it goes.
     #[error("{0}")]
     Malformed(&'static str),
+    /// No grant can have this method.
+    #[error("no grant can allow the method {0}, which is not one of {methods}", methods = METHODS.join(", "))]
+    Ungrantable(String),
     /// Nothing is granted for this scheme, host and port.
     #[error("no grant reaches {0}")]
     Elsewhere(Origin),
@@ -115,6 +118,9 @@ pub fn allow<'g>(grants: &'g [NetworkGrant], wanted: &Wanted<'_>) -> Result<Allo
     let origin = origin(wanted)?;
     let path = wanted.path_and_query.split(['?', '#']).next().unwrap_or_default();
     check_path(path)?;
+    if !METHODS.contains(&wanted.method) {
+        return Err(Refusal::Ungrantable(wanted.method.to_owned()));
+    }
     let here: Vec<&NetworkGrant> = grants.iter().filter(|grant| reaches(&grant.site, &origin)).collect();
     let spelt = spelled(path);
     let covers = |grant: &&&NetworkGrant| below(&spelt, &spelled(&grant.site.path));
@@ -229,7 +235,12 @@ mod tests {
             ("GET", "https://docs.example.com/My%2520Plan%2A", "does not reach the path"),
             ("GET", "https://api.example.com//v1", "does not reach the path"),
             ("DELETE", "https://api.example.com/v1", "does not allow DELETE"),
-            ("get", "https://api.example.com/v1", "does not allow get"),
+            ("get", "https://api.example.com/v1", "no grant can allow the method get"),
+            (
+                "PURGE",
+                "https://evil.com/v1",
+                "no grant can allow the method PURGE, which is not one of GET, HEAD",
+            ),
             ("GET", "https://api.example.com/v1/../admin", "as a segment"),
             ("GET", "https://api.example.com/v1/%2e%2e/admin", "as a segment"),
             ("GET", "https://api.example.com/v1/%252e%252e%252fadmin", "as a segment"),

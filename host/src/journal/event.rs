@@ -93,6 +93,16 @@ impl Failed {
 }
 
 impl Event {
+    /// When it happened, in milliseconds since 1970-01-01T00:00:00Z, by the host's clock.
+    #[must_use]
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            Self::Started(Started { at_ms, .. })
+            | Self::Failed(Failed { at_ms, .. })
+            | Self::Finished(Finished { at_ms, .. }) => *at_ms,
+        }
+    }
+
     /// The event's place among the events of its slot: an attempt's start, then its end.
     #[must_use]
     pub fn ordinal(&self) -> u32 {
@@ -125,6 +135,15 @@ pub fn used(entries: &[Entry]) -> Option<&Used> {
     entries.iter().find_map(|entry| match &entry.event {
         Event::Finished(Finished { outcome: Outcome::Run(_), usage, .. }) => usage.used.as_ref(),
         Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+    })
+}
+
+/// Whether a model replied in the run: all that a run does follows from that.
+#[must_use]
+pub fn has_replied(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| match &entry.event {
+        Event::Finished(finished) => matches!(finished.outcome, Outcome::Model(_)),
+        Event::Started(_) | Event::Failed(_) => false,
     })
 }
 

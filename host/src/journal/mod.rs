@@ -21,15 +21,17 @@ mod runs;
 mod sessions;
 mod sled;
 mod summary;
+mod work;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
-pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, manifest, used};
+pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use runs::{Compacted, Listing, OpenRun, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use summary::{RunState, RunSummary};
+pub use work::{CutOff, Stint, broke_off, cut_off, stints};
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

@@ -269,6 +269,7 @@ impl RunsDir {
             RunState::Running
             | RunState::Interrupted
             | RunState::Suspended
+            | RunState::Failed
             | RunState::Answered
             | RunState::Refused
             | RunState::Limited

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, ending, manifest};
+use super::{Entry, broke_off, ending, manifest, statuses};
 use crate::message::{Ending, RunId};
 
 /// What a listing tells of a run.
@@ -28,7 +28,7 @@ impl RunSummary {
             agent: manifest.agent.clone(),
             prompt: manifest.prompt.clone(),
             started_ms: run.started_ms(),
-            state: ending(entries).map_or(RunState::Running, RunState::from),
+            state: ending(entries).map_or_else(|| RunState::without_end(entries), RunState::from),
         })
     }
 }
@@ -43,6 +43,9 @@ pub enum RunState {
     Interrupted,
     /// It waits for a person's decision: `host resume --settle` goes on with it.
     Suspended,
+    /// It broke off, because the model gave no reply or the host could not go on: when that is mended, `host resume`
+    /// goes on with it.
+    Failed,
     /// It ended with the model's answer.
     Answered,
     /// The model refused.
@@ -56,12 +59,18 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// What the events of a run that has not ended say of how it stands.
+    fn without_end(entries: &[Entry]) -> Self {
+        let slots = statuses(entries.to_vec()).unwrap_or_default();
+        if broke_off(&slots).is_some() { Self::Failed } else { Self::Running }
+    }
+
     /// Whether nothing more will happen.
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
             Self::Answered | Self::Refused | Self::Limited | Self::Unfit | Self::Empty => true,
-            Self::Running | Self::Interrupted | Self::Suspended => false,
+            Self::Running | Self::Interrupted | Self::Suspended | Self::Failed => false,
         }
     }
 }

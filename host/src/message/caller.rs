@@ -4,8 +4,8 @@ use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-/// The span in whose course this process was started, as `TRACEPARENT` and `TRACESTATE` name it: W3C Trace Context, in
-/// environment variables.
+/// The span in whose course something is done: this process, as `TRACEPARENT` and `TRACESTATE` name it, or a request. It
+/// is told by W3C Trace Context, in environment variables or headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(SpanContext);
 
@@ -19,6 +19,12 @@ const STATE: (&str, &str) = ("TRACESTATE", "tracestate");
     "TRACEPARENT is {0:?}, which names no span; it has the form 00-TRACE-SPAN-FLAGS, with 32, 16 and 2 hexadecimal digits"
 )]
 pub struct CallerError(String);
+
+impl From<SpanContext> for Caller {
+    fn from(span: SpanContext) -> Self {
+        Self(span)
+    }
+}
 
 impl Caller {
     /// The one that the environment names, if it does. An empty variable counts as not set.

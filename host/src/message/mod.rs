@@ -179,11 +179,15 @@ impl Arguments {
     }
 
     /// The same by the rules of a run, for what a tool passes to another one: when the tool is called again, that has
-    /// to be what is recorded. At first, numbers went through 64 bits.
+    /// to be what is recorded. At first, numbers went through 64 bits, and later zeros had no signs.
     #[must_use]
     pub fn parse_by(rules: Rules, text: &str) -> Self {
-        if rules.numbers_are_exact() || text.trim().is_empty() {
+        if rules.zeros_have_signs() || text.trim().is_empty() {
             return Self::parse(text);
+        }
+        if rules.numbers_are_exact() {
+            let json = Json::parse_with_plain_zeros(text);
+            return json.map_or_else(|_| Self::Malformed(text.to_owned()), Self::Json);
         }
         let value = serde_json::from_str(text);
         value.map_or_else(|_| Self::Malformed(text.to_owned()), |value| Self::Json(Json::canonical(&value)))

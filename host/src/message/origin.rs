@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Json;
+use super::{Json, Reply};
 
 /// What recorded replies came from before they said so.
 const PROVIDER_BEFORE_ORIGINS: &str = "openai";
@@ -35,11 +35,23 @@ pub struct ModelIdentity {
 }
 
 impl ModelIdentity {
+    /// What a script is called where a provider has its name.
+    pub const SCRIPTED: &str = "scripted";
+
     /// Whether a reply came from this model.
     #[must_use]
     pub fn gave(&self, origin: &Origin) -> bool {
         (&self.provider, &self.name, self.base_url.as_deref())
             == (&origin.provider, &origin.name, Some(&*origin.base_url))
+    }
+
+    /// The same of a reply that may be a script's, which does not say where it came from.
+    #[must_use]
+    pub fn gave_reply(&self, reply: &Reply) -> bool {
+        match &reply.origin {
+            Some(origin) => self.gave(origin),
+            None => self.provider == Self::SCRIPTED,
+        }
     }
 }
 

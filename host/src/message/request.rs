@@ -145,6 +145,15 @@ impl Manifest {
         std::iter::once(&self.model).chain(self.fallbacks.iter().map(|fallback| &fallback.model)).collect()
     }
 
+    /// The place of the model that is asked first after this reply, which was the run's last one: that of the model that
+    /// gave it, because it is likely to answer again. Where that model is not among the models any more, and before the
+    /// first reply, it is the first choice.
+    #[must_use]
+    pub fn asked_first(&self, rules: Rules, last: Option<&Reply>) -> usize {
+        let last = last.filter(|_| rules.stay_with_who_answered());
+        last.and_then(|reply| self.models().iter().position(|model| model.gave_reply(reply))).unwrap_or(0)
+    }
+
     /// The tools that the model is offered.
     #[must_use]
     pub fn offered(&self) -> Vec<ToolSpec> {

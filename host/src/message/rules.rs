@@ -8,7 +8,7 @@ pub struct Rules(u32);
 
 impl Rules {
     /// Those of new runs.
-    pub const NOW: Self = Self(2);
+    pub const NOW: Self = Self(3);
 
     /// Whether they are the first ones, which are not recorded.
     #[must_use]
@@ -51,6 +51,26 @@ impl Rules {
     #[must_use]
     pub fn repeats_are_whole(self) -> bool {
         self >= Self(2)
+    }
+
+    /// Whether the model that gave the last reply of a run is asked first for the next one; before, every turn began with
+    /// the first choice.
+    #[must_use]
+    pub fn stay_with_who_answered(self) -> bool {
+        self >= Self(3)
+    }
+
+    /// Whether what a tool passes to another one keeps the sign of a zero, as in `-0.0`; before, it was `0`.
+    #[must_use]
+    pub fn zeros_have_signs(self) -> bool {
+        self >= Self(3)
+    }
+
+    /// Whether an answer that a pattern of its schema cannot be tried on is told so in the host's words; before, it was
+    /// told in those of the engine that tries.
+    #[must_use]
+    pub fn patterns_are_explained(self) -> bool {
+        self >= Self(3)
     }
 
     /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and

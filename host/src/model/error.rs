@@ -4,7 +4,7 @@ use crate::message::ModelFailure;
 /// Why a model gave no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// No connection, or one that broke.
+    /// No connection.
     #[error(
         "cannot reach {url}: {reason}\n  check `base_url` in [model], the network, and that the server is running"
     )]
@@ -12,6 +12,14 @@ pub enum ModelError {
         /// The endpoint, without query.
         url: String,
         /// What the connection said.
+        reason: String,
+    },
+    /// The server was reached, and gave no whole answer.
+    #[error("no whole answer came from {url}: {reason}")]
+    CutOff {
+        /// The endpoint, without query.
+        url: String,
+        /// What the connection said, or how long was waited.
         reason: String,
     },
     /// No connection, and there is a proxy in between.
@@ -78,7 +86,9 @@ impl From<ModelError> for ModelFailure {
     fn from(error: ModelError) -> Self {
         let (status, may_pass, retry_after_ms) = match &error {
             ModelError::Given(failure) => return failure.clone(),
-            ModelError::Unreachable { .. } | ModelError::Malformed { .. } => (None, true, None),
+            ModelError::Unreachable { .. } | ModelError::CutOff { .. } | ModelError::Malformed { .. } => {
+                (None, true, None)
+            }
             ModelError::Proxy { may_pass, .. } => (None, *may_pass, None),
             // Timeouts, conflicts, too many requests, and what is the server's own fault (529: overloaded).
             ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {

@@ -21,7 +21,7 @@ mod settings;
 pub use absent::Absent;
 pub use api::Api;
 pub use error::ModelError;
-pub use models::Models;
+pub use models::{Models, WhoseTurn};
 pub use remote::{InText, ReasoningTags, TextCalls};
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
@@ -34,7 +34,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use crate::grants::{SecretSource, read_secret};
-use crate::message::{Json, Message, ModelIdentity, Reply, ToolSpec};
+use crate::message::{Caller, Json, Message, ModelIdentity, Reply, ToolSpec};
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
@@ -131,6 +131,8 @@ pub struct ModelRequest<'a> {
     pub temperature: Option<f64>,
     /// Upper bound for the reply, in tokens, if not the provider's default.
     pub max_tokens: Option<u64>,
+    /// The span in whose course it is sent, if that is exported.
+    pub span: Option<&'a Caller>,
     /// Hears the text of a reply as it comes, where the provider streams it.
     pub heard: &'a (dyn Fn(&str) + Send + Sync),
 }

@@ -11,6 +11,27 @@ pub struct Models {
     pub retry: Retry,
 }
 
+/// Which of the models is asked. The one that comes first in a turn is followed by those after it, and these by the ones
+/// before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WhoseTurn {
+    /// The place of the model that is asked first.
+    pub first: usize,
+    /// How many models were given up since.
+    pub given_up: usize,
+    /// How many attempts of this one failed.
+    pub failures: u32,
+}
+
+impl WhoseTurn {
+    /// The model's place, among so many.
+    #[must_use]
+    pub fn among(self, models: usize) -> usize {
+        let others = models.saturating_sub(1);
+        (self.first.min(others) + self.given_up.min(others)) % models.max(1)
+    }
+}
+
 impl Models {
     /// The models of these settings, the first choice first.
     pub fn connect<'a>(
@@ -33,24 +54,23 @@ impl Models {
         Self::only(Arc::new(Absent), Retry::NEVER)
     }
 
-    /// Asks the model whose turn it is, after so many models were given up and so many attempts of this one failed.
-    /// Settings are those of the models' identities, in the same order.
+    /// Asks the model whose turn it is. Settings are those of the models' identities, in the same order.
     pub async fn ask(
         &self,
         request: &ModelRequest<'_>,
         identities: &[&ModelIdentity],
-        fallbacks: u32,
-        failures: u32,
+        turn: WhoseTurn,
     ) -> Result<Reply, ModelFailure> {
-        let last = self.choices.len().saturating_sub(1);
-        let choice = usize::try_from(fallbacks).unwrap_or(last).min(last);
+        let WhoseTurn { given_up, failures, .. } = turn;
+        let choice = turn.among(self.choices.len());
+        let others_left = given_up.saturating_add(1) < self.choices.len();
         let (Some(model), Some(settings)) = (self.choices.get(choice), identities.get(choice)) else {
             return Err(ModelError::Setup("there is no model".to_owned()).into());
         };
         model.ask(&request.with(settings)).await.map_err(|error| {
             let failure = ModelFailure::from(error);
             let spent = !failure.may_pass || failures.saturating_add(1) >= self.retry.max_attempts;
-            ModelFailure { fall_back: spent && choice < last, streamed: model.streams(), ..failure }
+            ModelFailure { fall_back: spent && others_left, streamed: model.streams(), ..failure }
         })
     }
 
@@ -74,5 +94,25 @@ impl Models {
     pub fn finish(&self, turns: u32) -> Result<(), ModelError> {
         // Only one that is a script minds.
         self.choices.first().map_or(Ok(()), |model| model.finish(turns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_its_turn_once_whoever_comes_first() {
+        for models in 1..6 {
+            for first in 0..8 {
+                let turn = |given_up| WhoseTurn { first, given_up, failures: 0 }.among(models);
+                let mut asked: Vec<usize> = (0..models).map(turn).collect();
+                assert_eq!(asked[0], first.min(models - 1), "one that is gone was the last");
+                assert!(asked.windows(2).all(|two| two[1] == (two[0] + 1) % models), "{asked:?}");
+                asked.sort_unstable();
+                assert!(asked.into_iter().eq(0..models));
+                assert_eq!(turn(usize::MAX), turn(models - 1));
+            }
+        }
     }
 }

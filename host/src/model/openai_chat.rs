@@ -12,8 +12,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::remote::{
-    Body, BoxError, COMPATIBLE, End, FORM, Failure, Interface, OPENAI_CHAT, Pieces, Subset, is_own,
-    is_strict, mark_strict, mend_arguments,
+    Body, BoxError, COMPATIBLE, End, FORM, Failure, Interface, OPENAI_CHAT, Pieces, Subset, fill_arguments,
+    is_own, is_strict, mark_strict,
 };
 use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
@@ -55,8 +55,11 @@ impl Interface for OpenAiChat {
     const CONVERSATION: &'static str = "messages";
     const ARGUMENTS: &'static [&'static JsonPath] =
         &[&["choices", "*", "message", "tool_calls", "*", "function", "arguments"]];
-    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] =
-        &[&["choices", "*", "delta", "tool_calls", "*", "function", "arguments"]];
+    /// Some servers put a whole answer into one event.
+    const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = &[
+        &["choices", "*", "delta", "tool_calls", "*", "function", "arguments"],
+        &["choices", "*", "message", "tool_calls", "*", "function", "arguments"],
+    ];
 
     fn counts_streamed(base_url: &str) -> bool {
         is_own(base_url, Self::BASE_URL)
@@ -152,8 +155,7 @@ fn plain_instructions(body: &mut Body) -> Result<(), BoxError> {
 
 /// The message as it can be sent back, which is as it came but for what a provider would refuse: calls without a name
 /// (nothing can answer them), ids that tell no calls apart, content that is neither there nor made up for by calls,
-/// and arguments that are not an object. Such arguments become the sole member of one, so the model still sees what it
-/// wrote.
+/// and no arguments at all.
 fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     let fields = message.as_object_mut().ok_or("its message is not an object")?;
     fields.entry("role").or_insert_with(|| "assistant".into());
@@ -168,7 +170,7 @@ fn mended(mut message: Value, calls: &[ToolCall]) -> Result<Value, String> {
     for (sent, call) in sent.iter_mut().zip(calls) {
         sent["id"] = call.id.as_str().into();
         if let Some(function) = sent.get_mut("function").and_then(Value::as_object_mut) {
-            mend_arguments(function);
+            fill_arguments(function);
         }
     }
     // Some servers write an empty list and would refuse to read it. Only beside calls may the content be null.

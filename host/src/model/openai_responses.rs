@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::remote::{
     Body, BoxError, COMPATIBLE, End, FORM, Failure, InPieces, Interface, Items, OPENAI_RESPONSES, Subset,
-    Whole, is_own, is_strict, mark_strict, mend_arguments,
+    Whole, fill_arguments, is_own, is_strict, mark_strict,
 };
 use crate::message::{JsonPath, Origin, Stop, ToolCall};
 
@@ -152,7 +152,7 @@ fn mend_call(item: &mut Value, call: &ToolCall) {
     if item["type"] == "function_call"
         && let Some(item) = item.as_object_mut()
     {
-        mend_arguments(item);
+        fill_arguments(item);
     }
     // What was cut off counts as incomplete, and an incomplete item is not taken back.
     if item["status"] == "incomplete" {

@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Validator};
 
 use crate::message::{Floats, Json};
@@ -80,15 +81,18 @@ pub struct About {
     pub what: &'static str,
     /// Whose schema it is: `the tool's` or `its`.
     pub whose: &'static str,
+    /// Whether a pattern that takes too long is told in the host's words. What is told of an answer is part of a
+    /// conversation, and the runs that began with the engine's words keep to them.
+    pub explains_patterns: bool,
 }
 
 impl About {
     /// What a tool is called with.
-    pub const INPUT: Self = Self { what: "input", whose: "the tool's" };
+    pub const INPUT: Self = Self { what: "input", whose: "the tool's", explains_patterns: true };
     /// What a tool gives.
-    pub const OUTPUT: Self = Self { what: "output", whose: "the tool's" };
+    pub const OUTPUT: Self = Self { what: "output", whose: "the tool's", explains_patterns: true };
     /// The last word of a run.
-    pub const ANSWER: Self = Self { what: "answer", whose: "its" };
+    pub const ANSWER: Self = Self { what: "answer", whose: "its", explains_patterns: true };
 }
 
 impl Schema {
@@ -120,6 +124,10 @@ impl Schema {
         thread::apart_now(check).unwrap_or_else(|NoThread| Err(NO_THREAD.to_owned()))
     }
 }
+
+/// What is said of a text on which a pattern was not tried to its end.
+const PATTERN_CUT: &str = "the pattern takes too many steps to be tried on this text; a shorter text, or a pattern without \
+                           lookaround and back references, can be checked";
 
 const NO_THREAD: &str = "the host has no thread to check it on; try again when the machine has less to do";
 
@@ -180,7 +188,7 @@ fn unusable(about: About, error: &SchemaError) -> String {
 
 /// What is said of a check that was not carried out to its end.
 fn cut(about: About, spent: Spent, steps: u64) -> String {
-    let About { what, whose } = about;
+    let About { what, whose, .. } = about;
     let why = match spent {
         Spent::Steps => format!("the check takes more than {steps} steps"),
         Spent::Stack => "the check is nested too deeply".to_owned(),
@@ -209,7 +217,7 @@ impl Compiled<'_> {
         allowance: Allowance,
         cancelled: &AtomicBool,
     ) -> Result<Result<(), String>, Spent> {
-        let About { what, whose } = about;
+        let About { what, whose, .. } = about;
         let Floats { value, inexact } = match value.to_floats() {
             Ok(floats) => floats,
             Err(error) => return Ok(Err(format!("the {what} cannot be checked: {error}"))),
@@ -237,14 +245,20 @@ impl Compiled<'_> {
     /// What does not fit, in words.
     fn describe(
         &self,
-        About { what, whose }: About,
+        About { what, whose, explains_patterns }: About,
         value: &serde_json::Value,
         allowance: Allowance,
         cancelled: &AtomicBool,
     ) -> Result<String, Spent> {
         let mut message = format!("the {what} does not fit {whose} schema:");
         let mut tell = |violation: jsonschema::ValidationError<'_>| {
-            let text: String = violation.to_string().chars().take(VIOLATION_CHARS_MAX).collect();
+            let text = match violation.kind() {
+                ValidationErrorKind::BacktrackLimitExceeded { .. } if explains_patterns => {
+                    PATTERN_CUT.to_owned()
+                }
+                _ => violation.to_string(),
+            };
+            let text: String = text.chars().take(VIOLATION_CHARS_MAX).collect();
             let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());
             let at = if at.is_empty() { format!("the {what}") } else { at.to_owned() };
             // Writing to a string cannot fail.

@@ -221,3 +221,19 @@ proptest! {
         let _ = check(&schema, &format!("[{}]", vec![item; wide].join(",")));
     }
 }
+
+#[test]
+fn a_pattern_that_takes_too_long_is_told_in_our_words() {
+    let schema = json!({"properties": {"a": {"type": "string", "pattern": "^((a+)(?!c))+$"}}});
+    let value = json!({"a": format!("{}b", "a".repeat(200))}).to_string();
+    let told = check(&schema, &value).unwrap_err();
+    assert!(
+        told.contains("at /a: the pattern takes too many steps") && !told.contains("Max limit"),
+        "{told}"
+    );
+    let value = Json::parse(value).unwrap();
+    let before = About { explains_patterns: false, ..About::ANSWER };
+    let told = Schema::new(&Json::canonical(&schema)).check_now(before, &value).unwrap_err();
+    assert!(told.contains("Max limit for backtracking count exceeded"), "as it was recorded: {told}");
+    assert_eq!(check(&schema, r#"{"a":"aaa"}"#), Ok(()));
+}

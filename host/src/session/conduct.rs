@@ -80,7 +80,7 @@ pub struct Attempt {
     pub idempotency_key: Digest,
     /// How many attempts failed before it, since the last time that the run broke off or another model stood in.
     pub failures: u32,
-    /// How many models were given up before it, since the run broke off.
+    /// How many models were given up at this slot before it, since the run broke off.
     pub fallbacks: u32,
     /// The run's seed: with the key it decides on the random numbers that a guest sees.
     pub seed: u64,

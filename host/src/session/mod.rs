@@ -20,7 +20,7 @@ pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlem
 pub use divergence::{DIFF_TIME_MAX, Divergence, DivergenceKind, diff};
 use effect::Effect;
 pub use error::{SessionError, Waiting, Wants};
-pub use notice::{Notice, Watch};
+pub use notice::{Notice, SpanAt, Watch};
 pub use outcome::{Done, Recorded};
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
 use crate::message::{
-    Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
+    Caller, Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
 };
 
 /// A run being carried out, resumed or replayed.
@@ -40,6 +40,7 @@ pub struct Session {
     settlements: Settlements,
     cursor: Mutex<Cursor>,
     watch: Watch,
+    spans: SpanAt,
     root: Root,
     clock: Clock,
     /// What the agents used whose calls have ended, by slot.
@@ -99,13 +100,26 @@ impl Session {
         };
         let Manifest { seed, rules, .. } = *manifest;
         let (cursor, used, clock) = (Mutex::new(cursor), Mutex::default(), Clock::default());
-        let session = Self { run, seed, rules, mode, settlements, cursor, watch, root, clock, used };
+        let spans: SpanAt = Box::new(|_| None);
+        let session = Self { run, seed, rules, mode, settlements, cursor, watch, spans, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
             store.append(&entry, Durability::Now).durable().await?;
         }
         Ok(session)
+    }
+
+    /// The same, and this tells which span an effect that goes on has.
+    #[must_use]
+    pub fn traced_by(self, spans: SpanAt) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// The span that an effect has that goes on at a slot, if it is exported.
+    #[must_use]
+    pub fn span_at(&self, slot: &Slot) -> Option<Caller> {
+        (self.spans)(slot)
     }
 
     /// The result of `request` at `slot`: the recorded one, or the one that `carry_out` obtains, attempt by

@@ -1,8 +1,11 @@
 use crate::journal::{Failed, Finished};
-use crate::message::{Request, Slot};
+use crate::message::{Caller, Request, Slot};
 
 /// Who is told of each effect as it goes on: the screen, or a test.
 pub type Watch = Box<dyn Fn(&Notice<'_>) + Send + Sync>;
+
+/// Who knows the span of an effect that goes on.
+pub type SpanAt = Box<dyn Fn(&Slot) -> Option<Caller> + Send + Sync>;
 
 /// Something a watcher may show.
 #[derive(Debug)]

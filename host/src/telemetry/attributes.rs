@@ -66,7 +66,8 @@ impl About {
             KeyValue::new("host.run.id", run.to_string()),
         ];
         // A script is read in this process; every other model is a client's.
-        let model_kind = if model.provider == "scripted" { SpanKind::Internal } else { SpanKind::Client };
+        let model_kind =
+            if model.provider == ModelIdentity::SCRIPTED { SpanKind::Internal } else { SpanKind::Client };
         Self { agent, model: model.name.clone(), model_kind, all, asking: asking(model) }
     }
 

@@ -93,7 +93,11 @@ impl Client {
         if let Some(client) = self.client.get() {
             return client.send_bytes(request).await;
         }
-        let client = reqwest::blocking::Client::builder().timeout(REQUEST_MAX).build()?;
+        let tls = Arc::unwrap_or_clone(crate::tls::config()?);
+        let client = reqwest::blocking::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .timeout(REQUEST_MAX)
+            .build()?;
         self.client.get_or_init(|| client).send_bytes(request).await
     }
 }

@@ -24,7 +24,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::journal::{Entry, Event, Started};
 use crate::message::{Caller, Ending, Manifest, ModelFailure, RunId, Slot};
-use crate::session::{Notice, Watch};
+use crate::session::{Notice, SpanAt, Watch};
 use export::Tally;
 use ids::Ids;
 use spans::{Agent, Spans};
@@ -144,6 +144,13 @@ impl Trace {
                 spans.notice(notice);
             }
         })
+    }
+
+    /// Who knows the span of an effect that goes on.
+    #[must_use]
+    pub fn spans_by_slot(&self) -> SpanAt {
+        let spans = Arc::clone(&self.spans);
+        Box::new(move |slot| lock(&spans).as_ref()?.at(slot))
     }
 
     /// Nothing more is carried out.

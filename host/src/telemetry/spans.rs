@@ -183,6 +183,12 @@ impl Spans {
         Some(opening)
     }
 
+    /// The span of an effect that is being carried out, if it is exported.
+    pub(super) fn at(&self, slot: &Slot) -> Option<Caller> {
+        let span = self.open.get(slot)?.span.span_context();
+        span.is_sampled().then(|| span.clone().into())
+    }
+
     /// The span below which that of an effect is.
     fn above(&self, slot: &Slot) -> SpanContext {
         let caller = slot.callers().last().and_then(|caller| self.open.get(&caller));

@@ -77,11 +77,11 @@ pub async fn build(path: &Path, notes: &Path, say: &(dyn Fn(&str) + Sync)) -> Re
     if let Some(artifact) = fresh_artifact(&note, path) {
         return Ok(Built { artifact, freshness: Freshness::Fresh });
     }
-    ensure_target(say).await?;
+    let sysroot = ensure_target(say).await?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     say(&format!("building {name} for {TARGET} …"));
     let (began, clock) = (SystemTime::now(), Instant::now());
-    let artifact = cargo_build(path).await?;
+    let artifact = cargo_build(path, &sysroot).await?;
     say(&format!("built {name} in {:.1} s", clock.elapsed().as_secs_f64()));
     // Without the note the next start asks cargo again, which costs time and nothing else.
     let _ = write_note(&note, &artifact, as_of(path, began));
@@ -131,31 +131,33 @@ fn sources(dep_info: &str) -> Vec<PathBuf> {
     words.split_whitespace().map(|word| PathBuf::from(word.replace(placeholder, " "))).collect()
 }
 
-/// Installs the target if it is missing.
-async fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<(), BuildError> {
+/// Installs the target if it is missing, and says where the toolchain lies.
+async fn ensure_target(say: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, BuildError> {
     let start =
         |program| move |error: std::io::Error| BuildError::Start { program, reason: error.to_string() };
     let found = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print=sysroot", "--print=target-libdir", "--target", TARGET])
         .kill_on_drop(true)
         .output()
         .await
         .map_err(start("rustc"))?;
-    let directory = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    let printed = String::from_utf8_lossy(&found.stdout);
+    let mut lines = printed.lines().map(PathBuf::from);
+    let (sysroot, directory) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     if found.status.success() && directory.is_dir() {
-        return Ok(());
+        return Ok(sysroot);
     }
     // Two processes that install it at once take each other's download away.
     let _installing = directory.ancestors().find(|path| path.is_dir()).map(locked);
     if found.status.success() && directory.is_dir() {
-        return Ok(());
+        return Ok(sysroot);
     }
     say(&format!("installing the target {TARGET} (rustup target add {TARGET}) …"));
     let mut rustup = Command::new("rustup");
     rustup.args(["target", "add", TARGET]).kill_on_drop(true);
     let added = rustup.output().await.map_err(start("rustup"))?;
     if added.status.success() {
-        return Ok(());
+        return Ok(sysroot);
     }
     Err(BuildError::Target(String::from_utf8_lossy(&added.stderr).into_owned()))
 }
@@ -181,7 +183,7 @@ struct CargoMessage {
 struct Cargo(Child);
 
 impl Cargo {
-    fn start(path: &Path) -> std::io::Result<Self> {
+    fn start(path: &Path, sysroot: &Path) -> std::io::Result<Self> {
         let cargo = Command::new("cargo")
             .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
             .current_dir(path)
@@ -189,7 +191,8 @@ impl Cargo {
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
-            .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-C link-arg=-zstack-size={STACK_BYTES}"))
+            .arg("--config")
+            .arg(format!("target.{TARGET}.rustflags={}", flags(sysroot)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -198,6 +201,13 @@ impl Cargo {
             .spawn()?;
         Ok(Self(cargo))
     }
+}
+
+/// What rustc is told besides what the crate itself says, as a TOML array.
+fn flags(sysroot: &Path) -> String {
+    let mut flags = super::paths::remapping(sysroot);
+    flags.push(format!("-Clink-arg=-zstack-size={STACK_BYTES}"));
+    toml::Value::from(flags).to_string()
 }
 
 impl Drop for Cargo {
@@ -211,9 +221,9 @@ impl Drop for Cargo {
     }
 }
 
-async fn cargo_build(path: &Path) -> Result<PathBuf, BuildError> {
+async fn cargo_build(path: &Path, sysroot: &Path) -> Result<PathBuf, BuildError> {
     let start = |error: std::io::Error| BuildError::Start { program: "cargo", reason: error.to_string() };
-    let mut cargo = Cargo::start(path).map_err(start)?;
+    let mut cargo = Cargo::start(path, sysroot).map_err(start)?;
     let (stdout, stderr) = (cargo.0.stdout.take(), cargo.0.stderr.take());
     let manifest = path.join("Cargo.toml").canonicalize().unwrap_or_default();
     let mut artifact = None;

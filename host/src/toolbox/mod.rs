@@ -9,6 +9,7 @@ mod admit;
 mod build;
 mod cache;
 mod compile;
+mod paths;
 mod seal;
 mod source;
 

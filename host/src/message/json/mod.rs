@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use tree::Tree;
+use tree::{Tree, Zeros};
 
 /// Stands before a number that is a text for a while: a noncharacter, which no text has that is for others to read.
 const NUMBER: char = '\u{fdd2}';
@@ -76,9 +76,18 @@ impl Json {
     /// # Errors
     /// The position and reason at which the text stops being JSON.
     pub fn parse_canonical(text: &str) -> Result<Self, JsonError> {
+        Self::written_anew(text, Zeros::AsWritten)
+    }
+
+    /// The same as it was before zeros had signs: `-0.0` is `0`.
+    pub(super) fn parse_with_plain_zeros(text: &str) -> Result<Self, JsonError> {
+        Self::written_anew(text, Zeros::Plain)
+    }
+
+    fn written_anew(text: &str, zeros: Zeros) -> Result<Self, JsonError> {
         let tree = Tree::of(serde_json::from_str(text)?)?;
         let mut canonical = String::with_capacity(text.len());
-        tree.write_canonical(&mut canonical);
+        tree.write_canonical(zeros, &mut canonical);
         Ok(Self::verbatim(canonical)?)
     }
 

@@ -11,6 +11,8 @@ const ZEROS_MAX: i64 = 6;
 /// A number, exactly: `digits` times ten to the power of `exponent`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
+    /// Of zero: whether it was written as a float below zero, as in `-0.0`, which is another float than `0.0`. The
+    /// integer `-0` is zero.
     negative: bool,
     /// Without zeros at either end; empty for zero.
     digits: String,
@@ -21,6 +23,7 @@ impl Decimal {
     /// Reads a number that has the form of JSON. It fails on an exponent that 63 bits cannot hold.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let is_float = text.contains(['.', 'e', 'E']);
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all = format!("{whole}{fraction}");
@@ -28,7 +31,7 @@ impl Decimal {
         let dropped = i64::try_from(all.len() - kept.len()).ok()?;
         let digits = kept.trim_start_matches('0').to_owned();
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
+            return Some(Self { negative: negative && is_float, digits, exponent: 0 });
         }
         let exponent = exponent.parse::<i64>().ok()?;
         let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(dropped)?;
@@ -40,11 +43,17 @@ impl Decimal {
         self.exponent >= 0
     }
 
+    /// The same without the sign of zero.
+    pub(super) fn with_plain_zero(self) -> Self {
+        let negative = self.negative && !self.digits.is_empty();
+        Self { negative, ..self }
+    }
+
     /// The one way to write it: a whole number without a point or an exponent, as long as it is not too long.
     pub(super) fn write(&self) -> String {
         let Self { negative, digits, exponent } = self;
         if digits.is_empty() {
-            return "0".to_owned();
+            return if *negative { "-0.0" } else { "0" }.to_owned();
         }
         let mut text = String::from(if *negative { "-" } else { "" });
         let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
@@ -99,7 +108,8 @@ mod tests {
     fn a_number_has_one_way_to_be_written() {
         for (same, one) in [
             (&["100", "1E2", "1e+2", "100.0", "1000e-1", "0.1e3"][..], "100"),
-            (&["0", "-0", "0.0", "-0e5", "0e-99999999999999999999"], "0"),
+            (&["0", "-0", "0.0", "0e-99999999999999999999"], "0"),
+            (&["-0.0", "-0e5", "-0E-99999999999999999999", "-0.00"], "-0.0"),
             (&["5.0", "5", "50e-1"], "5"),
             (&["-0.001", "-1e-3", "-0.0010"], "-0.001"),
             (&["0.000001", "1e-6"], "0.000001"),
@@ -115,6 +125,10 @@ mod tests {
                 assert_eq!(written(text), one, "{text}");
             }
         }
+        assert_eq!(written("-0.0").parse::<f64>().unwrap().to_bits(), (-0.0_f64).to_bits());
+        for (text, plain) in [("-0.0", "0"), ("-1.0", "-1"), ("0", "0")] {
+            assert_eq!(Decimal::read(text).unwrap().with_plain_zero().write(), plain);
+        }
         assert_eq!(Decimal::read("1e99999999999999999999"), None);
         assert_eq!(Decimal::read("1.5e-9223372036854775808"), None);
     }
@@ -129,6 +143,8 @@ mod tests {
             "5.0",
             "1E2",
             "3.141592653589793",
+            "-0.0",
+            "-0.00000000000000000000",
         ] {
             assert!(is_exact(exact), "{exact}");
         }

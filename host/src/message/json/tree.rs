@@ -99,6 +99,15 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
+/// How a zero below zero is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Zeros {
+    /// With its sign.
+    AsWritten,
+    /// Without it.
+    Plain,
+}
+
 /// A value.
 #[derive(Debug)]
 pub(super) enum Tree<'t> {
@@ -120,11 +129,17 @@ impl<'t> Tree<'t> {
     }
 
     /// The text anew: sorted keys, and each text and number in the one way there is for it.
-    pub(super) fn write_canonical(&self, out: &mut String) {
+    pub(super) fn write_canonical(&self, zeros: Zeros, out: &mut String) {
         match self {
             Self::Word(word) => out.push_str(word),
             Self::Number(number) => match Decimal::read(number) {
-                Some(decimal) => out.push_str(&decimal.write()),
+                Some(decimal) => {
+                    let decimal = match zeros {
+                        Zeros::AsWritten => decimal,
+                        Zeros::Plain => decimal.with_plain_zero(),
+                    };
+                    out.push_str(&decimal.write());
+                }
                 None => out.push_str(number),
             },
             Self::Text(quoted) if quoted.contains('\\') => out.push_str(&quote(&unquoted(quoted))),
@@ -133,7 +148,7 @@ impl<'t> Tree<'t> {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
                     out.push_str(if index == 0 { "" } else { "," });
-                    item.write_canonical(out);
+                    item.write_canonical(zeros, out);
                 }
                 out.push(']');
             }
@@ -145,7 +160,7 @@ impl<'t> Tree<'t> {
                     out.push_str(if index == 0 { "" } else { "," });
                     out.push_str(&quote(key));
                     out.push(':');
-                    value.write_canonical(out);
+                    value.write_canonical(zeros, out);
                 }
                 out.push('}');
             }

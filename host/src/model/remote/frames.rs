@@ -6,8 +6,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use rig_core::error::ProviderError;
 use rig_core::http_client::framing::{NdjsonFramer, SseFramer};
 use rig_core::wire::WireFrame;
+use tokio::time::{Instant, timeout_at};
 
-use super::http::{BODY_BYTES_MAX, Endpoint};
+use super::http::{BODY_BYTES_MAX, Endpoint, until};
 use super::pieces::{All, Pieces};
 use super::surrogates::Joined;
 use crate::model::ModelError;
@@ -21,6 +22,12 @@ pub(super) struct Frames {
     begun: Vec<u8>,
     pieces: All,
     bytes: usize,
+    /// When the first frame has to be there.
+    begins_until: Instant,
+    /// Until when the next one is waited for.
+    idle_until: Instant,
+    /// The last one, if any came.
+    last: Option<String>,
     broken: Broken,
 }
 
@@ -92,9 +99,11 @@ fn without_comments(data: String) -> Option<String> {
 
 impl Frames {
     /// The frames of a response, which are gone through before they are read.
-    pub(super) fn new(endpoint: Endpoint, response: Response, framer: Framer) -> Self {
+    pub(super) fn new(endpoint: Endpoint, response: Response, framer: Framer, begins_until: Instant) -> Self {
         let pieces = All::new(vec![Box::new(Joined::default())]);
-        Self { endpoint, response, framer, begun: Vec::new(), pieces, bytes: 0, broken: Broken::default() }
+        let idle_until = until(endpoint.idle_timeout());
+        let (begun, bytes, last, broken) = (Vec::new(), 0, None, Broken::default());
+        Self { endpoint, response, framer, begun, pieces, bytes, begins_until, idle_until, last, broken }
     }
 
     /// Has the frames gone through once more.
@@ -120,10 +129,15 @@ impl Frames {
 
     /// The next frames, and whether they are the last.
     async fn next(&mut self) -> (Vec<Result<WireFrame, ProviderError>>, bool) {
-        let error = match tokio::time::timeout(self.endpoint.idle_timeout(), self.response.chunk()).await {
+        let wait_until = match self.last {
+            Some(_) => self.idle_until,
+            None => self.idle_until.min(self.begins_until),
+        };
+        let error = match timeout_at(wait_until, self.response.chunk()).await {
             Ok(Ok(Some(chunk))) if self.bytes + chunk.len() <= BODY_BYTES_MAX => {
                 self.bytes += chunk.len();
                 let frames = self.framed(&chunk);
+                self.note(&frames);
                 match self.pieces.push(frames) {
                     Ok(frames) => return (read(frames), false),
                     Err(reason) => self.endpoint.malformed(&reason),
@@ -134,11 +148,23 @@ impl Frames {
                 Err(reason) => self.endpoint.malformed(&reason),
             },
             Ok(Ok(Some(_))) => self.endpoint.too_long(),
-            Ok(Err(error)) => self.endpoint.unreachable(error),
+            Ok(Err(error)) => self.endpoint.broken(error),
+            Err(_) if wait_until < self.idle_until => self.endpoint.silent(),
             Err(_) => self.endpoint.idle(),
         };
         self.broken.set(error);
         (vec![Err(ProviderError::Truncated)], true)
+    }
+
+    /// Notes that the answer goes on, if it does: bytes that end no frame, comments, and a frame that says again what the
+    /// one before it said, such as a sign of life, are no part of it.
+    fn note(&mut self, frames: &[String]) {
+        for frame in frames.iter().filter(|frame| !frame.trim().is_empty()) {
+            if self.last.as_ref() != Some(frame) {
+                self.last = Some(frame.clone());
+                self.idle_until = until(self.endpoint.idle_timeout());
+            }
+        }
     }
 
     /// The frames that end with this piece.

@@ -4,12 +4,14 @@
 //! request once: no retry, no redirect.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rig_core::error::ProviderError;
 use secrecy::SecretString;
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
@@ -37,18 +39,10 @@ pub(super) struct Endpoint {
     /// What stands in between.
     proxy: Option<Between>,
     headers: Headers,
+    /// In the course of what the host was started, if that is known.
+    caller: Option<Caller>,
     timeout: Duration,
     idle_timeout: Duration,
-}
-
-/// In the course of what a request is sent, if the host was started in the course of anything. What names no span is
-/// said where the run begins.
-fn trace_context() -> HeaderMap {
-    let headers = Caller::of_environment().ok().flatten().map(|caller| caller.headers());
-    let header = |(name, value): (&'static str, String)| {
-        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
-    };
-    headers.into_iter().flatten().filter_map(header).collect()
 }
 
 /// The body of a success.
@@ -82,10 +76,14 @@ impl Endpoint {
         base.set_query(None);
         let headers = Headers::new((key_header, prefix), key, others)?;
         let proxy = Between::of(proxy, &base)?;
+        let mut tls = crate::tls::config()
+            .map(Arc::unwrap_or_clone)
+            .map_err(|reason| ModelError::Setup(format!("cannot set up HTTPS: {reason}")))?;
+        tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
         let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .default_headers(trace_context())
             // A redirected POST arrives as a GET without a body: better to show where the server points.
             .redirect(redirect::Policy::none())
             .no_proxy();
@@ -97,7 +95,9 @@ impl Endpoint {
             .build()
             .map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))?;
         let (timeout, idle_timeout) = (*timeout, *idle_timeout);
-        Ok(Self { client, base, query, proxy, headers, timeout, idle_timeout })
+        // What names no span is said where the run begins.
+        let caller = Caller::of_environment().ok().flatten();
+        Ok(Self { client, base, query, proxy, headers, caller, timeout, idle_timeout })
     }
 
     /// The longest wait between two pieces of an answer.
@@ -110,18 +110,24 @@ impl Endpoint {
         self.base.as_str()
     }
 
-    /// Sends a request and returns the body of a success; one that is streamed as it comes, if it was to be streamed.
-    pub(super) async fn send(&self, mut request: Request, stream: bool) -> Result<Answer, ModelError> {
+    /// Sends a request and returns the body of a success; one that is streamed as it comes, if it was to be streamed. It
+    /// says that it is sent in the course of a span: that of the request, where it is exported, and else the caller's.
+    pub(super) async fn send(
+        &self,
+        mut request: Request,
+        stream: bool,
+        span: Option<&Caller>,
+    ) -> Result<Answer, ModelError> {
+        if let Some(span) = span.or(self.caller.as_ref()) {
+            request.headers_mut().extend(trace_context(span));
+        }
         self.headers.put_into(request.headers_mut());
         if let Some(query) = &self.query {
             let whole = request.url().query().map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
             request.url_mut().set_query(Some(&whole));
         }
-        if !stream {
-            *request.timeout_mut() = Some(self.timeout);
-        }
-        let sent = tokio::time::timeout(self.timeout, self.client.execute(request)).await;
-        let mut response = match sent {
+        let until = until(self.timeout);
+        let mut response = match timeout_at(until, self.client.execute(request)).await {
             Ok(response) => response.map_err(|error| self.unreachable(error))?,
             Err(_) => return Err(self.silent()),
         };
@@ -133,24 +139,25 @@ impl Endpoint {
             let wait = retry_after_ms(response.headers(), SystemTime::now());
             // A connection that breaks off here has still said what matters: the status.
             let mut body = Vec::new();
-            let _ = read(&mut response, &mut body, ERROR_BODY_BYTES_MAX).await;
+            let _ = timeout_at(until, read(&mut response, &mut body, ERROR_BODY_BYTES_MAX)).await;
             return Err(self.refused(status, wait, &body));
         }
         if let (true, Some(framer)) = (stream, Framer::of(response.headers())) {
-            return Ok(Answer::Stream(Box::new(Frames::new(self.clone(), response, framer))));
+            return Ok(Answer::Stream(Box::new(Frames::new(self.clone(), response, framer, until))));
         }
         let mut body = Vec::new();
-        match read(&mut response, &mut body, BODY_BYTES_MAX).await {
-            Ok(Read::Whole) => Ok(Answer::Whole(body)),
-            Ok(Read::Cut) => Err(self.too_long()),
-            Err(error) => Err(self.unreachable(error)),
+        match timeout_at(until, read(&mut response, &mut body, BODY_BYTES_MAX)).await {
+            Ok(Ok(Read::Whole)) => Ok(Answer::Whole(body)),
+            Ok(Ok(Read::Cut)) => Err(self.too_long()),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Err(self.silent()),
         }
     }
 
     /// The error for a stream that does not end as one should.
     pub(super) fn broke_off(&self, error: &ProviderError) -> ModelError {
         match error {
-            ProviderError::Truncated => self.gone("the answer broke off before its end"),
+            ProviderError::Truncated => self.cut_off("the answer broke off before its end"),
             ProviderError::ProviderResponse(response) => {
                 let body = failure::read(response.body.as_bytes());
                 self.failed(Failure::told(&body, &response.body))
@@ -248,35 +255,39 @@ impl Endpoint {
         self.malformed(&format!("it is longer than {} MiB", BODY_BYTES_MAX / 1024 / 1024))
     }
 
-    pub(super) fn unreachable(&self, error: reqwest::Error) -> ModelError {
-        if error.is_timeout() && !error.is_connect() {
-            return self.silent();
+    /// The error for a request that did not come to an answer.
+    fn unreachable(&self, error: reqwest::Error) -> ModelError {
+        if !error.is_connect() {
+            return self.broken(error);
         }
-        let (connecting, reason) = (error.is_connect(), reason(error));
+        let (url, reason) = (self.base.to_string(), reason(error));
+        let may_pass = !reason.contains(PROXY_WANTS_PASSWORD);
+        let reason = self.excerpt(&reason);
         match &self.proxy {
-            Some(between) if connecting => {
-                let (url, proxy) = (self.base.to_string(), between.address());
-                let may_pass = !reason.contains(PROXY_WANTS_PASSWORD);
-                ModelError::Proxy { url, proxy, reason: self.excerpt(&reason), may_pass }
-            }
-            Some(_) | None => self.gone(&reason),
+            Some(between) => ModelError::Proxy { url, proxy: between.address(), reason, may_pass },
+            None => ModelError::Unreachable { url, reason },
         }
     }
 
+    /// The error for a connection that broke when it was made.
+    pub(super) fn broken(&self, error: reqwest::Error) -> ModelError {
+        self.cut_off(&format!("the connection broke: {}", reason(error)))
+    }
+
     /// The error for an answer that does not come, or does not end.
-    fn silent(&self) -> ModelError {
+    pub(super) fn silent(&self) -> ModelError {
         let waited = humantime::format_duration(self.timeout);
-        self.gone(&format!("no complete answer within {waited}, the `timeout` in [model]"))
+        self.cut_off(&format!("nothing, or no end of it, within {waited}, the `timeout` in [model]"))
     }
 
     /// The error for a stream in which nothing comes any more.
     pub(super) fn idle(&self) -> ModelError {
         let waited = humantime::format_duration(self.idle_timeout);
-        self.gone(&format!("the answer stopped for {waited}, the `idle_timeout` in [model]"))
+        self.cut_off(&format!("nothing more of it for {waited}, the `idle_timeout` in [model]"))
     }
 
-    fn gone(&self, reason: &str) -> ModelError {
-        ModelError::Unreachable { url: self.base.to_string(), reason: self.excerpt(reason) }
+    fn cut_off(&self, reason: &str) -> ModelError {
+        ModelError::CutOff { url: self.base.to_string(), reason: self.excerpt(reason) }
     }
 
     /// Text from outside as it may be shown: on one line, short, and without the key, which some servers
@@ -289,6 +300,20 @@ impl Endpoint {
         }
         text.replace(char::is_control, " ")
     }
+}
+
+/// The headers that name a span.
+fn trace_context(span: &Caller) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    span.headers()
+        .into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
+}
+
+/// The end of a wait that begins now.
+pub(super) fn until(wait: Duration) -> Instant {
+    /// As good as never.
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    Instant::now() + wait.min(YEAR)
 }
 
 fn setup(message: &str) -> ModelError {

@@ -3,8 +3,6 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::request::as_object;
-use super::surrogates::mended;
 use crate::message::ToolCall;
 
 /// Goes through the items of an answer and keeps each as it came, but for calls that the provider would not take back.
@@ -48,16 +46,36 @@ impl<'a> Items<'a> {
     }
 }
 
-/// Makes arguments that `OpenAI` would not take back, because there are none or they are no object in a text, into some
-/// that it takes. The model still sees what it wrote.
-pub(in crate::model) fn mend_arguments(call: &mut Map<String, Value>) {
+/// Gives a call empty arguments that came without any, which `OpenAI` would not take back. What a call did come with was
+/// exchanged for a mark before, and goes back as an object whatever it was.
+pub(in crate::model) fn fill_arguments(call: &mut Map<String, Value>) {
     let arguments = call.entry("arguments").or_insert(Value::Null);
-    if arguments.is_null() {
+    if arguments.is_null() || arguments.as_str().is_some_and(|text| text.trim().is_empty()) {
         *arguments = "{}".into();
     }
-    if let Value::String(text) = arguments
-        && !matches!(serde_json::from_str(text), Ok(Value::Object(_)))
-    {
-        *text = as_object(&mended(text)).to_string();
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_call_without_arguments_is_given_some() {
+        let mark = "{\"kept-0123\":0}";
+        for (came, goes) in [
+            (json!({}), json!("{}")),
+            (json!({"arguments": null}), json!("{}")),
+            (json!({"arguments": ""}), json!("{}")),
+            (json!({"arguments": " \n\t"}), json!("{}")),
+            (json!({"arguments": mark}), json!(mark)),
+            (json!({"arguments": {"kept-0123": 0}}), json!({"kept-0123": 0})),
+        ] {
+            let mut call = came.as_object().unwrap().clone();
+            fill_arguments(&mut call);
+            assert_eq!(call["arguments"], goes, "{came}");
+        }
     }
 }

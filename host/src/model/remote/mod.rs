@@ -31,7 +31,7 @@ mod surrogates;
 pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};
 pub use in_text::{InText, ReasoningTags, TextCalls};
-pub(super) use items::{Items, mend_arguments};
+pub(super) use items::{Items, fill_arguments};
 pub(super) use pieces::Pieces;
 pub(super) use request::{Body, BoxError};
 pub(super) use schema::{
@@ -211,7 +211,7 @@ impl<A: Interface> Remote<A> {
 
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
         let post = self.write(request)?;
-        let reply = match self.http.send(post, self.stream).await? {
+        let reply = match self.http.send(post, self.stream, request.span).await? {
             Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,
         }?;

@@ -1,13 +1,11 @@
 //! From a granted site to a connection with an address that was checked.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -100,22 +98,16 @@ where
     Ok((sender, Box::pin(async move { connection.await.map_err(Error::from) })))
 }
 
-/// Over TLS with the site's name, whatever its address; certificates are those that the system trusts.
+/// Over TLS with the site's name, whatever its address.
 async fn encrypt(
     stream: TcpStream,
     host: &Host<String>,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Error> {
-    static CONFIG: OnceLock<Result<Arc<rustls::ClientConfig>, String>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        // Another part of the process may have chosen one already; either is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        rustls::ClientConfig::with_platform_verifier().map(Arc::new).map_err(|error| error.to_string())
-    });
-    let config = config.as_ref().map_err(|error| Error::Tls(std::io::Error::other(error.clone())))?;
+    let config = crate::tls::config().map_err(|reason| Error::Tls(std::io::Error::other(reason)))?;
     let name = match host {
         Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| Error::HttpRequestUriInvalid)?,
         Host::Ipv4(address) => ServerName::from(IpAddr::V4(*address)),
         Host::Ipv6(address) => ServerName::from(IpAddr::V6(*address)),
     };
-    TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(Error::Tls)
+    TlsConnector::from(config).connect(name, stream).await.map_err(Error::Tls)
 }
