@@ -256,8 +256,8 @@ fn results_are_written_as_junit_xml() {
 
 #[test]
 fn a_recorded_run_is_a_case() {
-    // What a call gets for clock and random numbers is as it was.
-    let script = "[[reply]]\ncalls = [{ name = \"now\" }, { name = \"panic_now\" }, { name = \"no_such\" }]\n\
+    // The random numbers that a call gets are as they were; `sandbox` tests the clock, which goes on from what it was.
+    let script = "[[reply]]\ncalls = [{ name = \"dice\" }, { name = \"panic_now\" }, { name = \"no_such\" }]\n\
                   [[reply]]\ntext = \"the end\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["run", "agent.toml", "what else?"]).ok();
@@ -267,7 +267,7 @@ fn a_recorded_run_is_a_case() {
     tried(&agent, recorded).ok();
     tried(&agent, "recorded = \"../run.jsonl\"\n[expect]\nanswer = \"the end\"").ok();
     let ran = tried(&agent, "recorded = \"../run.jsonl\"\n[expect]\ncalls = []");
-    prints(ran.exits(1), "+    {\n+      \"tool\": \"now\"");
+    prints(ran.exits(1), "+    {\n+      \"tool\": \"dice\"");
     // The agent has changed since: now the model is not told of the tool any more.
     let hidden = fs::read_to_string(agent.toml())
         .unwrap()

@@ -3,6 +3,8 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
+use serde_json::Value;
+
 use crate::sessions::said;
 use crate::support::{Agent, Ran, outcome};
 
@@ -202,4 +204,244 @@ fn a_long_session_is_summed_up_before_the_next_run() {
     agent.host(&["run", "agent.toml", "And then?", "--session", "ada"]).ok();
     let next = said(&agent);
     assert_eq!(next, [&all[..], &["assistant: four".to_owned(), "user: And then?".to_owned()]].concat());
+}
+
+/// The third request is too long.
+const TOO_LONG: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+error = { message = "HTTP 400: prompt is too long", too_long = true }
+[[reply]]
+summary = true
+expect = ["echo: \"one\"", "Sum up what was said so far"]
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+calls = [{ name = "echo", input = { value = "three" } }]
+[[reply]]
+text = "the end"
+"#;
+
+const SHORTENED: [&str; 10] = [
+    "run",
+    "model(0)",
+    "tool(0,0)",
+    "model(1)",
+    "tool(1,0)",
+    "model(2)",
+    "summary(3)",
+    "model(3)",
+    "tool(3,0)",
+    "model(4)",
+];
+
+#[test]
+fn a_conversation_that_the_model_finds_too_long_goes_on_from_a_summary() {
+    // The turn that came to nothing is none of those that the run may take.
+    let agent = agent(TOO_LONG, "[limits]\nmax_turns = 4");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), SHORTENED);
+    assert_eq!(outcome(&agent.show(), "model(2)")["no_reply"]["shortens"], true);
+    let kept = ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"];
+    assert_eq!(said(&agent), [&kept[..], &["calls echo", "echo: {\"output\":\"three\"}"]].concat());
+    let replayed = agent.host(&["replay", "last"]);
+    assert_eq!(replayed.ok().stdout, "the end\n");
+    replayed.says("replayed 9 effects");
+    agent.host(&["journal", "verify"]).ok();
+
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, "");
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), SHORTENED);
+}
+
+/// A summary is due, and cannot be had: the conversation is too long for it. So is the request without one, and then what
+/// came before the last reply is summed up.
+const SUMMARY_TOO_LONG: &str = r#"
+[[reply]]
+tokens = { input = 500, output = 50 }
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+tokens = { input = 900, output = 100 }
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+summary = true
+error = { message = "HTTP 400: prompt is too long", too_long = true }
+[[reply]]
+error = { message = "HTTP 400: prompt is still too long", too_long = true }
+[[reply]]
+summary = true
+expect = ["echo: \"one\"", "Sum up what was said so far"]
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+text = "the end"
+"#;
+
+/// The third reply is cut off, because the conversation fills the model's context.
+const NO_ROOM: &str = r#"
+[[reply]]
+calls = [{ name = "echo", input = { value = "one" } }]
+[[reply]]
+calls = [{ name = "echo", input = { value = "two" } }]
+[[reply]]
+text = "It is so th"
+calls = [{ name = "echo", input = { value = "half" } }]
+stop = "context_window"
+[[reply]]
+summary = true
+text = "It was one."
+[[reply]]
+expect = ["echo: \"two\""]
+text = "the end"
+"#;
+
+const CUT_OFF: [&str; 8] =
+    ["run", "model(0)", "tool(0,0)", "model(1)", "tool(1,0)", "model(2)", "summary(3)", "model(3)"];
+
+#[test]
+fn a_reply_that_is_cut_off_because_the_context_is_full_is_asked_for_again() {
+    let agent = agent(NO_ROOM, "[limits]\nmax_turns = 4");
+    let ran = agent.host(&["run"]);
+    assert_eq!(ran.ok().stdout, "the end\n");
+    ran.says("used: 4 turns, 2 tool calls");
+    assert_eq!(slots(&agent), CUT_OFF, "half a reply has no calls");
+    assert_eq!(said(&agent), ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"]);
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, "");
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), CUT_OFF);
+
+    // It was paid for, so it is a turn; and what there is of it is told where there is no other turn.
+    let last = &NO_ROOM[..NO_ROOM.find("[[reply]]\nsummary").unwrap()];
+    let last = last.replace("calls = [{ name = \"echo\", input = { value = \"half\" } }]\n", "");
+    let cut_off = self::agent(&last, "[limits]\nmax_turns = 3");
+    cut_off.host(&["run"]).exits(5).says("fills the model's context window").says("It is so th");
+}
+
+const WITHOUT_SUMMARY: [&str; 9] = [
+    "run",
+    "model(0)",
+    "tool(0,0)",
+    "model(1)",
+    "tool(1,0)",
+    "summary(2)",
+    "model(2)",
+    "summary(3)",
+    "model(3)",
+];
+
+#[test]
+fn a_summary_that_is_too_long_to_be_asked_for_is_done_without() {
+    let agent = agent(SUMMARY_TOO_LONG, AT_1000);
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), WITHOUT_SUMMARY);
+    assert_eq!(outcome(&agent.show(), "summary(2)")["no_reply"]["shortens"], true);
+    assert_eq!(said(&agent), ["user: go on", SUMMARY, "calls echo", "echo: {\"output\":\"two\"}"]);
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+
+    let script = agent.host(&["runs", "script", "last"]).ok().stdout.clone();
+    let again = self::agent(&script, AT_1000);
+    assert_eq!(again.host(&["run"]).ok().stdout, "the end\n", "{script}");
+    assert_eq!(slots(&again), WITHOUT_SUMMARY);
+}
+
+#[test]
+fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
+    let runs = [
+        (TOO_LONG, "", &SHORTENED[..]),
+        (SUMMARY_TOO_LONG, AT_1000, &WITHOUT_SUMMARY[..]),
+        (NO_ROOM, "", &CUT_OFF[..]),
+    ];
+    for ((script, limits, all), point) in
+        runs.into_iter().flat_map(|run| [(run, "journal-before-write"), (run, "journal-before-ack")])
+    {
+        let kills = (0..100).take_while(|nth| {
+            let agent = agent(script, limits);
+            let failpoint = format!("{point}={nth}*off->1*return");
+            let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+            if killed.status.success() {
+                return false;
+            }
+            assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+            if !agent.show().is_empty() {
+                let resumed = agent.host(&["resume", "last"]);
+                assert_eq!(resumed.ok().stdout, "the end\n", "{point} at commit {nth}");
+                assert_eq!(slots(&agent), all);
+                assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+            }
+            true
+        });
+        assert!(kills.count() >= 7, "{point}");
+    }
+}
+
+#[test]
+fn a_long_result_is_shortened_where_there_is_nothing_to_sum_up() {
+    let long = "x".repeat(40_000);
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = \"{long}\" }} }}]\n\
+         [[reply]]\nerror = {{ message = \"too long\", too_long = true }}\n[[reply]]\ntext = \"the end\""
+    );
+    let agent = agent(&script, "");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(slots(&agent), ["run", "model(0)", "tool(0,0)", "model(1)", "model(2)"]);
+    let request = agent.host(&["runs", "request", "last"]).ok().stdout.clone();
+    assert!(request.contains("bytes left out"), "{}", request.len());
+    assert!(outcome(&agent.show(), "tool(0,0)").to_string().contains(&long), "the record is whole");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn what_cannot_be_shortened_any_more_breaks_the_run_off() {
+    let failure = "[[reply]]\nerror = { message = \"too long\", too_long = true }\n";
+    let alone = agent(&format!("{failure}[[reply]]\ntext = \"no\""), "");
+    alone.host(&["run"]).exits(4).says("too long");
+    assert_eq!(slots(&alone), ["run", "model(0)"]);
+
+    let start = TOO_LONG.find("[[reply]]\nexpect = [\"echo: \\\"two").unwrap();
+    let twice = agent(&format!("{}{failure}", &TOO_LONG[..start]), "");
+    twice.host(&["run"]).exits(4).says("too long");
+    assert_eq!(slots(&twice), SHORTENED[..8]);
+}
+
+/// A call with a long result, so many requests that are too long, and the end.
+fn too_long_times(times: usize) -> String {
+    let long = "x".repeat(40_000);
+    let failure = "[[reply]]\nerror = { message = \"too long\", too_long = true }\n".repeat(times);
+    format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = \"{long}\" }} }}]\n{failure}\
+         [[reply]]\ntext = \"the end\""
+    )
+}
+
+#[test]
+fn a_result_is_sent_shorter_and_shorter_until_it_fits() {
+    let agent = agent(&too_long_times(3), "[limits]\nmax_turns = 2");
+    assert_eq!(agent.host(&["run"]).ok().stdout, "the end\n");
+    let request =
+        |turn| agent.host(&["runs", "request", "last", &format!("model({turn})")]).ok().stdout.clone();
+    let shown = |turn| {
+        let messages: Value = serde_json::from_str(&request(turn)).unwrap();
+        messages[2]["tool"]["shown"].as_str().map(str::len)
+    };
+    assert_eq!(shown(1), None, "it is sent whole at first");
+    let lengths: Vec<usize> = (2..=4).map(|turn| shown(turn).unwrap()).collect();
+    assert!(lengths[0] < 21_000 && lengths.windows(2).all(|pair| pair[1] * 3 < pair[0] * 2), "{lengths:?}");
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn nothing_is_sent_shorter_for_ever() {
+    let agent = agent(&too_long_times(40), "");
+    agent.host(&["run"]).exits(4).says("too long");
+    let models = slots(&agent).len();
+    assert!((5..20).contains(&models), "{models} slots");
+    // It goes on where it broke off: the last request is made again, and no other.
+    agent.host(&["resume", "last"]).exits(4);
+    assert_eq!(slots(&agent).len(), models);
 }

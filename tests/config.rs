@@ -430,3 +430,49 @@ fn tokens_that_nobody_tells_count_for_no_limit() {
     }
     limited("", "max_turns = 3").unwrap();
 }
+
+/// The problem with a table [model.summary], and whatever else stands in the file behind it.
+fn summary(table: &str) -> Result<Config, ConfigError> {
+    let model = "[model]\nprovider = \"openai\"\nname = \"m\"\nprices = { input = 1.0, output = 2.0 }\n";
+    parse(&format!("version = 1\n{model}[model.summary]\n{table}"))
+}
+
+#[test]
+fn a_model_for_summaries_has_the_keys_of_a_model_that_mean_something_there() {
+    const LEAST: &str = "provider = \"anthropic\"\nname = \"s\"\n";
+    let config = summary(LEAST).unwrap();
+    assert_eq!(config.models().count(), 1, "it gives no replies");
+    let Some(Provider::Remote(remote)) = config.summary.map(|summary| summary.provider) else { panic!() };
+    assert_eq!(
+        (remote.name.as_str(), remote.key),
+        ("s", Some(SecretSource::Env("ANTHROPIC_API_KEY".into())))
+    );
+
+    for (table, said) in [
+        ("retry = { max_attempts = 1 }", "`retry` belongs to [model] itself"),
+        (
+            "[[model.summary.fallback]]\nprovider = \"openai\"\nname = \"f\"",
+            "`fallback` belongs to [model] itself",
+        ),
+        (
+            "[model.summary.summary]\nprovider = \"openai\"\nname = \"f\"",
+            "`summary` belongs to [model] itself",
+        ),
+        ("structured_output = true", "`structured_output` has no meaning in [model.summary]"),
+        ("[limits]\nmax_cost_usd = 1.0", "max_cost_usd needs to know what tokens cost"),
+        ("script = \"s.toml\"", "`script` has no meaning for provider = \"anthropic\""),
+        ("[tools.t]\nsource = \"t\"\npermissions.env = [\"ANTHROPIC_API_KEY\"]", "ANTHROPIC_API_KEY"),
+    ] {
+        says(summary(&format!("{LEAST}{table}")), &[said]);
+    }
+    let scripted = "provider = \"scripted\"\nscript = \"s.toml\"";
+    says(summary(scripted), &["a script cannot stand in [model.summary]", "`summary = true`"]);
+    let streams = "provider = \"openai\"\nname = \"s\"\nbase_url = \"http://localhost:1/v1\"\nstream = true\n\
+                   [limits]\nmax_total_tokens = 9";
+    says(summary(streams), &["`max_total_tokens` in [limits] counts tokens", "agent.toml:10:10]"]);
+    let fallback =
+        "provider = \"openai\"\nname = \"f\"\n[model.summary]\nprovider = \"openai\"\nname = \"s\"";
+    let nested =
+        format!("[[model.fallback]]\n{fallback}").replace("[model.summary]", "[model.fallback.summary]");
+    says(parse(&format!("version = 1\n{MODEL}{nested}")), &["`summary` belongs to [model] itself"]);
+}

@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use crate::served::Served;
-use crate::support::outcome;
+use crate::support::{outcome, root};
 
 const WEATHER: &str = r#"{"city":"Paris"}"#;
 
-fn failing(status: u16) -> ResponseTemplate {
+pub fn failing(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({ "error": { "message": "not now" } }))
 }
 
 /// A chat completion that calls the tool, or says something.
-fn completion(text: Option<&str>) -> ResponseTemplate {
+pub fn completion(text: Option<&str>) -> ResponseTemplate {
     let call = json!({"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": WEATHER}});
     let message = match text {
         Some(text) => json!({"role": "assistant", "content": text}),
@@ -209,4 +209,60 @@ fn costs_go_by_the_prices_of_the_model_that_replied() {
     let ran = providers.agent.host(&["run"]);
     ran.exits(5).says("max_cost_usd = 0.0075").says("0.008000 USD");
     providers.agent.host(&["replay", "last"]).exits(5);
+}
+
+/// An answer by which a provider says that the conversation is too long.
+pub fn too_long(message: &str, code: Option<&str>) -> ResponseTemplate {
+    let error = json!({ "type": "invalid_request_error", "message": message, "code": code });
+    ResponseTemplate::new(400).set_body_json(json!({ "type": "error", "error": error }))
+}
+
+#[test]
+fn what_is_too_long_for_every_model_is_summed_up_and_asked_again() {
+    let gateway = ResponseTemplate::new(413).set_body_string("<h1>413 Request Entity Too Large</h1>");
+    for long in [too_long("Your messages are too many.", Some("context_length_exceeded")), gateway] {
+        summed_up_and_asked_again(long);
+    }
+}
+
+fn summed_up_and_asked_again(long: ResponseTemplate) {
+    let summary = completion(Some("It was Paris."));
+    let openai = vec![completion(None), completion(None), long, summary, completion(Some("the end"))];
+    let anthropic = vec![too_long("prompt is too long: 200251 tokens > 200000 maximum", None)];
+    let providers = providers(openai, anthropic, "");
+    assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n");
+    assert_eq!(asked(&providers), (5, 1));
+    let sent = providers.sent_to(CHAT);
+    let messages =
+        |body: &String| serde_json::from_str::<Value>(body).unwrap()["messages"].as_array().unwrap().len();
+    assert!(messages(&sent[3]) < messages(&sent[2]), "the summary is of what did fit");
+    assert!(
+        sent[3].contains("Sum up what was said so far") && sent[4].contains("It was Paris."),
+        "{}",
+        sent[4]
+    );
+    assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    assert_eq!(asked(&providers), (5, 1), "a replay asks nobody");
+}
+
+#[test]
+fn a_prompt_that_is_too_long_breaks_the_run_off_and_says_what_to_do() {
+    let long = too_long("no", Some("context_length_exceeded"));
+    let providers = providers(vec![long], vec![too_long("prompt is too long", None)], "");
+    providers.agent.host(&["run"]).exits(4).says("prompt is too long").says("compact_at_tokens");
+    assert_eq!(asked(&providers), (1, 1));
+}
+
+#[test]
+fn a_run_that_began_before_breaks_off_again_where_it_is_too_long_when_it_is_resumed() {
+    let long = too_long("no", Some("context_length_exceeded"));
+    let providers = providers(vec![long.clone()], vec![long], "");
+    let before = root().join("tests/fixtures/rules2/too-long.jsonl");
+    let (agent, toml) = (&providers.agent, providers.agent.toml());
+    agent.host(&["journal", "import", before.to_str().unwrap()]).ok();
+    let resume = ["resume", "last", "--config", toml.to_str().unwrap(), "--accept-changes"];
+    agent.host(&resume).exits(4).says("HTTP 400: no").says("compact_at_tokens");
+    assert_eq!(asked(&providers), (1, 1), "no summary is asked for");
+    let last = agent.show().pop().unwrap();
+    assert_eq!((&last["slot"], &last["attempt"]), (&json!("model(2)"), &json!(3)));
 }

@@ -223,6 +223,7 @@ pub fn manifest() -> Manifest {
             omit: Vec::new(),
         },
         fallbacks: Vec::new(),
+        summary: None,
         max_turns: 10,
         max_calls_per_turn: 10,
         budgets: Budgets::default(),

@@ -51,6 +51,7 @@ mod sessions;
 mod shells;
 mod states;
 mod subagents;
+mod summaries;
 mod support;
 mod telemetry;
 mod terminal;

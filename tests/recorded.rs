@@ -166,6 +166,23 @@ fn what_older_hosts_wrote_is_read() {
     assert_eq!(verified.ok().stdout.matches("ok: ").count(), 1, "{}", verified.stdout);
 }
 
+#[test]
+fn runs_that_began_by_rules_2_go_on_by_them() {
+    let agent = Agent::raw("version = 1");
+    // A call that is made again and again with other words, a summary, a reply that says nothing.
+    let ended = fixtures("rules2").join("ended.jsonl.gz");
+    let replayed = agent.host(&["replay", ended.to_str().unwrap()]);
+    assert_eq!(replayed.ok().stdout, "the end\n");
+    replayed.says("replayed 9 effects");
+    // A conversation that was too long for the model: the run broke off there.
+    let too_long = fixtures("rules2").join("too-long.jsonl");
+    agent.host(&["replay", too_long.to_str().unwrap()]).exits(1).says("the recording ends at model(2)");
+    agent.host(&["journal", "import", too_long.to_str().unwrap()]).ok();
+    let shown = agent.host(&["runs", "show", "last"]).ok().stdout.clone();
+    assert!(shown.contains("maximum context length is 8192 tokens"), "{shown}");
+    agent.host(&["journal", "verify"]).ok();
+}
+
 const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
 
 fn copy(from: &Path, to: &Path) {

@@ -8,7 +8,7 @@ use host::config::RemoteConfig;
 use host::dispatch::{Dispatcher, NoRunner};
 use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
 use host::message::{
-    Arguments, Budgets, Ending, Fallback, Json, Manifest, ModelIdentity, Origin, Reply, Request, Retry,
+    Arguments, Budgets, Ending, Json, Manifest, ModelIdentity, Origin, PricedModel, Reply, Request, Retry,
     Rules, RunId, Slot,
 };
 use host::model::{Models, Script, Scripted};
@@ -134,6 +134,51 @@ async fn an_empty_reply_was_an_answer_by_the_rules_before() {
     assert_eq!((ending, messages(&entries, "model(1)")), (Ending::Answer("the end".to_owned()), Some(3)));
 }
 
+#[tokio::test]
+async fn a_run_that_began_before_breaks_off_where_a_conversation_is_too_long() {
+    let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\n[[reply]]\ncalls = [{ name = \"nothing\" }]\n\
+                  [[reply]]\nerror = { message = \"too long\", too_long = true }\n\
+                  [[reply]]\nsummary = true\ntext = \"a summary\"\n[[reply]]\ntext = \"the end\"";
+    for before in ["0", "1", "2"] {
+        let rules: Rules = serde_json::from_str(before).unwrap();
+        let old = tokio::spawn(async move { run(rules, script).await });
+        let broke_off = old.await.unwrap_err().into_panic();
+        let why = broke_off.downcast_ref::<String>().unwrap();
+        assert!(why.contains("Model { turn: 2") && why.contains("too long"), "{why}");
+    }
+    let (ending, entries) = run(Rules::NOW, script).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    assert!(request(&entries, "summary(3)").is_some());
+}
+
+#[tokio::test]
+async fn a_run_that_began_before_ends_where_its_answer_is_cut_off_because_the_context_is_full() {
+    let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\n[[reply]]\ncalls = [{ name = \"nothing\" }]\n\
+                  [[reply]]\ntext = \"It is so th\"\nstop = \"context_window\"\n";
+    let before: Rules = serde_json::from_str("2").unwrap();
+    let (ending, _) = run(before, script).await;
+    assert!(matches!(&ending, Ending::Limit(why) if why.contains("It is so th")), "{ending:?}");
+    let more = "[[reply]]\nsummary = true\ntext = \"a summary\"\n[[reply]]\ntext = \"the end\"";
+    let (ending, _) = run(Rules::NOW, &format!("{script}{more}")).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+}
+
+#[tokio::test]
+async fn a_run_that_began_before_breaks_off_where_a_summary_is_too_long() {
+    let script = "[[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 50, output = 1 }\n\
+                  [[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 90, output = 20 }\n\
+                  [[reply]]\nsummary = true\nerror = { message = \"too long\", too_long = true }\n\
+                  [[reply]]\ntext = \"the end\"";
+    let before: Rules = serde_json::from_str("2").unwrap();
+    let old = tokio::spawn(async move { run(before, script).await });
+    let broke_off = old.await.unwrap_err().into_panic();
+    let why = broke_off.downcast_ref::<String>().unwrap();
+    assert!(why.contains("Model { turn: 2") && why.contains("too long"), "{why}");
+    let (ending, entries) = run(Rules::NOW, script).await;
+    assert_eq!(ending, Ending::Answer("the end".to_owned()));
+    assert_eq!(messages(&entries, "model(2)"), Some(5), "the conversation goes on whole");
+}
+
 /// Turns that make the same call, each with other words.
 fn the_same_call(turns: usize) -> String {
     let turn = |turn| format!("[[reply]]\ntext = \"At {turn}.\"\ncalls = [{{ name = \"nothing\" }}]\n");
@@ -177,7 +222,7 @@ fn a_turn_began_with_the_first_model_by_the_rules_before() {
         base_url: Some(base_url.to_owned()),
         ..manifest().model
     };
-    let fallback = |base_url| Fallback { model: other(base_url), prices: None };
+    let fallback = |base_url| PricedModel { model: other(base_url), prices: None };
     let manifest = Manifest { fallbacks: vec![fallback("http://a/"), fallback("http://b/")], ..manifest() };
     let script = Reply::default();
     for (reply, place) in [
@@ -208,9 +253,9 @@ async fn asked_in_two_turns(rules: Rules) -> (usize, usize) {
         base_url: Some(server.uri()),
         ..manifest().model
     };
-    let fallbacks = vec![Fallback { model: identity(&up), prices: None }];
+    let fallbacks = vec![PricedModel { model: identity(&up), prices: None }];
     let manifest = Manifest { rules, tools: vec![], model: identity(&down), fallbacks, ..manifest() };
-    let models = Models::connect([&remote(&down), &remote(&up)], Retry::NEVER).unwrap();
+    let models = Models::connect([&remote(&down), &remote(&up)], None, Retry::NEVER).unwrap();
     let (ending, _) = run_with(manifest, models).await;
     assert_eq!(ending, Ending::Answer("the end".to_owned()));
     (down.bodies().await.len(), up.bodies().await.len())

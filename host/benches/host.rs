@@ -314,6 +314,7 @@ impl Bench {
                 omit: Vec::new(),
             },
             fallbacks: Vec::new(),
+            summary: None,
             max_turns,
             max_calls_per_turn,
             budgets: Budgets::default(),

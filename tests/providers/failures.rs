@@ -15,7 +15,9 @@ use super::{
 async fn status(provider: &str, answer: ResponseTemplate, stream: bool) -> (u16, bool) {
     let error = reply_to(provider, no_rules, answer, stream).await.unwrap_err();
     let status = match &error {
-        ModelError::Status { status, .. } | ModelError::Unauthorized { status, .. } => *status,
+        ModelError::Status { status, .. }
+        | ModelError::TooLong { status, .. }
+        | ModelError::Unauthorized { status, .. } => *status,
         other => panic!("{other:?}"),
     };
     (status, ModelFailure::from(error).may_pass)

@@ -138,6 +138,37 @@ fn what_is_said_stays_here_unless_it_is_asked_for() {
 }
 
 #[test]
+fn a_conversation_that_was_too_long_is_told_as_it_went_on() {
+    let call = "[[reply]]\ntext = \"said\"\ncalls = [{ name = \"nothing\" }]\n";
+    let too_long = "[[reply]]\nerror = { message = \"too long\", too_long = true }\n";
+    let cut_off = call.replace("said", "half").replace("calls", "stop = \"context_window\"\ncalls");
+    for shorter in [too_long, &cut_off] {
+        let collector = Collector::start();
+        let summary = "[[reply]]\nsummary = true\ntext = \"in short\"\n";
+        let script = format!("{call}{call}{shorter}{summary}[[reply]]\ntext = \"the end\"");
+        let agent = Agent::scripted(&script);
+        collector.command(&agent, &["run"]).env(CAPTURE, "True").output().unwrap();
+        let spans = collector.trace();
+        let said = |slot: &str| {
+            let input = at(&spans, slot).json("gen_ai.input.messages");
+            let roles = input.as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap().to_owned());
+            (roles.collect::<Vec<_>>(), input.to_string())
+        };
+        assert_eq!(said("model(2)").0, ["user", "assistant", "tool", "assistant", "tool"]);
+        let (roles, text) = said("summary(3)");
+        assert_eq!(
+            roles,
+            ["user", "assistant", "tool", "user"],
+            "what came before the last reply, and the word"
+        );
+        assert!(text.contains("Sum up what was said so far"), "{text}");
+        let (roles, text) = said("model(3)");
+        assert_eq!(roles, ["user", "user", "assistant", "tool"]);
+        assert!(text.contains("in short") && !text.contains("Sum up") && !text.contains("half"), "{text}");
+    }
+}
+
+#[test]
 fn what_a_called_agent_does_is_below_its_call_and_told_as_its_own() {
     let (collector, agent) = (Collector::start(), Agent::raw(""));
     let toml = root().join("examples/desk/agent.toml");
@@ -229,6 +260,33 @@ fn a_model_request_is_one_span_with_all_its_attempts() {
     assert!(chat.events.iter().all(|(_, it)| it["host.retry_ms"].is_u64() && it.len() == 3));
     let root = span(&spans, "invoke_agent asker");
     assert!(common.iter().all(|(key, value)| root.attributes[*key] == *value), "{root:#?}");
+}
+
+#[test]
+fn a_request_for_a_summary_is_traced_as_one_to_the_model_that_it_is_for() {
+    let collector = Collector::start();
+    let (server, _) = provider(&collector.runtime, &[200]);
+    let call = "[[reply]]\ncalls = [{ name = \"nothing\" }]\ntokens = { input = 900, output = 100 }\n";
+    let script = format!("{call}{call}[[reply]]\ntext = \"the end\"");
+    let agent = Agent::scripted(&script).table("[limits]\ncompact_at_tokens = 1000").table(&format!(
+        "[model.summary]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"{}/v1\"\nmax_tokens = 99",
+        server.uri()
+    ));
+    collector.host(&agent, &["run"]).ok();
+    let spans = collector.trace();
+    let summary = span(&spans, "chat m");
+    for (key, value) in [
+        ("gen_ai.provider.name", json!("openai")),
+        ("gen_ai.request.model", json!("m")),
+        ("gen_ai.request.max_tokens", json!(99)),
+        ("host.slot", json!("summary(2)")),
+    ] {
+        assert_eq!(summary.attributes[key], value, "{key}");
+    }
+    assert_eq!(summary.kind, proto::span::SpanKind::Client);
+    assert_eq!(spans.iter().filter(|span| span.name == "chat script.toml").count(), 3);
+    let root = spans.iter().find(|span| span.name.starts_with("invoke_agent")).unwrap();
+    assert_eq!(root.attributes["gen_ai.provider.name"], json!("scripted"));
 }
 
 #[test]

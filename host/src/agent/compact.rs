@@ -3,13 +3,57 @@
 use super::spending::Spending;
 use super::transcript::Transcript;
 use super::{Agent, RunError};
-use crate::message::Ending;
+use crate::message::{Ending, Reply, Stop};
 use crate::model::Purpose;
 
 impl Agent {
+    /// Whether a reply was cut off because the conversation fills the model's context, and the run can go on from a
+    /// shorter one: then the reply is no part of it.
+    pub(super) fn lacks_room(&self, reply: &Reply, talk: &Transcript) -> bool {
+        reply.stop == Stop::ContextWindow
+            && self.session.rules().goes_on_when_too_long()
+            && talk.can_be_shortened()
+    }
+
+    /// Shortens the conversation before a turn, if it has grown too long; the end, if that took more than the run may.
+    pub(super) async fn shorten_if_due(
+        &self,
+        turn: u32,
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        if talk.was_too_long() {
+            return self.shorten(turn, talk, spending).await;
+        }
+        self.compact_if_due(turn, talk, spending).await
+    }
+
+    /// Makes room after a request that was too long for the model: has it sum up as much as it replied to before, and
+    /// leaves out the middle of long results. Without a summary that is of use, the results alone have to do.
+    async fn shorten(
+        &self,
+        turn: u32,
+        talk: &mut Transcript,
+        spending: &mut Spending,
+    ) -> Result<Option<Ending>, RunError> {
+        let Some(mut aside) = talk.aside_of_beginning(&self.manifest, SUMMARISE) else {
+            talk.shorten(&self.manifest, turn, None);
+            return Ok(None);
+        };
+        let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
+            talk.shorten(&self.manifest, turn, None);
+            return Ok(None);
+        };
+        spending.count_tokens(&reply, Purpose::Summary);
+        let summary = reply.is_summary(self.session.rules()).then_some(reply.text.as_str());
+        talk.shorten(&self.manifest, turn, summary);
+        Ok(spending.judge_tokens(&reply))
+    }
+
     /// Has the model sum the conversation up before a turn, if it has grown too long; the end, if that took more than
-    /// the run may. A summary that is of no use leaves the conversation as it is, and no other is asked for.
-    pub(super) async fn compact_if_due(
+    /// the run may. Without a summary that is of use the conversation stays as it is, and no other is asked for until it
+    /// is too long for the model.
+    async fn compact_if_due(
         &self,
         turn: u32,
         talk: &mut Transcript,
@@ -18,8 +62,12 @@ impl Agent {
         if !talk.is_too_long() {
             return Ok(None);
         }
-        let reply = self.ask(turn, Purpose::Summary, &mut talk.aside(SUMMARISE)).await?;
-        spending.count_tokens(&reply);
+        let mut aside = talk.aside(&self.manifest, SUMMARISE);
+        let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
+            talk.keep_whole();
+            return Ok(None);
+        };
+        spending.count_tokens(&reply, Purpose::Summary);
         if reply.is_summary(self.session.rules()) {
             talk.compact(&self.manifest, turn, &reply.text);
         } else {

@@ -10,6 +10,7 @@ mod called;
 mod compact;
 mod recorded;
 mod repeats;
+mod shortened;
 mod spending;
 mod transcript;
 
@@ -95,15 +96,33 @@ impl Agent {
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.session.rules());
-        for turn in 0..self.manifest.max_turns {
-            if let Some(limit) = self.compact_if_due(turn, talk, spending).await? {
+        let max_turns = self.manifest.max_turns;
+        // A turn whose request was too long takes a number, and is none of those that the run may take.
+        let mut end = max_turns;
+        for turn in 0..u32::MAX {
+            if turn >= end {
+                break;
+            }
+            if let Some(limit) = self.shorten_if_due(turn, talk, spending).await? {
                 return self.end(limit, spending).await;
             }
             talk.push_said(&self.manifest, turn);
             if self.says(turn) {
                 spending.interrupted();
             }
-            let reply = self.ask(turn, Purpose::Reply, talk).await?;
+            let Some(reply) = self.ask(turn, Purpose::Reply, talk).await? else {
+                talk.push_too_long();
+                end = end.saturating_add(1);
+                continue;
+            };
+            if turn + 1 < end && self.lacks_room(&reply, talk) {
+                spending.count(&reply);
+                talk.push_too_long();
+                match spending.judge_tokens(&reply) {
+                    Some(limit) => return self.end(limit, spending).await,
+                    None => continue,
+                }
+            }
             // The last word is not the model's where the person has one more, and it is none where it only pauses.
             let is_last = reply.stop != Stop::Paused && !self.says(turn + 1);
             let mut told = None;
@@ -140,7 +159,6 @@ impl Agent {
                 return self.end(limit, spending).await;
             }
         }
-        let max_turns = self.manifest.max_turns;
         let limit =
             spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
         self.end(limit, spending).await
@@ -172,7 +190,13 @@ impl Agent {
         self.manifest.said.iter().any(|said| said.turn == turn)
     }
 
-    async fn ask(&self, turn: u32, purpose: Purpose, talk: &mut Transcript) -> Result<Reply, RunError> {
+    /// What the model replies; nothing, if what was said is too long for it, and the run goes on from that.
+    async fn ask(
+        &self,
+        turn: u32,
+        purpose: Purpose,
+        talk: &mut Transcript,
+    ) -> Result<Option<Reply>, RunError> {
         let request = Request::Model(talk.ask());
         let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
@@ -182,11 +206,15 @@ impl Agent {
             Purpose::Summary => self.slot.summary_of(turn),
         };
         let heard = |text: &str| self.session.heard(&slot, text);
-        let identities = self.manifest.models();
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
-        let first = self.manifest.asked_first(self.session.rules(), talk.last_reply());
+        let (rules, last) = (self.session.rules(), talk.last_reply());
+        let (first, goes_on) = match purpose {
+            Purpose::Reply => (self.manifest.asked_first(rules, last), talk.can_be_shortened()),
+            Purpose::Summary => (self.manifest.summary_asked_first(rules, last), true),
+        };
+        let goes_on = goes_on && rules.goes_on_when_too_long();
         let (messages, tools) = (talk.messages(), talk.tools());
         let carry_out = async |attempt: Attempt| {
             let span = self.session.span_at(&slot);
@@ -205,11 +233,19 @@ impl Agent {
             };
             let given_up = usize::try_from(attempt.fallbacks).unwrap_or(usize::MAX);
             let turn = WhoseTurn { first, given_up, failures: attempt.failures };
-            let reply = self.models.ask(&request, &identities, turn).await;
+            let reply = self.models.ask(&request, &self.manifest, turn).await;
+            let reply = reply.map_err(|failure| {
+                let shortens = goes_on && failure.too_long && !failure.fall_back;
+                ModelFailure { shortens, ..failure }
+            });
             Ok::<_, RunError>(Done::from(reply))
         };
         let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;
-        reply.map_err(|error| RunError::Model { turn, error })
+        match reply {
+            Ok(reply) => Ok(Some(reply)),
+            Err(error) if error.shortens => Ok(None),
+            Err(error) => Err(RunError::Model { turn, error }),
+        }
     }
 
     /// Checks that a script has nothing left over after so many turns. That of a called agent may have: what the call

@@ -8,14 +8,17 @@ use crate::message::{
     Budgets, Ending, Manifest, ModelIdentity, Prices, Reply, Rules, Tokens, ToolCall, ToolOutcome,
     ToolResult, Used,
 };
+use crate::model::Purpose;
 
 /// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
 pub(super) struct Spending {
     budgets: Budgets,
     stop_on: GlobSet,
     used: Used,
-    /// The models, the first choice first, and what each used.
+    /// The models, the first choice first and the one for summaries last, and what each used.
     models: Vec<Spent>,
+    /// The place of the one for summaries, if there is one.
+    summary: Option<usize>,
     /// What each agent used that was called.
     called: Vec<Used>,
     repeats: Repeats,
@@ -44,12 +47,13 @@ impl Spent {
 
 impl Spending {
     pub(super) fn new(manifest: &Manifest, rules: Rules) -> Self {
-        let Manifest { model, budgets, fallbacks, .. } = manifest;
-        let fallbacks = fallbacks.iter().map(|it| Spent::new(&it.model, it.prices));
+        let Manifest { model, budgets, fallbacks, summary, .. } = manifest;
+        let others = fallbacks.iter().chain(summary).map(|it| Spent::new(&it.model, it.prices));
         let mut spending = Self {
             stop_on: glob_set(&budgets.stop_on_tools),
             used: Used::default(),
-            models: std::iter::once(Spent::new(model, budgets.prices)).chain(fallbacks).collect(),
+            models: std::iter::once(Spent::new(model, budgets.prices)).chain(others).collect(),
+            summary: summary.as_ref().map(|_| fallbacks.len() + 1),
             called: Vec::new(),
             budgets: budgets.clone(),
             repeats: Repeats::new(manifest, rules),
@@ -98,16 +102,22 @@ impl Spending {
     pub(super) fn count(&mut self, reply: &Reply) {
         self.used.turns += 1;
         self.repeats.count(reply);
-        self.count_tokens(reply);
+        self.count_tokens(reply, Purpose::Reply);
     }
 
     /// Counts what a reply took, and not what it says.
-    pub(super) fn count_tokens(&mut self, reply: &Reply) {
+    pub(super) fn count_tokens(&mut self, reply: &Reply, purpose: Purpose) {
         self.used.tokens = self.used.tokens.plus(reply.tokens);
         self.used.untold |= reply.tokens == Tokens::default();
         // A script says nothing of where its replies come from: it is the first choice.
         let gave = |it: &Spent| reply.origin.as_ref().is_none_or(|origin| it.model.gave(origin));
-        let place = self.models.iter().position(gave).unwrap_or_default();
+        // One model may be named twice, with other prices for summaries.
+        let for_summary = self.summary.filter(|place| {
+            let origin = reply.origin.as_ref();
+            purpose == Purpose::Summary
+                && origin.zip(self.models.get(*place)).is_some_and(|(origin, it)| it.model.gave(origin))
+        });
+        let place = for_summary.or_else(|| self.models.iter().position(gave)).unwrap_or_default();
         if let Some(spent) = self.models.get_mut(place) {
             spent.tokens = spent.tokens.plus(reply.tokens);
         }

@@ -1,4 +1,5 @@
 use super::answer::{SAID_NOTHING, instructed};
+use super::shortened::{RESULT_BYTES_MIN, result_bytes, shortened};
 use crate::message::{
     Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
     summed_up,
@@ -17,11 +18,26 @@ pub struct Transcript {
     tools: Vec<ToolSpec>,
     digest: Digest,
     appended: Vec<MessageRef>,
-    /// Whether the model replied in this run: what else it said is from the runs before.
-    replied: bool,
     /// What the last request and its reply took together.
     tokens: u64,
     compact_at_tokens: Option<u64>,
+    /// Whether the model replied in this run: then the prompt is part of what a summary is of.
+    has_replied: bool,
+    length: Length,
+}
+
+/// What the model says of the length of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// It replied, or was not asked yet.
+    Fits,
+    /// The last request was too long, or left no room for a reply.
+    TooLong,
+    /// So was the one before it, although the conversation had been shortened.
+    StillTooLong,
+    /// The last request was too long, and the conversation is shorter now: its beginning is summed up, if that was of
+    /// any use, and no result has more bytes than these.
+    Shortened { result_bytes_max: u64 },
 }
 
 impl Transcript {
@@ -49,6 +65,7 @@ impl Transcript {
         };
         let (run, messages, appended) = (run.clone(), Vec::new(), Vec::new());
         let compact_at_tokens = *compact_at_tokens;
+        let (tokens, has_replied, length) = (0, false, Length::Fits);
         Self {
             run,
             messages,
@@ -56,9 +73,10 @@ impl Transcript {
             tools,
             digest,
             appended,
-            replied: false,
-            tokens: 0,
+            tokens,
             compact_at_tokens,
+            has_replied,
+            length,
         }
     }
 
@@ -97,7 +115,7 @@ impl Transcript {
     pub fn push_reply(&mut self, turn: u32, reply: Reply) {
         let at = MessageRef::At(self.run.model_of(turn));
         self.push(Message::Assistant(reply), at);
-        self.replied = true;
+        (self.has_replied, self.length) = (true, Length::Fits);
     }
 
     /// What the model replied last in this run.
@@ -107,7 +125,15 @@ impl Transcript {
             Message::Assistant(reply) => Some(reply),
             Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
         });
-        said.filter(|_| self.replied)
+        said.filter(|_| self.has_replied)
+    }
+
+    /// Notes that the last request was too long for the model, or left it no room for its reply.
+    pub fn push_too_long(&mut self) {
+        self.length = match self.length {
+            Length::Fits | Length::TooLong => Length::TooLong,
+            Length::Shortened { .. } | Length::StillTooLong => Length::StillTooLong,
+        };
     }
 
     /// Appends the results of a turn's calls, in call order.
@@ -130,27 +156,103 @@ impl Transcript {
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         let replies = self.messages.iter().filter(|message| matches!(message, Message::Assistant(_)));
-        // A reply that pauses is to be continued as it is.
-        let pauses =
-            matches!(self.messages.last(), Some(Message::Assistant(reply)) if reply.stop == Stop::Paused);
-        self.compact_at_tokens.is_some_and(|max| self.tokens >= max) && replies.count() > 1 && !pauses
+        self.compact_at_tokens.is_some_and(|max| self.tokens >= max) && replies.count() > 1 && !self.pauses()
+    }
+
+    /// Whether the last request was too long for the model.
+    #[must_use]
+    pub fn was_too_long(&self) -> bool {
+        matches!(self.length, Length::TooLong | Length::StillTooLong)
+    }
+
+    /// Whether there is anything to sum up or to leave out. Between two replies the beginning is summed up once, and more
+    /// and more of long results is left out.
+    #[must_use]
+    pub fn can_be_shortened(&self) -> bool {
+        let has_long = || self.messages.iter().filter_map(result_bytes).any(|bytes| bytes > RESULT_BYTES_MIN);
+        let shortens = match self.length {
+            Length::Fits => self.has_beginning() || has_long(),
+            Length::Shortened { result_bytes_max } => result_bytes_max > RESULT_BYTES_MIN && has_long(),
+            Length::TooLong | Length::StillTooLong => false,
+        };
+        shortens && !self.pauses()
+    }
+
+    /// Whether the last reply pauses: it is to be continued as it is.
+    fn pauses(&self) -> bool {
+        matches!(self.messages.last(), Some(Message::Assistant(reply)) if reply.stop == Stop::Paused)
+    }
+
+    /// Where the last reply stands. What stands before it did fit when that was asked for.
+    fn last_reply_at(&self) -> usize {
+        let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
+        self.messages.iter().rposition(is_reply).unwrap_or_default()
+    }
+
+    /// Whether anything is said before the last reply that a summary would shorten: the prompt stays.
+    fn has_beginning(&self) -> bool {
+        let beginning = self.messages.iter().take(self.last_reply_at());
+        let mut said =
+            beginning.filter(|message| !self.has_replied || matches!(message, Message::Assistant(_)));
+        said.next().is_some()
+    }
+
+    /// What was said before the last reply, with one more word of the host, if there is anything to sum up that was not
+    /// just summed up. Long results are shortened in it, so that the model can read it and has room for a summary.
+    #[must_use]
+    pub fn aside_of_beginning(&self, manifest: &Manifest, word: &str) -> Option<Self> {
+        if !self.has_beginning() || self.length == Length::StillTooLong {
+            return None;
+        }
+        let beginning = self.messages.iter().take(self.last_reply_at()).cloned().collect();
+        let mut aside = Self::empty(manifest, &self.run);
+        let (messages, _) = shortened(beginning);
+        for message in messages {
+            aside.add(message);
+        }
+        Some(aside.asking(manifest, word))
+    }
+
+    /// Makes a conversation shorter that was too long: the summary that was made before a turn, if there is one, stands
+    /// for everything before the last reply, as in [`Self::compact`], and the middle of long results is left out.
+    pub fn shorten(&mut self, manifest: &Manifest, turn: u32, summary: Option<&str>) {
+        let (has_replied, compact_at_tokens) = (self.has_replied, self.compact_at_tokens);
+        if let Some(summary) = summary {
+            self.compact(manifest, turn, summary);
+        }
+        let appended = std::mem::take(&mut self.appended);
+        let (messages, result_bytes_max) = shortened(std::mem::take(&mut self.messages));
+        *self = Self { appended, compact_at_tokens, has_replied, ..Self::empty(manifest, &self.run) };
+        for message in messages {
+            self.add(message);
+        }
+        (self.tokens, self.length) = (0, Length::Shortened { result_bytes_max });
     }
 
     /// The same conversation with one more word of the host, that is not part of it.
     #[must_use]
-    pub fn aside(&mut self, word: &str) -> Self {
-        let mut aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
-        aside.push_word(word.to_owned());
-        aside
+    pub fn aside(&mut self, manifest: &Manifest, word: &str) -> Self {
+        let aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
+        aside.asking(manifest, word)
+    }
+
+    /// The conversation with a word that asks for a summary. Which model is asked, if summaries have one of their own, is
+    /// part of what is asked for.
+    fn asking(mut self, manifest: &Manifest, word: &str) -> Self {
+        if let Some(summary) = &manifest.summary {
+            let model = Digest::of_json(&summary.model);
+            self.digest = Hasher::default().part(self.digest.as_bytes()).part(model.as_bytes()).finish();
+        }
+        self.push_word(word.to_owned());
+        self
     }
 
     /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.
     pub fn compact(&mut self, manifest: &Manifest, turn: u32, summary: &str) {
-        let is_reply = |message: &Message| matches!(message, Message::Assistant(_));
-        let last = self.messages.iter().rposition(is_reply).unwrap_or_default();
-        let kept = self.messages.split_off(last);
-        *self = Self { replied: self.replied, ..Self::empty(manifest, &self.run) };
-        if turn > 0 {
+        let has_replied = self.has_replied;
+        let kept = self.messages.split_off(self.last_reply_at());
+        *self = Self { has_replied, ..Self::empty(manifest, &self.run) };
+        if has_replied {
             self.push_prompt(manifest);
         }
         self.add(Message::User(summed_up(summary)));

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::expected::{Content, EndingKind, Expected, ExpectedCall, ExpectedOutcome, TextCheck};
 use crate::journal::{self, Entry, JournalError, Started, Status, statuses};
 use crate::message::{
-    Arguments, Ending, Manifest, Outcome, Reply, Request, RunId, SHOWN_BYTES_MAX, Slot, Step, ToolAsk,
-    ToolOutcome, Used,
+    Arguments, Ending, Manifest, ModelFailure, Outcome, Reply, Request, RunId, SHOWN_BYTES_MAX, Slot, Step,
+    ToolAsk, ToolOutcome, Used,
 };
 use crate::model::{Script, Turn};
 use crate::session::SessionError;
@@ -23,10 +23,10 @@ pub struct Recording {
     pub run: RunId,
     /// What it was to do.
     pub manifest: Manifest,
-    /// What the model replied, turn by turn.
-    pub replies: Vec<Reply>,
-    /// How it summed up what was said before a turn, by turns.
-    pub summaries: HashMap<u32, Reply>,
+    /// What the model replied, turn by turn; or how it failed, where the run went on from that in its next turn.
+    pub replies: Vec<Result<Reply, ModelFailure>>,
+    /// How it summed up what was said before a turn, by turns; or how that failed, where the run went on without.
+    pub summaries: HashMap<u32, Result<Reply, ModelFailure>>,
     /// The calls that ended, in the order of slots.
     pub calls: Vec<SeenCall>,
     /// How it ended, if it did.
@@ -74,16 +74,18 @@ impl Recording {
         let (mut replies, mut summaries, mut began_ms) = (Vec::new(), HashMap::new(), HashMap::new());
         // From the last slot to the first, so that what a tool calls is there before its caller.
         let mut below: HashMap<Slot, Vec<SeenCall>> = HashMap::new();
+        // What another agent's model said is part of what the call of that agent came to.
+        let mut note = |steps: &[Step], reply| match steps {
+            [Step::Model { .. }] => replies.push(reply),
+            [Step::Summary { turn }] => drop(summaries.insert(*turn, reply)),
+            _ => {}
+        };
         for (slot, status) in slots.into_iter().rev() {
             let Status::Finished { started, finished, .. } = status else { continue };
             let Started { request, at_ms, .. } = started;
             match (request, finished.outcome) {
-                // What another agent's model said is part of what the call of that agent came to.
-                (Request::Model(_), Outcome::Model(reply)) => match slot.steps() {
-                    [Step::Model { .. }] => replies.push(reply),
-                    [Step::Summary { turn }] => drop(summaries.insert(*turn, reply)),
-                    _ => {}
-                },
+                (Request::Model(_), Outcome::Model(reply)) => note(slot.steps(), Ok(reply)),
+                (Request::Model(_), Outcome::NoReply(failure)) => note(slot.steps(), Err(failure)),
                 (Request::Tool(ask), Outcome::Tool(outcome)) => {
                     began_ms.insert(slot.clone(), at_ms);
                     let calls = in_order(below.remove(&slot));
@@ -110,7 +112,7 @@ impl Recording {
     /// The replies as a script, of which nothing is said by what they expect.
     #[must_use]
     pub fn script(&self, path: &Path) -> Script {
-        let turn = |(turn, reply): (u32, &Reply)| self.turn(turn, reply);
+        let turn = |(turn, reply): (u32, &Result<_, _>)| self.turn(turn, reply);
         Script::new(path, (0..).zip(&self.replies).map(turn).collect())
     }
 
@@ -118,7 +120,7 @@ impl Recording {
     /// short.
     #[must_use]
     pub fn script_with_results(&self, path: &Path) -> Script {
-        let turn = |(turn, reply): (u32, &Reply)| {
+        let turn = |(turn, reply): (u32, &Result<_, _>)| {
             let before = self.calls.iter().filter(|call| is_of_turn(&call.slot, turn.checked_sub(1)));
             let shown = before.map(|call| self.shown(call));
             let short = shown.filter(|text| text.chars().count() <= EXPECT_CHARS_MAX);
@@ -127,10 +129,12 @@ impl Recording {
         Script::new(path, (0..).zip(&self.replies).map(turn).collect())
     }
 
-    fn turn(&self, turn: u32, reply: &Reply) -> Turn {
+    fn turn(&self, turn: u32, reply: &Result<Reply, ModelFailure>) -> Turn {
         let replied = |reply: &Reply| Turn { reply: Some(reply.clone()), ..Turn::default() };
-        let summary = self.summaries.get(&turn).map(|summary| Box::new(replied(summary)));
-        Turn { summary, ..replied(reply) }
+        let failed = |failure: &ModelFailure| Turn { failures: vec![failure.clone()], ..Turn::default() };
+        let asked = |reply: &Result<Reply, ModelFailure>| reply.as_ref().map_or_else(failed, replied);
+        let summary = self.summaries.get(&turn).map(|summary| Box::new(asked(summary)));
+        Turn { summary, ..asked(reply) }
     }
 
     /// What the model was shown of a call.

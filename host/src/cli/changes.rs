@@ -25,6 +25,7 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     differ("the budgets", recorded.budgets != now.budgets);
     differ("which calls are to be approved", recorded.approvals != now.approvals);
     differ("the fallbacks", recorded.fallbacks != now.fallbacks);
+    differ("the model for summaries", recorded.summary != now.summary);
     if recorded.model != now.model {
         let (before, after) = (&recorded.model, &now.model);
         changes.push(format!(

@@ -32,7 +32,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let offered = loaded.toolbox.entries().iter().filter(|tool| !tool.hidden);
     let offered: Vec<ToolSpec> = offered.map(|tool| tool.spec.clone()).collect();
     let form = config.agent.output_schema.as_ref();
-    Models::connect(config.models(), config.model_retry)?.take(&offered, form)?;
+    let models = Models::connect(config.models(), config.summary.as_ref(), config.model_retry)?;
+    models.take(&offered, form)?;
     if args.json {
         let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
         print_json(&report)?;
@@ -50,6 +51,9 @@ fn described(config: &Config, loaded: &Loaded) -> anyhow::Result<Vec<String>> {
     say(format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)));
     for fallback in &config.fallbacks {
         say(format!("  and if it fails {}", describe(&fallback.provider)));
+    }
+    if let Some(summary) = &config.summary {
+        say(format!("  summed up by {}", describe(&summary.provider)));
     }
     for line in besides(config) {
         say(format!("  {line}"));

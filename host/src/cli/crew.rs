@@ -106,7 +106,9 @@ impl Member {
     pub(super) fn models(&self) -> anyhow::Result<Models> {
         let of_agent =
             || format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display());
-        let models = Models::connect(self.config.models(), self.config.model_retry).with_context(of_agent)?;
+        let Config { summary, model_retry, .. } = &self.config;
+        let models = Models::connect(self.config.models(), summary.as_ref(), *model_retry);
+        let models = models.with_context(of_agent)?;
         models.take(&self.manifest.offered(), self.manifest.output_schema.as_ref()).with_context(of_agent)?;
         Ok(models)
     }

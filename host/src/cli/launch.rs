@@ -18,8 +18,8 @@ use crate::config::{Config, ModelConfig, ParameterError, Provider, render, value
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{
-    Ending, Fallback, Fork, Image, Manifest, Message, ModelIdentity, Origin, Rules, Said, SessionKey, Slot,
-    Used,
+    Ending, Fork, Image, Manifest, Message, ModelIdentity, Origin, PricedModel, Rules, Said, SessionKey,
+    Slot, Used,
 };
 use crate::model::Models;
 use crate::session::{Decisions, Mode, Session, SessionError, Waiting};
@@ -80,7 +80,7 @@ pub(super) async fn prepare(
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
-    let models = Models::connect(config.models(), config.model_retry)?;
+    let models = Models::connect(config.models(), config.summary.as_ref(), config.model_retry)?;
     let loaded = Loaded::load(config, task.rules, places, screen).await?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
     models.take(&manifest.offered(), manifest.output_schema.as_ref())?;
@@ -113,7 +113,8 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
         prompt,
         images,
         model: identity(&config.model),
-        fallbacks: config.fallbacks.iter().map(fallback).collect(),
+        fallbacks: config.fallbacks.iter().map(priced).collect(),
+        summary: config.summary.as_ref().map(priced),
         max_turns: config.limits.max_turns,
         max_calls_per_turn: config.limits.max_calls_per_turn,
         budgets: config.limits.budgets.clone(),
@@ -129,8 +130,8 @@ pub(super) fn manifest(config: &Config, toolbox: &Toolbox, task: Task) -> Result
     })
 }
 
-fn fallback(config: &ModelConfig) -> Fallback {
-    Fallback { model: identity(config), prices: config.prices }
+fn priced(config: &ModelConfig) -> PricedModel {
+    PricedModel { model: identity(config), prices: config.prices }
 }
 
 fn identity(config: &ModelConfig) -> ModelIdentity {

@@ -51,7 +51,13 @@ pub(super) async fn run(
     };
     let asking = agent_at(&manifest, &entries, &slot.run());
     let asked = asking.as_ref().and_then(|asking| {
-        let first = asking.asked_first(manifest.rules, reply_before(&slot, &entries));
+        let last = reply_before(&slot, &entries);
+        let first = match slot.steps() {
+            [.., Step::Summary { .. }] => asking.summary_asked_first(manifest.rules, last),
+            [.., Step::Model { .. } | Step::Tool { .. } | Step::Call { .. } | Step::Approval] | [] => {
+                asking.asked_first(manifest.rules, last)
+            }
+        };
         Asked::at(&slot, &entries, first, attempt)
     });
     let Some((asking, asked)) = asking.zip(asked) else {
@@ -65,7 +71,7 @@ pub(super) async fn run(
         let message = format!("there was no attempt {attempt} at {slot}; the last one is {}", asked.last);
         return Err(Misuse(message).into());
     }
-    let settings = asked.settings(&asking).clone();
+    let settings = asked.settings(&slot, &asking).clone();
     let model = model::from_identity(&settings, asked.streamed())?;
     let writer = Arc::new(Writer { model, settings, written: Mutex::default() });
     // Without their ends, the run and the calls around the slot go on.
@@ -153,8 +159,13 @@ impl<'a> Asked<'a> {
 
     /// The model that was asked, and its settings. One that replied is known by that, whatever models the run had
     /// when it went on.
-    fn settings<'m>(&self, asking: &'m Manifest) -> &'m ModelIdentity {
-        let models = asking.models();
+    fn settings<'m>(&self, slot: &Slot, asking: &'m Manifest) -> &'m ModelIdentity {
+        let models = match slot.steps() {
+            [.., Step::Summary { .. }] => asking.summary_models(),
+            [.., Step::Model { .. } | Step::Tool { .. } | Step::Call { .. } | Step::Approval] | [] => {
+                asking.models()
+            }
+        };
         let origin = match self.ended {
             Some(Outcome::Model(reply)) => reply.origin.as_ref(),
             Some(_) | None => None,

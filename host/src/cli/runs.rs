@@ -12,7 +12,9 @@ use crate::journal::{
     CutOff, Failed, Finished, Listing, RunState, RunSummary, Started, Status, Stint, broke_off, cut_off,
     ending, is_over, statuses, stints,
 };
-use crate::message::{Fork, HttpRecord, Outcome, Request, RunId, Said, Slot, SlotParseError, Trace, Usage};
+use crate::message::{
+    Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
+};
 use crate::session::SessionError;
 
 #[derive(Debug, clap::Args)]
@@ -203,6 +205,9 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 ));
                 lines
                     .push(one_line(&format!("model    {}/{}", manifest.model.provider, manifest.model.name)));
+                lines.extend(manifest.summary.as_ref().map(|PricedModel { model, .. }| {
+                    one_line(&format!("summary  {}/{}", model.provider, model.name))
+                }));
                 lines.push(format!("started  {}", Moment(report.started.at_ms).to_the_second()));
                 if let Some(session) = &manifest.session {
                     let after = match manifest.earlier.len() {

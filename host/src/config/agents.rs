@@ -88,8 +88,8 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
         if capped && unpriced(&called) {
             let path = called.path.display();
             let message = format!("max_cost_usd needs to know what tokens cost, and {path} does not say it");
-            let help = "add `prices = { input = …, output = … }` under its [model] and each [[model.fallback]]: what \
-                        an agent spends counts for those that call it";
+            let help = "add `prices = { input = …, output = … }` under its [model], each [[model.fallback]] and \
+                        [model.summary]: what an agent spends counts for those that call it";
             return Err(fail(message, help));
         }
         let agents = below(&called, &[waiting, &[&called]].concat())?;
@@ -99,14 +99,14 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
     config.agents.iter().map(load).collect()
 }
 
-/// Whether a model has no prices that may reply to this agent.
+/// Whether a model has no prices that this agent may ask.
 fn unpriced(config: &Config) -> bool {
-    config.models().any(|model| model.prices.is_none())
+    config.all_models().any(|model| model.prices.is_none())
 }
 
 /// Checks that no tool of one agent is granted what another agent keeps.
 fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
-    let keys = other.models().flat_map(super::validate::keys);
+    let keys = other.all_models().flat_map(super::validate::keys);
     let kept: Vec<&SecretSource> = other.secrets.values().chain(keys).collect();
     let deciding: Vec<&Path> = std::iter::once(other.path.as_path())
         .chain(other.tools.iter().map(|tool| tool.source.as_path()))

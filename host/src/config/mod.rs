@@ -47,6 +47,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// Who replies when the model fails, one after the other.
     pub fallbacks: Vec<ModelConfig>,
+    /// Who sums conversations up, if it is not who replies.
+    pub summary: Option<ModelConfig>,
     /// When a model request that failed is sent again.
     pub model_retry: Retry,
     /// What bounds a run.
@@ -143,6 +145,11 @@ impl Config {
         std::iter::once(&self.model).chain(&self.fallbacks)
     }
 
+    /// Everybody who replies or sums up.
+    pub fn all_models(&self) -> impl Iterator<Item = &ModelConfig> {
+        self.models().chain(&self.summary)
+    }
+
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
@@ -237,6 +244,11 @@ provider = "anthropic"
 name = "c"
 api_key_file = "/run/secrets/key"
 prices = { input = 3.0, output = 15.0 }
+
+[model.summary]
+provider = "gemini"
+name = "s"
+prices = { input = 0.1, output = 0.4 }
 
 [limits]
 max_turns = 3

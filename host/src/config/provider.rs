@@ -33,13 +33,14 @@ const STREAM_OPTIONS: &str = "stream_options";
 pub(super) struct Models {
     pub(super) first: ModelConfig,
     pub(super) fallbacks: Vec<ModelConfig>,
+    pub(super) summary: Option<ModelConfig>,
     pub(super) retry: Retry,
 }
 
 impl Models {
-    /// All of them, the first choice first.
+    /// All of them, the first choice first and the one for summaries last.
     pub(super) fn all(&self) -> impl Iterator<Item = &ModelConfig> {
-        std::iter::once(&self.first).chain(&self.fallbacks)
+        std::iter::once(&self.first).chain(&self.fallbacks).chain(&self.summary)
     }
 }
 
@@ -47,21 +48,42 @@ impl Check<'_> {
     /// `None` if a provider's own keys are wrong; what is wrong has been noted then.
     pub(super) fn models(&mut self, mut raw: raw::Model) -> Option<Models> {
         let retry = self.model_retry(raw.retry.take().map(Spanned::into_inner).unwrap_or_default());
-        let fallbacks = std::mem::take(&mut raw.fallback);
+        let (fallbacks, summary) = (std::mem::take(&mut raw.fallback), raw.summary.take());
         let first = self.model(raw);
-        let fallbacks: Vec<Option<ModelConfig>> = fallbacks
-            .into_iter()
-            .map(|raw| {
-                let alone = raw.retry.as_ref().map(|it| ("retry", it.span()));
-                let alone = alone.or_else(|| Some(("fallback", raw.fallback.first()?.provider.span())));
-                if let Some((key, span)) = alone {
-                    let message = format!("`{key}` belongs to [model] itself");
-                    self.problem(span, message, "move it there: it holds for all models");
-                }
-                self.model(raw)
-            })
-            .collect();
-        Some(Models { first: first?, fallbacks: fallbacks.into_iter().collect::<Option<_>>()?, retry })
+        let fallbacks: Vec<Option<ModelConfig>> =
+            fallbacks.into_iter().map(|raw| self.other_model(raw)).collect();
+        let summary = match summary {
+            Some(raw) => Some(self.summary_model(*raw)?),
+            None => None,
+        };
+        let fallbacks = fallbacks.into_iter().collect::<Option<_>>()?;
+        Some(Models { first: first?, fallbacks, summary, retry })
+    }
+
+    /// One that is not the first choice.
+    fn other_model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
+        let alone = raw.retry.as_ref().map(|it| ("retry", it.span()));
+        let alone = alone.or_else(|| Some(("fallback", raw.fallback.first()?.provider.span())));
+        let alone = alone.or_else(|| Some(("summary", raw.summary.as_ref()?.provider.span())));
+        if let Some((key, span)) = alone {
+            let message = format!("`{key}` belongs to [model] itself");
+            self.problem(span, message, "move it there: it holds for all models");
+        }
+        self.model(raw)
+    }
+
+    /// The one for summaries.
+    fn summary_model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
+        if *raw.provider.get_ref() == ProviderName::Scripted {
+            let message = "a script cannot stand in [model.summary]";
+            let help = "take the table out: the script of [model] has the summaries, each a [[reply]] with `summary = true`";
+            self.problem(raw.provider.span(), message, help);
+        }
+        if let Some(form) = &raw.structured_output {
+            let message = "`structured_output` has no meaning in [model.summary]: a summary has no form";
+            self.problem(form.span(), message, "take it out");
+        }
+        self.other_model(raw)
     }
 
     fn model(&mut self, raw: raw::Model) -> Option<ModelConfig> {
@@ -169,7 +191,7 @@ impl Check<'_> {
             ("compact_at_tokens", limits.compact_at_tokens.is_some()),
         ];
         let Some((limit, _)) = counting.into_iter().find(|(_, is_set)| *is_set) else { return };
-        for model in std::iter::once(model).chain(&model.fallback) {
+        for model in std::iter::once(model).chain(&model.fallback).chain(model.summary.as_deref()) {
             let (ProviderName::Remote(api), Some(stream), Some(base_url)) =
                 (model.provider.get_ref(), &model.stream, &model.base_url)
             else {

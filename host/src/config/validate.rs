@@ -60,13 +60,16 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
         }
     }
     match models {
-        Some(Models { first: model, fallbacks, retry: model_retry }) if check.problems.is_empty() => {
+        Some(Models { first: model, fallbacks, summary, retry: model_retry })
+            if check.problems.is_empty() =>
+        {
             let path = path.to_owned();
             Ok(Config {
                 path,
                 agent,
                 model,
                 fallbacks,
+                summary,
                 model_retry,
                 limits,
                 parameters,
@@ -231,8 +234,8 @@ impl Check<'_> {
         let wall_time = raw.wall_time.as_ref();
         let unpriced = models.is_some_and(|models| models.all().any(|model| model.prices.is_none()));
         if let Some(cost) = raw.max_cost_usd.as_ref().filter(|_| unpriced) {
-            let help = "add `prices = { input = …, output = … }` under [model] and each [[model.fallback]], in US dollars \
-                        per million tokens";
+            let help = "add `prices = { input = …, output = … }` under [model], each [[model.fallback]] and \
+                        [model.summary], in US dollars per million tokens";
             self.problem(cost.span(), "max_cost_usd needs to know what tokens cost", help);
         }
         let budgets = Budgets {

@@ -126,6 +126,8 @@ mod tests {
             retry_after_ms: None,
             fall_back: false,
             streamed: false,
+            too_long: false,
+            shortens: false,
         };
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::NoReply(failure));
         let failed = Failed { attempt, at_ms: 9, retry_ms: 0, gave_up, outcome, usage, trace };

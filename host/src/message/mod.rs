@@ -35,7 +35,7 @@ pub use moment::{Moment, MomentError};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{
-    Fallback, Fork, Manifest, MessageRef, ModelAsk, Outcome, Request, Said, Target, ToolAsk, ToolEntry,
+    Fork, Manifest, MessageRef, ModelAsk, Outcome, PricedModel, Request, Said, Target, ToolAsk, ToolEntry,
 };
 pub use retry::Retry;
 pub use rules::Rules;
@@ -44,6 +44,8 @@ pub use slot::{Slot, SlotParseError, Step};
 pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
 pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -232,6 +234,17 @@ impl ToolResult {
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,
+        }
+    }
+
+    /// The same, of which the model reads no more than the beginning and the end, of so many bytes together.
+    #[must_use]
+    pub fn shown_shorter(self, bytes_max: u64) -> Self {
+        let text = self.model_text();
+        match shorten(&text, bytes_max) {
+            // What is said of the rest may be longer than the rest.
+            Cow::Owned(shorter) if shorter.len() < text.len() => Self { shown: Some(shorter), ..self },
+            Cow::Borrowed(_) | Cow::Owned(_) => self,
         }
     }
 

@@ -26,6 +26,7 @@ pub struct ToolError {
 /// Why a model gave no reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
+#[allow(clippy::struct_excessive_bools, reason = "each is recorded by its name, and only where it is set")]
 pub struct ModelFailure {
     /// What happened and what to do about it.
     pub message: String,
@@ -43,6 +44,13 @@ pub struct ModelFailure {
     /// Whether the provider was asked to stream its answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub streamed: bool,
+    /// Whether the provider says that the conversation is longer than the model reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_long: bool,
+    /// Whether the run goes on after that: in the next turn, with a conversation that is shorter; or without a summary,
+    /// where one was asked for. Then this failure is what the request came to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortens: bool,
 }
 
 /// The kinds of failure, each told apart in the journal, on screen and to the model.

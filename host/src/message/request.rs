@@ -75,7 +75,10 @@ pub struct Manifest {
     pub model: ModelIdentity,
     /// The models that are asked when it fails, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fallbacks: Vec<Fallback>,
+    pub fallbacks: Vec<PricedModel>,
+    /// The model that is asked first where the conversation is to be summed up, if it is not the one that replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<PricedModel>,
     /// The most turns the run may take.
     pub max_turns: u32,
     /// The most tool calls one turn may make.
@@ -110,9 +113,9 @@ pub struct Manifest {
     pub rules: Rules,
 }
 
-/// A model that is asked when those before it failed.
+/// A model besides the first choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fallback {
+pub struct PricedModel {
     /// The model and its settings.
     pub model: ModelIdentity,
     /// What its tokens cost.
@@ -152,6 +155,19 @@ impl Manifest {
     pub fn asked_first(&self, rules: Rules, last: Option<&Reply>) -> usize {
         let last = last.filter(|_| rules.stay_with_who_answered());
         last.and_then(|reply| self.models().iter().position(|model| model.gave_reply(reply))).unwrap_or(0)
+    }
+
+    /// The models that may sum the conversation up, the first choice first: where the one that is meant for it fails,
+    /// those that reply stand in.
+    #[must_use]
+    pub fn summary_models(&self) -> Vec<&ModelIdentity> {
+        self.summary.iter().map(|summary| &summary.model).chain(self.models()).collect()
+    }
+
+    /// The place among [`Self::summary_models`] of the model that is asked first for a summary after this reply.
+    #[must_use]
+    pub fn summary_asked_first(&self, rules: Rules, last: Option<&Reply>) -> usize {
+        if self.summary.is_some() { 0 } else { self.asked_first(rules, last) }
     }
 
     /// The tools that the model is offered.

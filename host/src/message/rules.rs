@@ -79,4 +79,11 @@ impl Rules {
     pub fn moments_need_a_place(self) -> bool {
         self >= Self(2)
     }
+
+    /// Whether a run goes on where the model says that the conversation is too long, or fills its context, with one that
+    /// is shorter; at first it broke off, or ended.
+    #[must_use]
+    pub fn goes_on_when_too_long(self) -> bool {
+        self >= Self(3)
+    }
 }

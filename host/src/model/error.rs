@@ -61,6 +61,20 @@ pub enum ModelError {
         /// How long the provider asks to wait before a retry, in milliseconds.
         retry_after_ms: Option<u64>,
     },
+    /// The provider says that the conversation is longer than the model reads.
+    #[error(
+        "{url} answered HTTP {status}: {message}\n  the conversation does not fit the model: set `compact_at_tokens` in \
+         [limits] well below what it reads, let it read less of results (`shown` in a tool's limits), or lower `max_tokens` \
+         in [model], which counts as well"
+    )]
+    TooLong {
+        /// The endpoint, without query.
+        url: String,
+        /// The HTTP status, or the one that a failure told in the middle of an answer would have had.
+        status: u16,
+        /// What the provider said, shortened.
+        message: String,
+    },
     /// The provider's answer cannot be read. The next one may be: what was lost or garbled on the way is not known.
     #[error(
         "{url} answered with something that is not a reply: {reason}\n  do `base_url` and `provider` in [model] fit each other?"
@@ -94,12 +108,13 @@ impl From<ModelError> for ModelFailure {
             ModelError::Status { status: status @ (408 | 409 | 429 | 500..=599), retry_after_ms, .. } => {
                 (Some(*status), true, *retry_after_ms)
             }
-            ModelError::Status { status, .. } | ModelError::Unauthorized { status, .. } => {
-                (Some(*status), false, None)
-            }
+            ModelError::Status { status, .. }
+            | ModelError::Unauthorized { status, .. }
+            | ModelError::TooLong { status, .. } => (Some(*status), false, None),
             ModelError::Setup(_) | ModelError::Script(_) => (None, false, None),
         };
-        let (fall_back, streamed) = (false, false);
-        Self { message: error.to_string(), may_pass, status, retry_after_ms, fall_back, streamed }
+        let too_long = matches!(error, ModelError::TooLong { .. });
+        let (message, fall_back, streamed, shortens) = (error.to_string(), false, false, false);
+        Self { message, may_pass, status, retry_after_ms, fall_back, streamed, too_long, shortens }
     }
 }

@@ -70,7 +70,7 @@ impl Recorded for Result<Reply, ModelFailure> {
     }
 
     fn is_end(&self) -> bool {
-        self.is_ok()
+        self.as_ref().err().is_none_or(|failure| failure.shortens)
     }
 }
 

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::Stand;
 use crate::message::{
-    Ending, ErrorKind, Manifest, ModelFailure, ModelIdentity, Outcome, Reply, RunId, Slot, Stop, ToolOutcome,
+    Ending, ErrorKind, Manifest, ModelFailure, ModelIdentity, Outcome, Reply, RunId, Slot, Step, Stop,
+    ToolOutcome,
 };
 use crate::model::Api;
 
@@ -48,39 +49,57 @@ pub(super) struct Opening {
 /// What the spans of a run have in common.
 pub(super) struct About {
     agent: String,
-    model: String,
-    model_kind: SpanKind,
     /// On every span.
     all: Vec<KeyValue>,
-    /// On those of the run and of its model requests.
-    asking: Vec<KeyValue>,
+    /// The model that is asked for replies.
+    model: Asked,
+    /// The one that is asked for summaries, if that is another one.
+    summary: Option<Asked>,
+}
+
+/// A model as the spans of requests to it have it.
+struct Asked {
+    name: String,
+    kind: SpanKind,
+    attributes: Vec<KeyValue>,
+}
+
+impl Asked {
+    fn new(model: &ModelIdentity) -> Self {
+        // A script is read in this process; every other model is a client's.
+        let kind =
+            if model.provider == ModelIdentity::SCRIPTED { SpanKind::Internal } else { SpanKind::Client };
+        Self { name: model.name.clone(), kind, attributes: asking(model) }
+    }
 }
 
 impl About {
     pub(super) fn new(run: RunId, manifest: &Manifest) -> Self {
-        let (agent, model) = (manifest.agent.clone(), &manifest.model);
+        let agent = manifest.agent.clone();
         let conversation = manifest.session.as_ref().map_or_else(|| run.to_string(), ToString::to_string);
         let all = vec![
             KeyValue::new("gen_ai.agent.name", agent.clone()),
             KeyValue::new("gen_ai.conversation.id", conversation),
             KeyValue::new("host.run.id", run.to_string()),
         ];
-        // A script is read in this process; every other model is a client's.
-        let model_kind =
-            if model.provider == ModelIdentity::SCRIPTED { SpanKind::Internal } else { SpanKind::Client };
-        Self { agent, model: model.name.clone(), model_kind, all, asking: asking(model) }
+        let summary = manifest.summary.as_ref().map(|summary| Asked::new(&summary.model));
+        Self { agent, all, model: Asked::new(&manifest.model), summary }
     }
 
     /// The span of the run.
     pub(super) fn run(&self) -> Opening {
-        let attributes = self.attributes(&Slot::RUN, "invoke_agent").chain(self.asking.clone()).collect();
+        let attributes =
+            self.attributes(&Slot::RUN, "invoke_agent").chain(self.model.attributes.clone()).collect();
         Opening { name: format!("invoke_agent {}", self.agent), kind: SpanKind::Internal, attributes }
     }
 
     /// The span of a model request.
     pub(super) fn chat(&self, slot: &Slot) -> Opening {
-        let attributes = self.attributes(slot, "chat").chain(self.asking.clone()).collect();
-        Opening { name: format!("chat {}", self.model), kind: self.model_kind.clone(), attributes }
+        let is_summary = matches!(slot.steps(), [.., Step::Summary { .. }]);
+        let Asked { name, kind, attributes } =
+            self.summary.as_ref().filter(|_| is_summary).unwrap_or(&self.model);
+        let attributes = self.attributes(slot, "chat").chain(attributes.clone()).collect();
+        Opening { name: format!("chat {name}"), kind: kind.clone(), attributes }
     }
 
     /// The span of a tool call.

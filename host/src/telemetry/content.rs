@@ -28,6 +28,10 @@ pub(super) struct Talk {
     messages: Vec<Value>,
     /// Whether the last of them asked for a summary, and belongs to that request alone.
     last_is_aside: bool,
+    /// The end of the conversation, which that request is not about.
+    kept_back: Vec<Value>,
+    /// Whether the model replied in this run: then the prompt is part of what a summary is of.
+    has_replied: bool,
     /// What effects came to that no request has referred to yet.
     outcomes: HashMap<Slot, Value>,
     /// The calls that await their results.
@@ -47,6 +51,8 @@ impl Talk {
             is_whole: manifest.rules.results_are_whole(),
             messages: Vec::new(),
             last_is_aside: false,
+            kept_back: Vec::new(),
+            has_replied: false,
             outcomes: HashMap::new(),
             calls: BTreeMap::new(),
         }
@@ -67,6 +73,7 @@ impl Talk {
         let asks_for_summary = matches!(slot.steps(), [.., Step::Summary { .. }]);
         if std::mem::replace(&mut self.last_is_aside, asks_for_summary) {
             self.messages.pop();
+            self.messages.append(&mut self.kept_back);
         }
         for at in &ask.appended {
             let message = match at {
@@ -86,14 +93,34 @@ impl Talk {
                     let next = self.said.iter().position(|said| said.turn == *turn);
                     next.map(|next| user(&self.said.remove(next).text))
                 }
-                MessageRef::At(slot) => self.outcomes.remove(slot),
-                MessageRef::Note(text) => Some(match self.calls.pop_first() {
-                    Some((_, call)) => response(Some(&call.id), &Value::from(text.as_str())),
+                MessageRef::At(slot) => {
+                    self.has_replied |= matches!(slot.steps(), [.., Step::Model { .. }]);
+                    self.outcomes.remove(slot)
+                }
+                MessageRef::Note(text) => Some(match self.next_call() {
+                    Some(call) => response(Some(&call.id), &Value::from(text.as_str())),
                     None => user(text),
                 }),
             };
             self.messages.extend(message);
         }
+        // A conversation that was too long is summed up without its end.
+        let before = usize::try_from(ask.messages).unwrap_or(usize::MAX).saturating_sub(1);
+        if asks_for_summary && before + 1 < self.messages.len() {
+            let word = self.messages.pop();
+            self.kept_back = self.messages.split_off(before);
+            self.messages.extend(word);
+        }
+    }
+
+    /// The first call without a result. Those of a reply that is no part of the conversation get none.
+    fn next_call(&mut self) -> Option<ToolCall> {
+        let is_said = |call: &&Slot| match call.steps() {
+            [.., Step::Tool { turn, .. }] => !self.outcomes.contains_key(&call.run().model_of(*turn)),
+            _ => true,
+        };
+        let slot = self.calls.keys().find(is_said)?.clone();
+        self.calls.remove(&slot)
     }
 
     /// Puts a summary in the place of everything before the last reply, but for the prompt, if it was said.
@@ -101,7 +128,7 @@ impl Talk {
         let last = self.messages.iter().rposition(|message| message["role"] == "assistant");
         let kept = self.messages.split_off(last.unwrap_or_default());
         self.messages.clear();
-        if !matches!(summary.steps(), [.., Step::Summary { turn: 0 }]) {
+        if self.has_replied {
             self.messages.extend(self.images.iter().chain([&self.prompt]).map(|words| user(words)));
         }
         self.messages.extend(self.outcomes.remove(summary));

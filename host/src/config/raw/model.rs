@@ -91,6 +91,9 @@ pub(in crate::config) struct Model {
     /// The models to ask when this one fails for good, one after the other, each with the keys of `[model]`.
     #[serde(default)]
     pub(in crate::config) fallback: Vec<Model>,
+    /// The model that sums conversations up, such as a cheaper one, with the keys of `[model]`; by default the model
+    /// itself does. Where it fails, the model itself is asked, and then the fallbacks.
+    pub(in crate::config) summary: Option<Box<Model>>,
 }
 
 /// When a model request that failed is sent again: after a connection that failed, after HTTP 408, 409 and 429, and

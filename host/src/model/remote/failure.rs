@@ -6,10 +6,15 @@
 use serde_json::Value;
 
 use super::surrogates::mended;
+use super::too_long;
 
 /// Where providers put the message of an error, the most specific place first.
 const MESSAGE_POINTERS: [&str; 5] =
     ["/error/message", "/response/error/message", "/error", "/message", "/detail"];
+
+/// Where `OpenRouter` puts what the server behind it said, whose failure it only calls an error of the provider:
+/// `openrouter.ai/docs/api/reference/errors-and-debugging`.
+const PASSED_ON: &str = "/error/metadata/raw";
 
 /// Where they put its code and its kind, the more specific of the two first.
 const KIND_POINTERS: [&str; 7] = [
@@ -48,6 +53,8 @@ pub(in crate::model) struct Failure {
     pub(super) message: String,
     /// How long it asks to wait.
     pub(super) retry_after_ms: Option<u64>,
+    /// Whether it says that the conversation is too long.
+    pub(super) too_long: bool,
 }
 
 impl Failure {
@@ -55,7 +62,10 @@ impl Failure {
     pub(in crate::model) fn told(body: &Value, otherwise: &str) -> Self {
         let status = KIND_POINTERS.iter().find_map(|at| status(body.pointer(at)?)).unwrap_or(UNKNOWN);
         let message = message(body).unwrap_or(otherwise).to_owned();
-        Self { status, message, retry_after_ms: retry_after_ms(body) }
+        let kinds = KIND_POINTERS.iter().filter_map(|at| body.pointer(at)?.as_str());
+        let texts = std::iter::once(message.as_str()).chain(body.pointer(PASSED_ON).and_then(Value::as_str));
+        let too_long = too_long::is_said(kinds, texts);
+        Self { status, message, retry_after_ms: retry_after_ms(body), too_long }
     }
 
     /// The failure that a part of an answer tells, if it tells one.
@@ -65,7 +75,7 @@ impl Failure {
 
     /// One that the same request need not meet again.
     pub(in crate::model) fn passing(message: String) -> Self {
-        Self { status: UNKNOWN, message, retry_after_ms: None }
+        Self { status: UNKNOWN, message, retry_after_ms: None, too_long: false }
     }
 }
 

@@ -191,11 +191,12 @@ impl Endpoint {
             return error;
         }
         // A quota that is used up is told with the status of a rate that was too high, which a wait would mend.
-        let status = match (status.as_u16(), Failure::told(&value, "").status) {
+        let told = Failure::told(&value, &text);
+        let status = match (status.as_u16(), told.status) {
             (429, 402) => 402,
             (status, _) => status,
         };
-        self.failed(Failure { status, message: text, retry_after_ms })
+        self.failed(Failure { status, message: text, retry_after_ms, too_long: told.too_long })
     }
 
     /// The error for an answer that sends elsewhere: where to, and what to write so that requests go there.
@@ -237,12 +238,16 @@ impl Endpoint {
 
     /// The error for a failure, whether it is one of HTTP or told in the middle of an answer.
     pub(super) fn failed(&self, failure: Failure) -> ModelError {
-        let Failure { status, message, retry_after_ms } = failure;
+        let Failure { status, message, retry_after_ms, too_long } = failure;
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let text = if message.is_empty() { reason.unwrap_or("no reason given") } else { &message };
         let (url, message) = (self.base.to_string(), self.excerpt(text));
         match status {
             401 | 403 => ModelError::Unauthorized { url, status, message },
+            // A rate or a budget that the request alone is too much for is none of the model's.
+            402 | 429 => ModelError::Status { url, status, message, retry_after_ms },
+            // 413 is what servers, and gateways before them, say of a body that is larger than they take.
+            _ if too_long || status == 413 => ModelError::TooLong { url, status, message },
             _ => ModelError::Status { url, status, message, retry_after_ms },
         }
     }

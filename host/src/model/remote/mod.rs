@@ -27,6 +27,7 @@ mod request;
 mod schema;
 mod strict;
 mod surrogates;
+mod too_long;
 
 pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};

@@ -23,11 +23,12 @@ pub(crate) struct ScriptedReply {
     /// Texts that have to occur in the messages since the reply before.
     #[serde(default)]
     pub(super) expect: Vec<String>,
-    /// It is a summary of the conversation, asked for before the next `[[reply]]` because of `compact_at_tokens`.
+    /// It is a summary of the conversation, asked for before the next `[[reply]]`: because of `compact_at_tokens`, or
+    /// because a request was too long. With an `error` that is `too_long`, the run goes on without a summary.
     #[serde(default)]
     pub(super) summary: bool,
-    /// Why the model stopped: `end`, `tool_calls`, `max_tokens` or `refusal`; by default one of the first
-    /// two, as there are calls or not.
+    /// Why the model stopped: `end`, `tool_calls`, `max_tokens`, `context_window` or `refusal`; by default one of the
+    /// first two, as there are calls or not.
     #[schemars(with = "Option<Value>", example = &"max_tokens")]
     pub(super) stop: Option<Stop>,
     /// What the reply is said to have taken, for agents with a budget of tokens.
@@ -67,6 +68,11 @@ pub(crate) struct ScriptedError {
     /// How long the provider asks to wait before that, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// Whether the conversation is too long for the model: the run shortens it, by a summary if there is anything to sum
+    /// up, and goes on in its next turn, with the next `[[reply]]`. With `summary = true` it is the request for a summary
+    /// that is too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    too_long: bool,
 }
 
 /// The turns that `[[reply]]` tables make.
@@ -81,14 +87,17 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
         turn.expect.extend(scripted.expect.iter().cloned());
         if let Some(error) = &scripted.error {
             turn.failures.push(error.clone().into());
+            if !error.too_long {
+                continue;
+            }
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
-            let whole = std::mem::take(&mut turn);
-            if scripted.summary {
-                turn.summary = Some(Box::new(whole));
-            } else {
-                turns.push(whole);
-            }
+        }
+        let whole = std::mem::take(&mut turn);
+        if scripted.summary {
+            turn.summary = Some(Box::new(whole));
+        } else {
+            turns.push(whole);
         }
     }
     // A script may end with failures, for a run that breaks off.
@@ -99,8 +108,8 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
 /// What the form alone does not say is wrong with a reply.
 fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
     let ScriptedReply { text, calls, expect: _, summary, stop, tokens, error } = reply.get_ref();
-    let says = !text.is_empty() || !calls.is_empty() || *summary || stop.is_some() || tokens.is_some();
-    if error.is_some() && says {
+    let says = !text.is_empty() || !calls.is_empty() || stop.is_some() || tokens.is_some();
+    if error.as_ref().is_some_and(|error| says || (*summary && !error.too_long)) {
         let help =
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";
         return Some(Problem::new(reply.span(), "a reply with `error` is no reply", help));
@@ -145,13 +154,16 @@ impl ScriptedCall {
 }
 
 impl From<ScriptedError> for ModelFailure {
-    fn from(ScriptedError { message, may_pass, retry_after_ms }: ScriptedError) -> Self {
-        Self { message, may_pass, status: None, retry_after_ms, fall_back: false, streamed: false }
+    fn from(ScriptedError { message, may_pass, retry_after_ms, too_long }: ScriptedError) -> Self {
+        let (status, fall_back, streamed, shortens) = (None, false, false, false);
+        Self { message, may_pass, status, retry_after_ms, fall_back, streamed, too_long, shortens }
     }
 }
 
 impl From<ModelFailure> for ScriptedError {
-    fn from(ModelFailure { message, may_pass, retry_after_ms, .. }: ModelFailure) -> Self {
-        Self { message, may_pass, retry_after_ms }
+    fn from(failure: ModelFailure) -> Self {
+        let ModelFailure { message, may_pass, retry_after_ms, shortens, .. } = failure;
+        // One that the run did not go on from in its next turn is a failure like any other.
+        Self { message, may_pass, retry_after_ms, too_long: shortens }
     }
 }

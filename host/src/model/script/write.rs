@@ -49,8 +49,10 @@ fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
     let Turn { summary: _, expect, failures, reply } = turn;
     let mut text = String::new();
     for failure in failures {
+        // Of an attempt that failed, that it was one at a summary is told by the summary that follows.
+        let of_summary = if is_summary && failure.shortens { "summary = true\n" } else { "" };
         let failure = value(&ScriptedError::from(failure.clone()))?;
-        let _ = writeln!(text, "[[reply]]\nerror = {failure}\n");
+        let _ = writeln!(text, "[[reply]]\n{of_summary}error = {failure}\n");
     }
     if let Some(Reply { text: said, calls, stop, tokens, items: _, origin: _ }) = reply {
         text.push_str("[[reply]]\n");
@@ -142,6 +144,8 @@ mod tests {
             retry_after_ms: Some(7),
             fall_back: false,
             streamed: false,
+            too_long: false,
+            shortens: false,
         };
         let tokens = Tokens { input: 5, output: 7 };
         let calls = vec![called(r#"{"city":"New York","days":[1,2.5]}"#)];
