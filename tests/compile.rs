@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use host::message::Digest;
 use host::sandbox::{Metering, Sandbox};
-use host::toolbox::{CacheError, CompileError, Compiler, ComponentCache};
+use host::toolbox::{CacheError, CompileError, Compiler, ComponentCache, Progress};
 
 use crate::attacks::hostile;
 
@@ -15,9 +15,13 @@ use crate::attacks::hostile;
 async fn load(cache: &ComponentCache, bytes: &[u8]) -> (Result<(), CacheError>, String) {
     let sandbox = Sandbox::new().unwrap();
     let said = std::sync::Mutex::new(String::new());
-    let say = |line: &str| said.lock().unwrap().push_str(line);
+    let tell = |progress: Progress<'_>| {
+        if let Progress::Said(line) = progress {
+            said.lock().unwrap().push_str(line);
+        }
+    };
     let engine = sandbox.engine(Metering::Time).unwrap();
-    let loaded = cache.load(engine, Metering::Time, bytes, Digest::of(bytes), &say).await;
+    let loaded = cache.load(engine, Metering::Time, (bytes, Digest::of(bytes)), "hostile.wasm", &tell).await;
     (loaded.map(drop), said.into_inner().unwrap())
 }
 

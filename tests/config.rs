@@ -88,7 +88,7 @@ fn a_file_that_cannot_be_had() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
     says(Config::load(&path), &["agent.toml: it does not exist", "host init DIR"]);
-    says(Config::load(dir.path()), &["it is a directory", "name the agent.toml in it"]);
+    says(Config::load(dir.path()), &["agent.toml: it does not exist", "host init DIR"]);
     fs::write(&path, " ".repeat(1024 * 1024 + 1)).unwrap();
     says(Config::load(&path), &["it is larger than 1.0 MiB"]);
     fs::write(&path, b"version = 1\nname = \"\xff\"").unwrap();

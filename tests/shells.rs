@@ -205,8 +205,8 @@ fn the_first_process_of_a_container_ends_when_it_is_asked_to() {
     }
 }
 
-#[test]
-fn a_build_ends_with_the_host_and_all_that_it_started() {
+/// An agent with a crate whose build never ends, and says in a file `pid` who is at it.
+pub fn slow_to_build() -> Agent {
     let agent = Agent::scripted(CALL).table("[tools.slow]\nsource = \"slow\"");
     let dir = agent.dir.path().join("slow");
     std::fs::create_dir_all(dir.join("src")).unwrap();
@@ -218,12 +218,23 @@ fn a_build_ends_with_the_host_and_all_that_it_started() {
                   std::fs::write(\"part\", id).unwrap();\n    std::fs::rename(\"part\", \"pid\").unwrap();\n    \
                   loop {\n        std::thread::park();\n    }\n}\n";
     std::fs::write(dir.join("build.rs"), script).unwrap();
+    agent
+}
+
+#[test]
+fn a_build_ends_with_the_host_and_all_that_it_started() {
+    let agent = slow_to_build();
+    let dir = agent.dir.path().join("slow");
     for args in [&["run"][..], &["build"]] {
         let child = agent.unhurried(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = until("a build script", || std::fs::read_to_string(dir.join("pid")).ok());
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-        Ran::from(child.wait_with_output().unwrap()).exits(130).says("interrupted");
+        Ran::from(child.wait_with_output().unwrap())
+            .exits(130)
+            .says("stopped building slow after ")
+            .says("the next build goes on from there")
+            .says("interrupted");
         until("the end of the build script", || is_gone(pid).then_some(()));
         std::fs::remove_file(dir.join("pid")).unwrap();
     }

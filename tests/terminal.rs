@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
 
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
+use crate::shells::slow_to_build;
 use crate::support::{Agent, tool_error, tool_output};
 
 /// What the person does.
@@ -101,6 +102,15 @@ fn at_a_terminal_the_person_sees_the_call_its_grants_and_what_changed_since() {
     let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[("to decide later?", Types("l"))]);
     assert_eq!(code, Some(0), "{screen}");
     agent.host(&["run"]).ok();
+}
+
+#[test]
+fn a_build_shows_how_far_it_is_and_what_is_left_of_it() {
+    let agent = slow_to_build();
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[("1 of 3 crates: slow(build)", Interrupts)]);
+    assert_eq!(code, Some(130), "{screen}");
+    let left = screen.lines().find(|line| line.contains("stopped building slow after")).unwrap();
+    assert!(left.contains(" s, at 1 of 3 crates; what is compiled is kept"), "{screen}");
 }
 
 /// What would hide in a call, or look like something else, is written out for who decides on it.

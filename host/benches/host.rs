@@ -106,7 +106,7 @@ impl Bench {
         let cache = cache(&directory);
         let weather = root.join("guest-tools/weather");
         let runtime = Runtime::new().unwrap();
-        let built = build(&weather, cache.directory(), &|line| eprintln!("{line}"));
+        let built = build(&weather, cache.directory(), &|it| eprintln!("{it:?}"));
         let component = runtime.block_on(built).unwrap().artifact;
         let toml = format!(
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
@@ -135,7 +135,7 @@ impl Bench {
         criterion.bench_function("load_from_cache", |b| {
             let engine = self.sandbox.engine(Metering::Time).unwrap();
             b.iter(|| {
-                let load = cache.load(engine, Metering::Time, &bytes, digest, &|_| {});
+                let load = cache.load(engine, Metering::Time, (&bytes, digest), "weather.wasm", &|_| {});
                 self.runtime.block_on(load).unwrap()
             });
         });

@@ -1,34 +1,30 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::exit::Exit;
+use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::print;
 use super::screen::{Format, Screen};
+use super::target::Target;
+use super::works::Works;
 use crate::config::{Config, SubAgent};
 use crate::message::Digest;
 use crate::toolbox::build;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An agent.toml, or the directory of one crate.
-    #[arg(value_name = "AGENT.TOML|CRATE", default_value = "agent.toml")]
+    /// An agent.toml, or the directory of an agent or of one crate.
+    #[arg(value_name = "AGENT.TOML|DIR", default_value = "agent.toml")]
     path: PathBuf,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let crates = if args.path.is_dir() {
-        vec![args.path.canonicalize()?]
-    } else {
-        let config = Config::load(&args.path)?;
-        let agents = config.sub_agents()?;
-        let sources = sources(config, agents);
-        sources.into_iter().filter(|source| source.is_dir()).collect()
-    };
+    let crates = crates(Target::of(&args.path)?)?;
     let cache = places.cache()?;
+    let works = Works::new(&screen, places.verbose);
     for path in &crates {
-        let built = build(path, cache.directory(), &|line| screen.say(line)).await?;
+        let built = build(path, cache.directory(), &|it| works.tell(it)).await?;
         let bytes = std::fs::read(&built.artifact)?;
         let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
         print(&format!("{}  {size}  sha256 {digest}", built.artifact.display()))?;
@@ -37,6 +33,23 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         screen.say("no tool of this agent is a crate: there is nothing to build");
     }
     Ok(Exit::Ok)
+}
+
+/// The crates that are to be built.
+fn crates(target: Target) -> anyhow::Result<Vec<PathBuf>> {
+    match target {
+        Target::Agent(path) => {
+            let config = Config::load(&path)?;
+            let agents = config.sub_agents()?;
+            Ok(sources(config, agents).into_iter().filter(|source| source.is_dir()).collect())
+        }
+        Target::Crate(path) => Ok(vec![path.canonicalize()?]),
+        Target::Component(path) => {
+            let path = path.display();
+            Err(Misuse(format!("{path} is a component, and needs no build\n  try it with: host call {path}"))
+                .into())
+        }
+    }
 }
 
 /// Where the tools of an agent come from, and those of the agents that it calls.

@@ -11,6 +11,7 @@ use super::launch::{self, Task};
 use super::person::AtTerminal;
 use super::places::Places;
 use super::screen::Screen;
+use super::works::Works;
 use crate::agent::{CalledAgent, CalledAgents};
 use crate::config::{Config, SubAgent};
 use crate::dispatch::{Dispatcher, agent_entry};
@@ -66,11 +67,11 @@ impl Loaded {
         screen: &'a Screen,
     ) -> BoxFuture<'a, anyhow::Result<Self>> {
         Box::pin(async move {
-            let say = |line: &str| screen.say(line);
+            let works = Works::new(screen, places.verbose);
             let cache = places.cache()?;
             let (runs, sessions) = (places.runs()?, places.sessions()?);
             Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
-            let toolbox = Toolbox::load(config, sandbox, &cache, &say).await?;
+            let toolbox = Toolbox::load(config, sandbox, &cache, &|it| works.tell(it)).await?;
             let mut toolbox = toolbox.keeping_to(rules);
             let mut members = Vec::new();
             for agent in agents {

@@ -6,6 +6,7 @@
 mod always;
 mod approvals;
 mod build;
+mod call;
 mod changes;
 mod check;
 mod crew;
@@ -35,11 +36,13 @@ mod sessions;
 mod settle;
 mod signals;
 mod streams;
+mod target;
 mod test;
 mod traces;
 mod typed;
 mod waiting;
 mod words;
+mod works;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -63,7 +66,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 the run waits for a dec
 
 /// Runs AI agents whose tools are isolated WebAssembly components, with a durable journal.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "host", version, after_help = EXIT_CODES, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -99,21 +102,17 @@ enum Command {
     Test(test::Args),
     /// Validate agent.toml, load every component, and print the tools and what each is granted.
     Check(check::Args),
+    /// Call one tool, without a model: under the grants of agent.toml, or of a component alone, which has none.
+    Call(call::Args),
     /// Build the tool crates of an agent, or one crate, into components.
     Build(build::Args),
-    /// Write a new agent with a tool crate that builds and runs at once.
+    /// Write a new agent with a tool crate that builds and runs at once, or one more tool.
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
     Schema {
         /// Print that of the cases of `host test` instead.
         #[arg(long)]
         cases: bool,
-    },
-    /// Compile a component from stdin to stdout, under limits; the host runs this itself.
-    #[command(hide = true, name = COMPILE_SUBCOMMAND)]
-    CompileComponent {
-        /// What the code counts: time or fuel.
-        metering: String,
     },
     /// Print a completion script for a shell.
     Completions {
@@ -127,6 +126,9 @@ enum Command {
 pub fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _armed_until_the_end = fail::FailScenario::setup();
+    if let Some(exit) = compiled() {
+        return exit;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -144,6 +146,18 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+/// Compiles a component from stdin to stdout, under limits, if that is what the process was started for. The host starts
+/// it so itself; it is no command of a person, and so is neither listed nor completed nor suggested.
+fn compiled() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != COMPILE_SUBCOMMAND {
+        return None;
+    }
+    let counted = args.next()?;
+    let metering = [Metering::Time, Metering::Fuel].into_iter().find(|it| counted == it.as_str())?;
+    Some(serve_compiler(metering).into())
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
@@ -164,12 +178,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Runs(args) => block_on(|_| async move { runs::run(args, &places).await }),
         Command::Sessions(args) => block_on(|_| async move { sessions::run(args, &places).await }),
         Command::Journal(args) => block_on(|_| async move { journal::run(args, &places).await }),
+        Command::Call(args) => block_on(|_| async move { call::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
         Command::Init(args) => init::run(&args),
-        Command::CompileComponent { metering } => {
-            let fuel = metering == Metering::Fuel.as_str();
-            std::process::exit(serve_compiler(if fuel { Metering::Fuel } else { Metering::Time }).into())
-        }
         Command::Schema { cases } => {
             let schema = if cases { crate::cases::schema() } else { crate::config::schema() };
             print(&serde_json::to_string_pretty(&schema)?)?;
@@ -219,7 +230,7 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// The agent to work on.
 #[derive(Debug, clap::Args)]
 struct AgentArg {
-    /// The agent's configuration.
+    /// The agent's configuration, or the directory that it is in.
     #[arg(value_name = "AGENT.TOML", default_value = "agent.toml")]
     agent: PathBuf,
 }

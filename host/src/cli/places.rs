@@ -6,15 +6,18 @@ use etcetera::{BaseStrategy as _, choose_base_strategy};
 use crate::journal::{RunsDir, SessionsDir};
 use crate::toolbox::{Compiler, ComponentCache};
 
-/// Where runs and compiled components are kept.
+/// Where runs and compiled components are kept, and what is shown of making them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Places {
     /// Where runs are kept [default: `$HOST_STATE`, or `$XDG_STATE_HOME/host`, which is `~/.local/state/host`]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Where compiled components are kept [default: `$HOST_CACHE`, or `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
+    /// Where tools are built and compiled components are kept [default: `$HOST_CACHE`, or `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
     #[arg(long, global = true, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Show what compilers say while tools are built.
+    #[arg(long, short, global = true)]
+    pub(super) verbose: bool,
 }
 
 impl Places {

@@ -13,6 +13,7 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::screen::Screen;
 use super::words::headline;
+use super::works::Works;
 use super::{print, print_json, recorded};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, ToolRunner as _};
@@ -262,8 +263,9 @@ impl Terms<'_> {
             // What is pinned is the version that is being replaced.
             tool.sha256 = None;
         }
-        let say = |line: &str| self.screen.say(line);
-        let toolbox = Toolbox::load(&config, &Sandbox::new()?, &self.places.cache()?, &say).await?;
+        let works = Works::new(self.screen, self.places.verbose);
+        let toolbox =
+            Toolbox::load(&config, &Sandbox::new()?, &self.places.cache()?, &|it| works.tell(it)).await?;
         let outside = toolbox.entries().iter().any(|tool| toolbox.conduct(tool).reach == Reach::Outside);
         if outside && !self.allow_effects {
             return Err(Misuse(format!(

@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::exit::Exit;
+use super::exit::{Exit, Misuse};
 use super::launch::{self, Task};
 use super::output::Output;
 use super::places::Places;
@@ -8,6 +8,7 @@ use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::signals::Signals;
 use super::traces::Traces;
+use super::words::beginning;
 use super::{AgentArg, script, session};
 use crate::config::Config;
 use crate::message::{RunId, SessionKey};
@@ -37,6 +38,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
+    no_prompt(&args.agent.agent)?;
     let config = Config::load(&args.agent.agent)?;
     let parameters = args.prompt.parameters(&config)?;
     let prompt = args.prompt.text(&config, &parameters)?;
@@ -63,4 +65,43 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
         script::write(&runs, id, file, &screen)?;
     }
     Ok(exit)
+}
+
+/// Says where a prompt belongs, if it stands where the agent does.
+fn no_prompt(agent: &Path) -> Result<(), Misuse> {
+    let text = agent.to_string_lossy();
+    let looks_like_a_path = text.contains("://")
+        || [".toml", ".wasm"].iter().any(|end| text.ends_with(end))
+        || text.contains('/') && !text.contains(char::is_whitespace);
+    if looks_like_a_path || agent.exists() {
+        return Ok(());
+    }
+    let text = beginning(&text);
+    let word =
+        if text.contains(['"', '\\', '$', '`', '…']) { "PROMPT".to_owned() } else { format!("\"{text}\"") };
+    Err(Misuse(format!(
+        "there is no file or directory \"{text}\": the agent comes first, and the prompt after it\n  type: host run agent.toml {word}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_in_the_place_of_the_agent_is_told_from_a_path() {
+        for (text, typed) in [
+            ("hello", "agent.toml \"hello\""),
+            ("What is 1/2?", "agent.toml \"What is 1/2?\""),
+            ("say \"hi\"", "agent.toml PROMPT"),
+            ("two\nlines", "agent.toml \"two\""),
+            (&"x".repeat(5000), "agent.toml PROMPT"),
+        ] {
+            let told = no_prompt(Path::new(text)).map_err(|error| error.to_string());
+            assert!(told.as_ref().is_err_and(|told| told.ends_with(typed)), "{told:?}");
+        }
+        for path in ["no/such/agent", "agents/a.toml", "x.wasm", "oci://ghcr.io/x", "src"] {
+            assert!(no_prompt(Path::new(path)).is_ok(), "{path}");
+        }
+    }
 }

@@ -282,13 +282,19 @@ impl Screen {
         if self.0.live.is_hidden() {
             return;
         }
+        let bar = self.live_line(headline(slot, request));
+        self.running().insert(slot.clone(), bar);
+    }
+
+    /// A line that is there until it is cleared, with the time since.
+    pub(super) fn live_line(&self, message: String) -> ProgressBar {
         let bar = self.0.live.add(ProgressBar::new_spinner());
         // The template is a constant; the default style only looks plainer.
         let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed:>5}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_message(headline(slot, request));
+        bar.set_message(message);
         bar.enable_steady_tick(REDRAW);
-        self.running().insert(slot.clone(), bar);
+        bar
     }
 
     /// Shows the end of what is heard so far on the live line.

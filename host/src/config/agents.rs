@@ -67,11 +67,12 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
         let fail = |message: String, help: &str| {
             ConfigError::of_file(&config.path, format!("[tools.{}]: {message}", tool.name), help)
         };
+        let path = super::file_of(&tool.path);
         let chain = || {
-            let waiting = waiting.iter().map(|config| config.path.as_path()).chain([tool.path.as_path()]);
+            let waiting = waiting.iter().map(|config| config.path.as_path()).chain([path.as_path()]);
             waiting.map(|path| path.display().to_string()).collect::<Vec<_>>().join(" > ")
         };
-        if waiting.iter().any(|waiting| real(&waiting.path) == real(&tool.path)) {
+        if waiting.iter().any(|waiting| real(&waiting.path) == real(&path)) {
             let message = format!("agents cannot call each other in a cycle: {}", chain());
             return Err(fail(message, "take one of them out"));
         }
@@ -79,7 +80,7 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
             let message = format!("agents call each other at most {AGENT_DEPTH_MAX} deep: {}", chain());
             return Err(fail(message, "have one of them do the work of the next"));
         }
-        let called = Config::load(&tool.path)?;
+        let called = Config::load(&path)?;
         let Some(description) = called.agent.description.clone() else {
             let message = format!("{} does not say what the agent does", called.path.display());
             return Err(fail(message, "add `description = \"…\"` under its [agent]: the model reads that"));

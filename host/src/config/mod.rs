@@ -7,7 +7,9 @@
 mod agents;
 mod approval;
 mod bounds;
+mod component;
 mod endpoint;
+mod mistaken;
 mod parameters;
 mod paths;
 mod permissions;
@@ -24,7 +26,9 @@ pub use crate::model::{
     TextCalls,
 };
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
+pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
+pub(crate) use paths::scheme;
 pub use template::TemplateError;
 
 use std::collections::BTreeMap;
@@ -150,8 +154,12 @@ impl Config {
         self.models().chain(&self.summary)
     }
 
-    /// Reads and checks a file.
+    /// Reads and checks a file, or the agent.toml in a directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let path = &file_of(path);
+        if let Some(error) = mistaken::error(path) {
+            return Err(error);
+        }
         let text = read_text(path, bounds::FILE_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
         Self::parse(&text, path)
     }
@@ -168,10 +176,15 @@ impl Config {
     }
 }
 
+/// The file that a path stands for: a directory stands for the agent.toml in it.
+fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("agent.toml") } else { path.to_owned() }
+}
+
 fn unreadable(path: &Path, error: &FileError) -> ConfigError {
     let help = match error {
         FileError::Missing => "give the path of an agent.toml, or let `host init DIR` write a new one",
-        FileError::Directory => "name the agent.toml in it",
+        FileError::Directory => "give the path of an agent.toml, or of the directory that it is in",
         FileError::TooLarge { .. } => {
             "give the path of an agent.toml; text of any length goes into `instructions_file`"
         }

@@ -17,11 +17,36 @@ pub(super) struct PathError {
     help: String,
 }
 
+/// The scheme of a URL; none if the text is none.
+pub(crate) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once("://")?;
+    let is_one = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_one.then_some(scheme)
+}
+
+/// What to do where a URL cannot be written.
+fn instead(key: &str, scheme: &str) -> String {
+    let fetch = match (key, scheme.to_ascii_lowercase().as_str()) {
+        (_, "file") => return "write the path alone, without file://".to_owned(),
+        ("source", "oci") => "fetch the component first, with `wkg oci pull` or `oras pull`",
+        ("source", _) => "fetch the component first, with `curl -fLO`",
+        (_, _) => "fetch the file first",
+    };
+    let pin = if key == "source" { "; pin it with `sha256`, which `host check` prints" } else { "" };
+    format!("{fetch}, and write the path of the file{pin}")
+}
+
 impl Check<'_> {
     /// A path, absolute. An empty one would mean the directory itself.
     pub(super) fn path(&mut self, key: &str, raw: &Spanned<PathBuf>) -> Option<PathBuf> {
         if raw.get_ref().as_os_str().is_empty() {
             self.problem(raw.span(), format!("{key} is empty"), "write a path, relative to this file");
+            return None;
+        }
+        if let Some(scheme) = scheme(&raw.get_ref().to_string_lossy()) {
+            let message = format!("{key}: {scheme}:// is not supported yet; it has to be a path");
+            self.problem(raw.span(), message, instead(key, scheme));
             return None;
         }
         match self.absolute(raw.get_ref()) {
@@ -74,6 +99,29 @@ impl Check<'_> {
                 refuse("is not set", "set it, or write $$ for a dollar sign that is meant")
             }
             Err(std::env::VarError::NotUnicode(_)) => refuse("is not UTF-8", "write the path itself"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scheme;
+
+    #[test]
+    fn a_url_has_a_scheme_and_a_path_has_none() {
+        for (text, expected) in [
+            ("oci://ghcr.io/a/b:1", Some("oci")),
+            ("https://example.com/x.wasm", Some("https")),
+            ("file:///x", Some("file")),
+            ("git+ssh://x", Some("git+ssh")),
+            ("tools/greet", None),
+            ("./oci://x", None),
+            ("a b://x", None),
+            ("://x", None),
+            ("C:/x", None),
+            ("1x://y", None),
+        ] {
+            assert_eq!(scheme(text), expected, "{text}");
         }
     }
 }

@@ -53,7 +53,16 @@ impl Scripted {
         if let Some(failure) = scripted.failures.get(attempts_before) {
             return Err(ModelError::Given(failure.clone()));
         }
-        Ok(scripted.reply.clone().ok_or_else(exhausted)?)
+        let mut reply = scripted.reply.clone().ok_or_else(exhausted)?;
+        if scripted.results {
+            reply.text = [reply.text]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .chain(results(request.messages))
+                .collect::<Vec<_>>()
+                .join("\n");
+        }
+        Ok(reply)
     }
 }
 
@@ -65,11 +74,23 @@ fn was_asked_for(summary: &Turn, messages: &[Message]) -> bool {
     messages.iter().any(|message| matches!(message, Message::User(text) if *text == summed_up(&reply.text)))
 }
 
-/// What the model has not yet answered, as text.
+/// What the model has not yet answered.
+fn since_reply(messages: &[Message]) -> &[Message] {
+    let since = messages.iter().rposition(|message| matches!(message, Message::Assistant(_)));
+    messages.get(since.map_or(0, |index| index + 1)..).unwrap_or_default()
+}
+
+/// What the calls of the reply before came to, each in a line.
+fn results(messages: &[Message]) -> impl Iterator<Item = String> {
+    since_reply(messages).iter().filter_map(|message| match message {
+        Message::Tool(result) => Some(format!("{}: {}", result.name, result.model_text())),
+        Message::User(_) | Message::Image(_) | Message::Assistant(_) => None,
+    })
+}
+
+/// The same as text.
 fn said_since_reply(messages: &[Message]) -> String {
-    let since =
-        messages.iter().rposition(|message| matches!(message, Message::Assistant(_))).map_or(0, |i| i + 1);
-    messages[since..].iter().fold(String::new(), |mut said, message| {
+    since_reply(messages).iter().fold(String::new(), |mut said, message| {
         // Writing to a string cannot fail.
         let _ = match message {
             Message::User(text) => writeln!(said, "  user: {text}"),

@@ -2,13 +2,14 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::compile::{CompileError, Compiler};
 use super::seal::{Sealer, open_own};
+use super::{Progress, Tell};
 use crate::message::Digest;
 use crate::sandbox::Metering;
 
@@ -65,24 +66,28 @@ impl ComponentCache {
         &self.directory
     }
 
-    /// The compiled form of a component: from the cache, or compiled now and kept.
+    /// The compiled form of a component of this name, which only what is told of it has: from the cache, or compiled now
+    /// and kept.
     pub async fn load(
         &self,
         engine: &Engine,
         metering: Metering,
-        bytes: &[u8],
-        digest: Digest,
-        say: &(dyn Fn(&str) + Sync),
+        (bytes, digest): (&[u8], Digest),
+        name: &str,
+        tell: &Tell<'_>,
     ) -> Result<Component, CacheError> {
         let hash = compatibility(engine);
         let path = self.directory.join(format!("{digest}-{hash:016x}.cwasm"));
         match self.read(&path, engine, digest, hash) {
             Kept::Sealed(component) => return Ok(*component),
-            Kept::Foreign => say(&format!("{} was not written by this host; it is replaced", path.display())),
+            Kept::Foreign => {
+                let path = path.display();
+                tell(Progress::Said(&format!("{path} was not written by this host; it is replaced")));
+            }
             Kept::Nothing => {}
         }
         let clock = Instant::now();
-        let code = self.compiler.compile(bytes, metering).await?;
+        let code = told(&format!("compiling {name}"), tell, self.compiler.compile(bytes, metering)).await?;
         let component = load(engine, &code).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
         let sealed = self.sealer.seal(digest, hash, &code);
         self.write(&path, &sealed).map_err(|error| CacheError::Unusable {
@@ -90,7 +95,7 @@ impl ComponentCache {
             reason: error.to_string(),
         })?;
         let ms = clock.elapsed().as_millis();
-        say(&format!("compiled {} in {ms} ms (kept for the next start)", digest.short()));
+        tell(Progress::Said(&format!("compiled {name} in {ms} ms (kept for the next start)")));
         Ok(component)
     }
 
@@ -113,6 +118,26 @@ impl ComponentCache {
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
+    }
+}
+
+/// Tells that some work goes on, until it has ended or is given up.
+async fn told<T>(what: &str, tell: &Tell<'_>, work: impl Future<Output = T>) -> T {
+    /// How often it is told.
+    const TICK: Duration = Duration::from_secs(1);
+    struct Ends<'t>(&'t Tell<'t>);
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            (self.0)(Progress::Ended);
+        }
+    }
+    let _ends = Ends(tell);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tell(Progress::Now(what));
+        if let Ok(done) = tokio::time::timeout(TICK, &mut work).await {
+            return done;
+        }
     }
 }
 

@@ -10,12 +10,14 @@ mod build;
 mod cache;
 mod compile;
 mod paths;
+mod progress;
 mod seal;
 mod source;
 
 pub use build::{BuildError, Built, build};
 pub use cache::{CacheError, ComponentCache};
 pub use compile::{CompileError, Compiler, SUBCOMMAND as COMPILE_SUBCOMMAND, serve as serve_compiler};
+pub use progress::{Progress, Tell};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +29,7 @@ use globset::{Glob, GlobMatcher};
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::{FanOut, ToolRunner, builtin_entry};
 use crate::grants::{Effects, SecretError, Secrets, glob_set};
-use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, Rules, ToolEntry, ToolOutcome};
+use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, Rules, ToolEntry, ToolOutcome, clean};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
 
@@ -181,12 +183,12 @@ pub enum ToolboxReason {
 }
 
 impl Toolbox {
-    /// Builds, compiles and admits every tool of an agent. `say` is told what takes time.
+    /// Builds, compiles and admits every tool of an agent, and tells what takes time.
     pub async fn load(
         config: &Config,
         sandbox: &Sandbox,
         cache: &ComponentCache,
-        say: &(dyn Fn(&str) + Sync),
+        tell: &Tell<'_>,
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
         let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
@@ -197,7 +199,7 @@ impl Toolbox {
             .try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin, Rules::NOW)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
-            let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, say).await.map_err(wrap)?;
+            let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, tell).await.map_err(wrap)?;
             entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
             toolbox.tools.insert(tool.name.clone(), loaded);
         }
@@ -305,9 +307,9 @@ async fn load_one(
     sandbox: &Sandbox,
     cache: &ComponentCache,
     secrets: &Arc<Secrets>,
-    say: &(dyn Fn(&str) + Sync),
+    tell: &Tell<'_>,
 ) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
-    let path = source::locate(&tool.source, cache, say).await?;
+    let path = source::locate(&tool.source, cache, tell).await?;
     let bytes = source::read(&path)?;
     let digest = Digest::of(&bytes);
     if let Some(pinned) = tool.sha256
@@ -317,7 +319,7 @@ async fn load_one(
     }
     let metering = Metering::of(&tool.limits);
     let engine = sandbox.engine(metering)?;
-    let component = cache.load(engine, metering, &bytes, digest, say).await?;
+    let component = cache.load(engine, metering, (&bytes, digest), &file_name(&path), tell).await?;
     let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
     let policy = Policy {
         tool: tool.name.clone(),
@@ -333,6 +335,10 @@ async fn load_one(
     let entries = admit::entries(tool, digest, listed, &path)?;
     let idempotent = admit::patterns("idempotent", &tool.idempotent, &names)?;
     Ok((Loaded { guest, retry: tool.retry, idempotent }, entries))
+}
+
+fn file_name(path: &Path) -> String {
+    clean(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
 }
 
 /// A path without links in it, as far as it exists.

@@ -4,16 +4,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{COMPONENT_BYTES_MAX, ComponentCache, ToolboxReason, build};
+use super::{COMPONENT_BYTES_MAX, ComponentCache, Tell, ToolboxReason, build};
 
 /// The component file a source stands for; a crate is built first, if it changed.
 pub(super) async fn locate(
     source: &Path,
     cache: &ComponentCache,
-    say: &(dyn Fn(&str) + Sync),
+    tell: &Tell<'_>,
 ) -> Result<PathBuf, ToolboxReason> {
     match std::fs::metadata(source) {
-        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), say).await?.artifact),
+        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), tell).await?.artifact),
         Ok(_) => Ok(source.to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(ToolboxReason::Missing(source.to_owned()))

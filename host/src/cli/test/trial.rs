@@ -119,9 +119,28 @@ impl Trial {
         if let Some(seen) = &seen {
             let recorded = || case.recorded.as_ref().map(|recorded| recorded.expected(&tools.answered()));
             let expected = case.expected.clone().or_else(recorded);
-            faults.extend(expected.and_then(|expected| expected.diff(seen)));
+            if let Some(diff) = expected.and_then(|expected| expected.diff(seen)) {
+                faults.push(format!("{}\n{}", diff.trim_end(), how_to_accept(case)));
+            }
         }
         (seen, (!faults.is_empty()).then(|| faults.join("\n")), run)
+    }
+}
+
+/// What a person does where the difference is what was wanted.
+fn how_to_accept(case: &Case) -> String {
+    let file = case.path.display();
+    match &case.recorded {
+        None => {
+            let script = case.script.path();
+            let replies = if script == case.path {
+                String::new()
+            } else {
+                format!("; what the model calls and says stands in {}", script.display())
+            };
+            format!("if this change is wanted, write what came (+) into {file}, under [expect]{replies}")
+        }
+        Some(_) => format!("if this change is wanted, record a run anew for {file}: host journal export RUN"),
     }
 }
 

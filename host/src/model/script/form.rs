@@ -23,6 +23,10 @@ pub(crate) struct ScriptedReply {
     /// Texts that have to occur in the messages since the reply before.
     #[serde(default)]
     pub(super) expect: Vec<String>,
+    /// After the text it says what the calls of the reply before came to, each on a line: so an agent that is tried out
+    /// offline shows what its tools give, whatever that is.
+    #[serde(default)]
+    pub(super) results: bool,
     /// It is a summary of the conversation, asked for before the next `[[reply]]`: because of `compact_at_tokens`, or
     /// because a request was too long. With an `error` that is `too_long`, the run goes on without a summary.
     #[serde(default)]
@@ -92,6 +96,7 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
             }
         } else {
             turn.reply = Some(scripted.reply(turns.len()));
+            turn.results = scripted.results;
         }
         let whole = std::mem::take(&mut turn);
         if scripted.summary {
@@ -107,8 +112,8 @@ pub(crate) fn turns(replies: &[Spanned<ScriptedReply>]) -> Result<Vec<Turn>, Vec
 
 /// What the form alone does not say is wrong with a reply.
 fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
-    let ScriptedReply { text, calls, expect: _, summary, stop, tokens, error } = reply.get_ref();
-    let says = !text.is_empty() || !calls.is_empty() || stop.is_some() || tokens.is_some();
+    let ScriptedReply { text, calls, expect: _, results, summary, stop, tokens, error } = reply.get_ref();
+    let says = !text.is_empty() || !calls.is_empty() || *results || stop.is_some() || tokens.is_some();
     if error.as_ref().is_some_and(|error| says || (*summary && !error.too_long)) {
         let help =
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";

@@ -37,6 +37,8 @@ pub struct Turn {
     pub failures: Vec<ModelFailure>,
     /// What it replies then; none where a script ends with failures.
     pub reply: Option<Reply>,
+    /// Whether it says after its text what the calls before came to.
+    pub results: bool,
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]

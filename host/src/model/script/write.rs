@@ -46,7 +46,7 @@ fn turn(turn: &Turn) -> Result<String, Error> {
 
 /// The tables of a turn, or of the summary before one.
 fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
-    let Turn { summary: _, expect, failures, reply } = turn;
+    let Turn { summary: _, expect, failures, reply, results } = turn;
     let mut text = String::new();
     for failure in failures {
         // Of an attempt that failed, that it was one at a summary is told by the summary that follows.
@@ -62,6 +62,9 @@ fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
         list(&mut text, "expect", expect)?;
         if !said.is_empty() {
             let _ = writeln!(text, "text = {}", value(said)?);
+        }
+        if *results {
+            text.push_str("results = true\n");
         }
         let written: Vec<ScriptedCall> = calls.iter().map(call).collect();
         list(&mut text, "calls", &written)?;
@@ -160,6 +163,7 @@ mod tests {
                 summary: Some(summary),
                 expect: vec!["\"a\":1".to_owned()],
                 reply: Some(says),
+                results: true,
                 ..Turn::default()
             },
         ];
@@ -187,6 +191,7 @@ expect = [
 text = """
 It's "so"
 and so"""
+results = true
 stop = "max_tokens"
 "#
         );

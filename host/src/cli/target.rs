@@ -1,0 +1,80 @@
+use std::path::{Path, PathBuf};
+
+use super::exit::Misuse;
+use crate::config::{begins_as_wasm, scheme};
+
+/// What a path on the command line stands for, where more than an agent can be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An agent.toml.
+    Agent(PathBuf),
+    /// The directory of a tool crate.
+    Crate(PathBuf),
+    /// A component, or what is meant to be one.
+    Component(PathBuf),
+}
+
+impl Target {
+    /// A directory stands for the agent in it, or else for the crate.
+    pub(super) fn of(path: &Path) -> Result<Self, Misuse> {
+        if let Some(scheme) = scheme(&path.to_string_lossy()) {
+            let message =
+                format!("{} is not the path of a file: {scheme}:// is not supported yet", path.display());
+            return Err(Misuse(format!("{message}\n  fetch what is there, and give the path of the file")));
+        }
+        if path.is_dir() {
+            return match ["agent.toml", "Cargo.toml"].map(|name| path.join(name).is_file()) {
+                [true, _] => Ok(Self::Agent(path.join("agent.toml"))),
+                [false, true] => Ok(Self::Crate(path.to_owned())),
+                [false, false] => Err(Misuse(format!(
+                    "{} has neither an agent.toml nor a Cargo.toml\n  give the directory of an agent or of a tool crate",
+                    path.display()
+                ))),
+            };
+        }
+        if path.file_name().is_some_and(|name| name == "Cargo.toml") && path.is_file() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            return Ok(Self::Crate(parent.unwrap_or(Path::new(".")).to_owned()));
+        }
+        let is_wasm = path.extension().is_some_and(|kind| kind == "wasm") || begins_as_wasm(path);
+        if is_wasm && !path.exists() {
+            return Err(Misuse(format!("{} does not exist", path.display())));
+        }
+        Ok(if is_wasm { Self::Component(path.to_owned()) } else { Self::Agent(path.to_owned()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_path_stands_for_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (file, bytes) in [
+            ("both/agent.toml", &b"version = 1"[..]),
+            ("both/Cargo.toml", b""),
+            ("crate/Cargo.toml", b""),
+            ("tool", b"\0asm\x0d\0\x01\0"),
+            ("short", b"\0as"),
+        ] {
+            std::fs::create_dir_all(at(file).parent().unwrap()).unwrap();
+            std::fs::write(at(file), bytes).unwrap();
+        }
+        std::fs::create_dir(at("empty")).unwrap();
+        let of = |name: &str| Target::of(&at(name)).unwrap();
+        assert_eq!(of("both"), Target::Agent(at("both/agent.toml")));
+        assert_eq!(of("both/Cargo.toml"), Target::Crate(at("both")));
+        assert_eq!(of("crate"), Target::Crate(at("crate")));
+        assert_eq!(of("tool"), Target::Component(at("tool")));
+        let refused = |path: &Path| Target::of(path).unwrap_err().to_string();
+        assert!(refused(&at("not there.wasm")).ends_with("not there.wasm does not exist"));
+        assert!(refused(Path::new("oci://ghcr.io/a/b.wasm")).contains("oci:// is not supported yet"));
+        assert_eq!(of("short"), Target::Agent(at("short")));
+        assert_eq!(of("not there"), Target::Agent(at("not there")));
+        assert!(Target::of(&at("empty")).unwrap_err().to_string().contains("neither an agent.toml nor"));
+    }
+}
