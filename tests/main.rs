@@ -41,6 +41,7 @@ mod journal;
 mod kills;
 mod model_retry;
 mod power;
+mod prebuilt;
 mod providers;
 mod recorded;
 mod replies;

@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use super::exit::{Exit, Misuse};
+use super::output::OutputFile;
 use super::places::Places;
 use super::print;
 use super::screen::{Format, Screen};
@@ -16,18 +19,33 @@ pub(super) struct Args {
     /// An agent.toml, or the directory of an agent or of one crate.
     #[arg(value_name = "AGENT.TOML|DIR", default_value = "agent.toml")]
     path: PathBuf,
+    /// Write the component to this file. There has to be one crate.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let crates = crates(Target::of(&args.path)?)?;
+    let output = args.output.as_deref().map(OutputFile::at).transpose()?;
+    if output.is_some() && crates.len() != 1 {
+        return Err(Misuse(format!(
+            "--output takes one component, and here are {} crates\n  name the directory of the crate: host build DIR --output FILE",
+            crates.len()
+        ))
+        .into());
+    }
     let cache = places.cache()?;
     let works = Works::new(&screen, places.verbose);
     for path in &crates {
         let built = build(path, cache.directory(), &|it| works.tell(it)).await?;
         let bytes = std::fs::read(&built.artifact)?;
         let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
-        print(&format!("{}  {size}  sha256 {digest}", built.artifact.display()))?;
+        let path = args.output.as_ref().unwrap_or(&built.artifact).display();
+        if let Some(output) = &output {
+            output.replace(&bytes).with_context(|| format!("cannot write {path}"))?;
+        }
+        print(&format!("{path}  {size}  sha256 {digest}"))?;
     }
     if crates.is_empty() {
         screen.say("no tool of this agent is a crate: there is nothing to build");

@@ -1,7 +1,7 @@
-//! Where the final answer goes.
+//! A file that a command writes: an answer, a component.
 //!
-//! Whether a file can be written is found out before the run begins, and what was there before stays until there is an
-//! answer. What cannot be written in the end is still recorded.
+//! Whether the file can be written is found out before the work begins, and what was there before stays until the work is
+//! done. An answer that cannot be written in the end is still recorded.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
@@ -26,22 +26,23 @@ pub(super) struct Output {
     output: Option<PathBuf>,
 }
 
-/// Where the answer goes.
+/// A file that is replaced as a whole.
 #[derive(Clone, Debug)]
-pub(super) struct AnswerFile {
+pub(super) struct OutputFile {
     path: PathBuf,
     directory: PathBuf,
 }
 
 impl Output {
     /// The file, which can be written as far as can be known now; none if the answer goes to stdout.
-    pub(super) fn checked(&self) -> Result<Option<AnswerFile>, Misuse> {
-        self.output.as_deref().map(AnswerFile::at).transpose()
+    pub(super) fn checked(&self) -> Result<Option<OutputFile>, Misuse> {
+        self.output.as_deref().map(OutputFile::at).transpose()
     }
 }
 
-impl AnswerFile {
-    fn at(path: &Path) -> Result<Self, Misuse> {
+impl OutputFile {
+    /// The file at a path, which can be written as far as can be known now.
+    pub(super) fn at(path: &Path) -> Result<Self, Misuse> {
         let cannot = |why: &str| Misuse(format!("--output: cannot write {}: {why}", path.display()));
         // Through a link, so that the file is replaced and not the link; what is not there yet is made.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -59,18 +60,19 @@ impl AnswerFile {
 
     /// Puts the answer of a run there, whole or not at all.
     pub(super) fn write(&self, run: RunId, answer: &str) -> anyhow::Result<()> {
-        self.replace(answer).with_context(|| {
+        self.replace(format!("{answer}\n").as_bytes()).with_context(|| {
             let path = self.path.display();
             format!("cannot write the answer to {path}; it is recorded: host resume {run} --output FILE")
         })
     }
 
-    fn replace(&self, answer: &str) -> io::Result<()> {
+    /// Puts these bytes there, whole or not at all.
+    pub(super) fn replace(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.beside()?;
         if let Ok(before) = fs::metadata(&self.path) {
             file.as_file().set_permissions(before.permissions())?;
         }
-        writeln!(file, "{answer}")?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
         Ok(())
@@ -79,6 +81,6 @@ impl AnswerFile {
     /// An empty file in the same directory, which is gone again unless it takes the place of the other.
     fn beside(&self) -> io::Result<NamedTempFile> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".host-answer-").permissions(Permissions::from_mode(MODE)).tempfile_in(&self.directory)
+        builder.prefix(".host-output-").permissions(Permissions::from_mode(MODE)).tempfile_in(&self.directory)
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::moment::milliseconds;
-use super::output::AnswerFile;
+use super::output::OutputFile;
 use super::streams::{self, deliver, say_in_line};
 use super::typed::Typed;
 use super::waiting::{self, Shown};
@@ -48,7 +48,7 @@ impl Format {
 struct Inner {
     format: Format,
     /// The file for the final answer, if it is not to be printed.
-    answer_to: Option<AnswerFile>,
+    answer_to: Option<OutputFile>,
     live: MultiProgress,
     term: Term,
     running: Mutex<HashMap<Slot, ProgressBar>>,
@@ -79,7 +79,7 @@ impl Screen {
     }
 
     /// A screen of a run whose answer goes to a file.
-    pub(super) fn answering_to(format: Format, answer_to: Option<AnswerFile>) -> Self {
+    pub(super) fn answering_to(format: Format, answer_to: Option<OutputFile>) -> Self {
         let term = Term::stderr();
         let visible = format == Format::Text && term.is_term();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
