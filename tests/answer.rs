@@ -228,7 +228,7 @@ fn parameters_that_do_not_fit_are_named() {
     assert!(checked.ok().stdout.contains("parameter city, has to be given: Where."), "{}", checked.stdout);
     agent.host(&["run"]).exits(2).says("the parameter `city` is missing: Where.").says("--param city=VALUE");
     let unknown = agent.host(&["run", "agent.toml", "--param", "citi=Oslo"]);
-    unknown.exits(2).says("there is no parameter `citi`; did you mean `city`?");
+    unknown.exits(2).says("there is no parameter `citi`").says("did you mean `city`?");
     agent.host(&["run", "agent.toml", "--param", "city"]).exits(2).says("write it as NAME=VALUE");
     edit(&agent, "{{ unit }}.", "{{ units }}.");
     agent.host(&["check"]).exits(2).says("`units`").says("did you mean `unit`?");

@@ -144,7 +144,7 @@ fn a_state_directory_that_cannot_be_written() {
     let file = agent.dir.path().join("file");
     fs::write(&file, "").unwrap();
     let ran = agent.host(&["run", "--state", file.join("below").to_str().unwrap()]);
-    ran.exits(1).says("cannot write the journal").says("--state DIR");
+    ran.exits(1).says("is a file").says("--state DIR");
 }
 
 #[test]

@@ -70,6 +70,96 @@ fn runs_are_listed_and_shown() {
 }
 
 #[test]
+fn runs_are_listed_newest_first_and_by_what_is_asked_for() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"hello\"");
+    for (file, name) in [("one.toml", "one"), ("two.toml", "two"), ("one.toml", "one")] {
+        let toml = std::fs::read_to_string(agent.toml()).unwrap();
+        std::fs::write(
+            agent.dir.path().join(file),
+            toml.replace("[agent]", &format!("[agent]\nname = {name:?}")),
+        )
+        .unwrap();
+        agent.host(&["run", file]).ok();
+    }
+    let question = "[[reply]]\ncalls = [{ name = \"ask_human\", input = { question = \"Which?\" } }]\n[[reply]]\ntext = \"a\"";
+    let asking = Agent::scripted(question).builtins(&["ask_human"]);
+    let asked = asking.command(&["run"]).env("HOST_STATE", agent.state()).output().unwrap();
+    Ran::from(asked).exits(3);
+    let listed = |args: &[&str]| -> Vec<Value> {
+        let listed = agent.host(&[&["runs", "--json"], args].concat());
+        serde_json::from_str(&listed.ok().stdout).unwrap()
+    };
+    let all = listed(&[]);
+    let ids: Vec<&str> = all.iter().map(|run| run["run"].as_str().unwrap()).collect();
+    assert!(ids.is_sorted_by(|newer, older| newer > older) && ids.len() == 4, "{ids:?}");
+    assert_eq!(listed(&["--limit", "2"]), all[..2]);
+    assert_eq!(listed(&["--limit", "0"]), [] as [Value; 0]);
+    assert_eq!(listed(&["--agent", "one"]), [all[1].clone(), all[3].clone()]);
+    assert_eq!(listed(&["--agent", "one", "--limit", "1"]), [all[1].clone()]);
+    for waiting in [&["--status", "suspended"][..], &["--state", "suspended"]] {
+        assert_eq!(listed(waiting), [all[0].clone()], "{waiting:?}");
+        let text = agent.host(&[&["runs"], waiting].concat()).ok().stdout.clone();
+        assert!(text.starts_with(ids[0]) && text.lines().count() == 1, "{text}");
+    }
+    agent.host(&["runs", "--agent", "three"]).exits(2).says("there are runs of: ").says("one, two");
+    agent.host(&["runs", "--status", "gone"]).exits(2).says("`answered`");
+    agent.host(&["runs", "--status", "refused"]).ok().says("no such runs in");
+    // Whatever else `--state` says is a directory, and so is a word if there is one.
+    agent.host(&["runs", "--state", "elsewhere"]).ok().says("no runs in").says("elsewhere");
+    std::fs::create_dir(agent.dir.path().join("suspended")).unwrap();
+    agent.host(&["runs", "--state", "suspended"]).ok().says("no runs in").says("suspended");
+}
+
+#[test]
+fn help_groups_the_commands_and_says_once_what_all_of_them_take() {
+    let agent = Agent::scripted("");
+    let help = agent.host(&["--help"]).ok().stdout.clone();
+    let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text:?} is not in:\n{help}"));
+    let order = [
+        "Run an agent:",
+        "\n  run ",
+        "\n  resume ",
+        "Decide what a run waits for:",
+        "\n  approve ",
+        "\n  deny ",
+        "\n  answer ",
+        "\n  approvals ",
+        "Look at runs:",
+        "\n  runs ",
+        "Build and test an agent:",
+        "\n  check ",
+        "Keep what is recorded:",
+        "\n  journal ",
+        "Options of every command:",
+        "--state <DIR>",
+        "Exit codes:",
+    ];
+    assert!(order.map(at).is_sorted(), "{help}");
+    for command in [&["run"][..], &["runs"], &["runs", "show"], &["journal", "export"], &["approve"]] {
+        let help = agent.host(&[command, &["--help"]].concat()).ok().stdout.clone();
+        assert!(!help.contains("--cache") && !help.contains("--state <DIR>"), "{command:?}:\n{help}");
+        assert!(help.contains("`host --help` lists the options of every command"), "{help}");
+    }
+    // They are taken everywhere all the same, before and behind the command.
+    for args in [["--state", "other", "runs"], ["runs", "--state", "other"]] {
+        agent.host(&args).ok().says("no runs in").says("other");
+    }
+}
+
+/// The host runs it itself.
+#[test]
+fn the_command_that_compiles_is_for_nobody_to_see() {
+    let agent = Agent::scripted("");
+    let nothing = agent.host(&[]);
+    let shell = agent.host(&["completions", "bash"]).ok().stdout.clone();
+    let help = agent.host(&["--help"]).ok().stdout.clone();
+    for shown in [nothing.stderr, nothing.stdout, shell, help] {
+        assert!(!shown.contains("compile-component"), "{shown}");
+    }
+    agent.host(&["help", "compile-component"]).exits(2);
+}
+
+#[test]
 fn a_prompt_on_the_command_line_wins() {
     let script = "[[reply]]\nexpect = [\"what else?\"]\ntext = \"nothing\"";
     let agent = Agent::scripted(script);
@@ -115,15 +205,14 @@ fn a_resume_with_a_changed_configuration_is_a_divergence() {
 fn check_lists_tools_and_grants() {
     let agent = Agent::scripted("[[reply]]\ntext = \"hello\"").guest("weather");
     let checked = agent.host(&["check"]);
-    for text in [
-        "agent.toml: ok",
-        "get_weather:",
-        "no files, no environment, no network",
-        "64.00 MiB of memory",
-        "sha256 = \"",
-    ] {
+    for text in ["agent.toml: ok", "get_weather:", "no files, no environment, no network", "sha256 = \""] {
         assert!(checked.ok().stdout.contains(text), "{text:?} in:\n{}", checked.stdout);
     }
+    assert!(!checked.stdout.contains("limits"), "they are the defaults: {}", checked.stdout);
+    let agent = agent.table("[tools.weather.limits]\ntimeout = \"5s\"\nmemory = \"64MiB\"");
+    let checked = agent.host(&["check"]).ok().stdout.clone();
+    let said = "limits per call, where they are not the defaults: timeout 5s (default 30s)\n";
+    assert!(format!("{checked}\n").contains(said), "{checked}");
 }
 
 #[test]

@@ -110,7 +110,9 @@ fn a_grant_that_is_invalid_or_means_nothing_is_refused_with_its_line() {
         // Where a line is broken depends on the width alone.
         let flat = checked.stderr.replace(['│', '·'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(said), "{said:?} is said of {lines}{tables}:\n{}", checked.stderr);
-        assert_eq!(checked.code, Some(2), "{lines}{tables}");
+        // What is not set here may be set where the agent runs.
+        let is_missing = ["SURELY_NOT_SET is not set", "cannot read"].contains(&said);
+        assert_eq!(checked.code, Some(if is_missing { 0 } else { 2 }), "{lines}{tables}");
         assert!(
             !checked.stderr.contains("ghp_abc") && !checked.stderr.contains("a-secret"),
             "{}",

@@ -39,6 +39,7 @@ mod init;
 mod interleavings;
 mod journal;
 mod kills;
+mod mistakes;
 mod model_retry;
 mod power;
 mod prebuilt;

@@ -28,7 +28,7 @@ fn only_file(agent: &Agent) -> PathBuf {
 
 pub fn ids(agent: &Agent) -> Vec<String> {
     let listed: Vec<Value> = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
-    listed.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    listed.iter().rev().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -2,15 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use serde_json::json;
 
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
 use crate::shells::slow_to_build;
-use crate::support::{Agent, tool_error, tool_output};
+use crate::support::{Agent, outcome, root, tool_error, tool_output};
 
 /// What the person does.
 enum Does<'a> {
@@ -20,26 +23,59 @@ enum Does<'a> {
     Thinks(u64, &'a str),
     /// Presses Ctrl-C.
     Interrupts,
+    /// Nothing yet.
+    Looks,
 }
 
-use Does::{Interrupts, Thinks, Types};
+use Does::{Interrupts, Looks, Thinks, Types};
+
+/// A terminal, and what is set in the environment of who runs there.
+#[derive(Clone, Copy)]
+struct Terminal<'a> {
+    columns: u16,
+    env: &'a [(&'a str, &'a str)],
+}
+
+const ROWS: u16 = 40;
+
+/// 80 columns, and no editor.
+const USUAL: Terminal<'static> = Terminal { columns: 80, env: &[] };
+
+/// What the question of an approval ends with.
+const ASKED: &str = "[s]uspend: ";
 
 /// Runs the agent at a terminal, where the person does these things, each after what is to be on the screen first, behind
 /// what was awaited before.
 fn at_a_terminal(agent: &Agent, args: &[&str], does: &[(&str, Does<'_>)]) -> (Option<i32>, String) {
+    at(USUAL, agent, args, does)
+}
+
+/// The same at some terminal.
+fn at(
+    Terminal { columns, env }: Terminal<'_>,
+    agent: &Agent,
+    args: &[&str],
+    does: &[(&str, Does<'_>)],
+) -> (Option<i32>, String) {
     // Another test's process must not keep this terminal.
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::openpt(flags).unwrap();
     rustix::pty::grantpt(&terminal).unwrap();
     rustix::pty::unlockpt(&terminal).unwrap();
+    let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&terminal, size).unwrap();
     let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
     let line = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
     let mut child = agent
         .command(args)
         .env("TERM", "xterm")
+        .env_remove("VISUAL")
+        .env_remove("EDITOR")
+        .env_remove("NO_COLOR")
+        .envs(env.iter().copied())
         .stdin(Stdio::from(line.try_clone().unwrap()))
         .stderr(Stdio::from(line.try_clone().unwrap()))
-        .stdout(Stdio::piped())
+        .stdout(if args.contains(&"show") { line.try_clone().unwrap().into() } else { Stdio::piped() })
         .spawn()
         .unwrap();
     drop(line);
@@ -59,11 +95,24 @@ fn at_a_terminal(agent: &Agent, args: &[&str], does: &[(&str, Does<'_>)]) -> (Op
                     types(line);
                 }
                 Interrupts => kill_process(Pid::from_child(&child), Signal::INT).unwrap(),
+                Looks => {}
             }
         }
     }
     assert!(does.next().is_none(), "not everything that was awaited was seen: {screen}");
-    (child.wait().unwrap().code(), screen)
+    let code = child.wait().unwrap().code();
+    // Asked of its other end, a terminal says how it was left.
+    let left = tcgetattr(&terminal).unwrap().local_modes;
+    assert!(left.contains(LocalModes::ICANON | LocalModes::ECHO), "{left:?}");
+    (code, screen)
+}
+
+/// What is to be seen in the end of all that was written to a terminal, line by line.
+fn left_on(columns: u16, written: &str) -> Vec<String> {
+    let mut parser = vt100::Parser::new(ROWS, columns, 1000);
+    parser.process(written.as_bytes());
+    let screen = parser.screen();
+    screen.rows(0, columns).map(|row| row.trim_end().to_owned()).filter(|row| !row.is_empty()).collect()
 }
 
 #[test]
@@ -72,7 +121,7 @@ fn at_a_terminal_the_person_sees_the_call_its_grants_and_what_changed_since() {
     let (code, screen) = at_a_terminal(
         &agent,
         &["run"],
-        &[("to decide later?", Types("what")), ("to decide later?", Types("a"))],
+        &[(ASKED, Types("what")), ("\"what\" is no answer", Looks), (ASKED, Types("y"))],
     );
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("tool(0,0) asks to call get_weather with"), "{screen}");
@@ -80,16 +129,10 @@ fn at_a_terminal_the_person_sees_the_call_its_grants_and_what_changed_since() {
         screen.contains("\"city\": \"New York\"") && screen.contains("no files, no environment, no network"),
         "{screen}"
     );
-    assert_eq!(
-        screen.matches("to decide later?").count(),
-        2,
-        "an answer that is none is asked for again: {screen}"
-    );
-
     let other = TWO.replace("New York", "New Delhi");
     std::fs::write(agent.dir.path().join("script.toml"), other).unwrap();
     let (code, screen) =
-        at_a_terminal(&agent, &["run"], &[("to decide later?", Types("d")), ("why (", Types("not there"))]);
+        at_a_terminal(&agent, &["run"], &[(ASKED, Types("n")), ("why not (", Types("not there"))]);
     assert_eq!(code, Some(0), "{screen}");
     assert!(
         screen.contains("-  \"city\": \"New York\"") && screen.contains("+  \"city\": \"New Delhi\""),
@@ -97,9 +140,9 @@ fn at_a_terminal_the_person_sees_the_call_its_grants_and_what_changed_since() {
     );
     assert!(tool_error(&agent.show(), "tool(0,0)").1.ends_with("not there"));
 
-    let (code, screen) = at_a_terminal(&agent, &["run"], &[("to decide later?", Types("s"))]);
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[(ASKED, Types("s"))]);
     assert_eq!(code, Some(3), "{screen}");
-    let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[("to decide later?", Types("l"))]);
+    let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[(ASKED, Types("w"))]);
     assert_eq!(code, Some(0), "{screen}");
     agent.host(&["run"]).ok();
 }
@@ -121,12 +164,13 @@ fn nothing_hides_from_the_person() {
         format!("[[reply]]\n{call}\n[[reply]]\ntext = \"done\"")
     };
     let agent = Agent::scripted(&script("Paris")).guest("weather").table("[approval]\ndefault = \"ask\"");
-    at_a_terminal(&agent, &["run"], &[("to decide later?", Types("a"))]);
+    at_a_terminal(&agent, &["run"], &[(ASKED, Types("y"))]);
     std::fs::write(agent.dir.path().join("script.toml"), script("Par\\u200Bis\\u202E\\u009B")).unwrap();
-    let (code, screen) = at_a_terminal(&agent, &["run"], &[("to decide later?", Types("s"))]);
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[(ASKED, Types("s"))]);
     assert_eq!(code, Some(3), "{screen}");
     let written = "Par\\u{200b}is\\u{202e}\\u{9b}";
-    assert!(screen.matches(written).count() >= 3, "in the call, its difference, and what waits: {screen}");
+    assert!(screen.matches(written).count() >= 2, "in the call, and in what waits: {screen}");
+    assert!(screen.contains("+  \"city\": \"Par\\u200bis\\u202e\\u009b\""), "in the difference: {screen}");
     assert!(!screen.contains(['\u{200b}', '\u{202e}', '\u{9b}']), "{screen}");
 }
 
@@ -149,7 +193,8 @@ fn a_question_is_answered_at_the_terminal_and_an_empty_answer_suspends() {
     let script = "[[reply]]\ncalls = [{ name = \"ask_human\", input = { question = \"Which city?\" } }]\n\
                   [[reply]]\nexpect = [\"Oslo\"]\ntext = \"done\"";
     let agent = Agent::scripted(script).builtins(&["ask_human"]);
-    let (code, screen) = at_a_terminal(&agent, &["run"], &[("asks: Which city?", Types(""))]);
+    let (code, screen) =
+        at_a_terminal(&agent, &["run"], &[("asks: Which city?", Looks), ("answer later): ", Types(""))]);
     assert_eq!(code, Some(3), "{screen}");
     assert!(screen.contains("host answer"), "{screen}");
     let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[("answer later): ", Types(" Oslo "))]);
@@ -179,10 +224,10 @@ fn calls_that_go_on_are_shown_with_their_time() {
 #[test]
 fn ctrl_c_while_the_person_is_asked_says_how_to_go_on() {
     let agent = asking(ASK_NEW_YORK);
-    let (code, screen) = at_a_terminal(&agent, &["run"], &[("to decide later?", Interrupts)]);
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[(ASKED, Interrupts)]);
     assert_eq!(code, Some(130), "{screen}");
     assert!(screen.contains("interrupted; go on with: host resume"), "{screen}");
-    let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[("to decide later?", Types("a"))]);
+    let (code, screen) = at_a_terminal(&agent, &["resume", "last"], &[(ASKED, Types("y"))]);
     assert_eq!(code, Some(0), "{screen}");
     agent.host(&["replay", "last"]).ok();
 }
@@ -221,8 +266,226 @@ fn a_second_ctrl_c_waits_for_nothing() {
     let (code, screen) = at_a_terminal(&agent, &run, &[("tool(0,0) slow", Interrupts)]);
     assert_eq!(code, Some(130), "{screen}");
     assert!(screen.contains("host resume") && screen.contains("traces"), "{screen}");
+    // Both at once, while keys are taken.
+    let agent_asked = asking(ASK_NEW_YORK);
+    let at_once = [(ASKED, Interrupts), ("", Interrupts)];
+    let (code, screen) = at_a_terminal(&agent_asked, &["run", "--otlp", &url], &at_once);
+    assert_eq!(code, Some(130), "{screen}");
     let twice = [("tool(0,0) slow", Interrupts), ("host resume", Interrupts)];
     let (code, screen) = at_a_terminal(&agent, &run, &twice);
     assert_eq!(code, Some(130), "{screen}");
     assert!(!screen.contains("traces"), "{screen}");
+}
+
+/// What the person makes of the input is checked, shown, recorded, and what the tool gets; a replay has it, too.
+#[test]
+fn a_call_is_edited_in_an_editor_and_made_as_it_was_edited() {
+    let agent = asking(ASK_NEW_YORK);
+    let editor = agent.dir.path().join("editor");
+    let edit = "#!/bin/sh\nn=$(cat count 2>/dev/null || echo 0); echo $((n + 1)) > count\n\
+                case $n in 0) sed -i 's/\"city\"/\"town\"/' \"$2\" ;; *) sed -i 's/New York/New Delhi/' \"$2\" ;; esac\n";
+    std::fs::write(&editor, edit).unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let command = format!("{} --wait", editor.display());
+    let terminal = Terminal { env: &[("EDITOR", &command)], ..USUAL };
+    let (code, screen) = at(
+        terminal,
+        &agent,
+        &["run"],
+        &[
+            (ASKED, Types("e")),
+            ("the edited input is not one of get_weather", Looks),
+            (ASKED, Types("e")),
+            ("+  \"city\": \"New Delhi\"", Looks),
+            (ASKED, Types("w")),
+            ("approve it with `y`", Looks),
+            (ASKED, Types("y")),
+        ],
+    );
+    assert_eq!(code, Some(0), "{screen}");
+    let shown = agent.show();
+    let decision = json!({ "decision": { "approved": { "input": { "city": "New Delhi" } } } });
+    assert_eq!(outcome(&shown, "tool(0,0)/approval"), &decision);
+    let asked = shown.iter().find(|report| report["slot"] == "tool(0,0)").unwrap();
+    assert!(asked["request"].to_string().contains("New Delhi"), "{asked:#}");
+    agent.host(&["replay", "last"]).ok();
+    agent.host(&["journal", "verify", "last"]).ok();
+    assert!(agent.host(&["approvals"]).ok().stdout.is_empty(), "what was edited is approved once");
+}
+
+#[test]
+fn without_an_editor_the_input_is_typed_and_an_editor_that_fails_changes_nothing() {
+    let agent = asking(ASK_NEW_YORK);
+    let (code, screen) = at_a_terminal(
+        &agent,
+        &["run"],
+        &[
+            (ASKED, Types("e")),
+            ("as JSON: ", Types("{\"city\": ")),
+            ("asked again: the edited input is not one", Looks),
+            (ASKED, Types("edit")),
+            ("as JSON: ", Types("{\"city\": \"Oslo\"}")),
+            ("asked again, with the input as you edited it", Looks),
+            (ASKED, Types("y")),
+        ],
+    );
+    assert_eq!(code, Some(0), "{screen}");
+    let shown = agent.show();
+    let decided = &outcome(&shown, "tool(0,0)/approval")["decision"]["approved"]["input"];
+    assert_eq!(decided, &json!({ "city": "Oslo" }));
+    let failing = Terminal { env: &[("VISUAL", "false"), ("EDITOR", "true")], ..USUAL };
+    let does = [(ASKED, Types("e")), ("asked again: the editor `false` failed", Looks), (ASKED, Types("y"))];
+    let (code, screen) = at(failing, &agent, &["run"], &does);
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(outcome(&agent.show(), "tool(0,0)/approval")["decision"], json!({ "approved": {} }));
+}
+
+#[test]
+fn details_are_what_the_tool_says_of_itself_and_takes() {
+    let agent = asking(ASK_NEW_YORK);
+    let does = [(ASKED, Types("d")), ("it takes:", Looks), (ASKED, Types("y"))];
+    let (code, screen) = at_a_terminal(&agent, &["run"], &does);
+    assert_eq!(code, Some(0), "{screen}");
+    for said in
+        ["get_weather says of itself:", "it is get_weather of [tools.weather]", "sha256 ", "\"required\""]
+    {
+        assert!(screen.contains(said), "{said:?}: {screen}");
+    }
+}
+
+/// A call that was approved always is asked about again when its component has changed, and it is said why.
+#[test]
+fn it_is_said_why_a_call_is_asked_about_again() {
+    let agent = asking(ASK_NEW_YORK);
+    let (code, screen) = at_a_terminal(&agent, &["run"], &[(ASKED, Types("w"))]);
+    assert_eq!(code, Some(0), "{screen}");
+    agent.host(&["run"]).ok();
+    let agent = agent.table("[tools.weather.limits]\ntimeout = \"29s\"");
+    let again =
+        [("approved always, and its component or its grants have changed", Looks), (ASKED, Types("y"))];
+    let terminal = Terminal { columns: 200, ..USUAL };
+    let (code, screen) = at(terminal, &agent, &["run"], &again);
+    assert_eq!(code, Some(0), "{screen}");
+}
+
+/// While the person is asked, other calls are drawn with their time, and what ends is shown at once.
+#[test]
+fn live_calls_stay_visible_while_the_person_is_asked() {
+    let question = "{ name = \"ask_human\", input = { question = \"Well?\" } }";
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let script = format!(
+        "[[reply]]\ncalls = [{question}, {}, {}]\n[[reply]]\ntext = \"done\"",
+        busy(1500),
+        busy(4000)
+    );
+    let agent = Agent::scripted(&script).builtins(&["ask_human"]).guest("hostile");
+    agent.host(&["check"]).ok();
+    let (code, screen) = at_a_terminal(
+        &agent,
+        &["run"],
+        &[
+            ("answer later): ", Looks),
+            ("tool(0,0) ask_human", Looks),
+            ("waiting ", Looks),
+            // One ends while the question stands, and the other goes on.
+            ("tool(0,1) slow {\"spin_ms\":1500} → null", Looks),
+            ("tool(0,2) slow", Looks),
+            ("answer later): ", Types("Yes")),
+        ],
+    );
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("waited "), "{screen}");
+    let left = left_on(80, &screen);
+    let waited = left.iter().find(|line| line.contains("✓ tool(0,0) ask_human")).unwrap();
+    assert!(waited.contains("  waited "), "{left:#?}");
+    assert_eq!(left.iter().filter(|line| line.contains("answer later): Yes")).count(), 1, "{left:#?}");
+}
+
+/// A line that was typed before the question stood is no answer to it.
+#[test]
+fn what_was_typed_before_the_question_answers_nothing() {
+    let busy = "{ name = \"slow\", input = { spin_ms = 1500 } }";
+    let call = "{ name = \"echo\", input = { value = 1 } }";
+    let script =
+        format!("[[reply]]\ncalls = [{busy}]\n[[reply]]\ncalls = [{call}]\n[[reply]]\ntext = \"done\"");
+    let agent = Agent::scripted(&script).guest("hostile").table("[[approval.ask]]\ntool = \"echo\"");
+    agent.host(&["check"]).ok();
+    let does = [("tool(0,0) slow", Types("y")), (ASKED, Types("n")), ("why not (", Types("no"))];
+    let (code, screen) = at_a_terminal(&agent, &["run"], &does);
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(tool_error(&agent.show(), "tool(1,0)").1.ends_with("no"));
+}
+
+#[test]
+fn ctrl_c_leaves_no_line_of_what_went_on() {
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let question = "{ name = \"ask_human\", input = { question = \"Well?\" } }";
+    for (calls, awaited) in [
+        (format!("{}, {}", busy(20_000), busy(20_001)), "tool(0,1) slow"),
+        (format!("{}, {question}", busy(20_000)), "answer later): "),
+    ] {
+        let script = format!("[[reply]]\ncalls = [{calls}]\n[[reply]]\ntext = \"x\"");
+        let agent = Agent::scripted(&script)
+            .builtins(&["ask_human"])
+            .guest("hostile")
+            .table("[tools.hostile.limits]\ncpu = \"30s\"");
+        agent.host(&["check"]).ok();
+        for columns in [60, 120] {
+            let terminal = Terminal { columns, ..USUAL };
+            let does = [(awaited, Looks), ("0s", Interrupts)];
+            let (code, screen) = at(terminal, &agent, &["run"], &does);
+            assert_eq!(code, Some(130), "{screen}");
+            let left = left_on(columns, &screen);
+            let stale = |line: &&String| line.contains(" slow {") || line.contains("answer later");
+            assert!(!left.iter().any(|line| stale(&line)), "{left:#?}");
+            assert!(left.iter().any(|line| line.contains("host resume 01")), "on one line: {left:#?}");
+        }
+    }
+}
+
+/// At 60 columns no word, id or command is broken, and what goes on in a further line is set in.
+#[test]
+fn at_60_columns_lines_go_on_set_in() {
+    let agent = asking(ASK_NEW_YORK);
+    let narrow = Terminal { columns: 60, ..USUAL };
+    let (code, screen) = at(narrow, &agent, &["run"], &[(ASKED, Types("s"))]);
+    assert_eq!(code, Some(3), "{screen}");
+    let left = left_on(60, &screen);
+    let run = agent.show()[0]["slot"].as_str().map(|_| agent.host(&["runs", "--json"]).stdout).unwrap();
+    let run = serde_json::from_str::<serde_json::Value>(&run).unwrap()[0]["run"].as_str().unwrap().to_owned();
+    for whole in [
+        format!("run {run}"),
+        format!("host approve {run} 'tool(0,0)'"),
+        format!("host deny {run} 'tool(0,0)'"),
+        format!("host resume {run}"),
+    ] {
+        assert!(left.iter().any(|line| line.contains(&whole)), "{whole}: {left:#?}");
+    }
+    let (code, screen) = at(narrow, &agent, &["runs", "show", "last"], &[]);
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("\u{1b}[32m✓"), "marks have colours: {screen:?}");
+    let left = left_on(60, &screen);
+    // What happened stands in a column of its own, and goes on there.
+    let from = left.iter().position(|line| line.starts_with("✓")).unwrap();
+    for line in &left[from..] {
+        let begins = line.starts_with(['✓', '⧖', '✗', '↻']) || line.starts_with("              ");
+        assert!(begins, "{line:?} in {left:#?}");
+    }
+    assert!(left.iter().any(|line| line.starts_with("⧖      waits  tool(0,0)/approval")), "{left:#?}");
+    // Off a terminal each thing is one line, without colours.
+    let plain = agent.host(&["runs", "show", "last"]).ok().stdout.clone();
+    assert!(!plain.contains('\u{1b}') && plain.lines().any(|line| line.chars().count() > 60), "{plain}");
+}
+
+#[test]
+fn at_60_columns_a_mistake_is_shown_without_breaking_a_word() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"x\"");
+    let source = root().join("guest-tools/weather");
+    let agent =
+        agent.table(&format!("[tools.w]\nsource = {source:?}\ninclude = [\"set_a_rather_long_name_*\"]"));
+    let (code, screen) = at(Terminal { columns: 60, ..USUAL }, &agent, &["check"], &[]);
+    assert_eq!(code, Some(2), "{screen}");
+    let left = left_on(60, &screen);
+    assert!(left.iter().any(|line| line.contains("`set_a_rather_long_name_*`")), "{left:#?}");
+    assert!(left.iter().any(|line| line.trim_start().starts_with("help: ")), "{left:#?}");
 }

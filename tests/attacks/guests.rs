@@ -174,7 +174,7 @@ fn files() -> Vec<Attack> {
         attack(
             "files when none are granted",
             hostile("read_path"),
-            Stopped::Denied("no directory is granted"),
+            Stopped::Denied("no directory is granted; the call names \"/etc/passwd\""),
         )
         .input(json!({ "path": "/etc/passwd" })),
         attack("trailing slash", hostile("read_path"), Stopped::Error("failed", "denied"))

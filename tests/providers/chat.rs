@@ -360,5 +360,5 @@ async fn what_is_no_completion_is_malformed() {
         }
     }
     let error = reply("<!doctype html><title>Log in</title>").await.unwrap_err().to_string();
-    assert!(error.contains("<title>Log in"), "{error}");
+    assert!(error.contains("a page of HTML, \"Log in\"") && !error.contains('<'), "{error}");
 }

@@ -142,7 +142,7 @@ fn a_bad_setting_is_named_before_anything_is_sent() {
     let set_up = |base_url: &str, key| {
         let remote = RemoteConfig { key, ..RemoteConfig::new(api(CHAT), "m", base_url) };
         match connect(&config(remote)) {
-            Err(ModelError::Setup(message)) => message,
+            Err(error @ (ModelError::Setup(_) | ModelError::Secret { .. })) => error.to_string(),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it connects"),
         }

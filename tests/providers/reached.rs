@@ -68,7 +68,8 @@ fn a_header_whose_value_is_not_there_is_named() {
         vec![Header { name: "api-key".into(), value: HeaderText::Secret { prefix: String::new(), source } }];
     let connection = Connection { headers, ..Connection::default() };
     let remote = RemoteConfig { connection, ..RemoteConfig::new(api(CHAT), "m", "http://127.0.0.1:1") };
-    let Err(ModelError::Setup(said)) = connect(&config(remote)) else { panic!("it connects") };
+    let Err(error @ ModelError::Secret { .. }) = connect(&config(remote)) else { panic!("it connects") };
+    let said = error.to_string();
     assert!(said.contains("HOST_TEST_NO_SUCH_VARIABLE is not set") && said.contains("`api-key`"), "{said}");
 }
 

@@ -108,7 +108,7 @@ impl Check<'_> {
     }
 
     fn problem(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.push(Problem { message: message.into(), help: help.into(), span: Some(span) });
+        self.problems.push(Problem::new(span, message, help));
     }
 
     /// None if it cannot be had; what is wrong has been noted then.

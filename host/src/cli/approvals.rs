@@ -87,6 +87,18 @@ impl ApprovalsFile {
         self.always().iter().any(|it| it.config == config && it.call == *call)
     }
 
+    /// Whether this call was approved always, but of a component or with grants that have changed since.
+    pub(super) fn was_always(&self, config: &str, call: &ToolAsk) -> bool {
+        let is_it = |it: &Always| {
+            let ToolAsk { name, arguments, target } = &it.call;
+            it.config == config
+                && *name == call.name
+                && *arguments == call.arguments
+                && *target != call.target
+        };
+        self.always().iter().any(is_it)
+    }
+
     /// The calls that are approved unasked, oldest first.
     pub(super) fn always(&self) -> Vec<Always> {
         let mut always = Vec::new();

@@ -1,14 +1,21 @@
+use anyhow::Context as _;
+use console::Term;
 use serde::Serialize;
 
 use super::crew::{Loaded, Member};
+use super::errors::say_warnings;
 use super::exit::Exit;
+use super::layout::{LongWord, laid_out, unbroken, width_of};
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::words::one_line;
 use super::{AgentArg, print, print_json};
-use crate::config::{Config, Provider};
-use crate::message::{Approvals, CallRule, Rules, ToolEntry, ToolSpec, Verdict};
+use crate::config::{Config, ConfigError, ModelConfig, Provider, SubAgent};
+use crate::message::{Approvals, CallRule, ToolEntry, ToolSpec, Verdict};
 use crate::model::Models;
+
+/// A line that goes on is set in by so much.
+const HANGING: usize = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,29 +30,70 @@ pub(super) struct Args {
 struct Report<'a> {
     agent: &'a str,
     tools: &'a [ToolEntry],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
-    let loaded = Loaded::load(&config, Rules::NOW, places, &screen).await?;
+    // Whether agent.toml is right is to be seen where the secrets are not, too.
+    let missing = missing(&config)?;
+    let loaded = Loaded::load_without_secrets(config.clone(), places, &screen).await?;
     let offered = loaded.toolbox.entries().iter().filter(|tool| !tool.hidden);
     let offered: Vec<ToolSpec> = offered.map(|tool| tool.spec.clone()).collect();
-    let form = config.agent.output_schema.as_ref();
-    let models = Models::connect(config.models(), config.summary.as_ref(), config.model_retry)?;
-    models.take(&offered, form)?;
+    takes(&config, &offered)?;
+    loaded.members.iter().try_for_each(members_take)?;
+    for warning in &missing {
+        say_warnings(warning);
+    }
     if args.json {
-        let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries() };
+        let warnings = missing.iter().map(ToString::to_string).collect();
+        let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries(), warnings };
         print_json(&report)?;
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;
-    print(&described(&config, &loaded)?.join("\n"))?;
+    let width = width_of(&Term::stdout());
+    for line in described(&config, &loaded).iter().flat_map(|it| it.lines()) {
+        print(&laid_out(line, width, HANGING, LongWord::Whole))?;
+    }
     Ok(Exit::Ok)
 }
 
+/// The secrets of an agent, and of those that it calls, that are not at hand here.
+fn missing(config: &Config) -> Result<Vec<ConfigError>, ConfigError> {
+    fn below(agents: &[SubAgent], missing: &mut Vec<ConfigError>) -> Result<(), ConfigError> {
+        for agent in agents {
+            missing.extend(agent.config.secrets_missing()?);
+            below(&agent.agents, missing)?;
+        }
+        Ok(())
+    }
+    let agents = config.sub_agents()?;
+    let mut missing = config.secrets_missing()?;
+    below(&agents, &mut missing)?;
+    Ok(missing)
+}
+
+/// Whether the models of an agent take its tools, and the form of its answer.
+fn takes(config: &Config, offered: &[ToolSpec]) -> anyhow::Result<()> {
+    let models: Vec<ModelConfig> = config.models().map(|model| model.clone().without_secrets()).collect();
+    let summary = config.summary.clone().map(ModelConfig::without_secrets);
+    let models = Models::connect(&models, summary.as_ref(), config.model_retry)
+        .map_err(|error| config.misled(&error).map_or_else(|| error.into(), anyhow::Error::from))?;
+    Ok(models.take(offered, config.agent.output_schema.as_ref())?)
+}
+
+fn members_take(member: &Member) -> anyhow::Result<()> {
+    let of_agent =
+        || format!("[tools.{}] is the agent {}", member.entry.source, member.config.path.display());
+    takes(&member.config, &member.manifest.offered()).with_context(of_agent)?;
+    member.loaded.members.iter().try_for_each(members_take)
+}
+
 /// An agent and what it can call, in words.
-fn described(config: &Config, loaded: &Loaded) -> anyhow::Result<Vec<String>> {
+fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |line: String| lines.push(line);
     say(format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)));
@@ -66,26 +114,28 @@ fn described(config: &Config, loaded: &Loaded) -> anyhow::Result<Vec<String>> {
             say(format!("  {}: {summary}", entry.spec.name));
         }
         if let Some(entry) = loaded.toolbox.entries().iter().find(|entry| entry.source == tool.name) {
-            say(format!("  sha256 = \"{}\"", entry.component));
+            say(format!("  {}", unbroken(&format!("sha256 = \"{}\"", entry.component))));
         }
         for line in tool.grants.in_words() {
             say(format!("  {line}"));
         }
-        say(format!("  limits per call: {}", tool.limits.in_words()));
+        let limits = tool.limits.in_words();
+        if !limits.is_empty() {
+            say(format!("  limits per call, where they are not the defaults: {}", limits.join(", ")));
+        }
     }
     for member in &loaded.members {
-        member.models()?;
         let Member { entry, config, loaded, .. } = member;
         let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
         say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
         say(format!("  {}: {summary}", entry.spec.name));
-        let below = described(config, loaded)?;
+        let below = described(config, loaded);
         below
             .iter()
             .flat_map(|it| it.lines())
             .for_each(|line| say(format!("  {line}").trim_end().to_owned()));
     }
-    Ok(lines)
+    lines
 }
 
 /// What else the agent is, besides model and tools.

@@ -18,14 +18,14 @@ use crate::dispatch::{Dispatcher, agent_entry};
 use crate::message::{Manifest, Rules, ToolEntry};
 use crate::model::Models;
 use crate::sandbox::Sandbox;
-use crate::toolbox::Toolbox;
+use crate::toolbox::{Toolbox, ToolboxError};
 
 /// An agent that can be called.
 pub(super) struct Member {
     pub(super) entry: ToolEntry,
     pub(super) config: Config,
     pub(super) loaded: Loaded,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
 }
 
 /// What an agent can call: components, and other agents.
@@ -70,8 +70,11 @@ impl Loaded {
             let works = Works::new(screen, places.verbose);
             let cache = places.cache()?;
             let (runs, sessions) = (places.runs()?, places.sessions()?);
-            Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
-            let toolbox = Toolbox::load(config, sandbox, &cache, &|it| works.tell(it)).await?;
+            let in_file = |error: ToolboxError| error.in_file(config);
+            let own = [cache.directory(), runs.path(), sessions.path()];
+            Toolbox::keep_apart(config, &own).map_err(in_file)?;
+            let toolbox =
+                Toolbox::load(config, sandbox, &cache, &|it| works.tell(it)).await.map_err(in_file)?;
             let mut toolbox = toolbox.keeping_to(rules);
             let mut members = Vec::new();
             for agent in agents {
@@ -86,10 +89,10 @@ impl Loaded {
                 let manifest = Manifest { rules: Rules::default(), ..manifest };
                 let entry = agent_entry(&table, &prefix, &description, manifest.clone());
                 let entry = ToolEntry { max_repeats, ..entry };
-                toolbox.offer(entry.clone())?;
+                toolbox.offer(entry.clone()).map_err(in_file)?;
                 members.push(Member { entry, config, loaded, manifest });
             }
-            toolbox.check_names(config)?;
+            toolbox.check_names(config).map_err(in_file)?;
             Ok(Self { toolbox: Arc::new(toolbox), members })
         })
     }
@@ -107,9 +110,7 @@ impl Member {
     pub(super) fn models(&self) -> anyhow::Result<Models> {
         let of_agent =
             || format!("[tools.{}] is the agent {}", self.entry.source, self.config.path.display());
-        let Config { summary, model_retry, .. } = &self.config;
-        let models = Models::connect(self.config.models(), summary.as_ref(), *model_retry);
-        let models = models.with_context(of_agent)?;
+        let models = launch::models(&self.config).with_context(of_agent)?;
         models.take(&self.manifest.offered(), self.manifest.output_schema.as_ref()).with_context(of_agent)?;
         Ok(models)
     }

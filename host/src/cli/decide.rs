@@ -7,20 +7,19 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::approvals::ApprovalsFile;
+use super::edited;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::recorded;
 use super::say;
 use super::words::{call, decided};
 use crate::dispatch::answered;
-use crate::document::without_mark;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalStore as _, OpenRun, Status, is_over, statuses,
 };
 use crate::message::{
     Builtin, Decision, Json, Manifest, Moment, Outcome, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
-use crate::schema::{About, Schema};
 use crate::session::SessionError;
 
 /// Which calls.
@@ -130,15 +129,8 @@ impl Call {
     fn input(&self, file: &std::path::Path) -> anyhow::Result<Json> {
         let unreadable = || Misuse(format!("cannot read {}", file.display()));
         let unfit = || Misuse(format!("{} is not an input of {}", file.display(), self.ask.name));
-        let text = without_mark(std::fs::read_to_string(file).with_context(unreadable)?);
-        let json = Json::parse_canonical(&text).with_context(unfit)?;
-        if let Some(tool) = self.agent.tool(&self.ask.name) {
-            Schema::new(&tool.spec.input_schema)
-                .check_now(About::INPUT, &json)
-                .map_err(anyhow::Error::msg)
-                .with_context(unfit)?;
-        }
-        Ok(json)
+        let text = std::fs::read_to_string(file).with_context(unreadable)?;
+        edited::input(&text, self.agent.tool(&self.ask.name)).map_err(anyhow::Error::msg).with_context(unfit)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use super::say;
+use super::errors::{say_error, say_problems};
 use crate::agent::RunError;
 use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
@@ -68,7 +68,8 @@ impl Exit {
         match error.downcast_ref::<ModelError>() {
             // What it is set up from is configuration.
             Some(
-                ModelError::Setup(_)
+                ModelError::Secret { .. }
+                | ModelError::Setup(_)
                 | ModelError::Script(ScriptError::Unreadable { .. } | ScriptError::Malformed(_)),
             ) => return Self::Usage,
             Some(_) => return Self::Provider,
@@ -101,6 +102,7 @@ impl Exit {
             | JournalError::NotBegun { .. }
             | JournalError::AmbiguousRun { .. } => Self::Usage,
             JournalError::Locked { .. }
+            | JournalError::InTheWay { .. }
             | JournalError::Unwritable { .. }
             | JournalError::Unreadable { .. }
             | JournalError::Corrupt { .. }
@@ -118,8 +120,8 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
         Some(_) | None => None,
     };
     match error.downcast_ref::<ConfigError>().or(script) {
-        Some(config) => say(format_args!("{:?}", miette::Report::new(config.clone()))),
-        None => say(format_args!("error: {error:#}")),
+        Some(config) => say_problems(config),
+        None => say_error(&format!("{error:#}")),
     }
     Exit::of_error(error)
 }

@@ -1,5 +1,7 @@
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -106,13 +108,24 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
     let summary = runs.summary(id)?.ok_or(JournalError::NotBegun { run: id })?;
     let run = RunFile::new(&summary, runs.read(id)?);
     match output {
-        None => run.write(&mut std::io::stdout().lock())?,
+        None => {
+            let mut stdout = std::io::stdout().lock();
+            run.write(&mut stdout).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
+        }
         Some(path) => {
-            let write = || run.write(&mut std::io::BufWriter::new(std::fs::File::create(&path)?));
-            write().with_context(|| format!("cannot write {}", path.display()))?;
+            write_file(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Writes a run into a file. What a disk says only when it is asked to keep what it was given is an error like any other.
+fn write_file(run: &RunFile, path: &Path) -> std::io::Result<()> {
+    let mut to = BufWriter::new(File::create(path)?);
+    run.write(&mut to)?;
+    let file = to.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    // A pipe or a device keeps nothing.
+    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
 }
 
 fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {

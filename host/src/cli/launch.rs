@@ -80,7 +80,7 @@ pub(super) async fn prepare(
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
-    let models = Models::connect(config.models(), config.summary.as_ref(), config.model_retry)?;
+    let models = models(config)?;
     let loaded = Loaded::load(config, task.rules, places, screen).await?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
     models.take(&manifest.offered(), manifest.output_schema.as_ref())?;
@@ -95,6 +95,12 @@ pub(super) async fn prepare(
         dispatcher,
         wall_time: config.limits.wall_time_ms.map(Duration::from_millis),
     })
+}
+
+/// The models of an agent. What agent.toml is wrong about is shown in it.
+pub(super) fn models(config: &Config) -> anyhow::Result<Models> {
+    Models::connect(config.models(), config.summary.as_ref(), config.model_retry)
+        .map_err(|error| config.misled(&error).map_or_else(|| error.into(), Into::into))
 }
 
 /// What the run is going to be, as it is recorded.

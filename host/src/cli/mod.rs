@@ -12,16 +12,24 @@ mod check;
 mod crew;
 mod decide;
 mod diff;
+mod edited;
+mod editor;
+mod errors;
 mod exit;
 mod fork;
+mod help;
 mod init;
 mod journal;
 mod launch;
+mod layout;
+mod listing;
+mod live;
 mod moment;
 mod output;
 mod person;
 mod places;
 mod prompt;
+mod question;
 mod recorded;
 mod replay;
 mod request;
@@ -50,7 +58,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::message::visible_json;
 use crate::sandbox::Metering;
@@ -61,12 +69,16 @@ use signals::Signals;
 use streams::{print, say};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 the run waits for a decision, 4 model provider,
-5 a limit stopped the run, 6 divergence from what is recorded, 130 interrupted";
+`host COMMAND --help` says more of a command.
+
+Exit codes:
+  0 ok, 1 failure, 2 usage or configuration, 3 the run waits for a decision,
+  4 model provider, 5 a limit stopped the run, 6 divergence from what is recorded,
+  130 interrupted";
 
 /// Runs AI agents whose tools are isolated WebAssembly components, with a durable journal.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, after_help = EXIT_CODES, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "host", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -78,35 +90,49 @@ struct Cli {
 enum Command {
     /// Run an agent.
     Run(run::Args),
-    /// Go on with a run that was interrupted: recorded results are substituted, the rest is carried out.
+    /// Go on with a run that stopped.
+    ///
+    /// Calls and model requests that ended are reused from the journal; the rest is carried out.
     Resume(resume::Args),
-    /// Allow a call that a suspended run waits to make.
+    /// Allow a call that a run waits to make.
     Approve(decide::Approve),
-    /// Do not allow a call that a suspended run waits to make.
+    /// Forbid a call that a run waits to make.
     Deny(decide::Deny),
-    /// List the calls that were approved always, or have one of them asked about again.
+    /// List the calls that are approved always, or revoke one.
     Approvals(always::Args),
-    /// Answer a question that a suspended run waits for.
+    /// Answer a question that a run waits for.
     Answer(decide::Answer),
-    /// Go through a recorded run again, without calling a tool or asking a model, and verify every request.
+    /// Go through a recorded run again, and verify it.
+    ///
+    /// No tool is called and no model is asked: every result comes from the journal, and every request is compared with
+    /// the one that is recorded. With `--rerun`, the recorded calls of a tool are made again.
     Replay(replay::Args),
-    /// Start a run that shares the beginning of a recorded one, from some turn on with other words or results.
+    /// Start a run that shares the beginning of another one.
+    ///
+    /// From some turn on it goes on with other words or results. The other run stays as it is.
     Fork(fork::Args),
     /// List runs, show one, or compare two.
     Runs(runs::Args),
-    /// List the conversations that go on over several runs, show one, or forget one.
+    /// List conversations over several runs, show or forget one.
     Sessions(sessions::Args),
-    /// Verify, export, import, compact or clear away what is recorded.
+    /// Verify, export, import, compact or clear away runs.
     Journal(journal::Args),
-    /// Test an agent by cases: runs with a scripted model, compared with what is expected.
+    /// Test an agent by its cases.
+    ///
+    /// A case is a run with a scripted model, compared with what is expected.
     Test(test::Args),
-    /// Validate agent.toml, load every component, and print the tools and what each is granted.
+    /// Check agent.toml, and say what each tool is granted.
+    ///
+    /// Every component is loaded. A key or secret that is not set is a warning, so that an agent can be checked without
+    /// any.
     Check(check::Args),
-    /// Call one tool, without a model: under the grants of agent.toml, or of a component alone, which has none.
+    /// Call one tool, without a model.
+    ///
+    /// It runs under the grants of agent.toml, or of a component alone, which has none.
     Call(call::Args),
-    /// Build the tool crates of an agent, or one crate, into components.
+    /// Build tool crates into components.
     Build(build::Args),
-    /// Write a new agent with a tool crate that builds and runs at once, or one more tool.
+    /// Write a new agent that runs at once, or one more tool.
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
     Schema {
@@ -129,7 +155,8 @@ pub fn main() -> ExitCode {
     if let Some(exit) = compiled() {
         return exit;
     }
-    let cli = match Cli::try_parse() {
+    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results and exit with 0, if they arrive; a wrong argument exits with 2.
@@ -219,6 +246,7 @@ where
     });
     // What is still going on, such as a name look-up, holds nothing that has to be kept.
     runtime.shutdown_background();
+    typed::give_back();
     ended
 }
 

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::approvals::ApprovalsFile;
+use super::edited::{self, indented};
+use super::editor::Editor;
+use super::question::{QUESTION, Said};
 use super::screen::Screen;
 use crate::config::Config;
 use crate::dispatch::Person;
-use crate::message::{Arguments, Decision, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
+use crate::message::{Arguments, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
 /// Asks at the terminal, one thing after the other; what was approved always is not asked again.
@@ -20,8 +23,8 @@ pub(super) struct AtTerminal {
     approvals: ApprovalsFile,
     /// The agent.toml.
     config: String,
-    /// What each tool is granted, in words.
-    grants: HashMap<String, Vec<String>>,
+    /// The tools by name, each with what it is granted, in words.
+    tools: HashMap<String, (ToolEntry, Vec<String>)>,
     /// Whether anybody can be asked.
     attended: bool,
     asking: Arc<tokio::sync::Mutex<()>>,
@@ -42,11 +45,12 @@ impl AtTerminal {
             tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
         };
         let tools = manifest.tools.iter();
+        let tools = tools.map(|tool| (tool.spec.name.clone(), (tool.clone(), granted(tool))));
         Self {
             screen: screen.clone(),
             approvals,
             config: manifest.config.clone(),
-            grants: tools.map(|tool| (tool.spec.name.clone(), granted(tool))).collect(),
+            tools: tools.collect(),
             attended: screen.is_for_people() && std::io::stdin().is_terminal(),
             asking: Arc::default(),
         }
@@ -60,18 +64,20 @@ impl AtTerminal {
 
     /// The call as the person has to see it: whole, with what its tool may do, and what is new in it.
     fn shown(&self, slot: &Slot, ask: &ToolAsk) -> String {
-        let input = match &ask.arguments {
-            Arguments::Json(json) => json.to_value(),
-            Arguments::Malformed(text) => text.as_str().into(),
-        };
-        let pretty = serde_json::to_string_pretty(&input).unwrap_or_default();
-        let mut text = format!("\n{slot} asks to call {} with\n{}", spelled_out(&ask.name), seen(&pretty));
-        let granted = self.grants.get(&ask.name).map(Vec::as_slice).unwrap_or_default();
-        for line in granted {
+        let input = value(ask);
+        let mut text =
+            format!("\n{slot} asks to call {} with\n{}", spelled_out(&ask.name), seen(&written(ask)));
+        for line in self.tools.get(&ask.name).iter().flat_map(|(_, granted)| granted) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {line}");
         }
-        if let Some(last) = self.approvals.last_input(&self.config, &ask.name) {
+        let config = &self.config;
+        if self.approvals.was_always(config, ask) {
+            text.push_str(
+                "it is asked again: this call was approved always, and its component or its grants have changed since\n",
+            );
+        }
+        if let Some(last) = self.approvals.last_input(config, &ask.name) {
             let difference = seen(&diff(["approved last time", "now"], &last, &input));
             text.push_str(if difference.is_empty() {
                 "the same as approved last time\n"
@@ -80,6 +86,21 @@ impl AtTerminal {
             });
         }
         text
+    }
+
+    /// What else is known of a call: what its tool says of itself, where it comes from, and what it takes.
+    fn details(&self, ask: &ToolAsk) -> String {
+        let Some((entry, _)) = self.tools.get(&ask.name) else {
+            return format!("there is no tool {}", spelled_out(&ask.name));
+        };
+        let ToolEntry { spec, source, component, export, .. } = entry;
+        let mut lines = vec![format!("{} says of itself:", spelled_out(&spec.name))];
+        lines.extend(clean(&spec.description).lines().map(|line| format!("  {line}")));
+        lines.push(format!("it is {export} of [tools.{source}] in {}", self.config));
+        lines.push(format!("  sha256 {component}"));
+        lines.push("it takes:".to_owned());
+        lines.extend(seen(&indented(spec.input_schema.as_str())).lines().map(|line| format!("  {line}")));
+        lines.join("\n")
     }
 
     async fn decide(&self, slot: &Slot, ask: &ToolAsk) -> Option<Decision> {
@@ -91,29 +112,88 @@ impl AtTerminal {
         }
         let _one_at_a_time = self.asking.lock().await;
         let mut shown = self.shown(slot, ask);
+        let mut edited = None;
         loop {
-            let question = "[a]pprove, approve a[l]ways, [d]eny, or [s]uspend the run to decide later? ";
-            let answer = self.screen.ask(&shown, question).await?;
-            let always = match answer.trim() {
-                "a" | "approve" => false,
-                "l" | "always" => true,
-                "s" | "suspend" => return None,
-                "d" | "deny" => {
-                    let reason = self.screen.ask("", "why (for the model to read; may be empty)? ").await?;
+            let answer = self.screen.ask(&shown, QUESTION).await?;
+            shown = match (Said::of(&answer), &edited) {
+                (Said::Yes, _) => return Some(self.approve(ask, edited, false)),
+                (Said::Always, None) => return Some(self.approve(ask, None, true)),
+                (Said::Always, Some(_)) => {
+                    "asked again: the edited call can be made once; approve it with `y`".to_owned()
+                }
+                (Said::Suspend, _) => return None,
+                (Said::No, _) => {
+                    let reason =
+                        self.screen.ask("", "why not (for the model to read; may be empty): ").await?;
                     let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
                     return Some(Decision::Denied { reason });
                 }
-                _ => {
-                    shown = String::new();
-                    continue;
-                }
+                (Said::Details, _) => self.details(ask),
+                (Said::Edit, _) => match self.edit(ask, edited.as_ref()).await {
+                    Ok(input) => {
+                        let text = changed(ask, &input);
+                        edited = Some(input);
+                        text
+                    }
+                    Err(why) => format!("asked again: {why}"),
+                },
+                (Said::Unknown(line), _) => format!(
+                    "asked again: \"{}\" is no answer; type one of the letters in brackets",
+                    spelled_out(&line)
+                ),
             };
-            if let Err(error) = self.approvals.add(&self.config, ask, None, always) {
-                self.screen.say(&format!("{error:#}; the approval holds for this call alone"));
-            }
-            return Some(Decision::Approved { input: None });
         }
     }
+
+    fn approve(&self, ask: &ToolAsk, input: Option<Json>, always: bool) -> Decision {
+        if let Err(error) = self.approvals.add(&self.config, ask, input.as_ref(), always) {
+            self.screen.say(&format!("{error:#}; the approval holds for this call alone"));
+        }
+        Decision::Approved { input }
+    }
+
+    /// Another input for a call, which its tool takes; else why there is none.
+    async fn edit(&self, ask: &ToolAsk, edited: Option<&Json>) -> Result<Json, String> {
+        let before = edited.map_or_else(|| written(ask), |input| indented(input.as_str()));
+        let written = if let Some(editor) = Editor::of_environment() {
+            let _lent = self.screen.lend();
+            editor.change(&before).await.map_err(|error| format!("{error:#}"))?
+        } else {
+            let hint = "VISUAL and EDITOR name no editor, so that the input is typed here";
+            let typed = self.screen.ask(hint, "the whole input, as JSON: ").await;
+            typed.ok_or_else(|| "nothing was typed".to_owned())?
+        };
+        edited::input(&written, self.tools.get(&ask.name).map(|(entry, _)| entry)).map_err(|why| {
+            format!("the edited input is not one of {}: {}", spelled_out(&ask.name), clean(&why))
+        })
+    }
+}
+
+/// The input of a call.
+fn value(ask: &ToolAsk) -> serde_json::Value {
+    match &ask.arguments {
+        Arguments::Json(json) => json.to_value(),
+        Arguments::Malformed(text) => text.as_str().into(),
+    }
+}
+
+/// The same, to the character, in lines. What is no JSON is shown as a text of JSON.
+fn written(ask: &ToolAsk) -> String {
+    match &ask.arguments {
+        Arguments::Json(json) => indented(json.as_str()),
+        Arguments::Malformed(text) => serde_json::Value::from(text.as_str()).to_string(),
+    }
+}
+
+/// What a person made of the input of a call.
+fn changed(ask: &ToolAsk, input: &Json) -> String {
+    if matches!(&ask.arguments, Arguments::Json(json) if json == input) {
+        return "asked again: the input is what the model wrote".to_owned();
+    }
+    let difference = diff(["the model's", "yours"], &value(ask), &input.to_value());
+    // Numbers can differ in more digits than a difference shows.
+    let shown = if difference.is_empty() { indented(input.as_str()) } else { difference };
+    format!("asked again, with the input as you edited it:\n{}", seen(&shown))
 }
 
 impl Person for AtTerminal {

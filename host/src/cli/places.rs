@@ -7,7 +7,7 @@ use crate::journal::{RunsDir, SessionsDir};
 use crate::toolbox::{Compiler, ComponentCache};
 
 /// Where runs and compiled components are kept, and what is shown of making them.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Places {
     /// Where runs are kept [default: `$HOST_STATE`, or `$XDG_STATE_HOME/host`, which is `~/.local/state/host`]
     #[arg(long, global = true, value_name = "DIR")]
@@ -21,6 +21,15 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// The same without `--state`, where it is a word of another meaning and no directory, and what the word means.
+    pub(super) fn or_word<T>(&self, meaning: impl Fn(&str) -> Option<T>) -> (Self, Option<T>) {
+        let word = self.state.as_ref().filter(|state| !state.exists()).and_then(|state| state.to_str());
+        match word.and_then(meaning) {
+            Some(meant) => (Self { state: None, ..self.clone() }, Some(meant)),
+            None => (self.clone(), None),
+        }
+    }
+
     /// The directory of runs; nothing is made before a run begins.
     pub(super) fn runs(&self) -> anyhow::Result<RunsDir> {
         Ok(RunsDir::new(&self.state()?))

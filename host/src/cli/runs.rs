@@ -1,16 +1,21 @@
+use std::collections::BTreeSet;
 use std::num::ParseIntError;
 
 use clap::Subcommand;
+use console::Term;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::moment::{Moment, milliseconds};
+use super::layout::{LongWord, laid_out, width_of};
+use super::listing::{self, Which};
+use super::moment::{Moment, duration};
 use super::places::Places;
-use super::words::{self, beginning, counted, denial, headline, one_line, result, set_in};
-use super::{diff, print, print_json, recorded, request, say, script};
+use super::screen::waiting_tools;
+use super::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
+use super::{diff, print, print_json, recorded, request, script};
 use crate::journal::{
-    CutOff, Failed, Finished, Listing, RunState, RunSummary, Started, Status, Stint, broke_off, cut_off,
-    ending, is_over, statuses, stints,
+    CutOff, Failed, Finished, RunState, Started, Status, Stint, broke_off, cut_off, ending, is_over,
+    statuses, stints,
 };
 use crate::message::{
     Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
@@ -21,6 +26,8 @@ use crate::session::SessionError;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    which: Which,
     /// Print the list as JSON.
     #[arg(long)]
     json: bool,
@@ -28,8 +35,10 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List runs, oldest first (this is what `host runs` alone does).
+    /// List runs, newest first (this is what `host runs` alone does).
     List {
+        #[command(flatten)]
+        which: Which,
         /// Print the list as JSON.
         #[arg(long)]
         json: bool,
@@ -72,8 +81,10 @@ enum Command {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     match args.command {
-        None => list(places, args.json),
-        Some(Command::List { json }) => list(places, json || args.json),
+        None => listing::list(places, &args.which, args.json),
+        Some(Command::List { which, json }) => {
+            listing::list(places, &which.or(args.which), json || args.json)
+        }
         Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
         Some(Command::Request { run, slot, attempt }) => request::run(places, &run, slot, attempt).await,
         Some(Command::Script { run }) => script::run(places, &run),
@@ -84,32 +95,6 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 /// A turn stands for its model request.
 fn turn_or_slot(text: &str) -> Result<Slot, SlotParseError> {
     text.parse().map(Slot::model).or_else(|_: ParseIntError| text.parse())
-}
-
-fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
-    let runs = places.runs()?;
-    let Listing { runs: summaries, unreadable } = runs.list()?;
-    for (_, error) in &unreadable {
-        say(format_args!("error: {error}"));
-    }
-    let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
-    if json {
-        print_json(&summaries)?;
-        return Ok(exit);
-    }
-    if summaries.is_empty() && unreadable.is_empty() {
-        say(format_args!("no runs in {}", runs.path().display()));
-    }
-    for RunSummary { run, agent, prompt, started_ms, state } in summaries {
-        let (agent, prompt) = (one_line(&agent), beginning(&prompt));
-        print(&format!(
-            "{run}  {}  {} {:11}  {agent}: {prompt}",
-            Moment(started_ms).to_the_second(),
-            state_mark(state),
-            state_word(state)
-        ))?;
-    }
-    Ok(exit)
 }
 
 pub(super) fn state_word(state: RunState) -> &'static str {
@@ -192,12 +177,20 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     Ok(Exit::Ok)
 }
 
+/// The column at which the values of a run stand, and that at which what happened does.
+const VALUES: usize = 9;
+const EFFECTS: usize = 14;
+
 fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool) -> String {
     let state = reports.iter().find_map(|report| report.state).unwrap_or(RunState::Interrupted);
-    let mut lines = vec![format!("run {id}")];
+    let mut waiting = BTreeSet::new();
+    let title = Channel::Stdout.style().bold().apply_to(format!("run {id}"));
+    let mut lines = vec![title.to_string()];
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
+                waiting_tools(manifest, &mut waiting);
+                let from = lines.len();
                 lines.push(format!(
                     "agent    {} ({})",
                     one_line(&manifest.agent),
@@ -226,14 +219,43 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 lines.push(format!("ended    {}", report.ending(state, broken)));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);
                 lines.extend(used.map(|used| format!("used     {}", words::used(&used))));
+                lines[from..].iter_mut().for_each(|line| *line = value_line(line));
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => {
-                report.lines(state, log, &mut lines);
+                report.lines((state, &waiting), log, &mut lines);
             }
         }
     }
     lines.join("\n")
+}
+
+/// The lines of a value, with its label in a colour of its own.
+fn value_line(text: &str) -> String {
+    let width = width_of(&Term::stdout());
+    let lines = text.lines().map(|line| laid_out(line, width, VALUES, LongWord::Broken));
+    let lines: Vec<String> = lines.collect();
+    let text = lines.join("\n");
+    match text.split_at_checked(VALUES) {
+        Some((label, value)) => format!("{}{value}", Channel::Stdout.style().cyan().apply_to(label)),
+        None => text,
+    }
+}
+
+/// A line of what happened.
+fn effect_line(line: &str) -> String {
+    laid_out(line, width_of(&Term::stdout()), EFFECTS, LongWord::Broken)
+}
+
+/// The mark of what came of something.
+fn mark(mark: &str) -> String {
+    let style = Channel::Stdout.style();
+    let style = match mark {
+        "✓" => style.green(),
+        "✗" => style.red(),
+        _ => style.yellow(),
+    };
+    style.apply_to(mark).to_string()
 }
 
 impl SlotReport {
@@ -253,7 +275,7 @@ impl SlotReport {
                     0 | 1 => String::new(),
                     count => format!(" in {count} processes"),
                 };
-                let time = milliseconds(worked_ms.saturating_mul(1000));
+                let time = duration(worked_ms.saturating_mul(1000));
                 format!("after {time}{processes}: {}", result(outcome).1)
             }
             (
@@ -267,7 +289,22 @@ impl SlotReport {
     }
 
     /// The attempts at a slot, each with what it came to.
-    fn lines(&self, state: RunState, log: bool, lines: &mut Vec<String>) {
+    fn lines(&self, (state, waiting): (RunState, &BTreeSet<String>), log: bool, lines: &mut Vec<String>) {
+        let from = lines.len();
+        self.attempts((state, self.waits(waiting)), log, lines);
+        lines[from..].iter_mut().for_each(|line| *line = effect_line(line));
+    }
+
+    /// Whether it waits for a person or a moment, where it has not ended. `tools` are those whose calls do.
+    fn waits(&self, tools: &BTreeSet<String>) -> bool {
+        match &self.started.request {
+            Request::Approval(_) => true,
+            Request::Tool(ask) => tools.contains(&ask.name),
+            Request::Model(_) | Request::Run(_) => false,
+        }
+    }
+
+    fn attempts(&self, (state, waits): (RunState, bool), log: bool, lines: &mut Vec<String>) {
         let Self { slot, started, failures, finished, cut_off, stopped, .. } = self;
         let headline = headline(slot, &started.request);
         let mut cut_off = cut_off.iter().peekable();
@@ -275,9 +312,9 @@ impl SlotReport {
             while let Some(CutOff { attempt, .. }) = cut_off.next_if(|cut| cut.attempt < *attempt) {
                 lines.extend(ended_with_process(&headline, &format!(" (attempt {attempt})")));
             }
-            let (time, mark) = (milliseconds(usage.wall_us), if *gave_up { '✗' } else { '↻' });
+            let (time, mark) = (duration(usage.wall_us), mark(if *gave_up { "✗" } else { "↻" }));
             lines.push(format!("{mark} {time:>10}  {headline} (attempt {attempt})"));
-            let again = milliseconds(retry_ms.saturating_mul(1000));
+            let again = duration(retry_ms.saturating_mul(1000));
             let next = if *gave_up { "given up".to_owned() } else { format!("again after {again}") };
             lines.push(format!("              → {}; {next}", result(outcome).1));
             lines.extend(noted(usage, trace, log));
@@ -289,24 +326,27 @@ impl SlotReport {
             if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
         let Some(Finished { outcome, usage, trace, settled, .. }) = finished else {
             if *stopped {
-                lines.push(format!("✗ {:>10}  {headline}{attempt}", "stopped"));
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("✗"), "stopped"));
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
             } else if failures.last().is_some_and(|failed| failed.attempt >= started.attempt) {
                 return;
+            } else if waits {
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("⧖"), "waits"));
+                lines.push("              → nobody has decided yet, or the moment has not come".to_owned());
             } else if state == RunState::Running {
-                lines.push(format!("… {:>10}  {headline}{attempt}", "goes on"));
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("…"), "goes on"));
             } else if matches!(started.request, Request::Model(_)) {
                 lines.extend(ended_with_process(&headline, &attempt));
             } else {
-                lines.push(format!("? {:>10}  {headline}{attempt}", "in doubt"));
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("?"), "in doubt"));
                 lines.push("              → no result was recorded".to_owned());
             }
             return;
         };
         let (good, result) = result(outcome);
-        let mark = if good { "✓" } else { "✗" };
+        let mark = mark(if good { "✓" } else { "✗" });
         let settled = if *settled { " (settled by a person)" } else { "" };
-        lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", milliseconds(usage.wall_us)));
+        lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", duration(usage.wall_us)));
         lines.push(format!("              → {result}"));
         lines.extend(noted(usage, trace, log));
     }
@@ -315,7 +355,7 @@ impl SlotReport {
 /// An attempt that ended with its process: a request was cancelled, and what became of a call is not known.
 fn ended_with_process(headline: &str, attempt: &str) -> [String; 2] {
     [
-        format!("✗ {:>10}  {headline}{attempt}", "stopped"),
+        format!("{} {:>10}  {headline}{attempt}", mark("✗"), "stopped"),
         "              → its process ended first; no result was recorded".to_owned(),
     ]
 }
@@ -330,7 +370,7 @@ fn noted(usage: &Usage, trace: &Trace, log: bool) -> Vec<String> {
         .into_iter()
         .chain(used)
         .chain(trace.http.iter().map(request))
-        .chain(trace.denials.iter().flat_map(denial))
+        .chain(trace.denials.iter().flat_map(|it| denial(it, Channel::Stdout)))
         .chain(said)
         .map(indented)
         .collect()
@@ -344,7 +384,7 @@ fn consumed(usage: &Usage) -> Option<String> {
     (*memory_bytes > 0).then(|| {
         format!(
             "cpu {}, memory {}, in {}, out {}{fuel}",
-            milliseconds(*cpu_us),
+            duration(*cpu_us),
             bytes(memory_bytes),
             bytes(in_bytes),
             bytes(out_bytes)

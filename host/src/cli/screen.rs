@@ -1,30 +1,27 @@
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
-use console::{Style, Term};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Style;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::moment::milliseconds;
+use super::layout::{LongWord, laid_out, unbroken};
+use super::live::{Doing, Lent, Live};
+use super::moment::duration;
 use super::output::OutputFile;
-use super::streams::{self, deliver, say_in_line};
-use super::typed::Typed;
+use super::streams::{self, deliver};
 use super::waiting::{self, Shown};
-use super::words::{self, counted, denial, headline, one_line, result};
+use super::words::{self, Channel, counted, denial, headline, result};
 use crate::journal::{Failed, Finished};
 use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean, json_line};
 use crate::session::{Notice, Waiting, Watch};
 
-/// Width of a line where there is no terminal to ask.
-const WIDTH_WITHOUT_TERMINAL: usize = 160;
-
-/// How often the elapsed time of running calls is drawn.
-const REDRAW: Duration = Duration::from_millis(100);
+/// A line that goes on is set in by so much.
+const HANGING: usize = 2;
 
 /// What a command says while it works: lines on stderr for people, or events on stdout for programs.
 #[derive(Clone)]
@@ -49,12 +46,9 @@ struct Inner {
     format: Format,
     /// The file for the final answer, if it is not to be printed.
     answer_to: Option<OutputFile>,
-    live: MultiProgress,
-    term: Term,
-    running: Mutex<HashMap<Slot, ProgressBar>>,
-    /// What is said while the person is asked something, which it would be written into the middle of.
-    held: Mutex<Option<Vec<String>>>,
-    typed: Typed,
+    live: Live,
+    /// The tools whose calls wait for a person or a moment.
+    waiting_tools: Mutex<BTreeSet<String>>,
     substituted: AtomicU64,
 }
 
@@ -80,30 +74,24 @@ impl Screen {
 
     /// A screen of a run whose answer goes to a file.
     pub(super) fn answering_to(format: Format, answer_to: Option<OutputFile>) -> Self {
-        let term = Term::stderr();
-        let visible = format == Format::Text && term.is_term();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self(Arc::new(Inner {
             format,
             answer_to,
-            live: MultiProgress::with_draw_target(target),
-            term,
-            running: Mutex::default(),
-            held: Mutex::default(),
-            typed: Typed::default(),
+            live: Live::new(format == Format::Text),
+            waiting_tools: Mutex::default(),
             substituted: AtomicU64::new(0),
         }))
     }
 
-    /// One line for the person, above whatever is drawn live; after the answer, where the person is being asked.
+    /// One line for the person, above whatever is drawn live.
     pub(super) fn say(&self, line: &str) {
-        if let Some(held) = &mut *self.held() {
-            held.push(line.to_owned());
-        } else if self.0.live.is_hidden() {
-            streams::say(line);
-        } else {
-            // A terminal that went away is no reason to stop.
-            let _ = self.0.live.println(line);
+        self.say_as_it_is(&laid_out(line, self.0.live.terminal_width(), HANGING, LongWord::Whole));
+    }
+
+    /// The same for lines that are to be copied.
+    fn say_as_it_is(&self, lines: &str) {
+        if !self.0.live.say(lines) {
+            streams::say(lines);
         }
     }
 
@@ -117,6 +105,7 @@ impl Screen {
         match self.0.format {
             Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
             Format::Text => {
+                waiting_tools(manifest, &mut self.waiting_tools());
                 let tools = counted(manifest.tools.len(), "tool");
                 let Manifest { agent, model, .. } = manifest;
                 let line =
@@ -167,7 +156,7 @@ impl Screen {
         self.clear();
         match self.0.format {
             Format::Json => event(&JsonEvent::Interrupted { run }),
-            Format::Text => self.say(&format!("interrupted; go on with: host resume {run}")),
+            Format::Text => self.say(&format!("interrupted; go on with: {}", resume(run))),
         }
     }
 
@@ -200,23 +189,15 @@ impl Screen {
     /// Asks the person at the terminal, while the run goes on; none if there is no answer to be had. Dropping the future
     /// takes the question back.
     pub(super) async fn ask(&self, text: &str, question: &str) -> Option<String> {
-        // What is drawn live would overwrite what is being typed. A terminal that went away asks nobody.
-        let _ = self.0.live.clear();
-        self.0.live.set_draw_target(ProgressDrawTarget::hidden());
-        *self.held() = Some(Vec::new());
-        let _asking = Asking(self);
-        let between = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        say_in_line(format_args!("{text}{between}{question}"));
-        self.0.typed.line().await
+        for line in text.lines() {
+            self.say(line);
+        }
+        self.0.live.ask(question).await
     }
 
-    /// Goes on to say and to draw what was held back while the person was asked, if anything is.
-    fn asked(&self) {
-        let Some(held) = self.held().take() else { return };
-        self.0.live.set_draw_target(ProgressDrawTarget::stderr());
-        for line in held {
-            self.say(&line);
-        }
+    /// Gives the terminal to another program until the guard is dropped.
+    pub(super) fn lend(&self) -> Lent<'_> {
+        self.0.live.lend()
     }
 
     /// Says that a run broke off and can be resumed; the error itself is printed by the caller.
@@ -229,7 +210,7 @@ impl Screen {
             }
             Format::Text => {
                 let mark = Style::new().for_stderr().red().apply_to("✗");
-                self.say(&format!("{mark} the run broke off; when the cause is mended: host resume {run}"));
+                self.say(&format!("{mark} the run broke off; when the cause is mended: {}", resume(run)));
             }
         }
     }
@@ -246,14 +227,7 @@ impl Screen {
 
     /// Takes away what is only there while the run goes on.
     fn clear(&self) {
-        if self.held().is_some() {
-            // The question stands in the line without an answer.
-            streams::say("");
-            self.asked();
-        }
-        for (_, bar) in self.running().drain() {
-            bar.finish_and_clear();
-        }
+        self.0.live.clear();
     }
 
     fn notice(&self, notice: &Notice<'_>) {
@@ -265,9 +239,11 @@ impl Screen {
                 event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
             }
             (Format::Json, Notice::Heard { slot, text }) => event(&JsonEvent::Heard { slot, text }),
-            (Format::Text, Notice::Heard { slot, text }) => self.show_heard(slot, text),
+            (Format::Text, Notice::Heard { slot, text }) => self.0.live.hear(slot, text),
             (Format::Json, Notice::Failed { slot, failed, .. }) => event(&JsonEvent::Failed { slot, failed }),
-            (Format::Text, Notice::Started { slot, request, .. }) => self.show_running(slot, request),
+            (Format::Text, Notice::Started { slot, request, .. }) => {
+                self.0.live.begin(slot, headline(slot, request), self.doing(request));
+            }
             (Format::Text, Notice::Failed { slot, request, failed }) => {
                 self.show_failed(slot, request, failed);
             }
@@ -277,56 +253,36 @@ impl Screen {
         }
     }
 
-    /// Draws a live line with the elapsed time.
-    fn show_running(&self, slot: &Slot, request: &Request) {
-        if self.0.live.is_hidden() {
-            return;
-        }
-        let bar = self.live_line(headline(slot, request));
-        self.running().insert(slot.clone(), bar);
-    }
-
     /// A line that is there until it is cleared, with the time since.
     pub(super) fn live_line(&self, message: String) -> ProgressBar {
-        let bar = self.0.live.add(ProgressBar::new_spinner());
-        // The template is a constant; the default style only looks plainer.
-        let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed:>5}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_message(message);
-        bar.enable_steady_tick(REDRAW);
-        bar
+        self.0.live.line(message, Doing::Works)
     }
 
-    /// Shows the end of what is heard so far on the live line.
-    fn show_heard(&self, slot: &Slot, text: &str) {
-        if let Some(bar) = self.running().get(slot) {
-            let heard: Vec<char> = format!("{} {}", bar.message(), one_line(text)).chars().collect();
-            let from = heard.len().saturating_sub(self.width());
-            bar.set_message(heard.into_iter().skip(from).collect::<String>());
+    /// Whether an effect works, or waits for somebody or something.
+    fn doing(&self, request: &Request) -> Doing {
+        match request {
+            Request::Approval(_) => Doing::Waits,
+            Request::Tool(ask) if self.waiting_tools().contains(&ask.name) => Doing::Waits,
+            Request::Tool(_) | Request::Model(_) | Request::Run(_) => Doing::Works,
         }
     }
 
     fn show_failed(&self, slot: &Slot, request: &Request, failed: &Failed) {
-        if let Some(bar) = self.running().remove(slot) {
-            bar.finish_and_clear();
-        }
+        self.0.live.end(slot);
         let mark = if failed.gave_up {
             Style::new().for_stderr().red().apply_to("✗")
         } else {
             Style::new().for_stderr().yellow().apply_to("↻")
         };
         let line = format!("  {mark} {} → {}", headline(slot, request), result(&failed.outcome).1);
-        let line = console::truncate_str(&line, self.width().saturating_sub(40), "…").into_owned();
-        let (time, wait) =
-            (milliseconds(failed.usage.wall_us), milliseconds(failed.retry_ms.saturating_mul(1000)));
+        let line = console::truncate_str(&line, self.0.live.width().saturating_sub(40), "…").into_owned();
+        let (time, wait) = (duration(failed.usage.wall_us), duration(failed.retry_ms.saturating_mul(1000)));
         let next = if failed.gave_up { "given up".to_owned() } else { format!("again in {wait}") };
         self.say(&format!("{line}  {time}, attempt {}; {next}", failed.attempt));
     }
 
     fn show_finished(&self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
-        if let Some(bar) = self.running().remove(slot) {
-            bar.finish_and_clear();
-        }
+        self.0.live.end(slot);
         self.0.substituted.fetch_add(u64::from(substituted), Ordering::Relaxed);
         let (good, result) = result(&finished.outcome);
         let mark = match (substituted, good) {
@@ -334,38 +290,49 @@ impl Screen {
             (false, true) => Style::new().for_stderr().green().apply_to("✓"),
             (false, false) => Style::new().for_stderr().red().apply_to("✗"),
         };
-        let time = if substituted { "recorded".to_owned() } else { milliseconds(finished.usage.wall_us) };
+        let time = match (substituted, self.doing(request)) {
+            (true, _) => "recorded".to_owned(),
+            (false, Doing::Works) => duration(finished.usage.wall_us),
+            (false, Doing::Waits) => format!("waited {}", duration(finished.usage.wall_us)),
+        };
         let line = format!("  {mark} {} → {result}", headline(slot, request));
-        self.say(&format!("{}  {time}", console::truncate_str(&line, self.width().saturating_sub(12), "…")));
+        let room = self.0.live.width().saturating_sub(time.chars().count() + 3);
+        self.say(&format!("{}  {time}", console::truncate_str(&line, room, "…")));
         for line in finished.trace.log.iter().filter(|_| !substituted) {
             self.say(&format!("      {} | {}", line.from, line.text));
         }
-        for line in finished.trace.denials.iter().filter(|_| !substituted).flat_map(denial) {
-            self.say(&format!("      {line}"));
+        for denied in finished.trace.denials.iter().filter(|_| !substituted) {
+            let lines = denial(denied, Channel::Stderr);
+            let (what, grant) = lines.split_at(1);
+            for line in what {
+                self.say(&format!("      {line}"));
+            }
+            // These are copied into agent.toml.
+            for line in grant {
+                self.say_as_it_is(&format!("      {line}"));
+            }
         }
     }
 
-    fn width(&self) -> usize {
-        if self.0.live.is_hidden() { WIDTH_WITHOUT_TERMINAL } else { usize::from(self.0.term.size().1) }
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<Vec<String>>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Slot, ProgressBar>> {
-        // Only live lines are in here; after a panic elsewhere they are as good as before.
-        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting_tools(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // Names are added one by one; after a panic elsewhere they are as good as before.
+        self.0.waiting_tools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A question that the person is asked.
-struct Asking<'a>(&'a Screen);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.asked();
+/// The tools of an agent, and of those that it calls, whose calls wait for a person or a moment.
+pub(super) fn waiting_tools(manifest: &Manifest, names: &mut BTreeSet<String>) {
+    for tool in &manifest.tools {
+        if tool.builtin.is_some() {
+            names.insert(tool.spec.name.clone());
+        }
+        tool.agent.iter().for_each(|agent| waiting_tools(agent, names));
     }
+}
+
+/// The command that goes on with a run.
+fn resume(run: RunId) -> String {
+    unbroken(&format!("host resume {run}"))
 }
 
 /// Prints what happens. What cannot be written does not stop the run.

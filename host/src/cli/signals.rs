@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::Exit;
+use super::typed::give_back;
 
 /// What a process knows of the signals that asked it to end.
 #[derive(Clone, Debug)]
@@ -84,6 +85,7 @@ impl Heard {
             asked.send_replace(true);
             self.next().await;
         });
+        give_back();
         std::process::exit(Exit::Interrupted as i32);
     }
 

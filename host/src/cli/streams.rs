@@ -12,12 +12,6 @@ pub(super) fn say(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Says something on stderr, in the line of which the person is to go on.
-pub(super) fn say_in_line(text: impl Display) {
-    let mut stderr = io::stderr().lock();
-    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
-}
-
 /// Prints a result. A reader that went away (`host runs | head`) is no failure.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match deliver(text) {

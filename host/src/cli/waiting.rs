@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::layout::unbroken;
 use super::moment::Moment;
 use super::words::headline;
 use crate::message::{Request, RunId, Slot};
@@ -68,11 +69,12 @@ pub(super) fn lines(run: RunId, waiting: &[Waiting]) -> Vec<String> {
             Wants::Settlement => {}
             Wants::Approval => {
                 lines.push(format!("  ? {}  waits for approval", headline(&call, request)));
-                lines.push(format!("      host approve {run} '{call}'    or: host deny {run} '{call}'"));
+                lines.push(format!("      {}", unbroken(&format!("host approve {run} '{call}'"))));
+                lines.push(format!("      {}", unbroken(&format!("host deny {run} '{call}'"))));
             }
             Wants::Answer => {
                 lines.push(format!("  ? {}  waits for an answer", headline(slot, request)));
-                lines.push(format!("      host answer {run} '{slot}' TEXT"));
+                lines.push(format!("      {}", unbroken(&format!("host answer {run} '{slot}' TEXT"))));
             }
             Wants::Moment(until_ms) => {
                 lines.push(format!(
@@ -84,7 +86,7 @@ pub(super) fn lines(run: RunId, waiting: &[Waiting]) -> Vec<String> {
         }
     }
     if doubtful.is_empty() {
-        lines.push(format!("then go on with: host resume {run}"));
+        lines.push(format!("then go on with: {}", unbroken(&format!("host resume {run}"))));
     } else {
         lines.push(format!("decide, and go on with: host resume {run}{settle}"));
         lines.push("HOW is `retry` (call it again), `failed`, or `result:FILE` (it took effect; FILE has its output as JSON)".to_owned());

@@ -9,10 +9,29 @@ use crate::message::{
     Used, clean, spelled_out,
 };
 
+/// Where something is shown: colours are for a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    /// Among results.
+    Stdout,
+    /// Along the way.
+    Stderr,
+}
+
+impl Channel {
+    /// No style yet, of a text that is shown there.
+    pub(super) fn style(self) -> Style {
+        match self {
+            Self::Stdout => Style::new().for_stdout(),
+            Self::Stderr => Style::new().for_stderr(),
+        }
+    }
+}
+
 /// What was denied, and below it what would grant it.
-pub(super) fn denial(denial: &Denial) -> Vec<String> {
+pub(super) fn denial(denial: &Denial, channel: Channel) -> Vec<String> {
     let Denial { what, grant, remedy } = denial;
-    let denied = Style::new().for_stderr().yellow().apply_to("denied");
+    let denied = channel.style().yellow().apply_to("denied");
     if grant.is_empty() {
         return vec![format!("{denied} | {}; nothing in agent.toml can grant this", one_line(what))];
     }

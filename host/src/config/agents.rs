@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, KeyPath, ModelConfig};
 use crate::grants::{Access, SecretSource};
 
 /// So deep agents call agents, and no deeper: each level is a run of its own that somebody has to understand.
@@ -65,7 +65,8 @@ fn below(config: &Config, waiting: &[&Config]) -> Result<Vec<SubAgent>, ConfigEr
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let load = |tool: &super::AgentTool| {
         let fail = |message: String, help: &str| {
-            ConfigError::of_file(&config.path, format!("[tools.{}]: {message}", tool.name), help)
+            let at = KeyPath::new(["tools", &tool.name, "agent"]);
+            config.text.wrong(&at, format!("[tools.{}]: {message}", tool.name), help.to_owned())
         };
         let path = super::file_of(&tool.path);
         let chain = || {
@@ -107,15 +108,16 @@ fn unpriced(config: &Config) -> bool {
 
 /// Checks that no tool of one agent is granted what another agent keeps.
 fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
-    let keys = other.all_models().flat_map(super::validate::keys);
+    let keys = other.all_models().flat_map(ModelConfig::secrets);
     let kept: Vec<&SecretSource> = other.secrets.values().chain(keys).collect();
     let deciding: Vec<&Path> = std::iter::once(other.path.as_path())
         .chain(other.tools.iter().map(|tool| tool.source.as_path()))
         .collect();
     for tool in &one.tools {
-        let fail = |what: String, help: &str| {
+        let fail = |key: &str, text: &str, what: String, help: &str| {
             let message = format!("[tools.{}]: {what} {}", tool.name, other.path.display());
-            ConfigError::of_file(&one.path, message, help)
+            let at = KeyPath::new(["tools", &tool.name, "permissions", key]).to(text);
+            one.text.wrong(&at, message, help.to_owned())
         };
         for dir in &tool.grants.dirs {
             let Ok(real) = dir.path.canonicalize() else { continue };
@@ -123,18 +125,25 @@ fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
             let secret = kept.iter().any(|source| matches!(source, SecretSource::File(file) if holds(file)));
             if secret {
                 let what = format!("the directory \"{}\" holds a secret or key of", dir.written);
-                return Err(fail(what, "keep the file elsewhere, or grant another directory"));
+                return Err(fail(
+                    "dirs",
+                    &dir.written,
+                    what,
+                    "keep the file elsewhere, or grant another directory",
+                ));
             }
             if dir.access == Access::Rw && deciding.iter().any(|file| holds(file)) {
                 let what = format!("the directory \"{}\" holds what decides on", dir.written);
                 let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `ro`";
-                return Err(fail(what, help));
+                return Err(fail("dirs", &dir.written, what, help));
             }
         }
         let seen =
             |name: &String| kept.iter().any(|source| matches!(source, SecretSource::Env(env) if env == name));
         if let Some(name) = tool.grants.env.iter().find(|name| seen(name)) {
             return Err(fail(
+                "env",
+                name,
                 format!("env has {name}, a secret or key of"),
                 "no tool may see it; take it out of the list",
             ));

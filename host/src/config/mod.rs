@@ -13,6 +13,7 @@ mod mistaken;
 mod parameters;
 mod paths;
 mod permissions;
+mod placed;
 mod provider;
 mod raw;
 mod template;
@@ -20,7 +21,7 @@ mod tool;
 mod units;
 mod validate;
 
-pub use crate::document::{ConfigError, Problem};
+pub use crate::document::{ConfigError, KeyPath, Problem, SourceText};
 pub use crate::model::{
     Api, Connection, Header, HeaderText, InText, ModelConfig, Provider, Proxy, ReasoningTags, RemoteConfig,
     TextCalls,
@@ -45,6 +46,8 @@ use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
 pub struct Config {
     /// The absolute path of agent.toml.
     pub path: PathBuf,
+    /// The text of it, for what turns out later to be wrong with it.
+    pub text: SourceText,
     /// What the agent is told.
     pub agent: AgentConfig,
     /// Who replies.
@@ -172,7 +175,7 @@ impl Config {
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, &FileError::Io(error)))?;
         let fail = |problems| ConfigError::of_text(path, text, problems);
         let raw = read::<raw::AgentToml>(text, &schema(), "`host schema`").map_err(fail)?;
-        validate::config(raw, path).map_err(fail)
+        validate::config(raw, SourceText::new(path, text), path).map_err(fail)
     }
 }
 

@@ -33,7 +33,7 @@ pub enum ParameterError {
         description: Option<String>,
     },
     /// One was given that there is not.
-    #[error("there is no parameter `{name}`; {help}")]
+    #[error("there is no parameter `{name}`\n  {help}")]
     Unknown {
         /// Which.
         name: String,
@@ -57,7 +57,12 @@ pub fn values(
 ) -> Result<BTreeMap<String, String>, ParameterError> {
     let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
     if let Some(name) = given.keys().find(|name| !parameters.contains_key(*name)) {
-        return Err(ParameterError::Unknown { name: name.clone(), help: suggest(name, &names) });
+        let help = if names.is_empty() {
+            format!("this agent has no parameters: leave it out, or add [parameters.{name}] to agent.toml")
+        } else {
+            suggest(name, &names)
+        };
+        return Err(ParameterError::Unknown { name: name.clone(), help });
     }
     let value = |(name, parameter): (&String, &Parameter)| {
         let missing =

@@ -101,7 +101,9 @@ impl Check<'_> {
 
     fn dir(&mut self, raw: raw::Dir, kept: &Kept<'_>) -> Option<DirGrant> {
         let raw::Dir { host, guest, access } = raw;
-        let path = self.path("host", &host)?;
+        let path = self.path("host", &host);
+        self.guest_name(&guest);
+        let path = path?;
         let mut can_be_written = false;
         let written = host.get_ref().to_string_lossy().into_owned();
         match path.canonicalize() {
@@ -115,6 +117,14 @@ impl Check<'_> {
                 self.problem(host.span(), message, format!("it is looked for at {}", path.display()));
             }
         }
+        let access = match access {
+            raw::Access::Ro => Access::Ro,
+            raw::Access::Rw => Access::Rw,
+        };
+        Some(DirGrant { written, path, guest: guest.into_inner(), access, can_be_written })
+    }
+
+    fn guest_name(&mut self, guest: &Spanned<String>) {
         let name = guest.get_ref();
         let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
         let absolute = name.starts_with('/') && Path::new(name).components().all(plain);
@@ -122,11 +132,6 @@ impl Check<'_> {
             let message = format!("guest = \"{}\" is not an absolute path without `.` and `..`", quote(name));
             self.problem(guest.span(), message, "write what the tool shall call it, as in \"/data\"");
         }
-        let access = match access {
-            raw::Access::Ro => Access::Ro,
-            raw::Access::Rw => Access::Rw,
-        };
-        Some(DirGrant { written, path, guest: guest.into_inner(), access, can_be_written })
     }
 
     /// Notes what a tool must not reach in a directory; whether it could be granted to write there.

@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
-use super::{AgentConfig, Config, Limits, ModelConfig, Provider, raw, units};
+use super::{AgentConfig, Config, Limits, ModelConfig, SourceText, raw, units};
 use crate::document::{Problem, quote, read_text};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
@@ -30,7 +30,7 @@ pub(super) struct Check<'a> {
 }
 
 /// Reads the meaning of a file at an absolute path.
-pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Problem>> {
+pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Result<Config, Vec<Problem>> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let kept_variables =
         raw.secrets.values().filter_map(|secret| Some(secret.env.as_ref()?.get_ref().clone()));
@@ -45,7 +45,8 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
     let secrets = check.secrets(raw.secrets);
-    let keys: Vec<&SecretSource> = models.iter().flat_map(Models::all).flat_map(keys).collect();
+    let keys: Vec<&SecretSource> =
+        models.iter().flat_map(Models::all).flat_map(ModelConfig::secrets).collect();
     check.kept_variables.extend(keys.iter().filter_map(|key| key.variable()).map(str::to_owned));
     let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
     let sources = sources.filter_map(|source| check.absolute(source.get_ref()).ok());
@@ -66,6 +67,7 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
             let path = path.to_owned();
             Ok(Config {
                 path,
+                text,
                 agent,
                 model,
                 fallbacks,
@@ -80,14 +82,6 @@ pub(super) fn config(raw: raw::AgentToml, path: &Path) -> Result<Config, Vec<Pro
             })
         }
         Some(_) | None => Err(check.problems),
-    }
-}
-
-/// Where a model's key is, and what else is secret of what goes along with its requests.
-pub(super) fn keys(model: &ModelConfig) -> Vec<&SecretSource> {
-    match &model.provider {
-        Provider::Remote(remote) => remote.secrets().collect(),
-        Provider::Scripted { .. } => Vec::new(),
     }
 }
 

@@ -29,8 +29,10 @@ pub struct ConfigError {
 
 /// A problem, and where it is.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{problem}")]
+#[error("{}", self.in_file())]
 struct Placed {
+    /// The name of the file; `None` if the problem itself names it, or is about no file.
+    file: Option<String>,
     problem: Problem,
     /// `None` if it is about the file as a whole.
     place: Option<Place>,
@@ -56,39 +58,46 @@ pub struct Problem {
     pub help: String,
     /// The bytes of the file it is about; `None` if it is about the file as a whole.
     pub span: Option<Range<usize>>,
+    /// What somebody else said about it, in lines: a compiler.
+    pub details: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into(), span: Some(span) }
+        Self { message: message.into(), help: help.into(), span: Some(span), details: None }
     }
 }
 
 impl ConfigError {
     /// An error about a file whose text is not at hand.
     pub(crate) fn of_file(path: &Path, message: String, help: &str) -> Self {
-        let problem = Problem { message, help: help.to_owned(), span: None };
-        Self { path: path.to_owned(), problems: vec![Placed { problem, place: None }] }
+        let problem = Problem { message, help: help.to_owned(), span: None, details: None };
+        Self { path: path.to_owned(), problems: vec![Placed { file: None, problem, place: None }] }
     }
 
     /// An error about places in a text. Beyond [`PROBLEMS_SHOWN_MAX`] problems, only their number is kept.
     pub(crate) fn of_text(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
-        if let Some(hidden) = problems.len().checked_sub(PROBLEMS_SHOWN_MAX).filter(|n| *n > 0) {
-            problems.truncate(PROBLEMS_SHOWN_MAX);
-            let help = "correct those above first".to_owned();
-            problems.push(Problem { message: format!("and {hidden} more problems"), help, span: None });
-        }
+        let hidden = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+        problems.truncate(PROBLEMS_SHOWN_MAX);
         let (name, shown) = (path.to_string_lossy(), shown(text));
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let placed = |mut problem: Problem| {
             let place = problem.span.as_mut().map(|span| {
                 *span = within(text, span);
                 let (line, column) = place(text, span.start);
                 Place { line, column, excerpt: Excerpt::new(&name, &shown, span, (line, column)) }
             });
-            Placed { problem, place }
+            Placed { file: Some(file.clone()), problem, place }
         };
-        Self { path: path.to_owned(), problems: problems.into_iter().map(placed).collect() }
+        let mut problems: Vec<Placed> = problems.into_iter().map(placed).collect();
+        if hidden > 0 {
+            let (message, help) =
+                (format!("and {hidden} more problems"), "correct those above first".to_owned());
+            let problem = Problem { message, help, span: None, details: None };
+            problems.push(Placed { file: None, problem, place: None });
+        }
+        Self { path: path.to_owned(), problems }
     }
 
     /// The file.
@@ -100,16 +109,23 @@ impl ConfigError {
     /// Everything that is wrong, without the text: a line for each problem.
     #[must_use]
     pub fn in_lines(&self) -> String {
-        let lines = self.problems.iter().map(|Placed { problem: Problem { message, help, .. }, place }| {
-            let place = place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
-            format!("{place}{message} ({help})")
-        });
+        let lines =
+            self.problems.iter().map(|Placed { problem: Problem { message, help, .. }, place, .. }| {
+                let place = place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+                let help = if help.is_empty() { String::new() } else { format!(" ({help})") };
+                format!("{place}{message}{help}")
+            });
         lines.collect::<Vec<_>>().join("\n  ")
     }
 
     /// Everything that is wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().map(|placed| &placed.problem)
+    }
+
+    /// Everything that is wrong, each with its place, to be shown one after the other.
+    pub fn shown(&self) -> impl Iterator<Item = (&dyn Diagnostic, &Problem)> {
+        self.problems.iter().map(|placed| (placed as &dyn Diagnostic, &placed.problem))
     }
 
     /// The only problem, if there is one alone: it is shown without a headline.
@@ -121,10 +137,19 @@ impl ConfigError {
         let file = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
         match self.alone() {
             None => format!("{file} has several problems"),
-            Some(Placed { problem, place: None }) => problem.to_string(),
-            Some(Placed { problem, place: Some(Place { line, column, .. }) }) => {
-                format!("{file}:{line}:{column}: {problem}")
-            }
+            Some(placed) => placed.in_file(),
+        }
+    }
+}
+
+impl Placed {
+    /// The problem, behind the place at which it is.
+    fn in_file(&self) -> String {
+        let Self { file, problem, place } = self;
+        match (file, place) {
+            (None, _) => problem.to_string(),
+            (Some(file), None) => format!("{file}: {problem}"),
+            (Some(file), Some(Place { line, column, .. })) => format!("{file}:{line}:{column}: {problem}"),
         }
     }
 }
@@ -152,7 +177,8 @@ impl Diagnostic for ConfigError {
 
 impl Diagnostic for Placed {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(&self.problem.help))
+        let help = &self.problem.help;
+        (!help.is_empty()).then(|| Box::new(help) as Box<dyn std::fmt::Display + 'a>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -198,16 +224,21 @@ fn seen(c: char) -> String {
     if is_unseen(c) { c.escape_unicode().to_string() } else { c.escape_debug().to_string() }
 }
 
-/// Says which of the allowed names was probably meant, and which there are.
-pub(crate) fn suggest(found: &str, allowed: &[&str]) -> String {
+/// Which of the allowed names was probably meant.
+pub(crate) fn meant<'a>(found: &str, allowed: &[&'a str]) -> Option<&'a str> {
     /// Names less alike than this are not worth suggesting.
     const LIKENESS_MIN: f64 = 0.75;
-    let list = allowed.join(", ");
     // Nothing longer than a quotation is a typing error, and comparing takes time by length.
     let short: String = found.chars().take(QUOTE_CHARS_MAX).flat_map(char::to_lowercase).collect();
     let likeness = |name: &&str| strsim::jaro_winkler(&short, &name.to_lowercase());
     let best = allowed.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match best.filter(|name| likeness(name) >= LIKENESS_MIN) {
+    best.filter(|name| likeness(name) >= LIKENESS_MIN)
+}
+
+/// Says which of the allowed names was probably meant, and which there are.
+pub(crate) fn suggest(found: &str, allowed: &[&str]) -> String {
+    let list = allowed.join(", ");
+    match meant(found, allowed) {
         Some(name) => format!("did you mean `{name}`? Allowed here: {list}"),
         None => format!("allowed here: {list}"),
     }

@@ -11,7 +11,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::error::{Problem, quote, suggest};
+use super::error::{Problem, meant, quote, suggest};
+use crate::message::toml_string;
 
 /// The only version of agent.toml's form so far.
 pub(crate) const VERSION: u32 = 1;
@@ -71,25 +72,27 @@ impl<'a> Walk<'a> {
         let keys = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-        let mut unknown = false;
+        let allowed: Vec<&str> = keys.into_iter().flat_map(|keys| keys.keys()).map(String::as_str).collect();
+        let mut unknown = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             if let Some(schema) = keys.and_then(|keys| keys.get(name)).or(others) {
                 self.value(place, name, value, schema);
             } else if closed {
-                unknown = true;
-                let allowed: Vec<&str> =
-                    keys.into_iter().flat_map(|keys| keys.keys()).map(String::as_str).collect();
+                unknown.push(name);
                 let message = format!("unknown field `{}`{}", quote(name), place.said());
                 self.problem(key.span(), message, suggest(name, &allowed));
             }
         }
-        if unknown {
-            // A key that is missing beside one that is unknown is most likely that one, misspelt.
-            return;
-        }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        for missing in required.filter_map(Value::as_str).filter(|key| !table.contains_key(*key)) {
+        let missing = required.filter_map(Value::as_str).filter(|key| !table.contains_key(*key));
+        let mut missing: Vec<&str> = missing.collect();
+        // A key that is missing beside one that is unknown is most likely that one, misspelt.
+        for name in unknown {
+            let meant = meant(name, &missing);
+            missing.retain(|key| Some(*key) != meant);
+        }
+        for missing in missing {
             let help = self.how_to_add(missing, keys.and_then(|keys| keys.get(missing)));
             self.problem(span.clone(), format!("`{missing}` is missing{}", place.said()), help);
         }
@@ -124,10 +127,13 @@ impl<'a> Walk<'a> {
                     said(found),
                     kind.said()
                 );
-                let help = example(schema).map_or_else(
-                    || format!("write {}", kind.form()),
-                    |value| format!("write it as in `{} = {value}`", quote(key)),
-                );
+                let help = match (example(schema), kind, found) {
+                    (_, Kind::Table, found) if example(target).is_some() => {
+                        format!("write it as in {}", as_table(target, found))
+                    }
+                    (Some(value), _, _) => format!("write it as in `{} = {}`", quote(key), in_toml(value)),
+                    (None, _, _) => format!("write {}", kind.form()),
+                };
                 self.problem(span, message, help);
             }
         }
@@ -170,9 +176,16 @@ impl<'a> Walk<'a> {
     }
 
     fn how_to_add(&self, key: &str, schema: Option<&'a Value>) -> String {
+        let is_of_tables = |schema: &'a Value| {
+            let items = self.resolved(schema).get("items").map(|items| Kind::of(self.resolved(items)));
+            matches!(items, Some(Some(Kind::Table)))
+        };
         match schema.map(|schema| (Kind::of(self.resolved(schema)), example(schema))) {
             Some((Some(Kind::Table), _)) => format!("add a table `[{key}]`"),
-            Some((_, Some(value))) => format!("add `{key} = {value}`"),
+            Some((Some(Kind::Array), None)) if schema.is_some_and(is_of_tables) => {
+                format!("add a table `[[{key}]]`, one for each")
+            }
+            Some((_, Some(value))) => format!("add `{key} = {}`", in_toml(value)),
             Some((_, None)) | None => format!("add `{key} = …`"),
         }
     }
@@ -246,7 +259,32 @@ fn words(schema: &Value) -> Vec<&str> {
     listed.chain(each.filter_map(|one| one.get("const"))).filter_map(Value::as_str).collect()
 }
 
-/// The first example a schema gives; JSON of a number or a plain text is TOML, too.
+/// A table as it could stand where something else stands: the example of its schema, with a text that was found there as
+/// its first member, which is most likely what it was meant for.
+fn as_table(schema: &Value, found: &DeValue<'_>) -> String {
+    let mut table = example(schema).cloned().unwrap_or_default();
+    let first = table.as_object_mut().and_then(|table| table.values_mut().next());
+    if let (Some(first), DeValue::String(text)) = (first, found) {
+        *first = quote(text).into();
+    }
+    in_toml(&table)
+}
+
+/// A value of an example as TOML has it.
+fn in_toml(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<String> =
+                members.iter().map(|(key, value)| format!("{key} = {}", in_toml(value))).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(in_toml).collect::<Vec<_>>().join(", ")),
+        Value::String(text) => toml_string(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// The first example a schema gives.
 fn example(schema: &Value) -> Option<&Value> {
     schema.get("examples")?.get(0)
 }

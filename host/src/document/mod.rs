@@ -8,6 +8,7 @@ mod excerpt;
 mod file;
 mod form;
 mod shown;
+mod source;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use error::{place, quote, suggest};
@@ -16,8 +17,10 @@ pub(crate) use form::VERSION;
 #[cfg(test)]
 pub(crate) use form::problems;
 pub(crate) use shown::can_name_secret;
+pub use source::{KeyPath, SourceText};
 
 use std::fmt;
+use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, Error as _};
@@ -28,7 +31,7 @@ use toml::de::DeTable;
 /// Reads a text of the form that the schema describes, which is that of the type. `keys` says where to look for
 /// the keys that there are.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, schema: &Value, keys: &str) -> Result<T, Vec<Problem>> {
-    let fail = |error: toml::de::Error| vec![syntax(&error, keys)];
+    let fail = |error: toml::de::Error| vec![syntax(text, &error, keys)];
     let table = DeTable::parse(text).map_err(fail)?;
     let problems = form::problems(table.get_ref(), schema);
     if !problems.is_empty() {
@@ -38,10 +41,31 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, schema: &Value, keys: &str) 
 }
 
 /// Text that is not TOML, in the parser's words.
-fn syntax(error: &toml::de::Error, keys: &str) -> Problem {
+fn syntax(text: &str, error: &toml::de::Error, keys: &str) -> Problem {
     let help = format!("the file has to be TOML (https://toml.io); {keys} prints the keys it can have");
+    if let (None, Some((line, parts))) = (error.span(), longest_key(text)) {
+        let message = format!("a key of {parts} parts is nested too deep");
+        return Problem::new(line, message, help);
+    }
     let message = error.message().trim_end().replace('\n', "; ");
-    Problem { message, help, span: error.span() }
+    Problem { message, help, span: error.span(), details: None }
+}
+
+/// The line whose key has the most parts, and how many: the parser gives up a key that is too long, and does not say
+/// where it stands.
+fn longest_key(text: &str) -> Option<(Range<usize>, usize)> {
+    let mut start = 0;
+    let lines = text.split_inclusive('\n').map(|line| {
+        let key = line.split('=').next().unwrap_or(line).trim_end();
+        let span = start..start + key.len();
+        start += line.len();
+        (span, key.matches('.').count() + 1)
+    });
+    // Of several, the first one.
+    lines.fold(None, |longest: Option<(Range<usize>, usize)>, line| match longest {
+        Some(longest) if longest.1 >= line.1 => Some(longest),
+        Some(_) | None => Some(line),
+    })
 }
 
 /// The JSON Schema of a type, as TOML can fill it.

@@ -39,6 +39,15 @@ impl SecretSource {
             Self::File(_) => None,
         }
     }
+
+    /// Whether there is anything at all where it should be.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Env(variable) => std::env::var_os(variable).is_some(),
+            Self::File(path) => path.exists(),
+        }
+    }
 }
 
 /// A secret of the agent.
@@ -86,7 +95,8 @@ impl Secret {
         self.value.expose_secret()
     }
 
-    fn load(name: &str, source: &SecretSource) -> Result<Self, SecretError> {
+    /// Reads it from where it is.
+    pub fn load(name: &str, source: &SecretSource) -> Result<Self, SecretError> {
         let value = read_secret(source).map_err(|reason| SecretError { name: name.to_owned(), reason })?;
         Self::new(name, value.expose_secret())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::BinaryBytes;
+use bytesize::ByteSize;
 
 use super::{Access, Grants, NetworkGrant, RandomSource, ToolLimits};
 
@@ -68,9 +68,16 @@ impl NetworkGrant {
 }
 
 impl ToolLimits {
-    /// The limits in one line.
+    /// The limits that are not the defaults, each by its key in agent.toml.
     #[must_use]
-    pub fn in_words(&self) -> String {
+    pub fn in_words(&self) -> Vec<String> {
+        let (this, default) = (self.named(), Self::default().named());
+        let differing = this.into_iter().zip(default).filter(|((_, now), (_, default))| now != default);
+        differing.map(|((key, now), (_, default))| format!("{key} {now} (default {default})")).collect()
+    }
+
+    /// Each limit, by its key in agent.toml.
+    fn named(&self) -> [(&'static str, String); 12] {
         let Self {
             timeout_ms,
             cpu_ms,
@@ -85,21 +92,41 @@ impl ToolLimits {
             random_bytes_max,
             calls_max,
         } = self;
-        let fuel = fuel.map_or(String::new(), |fuel| format!(", {fuel} instructions"));
-        let bytes = |n: &u64| BinaryBytes(*n);
-        let time = |ms: &u64| humantime::format_duration(Duration::from_millis(*ms));
-        format!(
-            "{}, {} on a processor{fuel}, {} of memory, {} of output ({} shown to the model), \
-             {} of log, {http_requests_max} requests with bodies of {}, {open_files_max} open files, \
-             {} of random numbers, {calls_max} calls of other tools",
-            time(timeout_ms),
-            time(cpu_ms),
-            bytes(memory_bytes_max),
-            bytes(output_bytes_max),
-            bytes(shown_bytes_max),
-            bytes(log_bytes_max),
-            bytes(http_body_bytes_max),
-            bytes(random_bytes_max),
-        )
+        let bytes = |n: &u64| ByteSize(*n).display().iec().to_string();
+        let time = |ms: &u64| humantime::format_duration(Duration::from_millis(*ms)).to_string();
+        [
+            ("timeout", time(timeout_ms)),
+            ("cpu", time(cpu_ms)),
+            ("memory", bytes(memory_bytes_max)),
+            ("fuel", fuel.map_or("not counted".to_owned(), |fuel| fuel.to_string())),
+            ("output", bytes(output_bytes_max)),
+            ("shown", bytes(shown_bytes_max)),
+            ("log", bytes(log_bytes_max)),
+            ("http_body", bytes(http_body_bytes_max)),
+            ("http_requests", http_requests_max.to_string()),
+            ("open_files", open_files_max.to_string()),
+            ("random_bytes", bytes(random_bytes_max)),
+            ("calls", calls_max.to_string()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_limits_that_are_not_the_defaults_are_said() {
+        assert_eq!(ToolLimits::default().in_words(), Vec::<String>::new());
+        let limits = ToolLimits {
+            timeout_ms: 90_000,
+            memory_bytes_max: 128 << 20,
+            fuel: Some(5),
+            calls_max: 1,
+            ..ToolLimits::default()
+        };
+        let said = ["timeout 1m 30s (default 30s)", "memory 128.0 MiB (default 64.0 MiB)"];
+        let said = said.into_iter().chain(["fuel 5 (default not counted)", "calls 1 (default 1000)"]);
+        assert_eq!(limits.in_words(), said.collect::<Vec<_>>());
     }
 }

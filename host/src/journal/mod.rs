@@ -119,6 +119,16 @@ pub enum JournalError {
         /// What the system said.
         reason: String,
     },
+    /// A file is where the directory should be, or one above it.
+    #[error(
+        "there can be no runs in {path}: {file} is a file\n  choose a directory with --state DIR or HOST_STATE"
+    )]
+    InTheWay {
+        /// The directory.
+        path: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
     /// The journal cannot be opened or read.
     #[error("cannot read the journal in {path}: {reason}")]
     Unreadable {
@@ -206,6 +216,10 @@ impl JournalError {
 /// What went wrong with a file or directory of the journal.
 fn io_error(path: &Path, error: &std::io::Error) -> JournalError {
     use std::io::ErrorKind;
+    let no_directory = matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::AlreadyExists);
+    if let Some(file) = path.ancestors().find(|above| above.is_file()).filter(|_| no_directory) {
+        return JournalError::InTheWay { path: path.to_owned(), file: file.to_owned() };
+    }
     let (path, reason) = (path.to_owned(), error.to_string());
     match error.kind() {
         ErrorKind::PermissionDenied

@@ -287,6 +287,9 @@ impl RunsDir {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(io_error(&self.path, &error));
+            }
             Err(error) => return Err(unreadable(error)),
         };
         let mut ids = Vec::new();

@@ -1,4 +1,5 @@
 use super::ScriptError;
+use crate::grants::SecretSource;
 use crate::message::ModelFailure;
 
 /// Why a model gave no reply.
@@ -50,7 +51,7 @@ pub enum ModelError {
         message: String,
     },
     /// The provider answered with an error.
-    #[error("{url} answered HTTP {status}: {message}")]
+    #[error("{url} answered HTTP {status}: {message}{}", help(*.status))]
     Status {
         /// The endpoint, without query.
         url: String,
@@ -85,6 +86,16 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key, or another secret that goes along with requests, cannot be had.
+    #[error("{reason}\n  it holds {what}")]
+    Secret {
+        /// Where it should be.
+        kept_in: SecretSource,
+        /// Why it is not there.
+        reason: String,
+        /// What it is for, and which key of agent.toml names it.
+        what: String,
+    },
     /// The model cannot be set up from its configuration.
     #[error("{0}")]
     Setup(String),
@@ -94,6 +105,17 @@ pub enum ModelError {
     /// The failure that a script has at this place.
     #[error("{0}")]
     Given(ModelFailure),
+}
+
+/// What to do about a status; nothing where the provider's own words have to do.
+fn help(status: u16) -> &'static str {
+    match status {
+        402 => "\n  the account behind the API key has nothing left: see to it at the provider",
+        404 => {
+            "\n  check `name` in [model], and that `base_url` is the address of this interface: there is nothing at it"
+        }
+        _ => "",
+    }
 }
 
 impl From<ModelError> for ModelFailure {
@@ -111,7 +133,7 @@ impl From<ModelError> for ModelFailure {
             ModelError::Status { status, .. }
             | ModelError::Unauthorized { status, .. }
             | ModelError::TooLong { status, .. } => (Some(*status), false, None),
-            ModelError::Setup(_) | ModelError::Script(_) => (None, false, None),
+            ModelError::Secret { .. } | ModelError::Setup(_) | ModelError::Script(_) => (None, false, None),
         };
         let too_long = matches!(error, ModelError::TooLong { .. });
         let (message, fall_back, streamed, shortens) = (error.to_string(), false, false, false);

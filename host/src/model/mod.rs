@@ -66,7 +66,8 @@ fn read_key(source: &SecretSource) -> Result<SecretString, ModelError> {
         SecretSource::File(_) => "api_key_file",
     };
     read_secret(source).map_err(|reason| {
-        ModelError::Setup(format!("{reason}\n  it holds the API key: `{named}` in [model] names it"))
+        let what = format!("the API key: `{named}` in [model] names it");
+        ModelError::Secret { kept_in: source.clone(), reason, what }
     })
 }
 

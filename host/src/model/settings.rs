@@ -20,6 +20,27 @@ pub struct ModelConfig {
     pub prices: Option<Prices>,
 }
 
+impl ModelConfig {
+    /// Where the secrets are that go along with its requests.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match &self.provider {
+            Provider::Remote(remote) => remote.secrets().collect(),
+            Provider::Scripted { .. } => Vec::new(),
+        }
+    }
+
+    /// The same model without any secret: it can be set up anywhere, to see what it takes, and is asked nothing.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        if let Provider::Remote(remote) = &mut self.provider {
+            remote.key = None;
+            remote.connection.headers.retain(|header| matches!(header.value, HeaderText::Plain(_)));
+        }
+        self
+    }
+}
+
 /// Where the model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "an agent has a few of them")]

@@ -1,6 +1,7 @@
 //! `wasi:filesystem` with the number of open files bounded and denials noted. What a path may reach is decided
 //! by wasmtime-wasi, which resolves it below the granted directory, component by component.
 
+use serde_json::Value;
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
@@ -11,10 +12,17 @@ use super::log::CallLog;
 use super::record::CallRecord;
 use super::state::{Policy, State};
 use crate::grants::{Access, DirGrant, Limit};
-use crate::message::{Denial, Remedy, toml_string};
+use crate::message::{Denial, Json, Remedy, toml_string};
 
 /// Of a longer path a denial shows the beginning; no system opens it.
 const PATH_SHOWN_BYTES_MAX: usize = 4 * 1024;
+
+/// So many paths of a call's input are named in a denial.
+const PATHS_NAMED_MAX: usize = 3;
+
+/// What is denied of a call that looks for its directories where none are granted. It ends there: the guest does not say
+/// which path it would have opened.
+const NO_DIRECTORY: &str = "files: no directory is granted";
 
 /// For the linker.
 pub(super) struct HasFiles;
@@ -116,6 +124,34 @@ impl Files<'_> {
     }
 }
 
+/// Names the paths of a call's input in the denial of its files, if they were denied.
+pub(super) fn name_paths(record: &CallRecord, input: &Json) {
+    let mut paths = Vec::new();
+    find_paths(&input.to_value(), &mut paths);
+    if !paths.is_empty() {
+        record.add_to_denial(NO_DIRECTORY, &format!("; the call names {}", paths.join(", ")));
+    }
+}
+
+/// The texts in a value that are written like paths, as they are shown. How deep a value can be is bounded by its reader.
+fn find_paths(value: &Value, paths: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_written_like_a_path(text) => {
+            let text = text.get(..text.floor_char_boundary(PATH_SHOWN_BYTES_MAX)).unwrap_or_default();
+            if paths.len() < PATHS_NAMED_MAX {
+                paths.push(format!("{text:?}"));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| find_paths(item, paths)),
+        Value::Object(members) => members.values().for_each(|member| find_paths(member, paths)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn is_written_like_a_path(text: &str) -> bool {
+    text.contains('/') && !text.contains("://") && !text.contains(char::is_whitespace)
+}
+
 /// What a guest calls a path below a directory.
 fn called(guest: &str, below: &str) -> String {
     let guest = guest.trim_end_matches('/');
@@ -127,7 +163,7 @@ impl preopens::Host for Files<'_> {
         let dirs = &self.policy.grants.dirs;
         if dirs.is_empty() {
             self.record.deny(Denial {
-                what: "files: no directory is granted".to_owned(),
+                what: NO_DIRECTORY.to_owned(),
                 grant: format!(
                     "[[tools.{}.permissions.dirs]]\nhost = \"…\"\nguest = \"…\"\naccess = \"ro\"",
                     self.policy.tool

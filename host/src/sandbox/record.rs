@@ -54,6 +54,14 @@ impl CallRecord {
         }
     }
 
+    /// Says more of something that was denied, if it was.
+    pub(super) fn add_to_denial(&self, what: &str, more: &str) {
+        let mut notes = self.notes();
+        if let Some(denial) = notes.denials.iter_mut().find(|denial| denial.what == what) {
+            denial.what.push_str(more);
+        }
+    }
+
     /// Notes a request that begins; none if it would be one more than `requests_max`.
     pub(super) fn request(&self, method: &str, url: &str, requests_max: u32) -> Option<RequestRecord> {
         let mut notes = self.notes();

@@ -10,6 +10,7 @@ mod build;
 mod cache;
 mod compile;
 mod paths;
+mod place;
 mod progress;
 mod seal;
 mod source;
@@ -62,10 +63,10 @@ pub enum ToolboxError {
         reason: Box<ToolboxReason>,
     },
     /// Because something is said of tools that are not there.
-    #[error("{key} matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
+    #[error("`{}` in [{}] matches no tool of this agent: `{glob}`\n  there are: {}", at[1], at[0], names.join(", "))]
     MatchesNothing {
-        /// Where it is said.
-        key: &'static str,
+        /// Where it is said: the table and the key.
+        at: [&'static str; 2],
         /// The pattern.
         glob: String,
         /// What there is.
@@ -83,7 +84,7 @@ pub enum ToolboxReason {
     #[error("source {} does not exist\n  `source` is a .wasm file or a crate directory, relative to agent.toml", .0.display())]
     Missing(PathBuf),
     /// The file or directory cannot be read.
-    #[error("cannot read source {}: {reason}", path.display())]
+    #[error("cannot read source {}: {reason}\n  make it readable, or name another file", path.display())]
     Unreadable {
         /// Where.
         path: PathBuf,
@@ -91,7 +92,7 @@ pub enum ToolboxReason {
         reason: String,
     },
     /// The file is too large.
-    #[error("{} is too large ({bytes} bytes); a component may have at most {COMPONENT_BYTES_MAX}", path.display())]
+    #[error("{} is too large ({bytes} bytes); a component may have at most {COMPONENT_BYTES_MAX}\n  strip it, and build it to be small", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,
@@ -102,7 +103,7 @@ pub enum ToolboxReason {
     #[error("{} is a core module, not a component\n  build it for the target wasm32-wasip2", .0.display())]
     CoreModule(PathBuf),
     /// The file is not WebAssembly at all.
-    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`", .0.display())]
+    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`\n  `source` is a component that was built, or the directory of a crate", .0.display())]
     NotWasm(PathBuf),
     /// The component is not the pinned one.
     #[error("{} has sha256 {found}, but agent.toml pins {pinned}\n  if the change is wanted, write the new digest into `sha256`", path.display())]
@@ -140,7 +141,7 @@ pub enum ToolboxReason {
         error: AdmitError,
     },
     /// What the component tells of itself is not well-formed.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}\n  correct the tool: wit/tool.wit says what it may tell of itself", path.display())]
     Listing {
         /// Which file.
         path: PathBuf,
@@ -148,7 +149,7 @@ pub enum ToolboxReason {
         reason: String,
     },
     /// A pattern that names nothing.
-    #[error("`{key}` matches no tool: `{glob}`; the component has: {}", names.join(", "))]
+    #[error("`{key}` matches no tool: `{glob}`\n  the component has: {}", names.join(", "))]
     Pattern {
         /// The key it stands at.
         key: &'static str,
@@ -158,7 +159,7 @@ pub enum ToolboxReason {
         names: Vec<String>,
     },
     /// It is granted calls of tools that are not there.
-    #[error("`permissions.calls` matches no tool of this agent: `{glob}`; there are: {}", names.join(", "))]
+    #[error("`permissions.calls` matches no tool of this agent: `{glob}`\n  there are: {}", names.join(", "))]
     CallsNothing {
         /// The pattern.
         glob: String,
@@ -262,13 +263,13 @@ impl Toolbox {
             !matcher.is_ok_and(|matcher| names().any(|name| matcher.is_match(name)))
         };
         let Approvals { auto, ask, deny, .. } = &config.approvals;
+        let approvals = [("auto", auto), ("ask", ask), ("deny", deny)].into_iter();
         let approvals =
-            [("`auto` in [approval]", auto), ("`ask` in [approval]", ask), ("`deny` in [approval]", deny)];
-        let approvals = approvals.iter().flat_map(|(key, rules)| rules.iter().map(|rule| (*key, &rule.tool)));
-        let stops =
-            config.limits.budgets.stop_on_tools.iter().map(|glob| ("`stop_on_tools` in [limits]", glob));
-        if let Some((key, glob)) = stops.chain(approvals).find(|(_, glob)| matches_nothing(glob)) {
-            return Err(ToolboxError::MatchesNothing { key, glob: glob.clone(), names: names().collect() });
+            approvals.flat_map(|(key, rules)| rules.iter().map(move |rule| (["approval", key], &rule.tool)));
+        let stops = config.limits.budgets.stop_on_tools.iter();
+        let stops = stops.map(|glob| (["limits", "stop_on_tools"], glob));
+        if let Some((at, glob)) = stops.chain(approvals).find(|(_, glob)| matches_nothing(glob)) {
+            return Err(ToolboxError::MatchesNothing { at, glob: glob.clone(), names: names().collect() });
         }
         // No tool can call an agent.
         let tools = || self.entries.iter().filter(|entry| entry.agent.is_none());

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::crew::Loaded;
 use super::exit::{Exit, Misuse};
-use super::moment::milliseconds;
+use super::moment::duration;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::{AgentArg, exit, print, print_json};
@@ -162,7 +162,7 @@ impl Verdict {
             None => Style::new().green().apply_to("ok    "),
             Some(_) => Style::new().red().apply_to("FAILED"),
         };
-        print(&format!("{mark}  {:width$}  {:>10}", self.name, milliseconds(self.wall_us)))
+        print(&format!("{mark}  {:width$}  {:>10}", self.name, duration(self.wall_us)))
     }
 }
 

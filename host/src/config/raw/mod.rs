@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use toml::Spanned;
 
 use super::bounds::{
@@ -145,6 +146,7 @@ pub(in crate::config) enum Verdict {
 /// Calls, by globs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({ "tool": "send_*" }))]
 pub(in crate::config) struct CallRule {
     /// The tool's name, as a glob.
     #[schemars(with = "String", example = &"send_*")]

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use toml::Spanned;
 
 use crate::config::bounds::{
@@ -11,6 +12,7 @@ use crate::config::bounds::{
 /// A component and how its tools are offered, or another agent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({ "source": "tools/greet" }))]
 pub(in crate::config) struct Tool {
     /// A .wasm component, or a crate directory that is built into one, relative to this file; `~` and `$VARIABLE`
     /// stand for what they do in a shell.
@@ -94,6 +96,7 @@ pub(in crate::config) struct Permissions {
 /// A directory of this machine and what a component may do with it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({ "host": "./work", "guest": "/data", "access": "ro" }))]
 pub(in crate::config) struct Dir {
     /// The directory, relative to this file; `~` and `$VARIABLE` stand for what they do in a shell.
     #[schemars(with = "PathBuf", example = &"./work")]
@@ -119,6 +122,7 @@ pub(in crate::config) enum Access {
 /// A site a component may send requests to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({ "host": "https://api.github.com", "methods": ["GET"] }))]
 pub(in crate::config) struct Network {
     /// The site, such as `https://api.github.com`: a scheme and a host, or `*.` and a domain for any host
     /// one label below it; then, if wanted, a port and a path, with everything below that path.

@@ -42,6 +42,9 @@ const KINDS: [(u16, &[&str]); 11] = [
     (529, &["overloaded_error"]),
 ];
 
+/// A page of HTML says so this soon.
+const HTML_LOOKED_AT_CHARS: usize = 512;
+
 /// The status of a failure of which nothing else is known: it may pass.
 const UNKNOWN: u16 = 500;
 
@@ -99,6 +102,28 @@ pub(super) fn message(body: &Value) -> Option<&str> {
     MESSAGE_POINTERS.iter().find_map(|at| body.pointer(at)?.as_str()).filter(|text| !text.is_empty())
 }
 
+/// What a body that is no provider's error says: of a page of HTML, which something on the way gave, its title.
+pub(super) fn in_words(body: &str) -> String {
+    let body = body.trim();
+    let start: String = body.chars().take(HTML_LOOKED_AT_CHARS).flat_map(char::to_lowercase).collect();
+    if !start.starts_with('<') || !["<html", "<!doctype html", "<head"].iter().any(|tag| start.contains(tag))
+    {
+        return body.to_owned();
+    }
+    // Lower case has as many bytes in ASCII, and the title is looked for in nothing else.
+    let lower = body.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|open| {
+        let from = open + lower[open..].find('>')? + 1;
+        body.get(from..from + lower[from..].find("</title")?)
+    });
+    let title: Vec<&str> = title.unwrap_or_default().split_whitespace().collect();
+    if title.is_empty() {
+        "a page of HTML".to_owned()
+    } else {
+        format!("a page of HTML, \"{}\"", title.join(" "))
+    }
+}
+
 /// How long a body asks to wait: Google's say it among the details, in seconds.
 pub(super) fn retry_after_ms(body: &Value) -> Option<u64> {
     let details = body.pointer("/error/details")?.as_array()?;
@@ -149,6 +174,25 @@ mod tests {
             (json!(null), 500),
         ] {
             assert_eq!(Failure::told(&body, "").status, status, "{body}");
+        }
+    }
+
+    #[test]
+    fn of_a_page_only_its_title_is_said() {
+        let page = |head: &str| format!("{head}<p>{}</p></body></html>", "x".repeat(100_000));
+        for (body, said) in [
+            (
+                page("<html><head><title>502 Bad\n Gateway</title></head><body>"),
+                "a page of HTML, \"502 Bad Gateway\"",
+            ),
+            (page("\n<!DOCTYPE HTML>\n<HTML><TITLE lang='en'>Ü</TITLE>"), "a page of HTML, \"Ü\""),
+            (page("<html><body>"), "a page of HTML"),
+            (page("<html><title>never closed"), "a page of HTML"),
+            ("no <html> at all ".to_owned(), "no <html> at all"),
+            ("<xml/>".to_owned(), "<xml/>"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(in_words(&body), said);
         }
     }
 

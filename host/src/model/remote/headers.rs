@@ -87,9 +87,8 @@ fn other_header(
         HeaderText::Plain(text) => HeaderValue::from_str(text).map_err(|_| wrong())?,
         HeaderText::Secret { prefix, source } => {
             let secret = read_secret(source).map_err(|reason| {
-                ModelError::Setup(format!(
-                    "{reason}\n  it holds the header `{name}`: `headers` in [model] names it"
-                ))
+                let what = format!("the header `{name}`: `headers` in [model] names it");
+                ModelError::Secret { kept_in: source.clone(), reason, what }
             })?;
             let value = header_value(prefix, &secret, (&format!("the header `{name}`"), "`headers`"))?;
             secrets.push(secret);

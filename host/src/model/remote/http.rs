@@ -160,7 +160,7 @@ impl Endpoint {
             ProviderError::Truncated => self.cut_off("the answer broke off before its end"),
             ProviderError::ProviderResponse(response) => {
                 let body = failure::read(response.body.as_bytes());
-                self.failed(Failure::told(&body, &response.body))
+                self.failed(Failure::told(&body, &failure::in_words(&response.body)))
             }
             other => self.malformed(&other.to_string()),
         }
@@ -175,6 +175,11 @@ impl Endpoint {
         if let Some(message) = failure::message(&value) {
             return self.malformed(&format!("it reports an error: {message}"));
         }
+        let text = String::from_utf8_lossy(body);
+        let words = failure::in_words(&text);
+        if words != text.trim() {
+            return self.malformed(&format!("{reason}; it is {words}"));
+        }
         let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
         self.malformed(&format!("{reason}; it begins with `{start}`"))
     }
@@ -184,7 +189,7 @@ impl Endpoint {
         let value = failure::read(body);
         let text = match failure::message(&value) {
             Some(message) => message.to_owned(),
-            None => String::from_utf8_lossy(body).trim().to_owned(),
+            None => failure::in_words(&String::from_utf8_lossy(body)),
         };
         let retry_after_ms = retry_after_ms.or_else(|| failure::retry_after_ms(&value));
         if let Some(error) = self.refused_by_proxy(status, &text) {

@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml::Spanned;
 
 use super::Turn;
@@ -44,6 +44,7 @@ pub(crate) struct ScriptedReply {
 /// A call that the model makes.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = json!({ "name": "get_weather", "input": { "city": "Paris" } }))]
 pub(crate) struct ScriptedCall {
     /// The provider's id of the call; by default one made from turn and place.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,88 @@
+//! `host runs`: the runs that there are, newest first.
+
+use std::collections::BTreeSet;
+
+use console::Term;
+
+use super::errors::say_error;
+use super::exit::{Exit, Misuse};
+use super::layout::{LongWord, laid_out, width_of};
+use super::moment::Moment;
+use super::places::Places;
+use super::runs::state_word;
+use super::words::{beginning, one_line};
+use super::{print, print_json, say};
+use crate::journal::{Listing, RunState, RunSummary};
+
+/// A line that goes on is set in by so much.
+const HANGING: usize = 4;
+
+/// Which runs are listed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Which {
+    /// Only the newest so many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only those of the agent of this name.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Only those that stand so: running, interrupted, suspended, answered, limited and so on, as the list has it.
+    /// `--state` does the same with such a word, unless it is the name of a directory.
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    status: Option<RunState>,
+}
+
+/// A state by the word that the list has for it.
+fn state(word: &str) -> Result<RunState, String> {
+    serde_json::from_value(word.into()).map_err(|error| error.to_string())
+}
+
+impl Which {
+    /// The same, with what the other one says besides.
+    pub(super) fn or(self, other: Self) -> Self {
+        let Self { limit, agent, status } = self;
+        Self { limit: limit.or(other.limit), agent: agent.or(other.agent), status: status.or(other.status) }
+    }
+
+    fn has(&self, run: &RunSummary) -> bool {
+        self.agent.as_ref().is_none_or(|agent| *agent == run.agent)
+            && self.status.is_none_or(|status| status == run.state)
+    }
+}
+
+pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result<Exit> {
+    // The word may be meant for the list, where `--state` is the directory everywhere else.
+    let (places, word) = places.or_word(|word| state(word).ok());
+    let which = which.clone().or(Which { status: word, ..Which::default() });
+    let runs = places.runs()?;
+    let Listing { runs: mut summaries, unreadable } = runs.list()?;
+    for (_, error) in &unreadable {
+        say_error(&error.to_string());
+    }
+    let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
+    let agents: BTreeSet<String> = summaries.iter().map(|run| run.agent.clone()).collect();
+    if let Some(name) = which.agent.as_ref().filter(|name| !agents.contains(*name) && !agents.is_empty()) {
+        let there: Vec<String> = agents.iter().map(|agent| one_line(agent)).collect();
+        let message =
+            format!("no run is of the agent `{}`\n  there are runs of: {}", one_line(name), there.join(", "));
+        return Err(Misuse(message).into());
+    }
+    summaries.retain(|run| which.has(run));
+    summaries.reverse();
+    summaries.truncate(which.limit.unwrap_or(usize::MAX));
+    if json {
+        print_json(&summaries)?;
+        return Ok(exit);
+    }
+    if summaries.is_empty() && unreadable.is_empty() {
+        let like_this = if which.status.is_some() && !agents.is_empty() { "such " } else { "" };
+        say(format_args!("no {like_this}runs in {}", runs.path().display()));
+    }
+    for RunSummary { run, agent, prompt, started_ms, state } in summaries {
+        let (agent, prompt) = (one_line(&agent), beginning(&prompt));
+        let (started, state) = (Moment(started_ms).to_the_second(), state_word(state));
+        let line = format!("{run}  {started}  {state:11}  {agent}: {prompt}");
+        print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
+    }
+    Ok(exit)
+}
