@@ -41,9 +41,9 @@ enum Command {
         /// A file of JSON lines, gzipped or not.
         file: PathBuf,
     },
-    /// Seal runs that ended when the process died before it did so, and remove what else it left behind.
+    /// Seal finished runs whose process died before it sealed them, and remove what it left behind.
     Compact,
-    /// Remove runs that have ended, but for those that a session goes on from: the last one, and the one before it.
+    /// Remove finished runs, except those that a session goes on from: its last run, and the one before it.
     Gc {
         /// Keep those that began within this time, such as `30d`.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -20,13 +20,13 @@ const HANGING: usize = 4;
 /// Which runs are listed.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Which {
-    /// Only the newest so many.
+    /// List only the newest N runs.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Only those of the agent of this name.
+    /// List only runs of the agent with this name.
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
-    /// Only those that stand so: running, interrupted, suspended, answered, limited and so on, as the list has it.
+    /// List only runs in this state: running, interrupted, suspended, answered, limited, or another one of the list.
     /// `--state` does the same with such a word, unless it is the name of a directory.
     #[arg(long, value_name = "STATE", value_parser = state)]
     status: Option<RunState>,

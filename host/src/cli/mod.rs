@@ -169,6 +169,12 @@ pub fn main() -> ExitCode {
     ended.unwrap_or_else(|error| exit::report(&error)).into()
 }
 
+/// The command line as clap has it, for its reference.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Compiles a component from stdin to stdout, under limits, if that is what the process was started for. The host starts
 /// it so itself; it is no command of a person, and so is neither listed nor completed nor suggested.
 fn compiled() -> Option<ExitCode> {
@@ -209,7 +215,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
+            clap_complete::generate(shell, &mut self::command(), "host", &mut script);
             print(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Ok)
         }

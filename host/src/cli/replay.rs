@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// out differently. TOOL=FILE calls another version of it.
     #[arg(long, value_name = "TOOL[=FILE]")]
     rerun: Option<Rerun>,
-    /// Do that for every run that there is.
+    /// Make the calls of every run again.
     #[arg(long, requires = "rerun", conflicts_with = "run")]
     all: bool,
-    /// Call the tool even if it is granted what others could notice: its calls take effect once more.
+    /// Call the tool even if its calls can change something outside: they take effect once more.
     #[arg(long, requires = "rerun")]
     allow_effects: bool,
     /// Print every event, or with --rerun the report, as JSON on stdout.

@@ -20,7 +20,7 @@ pub(super) struct Args {
     agent: AgentArg,
     #[command(flatten)]
     prompt: Prompt,
-    /// Go on with the conversation of this key, of which the runs take turns, or begin it. A key has 1 to 64 of the
+    /// Go on with the conversation of this key, or begin it. Its runs take turns. A key has 1 to 64 of the
     /// characters A-Z a-z 0-9 _ - . @ :
     #[arg(long, value_name = "KEY")]
     session: Option<SessionKey>,

@@ -43,7 +43,7 @@ enum Command {
     Forget {
         /// The key.
         key: SessionKey,
-        /// Only take its last run out of it, so that the session goes on from the one before.
+        /// Only take the last run out of the session, so that it goes on from the run before.
         #[arg(long)]
         last: bool,
     },

@@ -64,7 +64,7 @@ pub(in crate::config) struct Agent {
     /// The agent's name; by default that of its directory.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) name: Option<Spanned<String>>,
-    /// What it does, for the models of agents that have this one for a tool; needed for that.
+    /// What the agent does. An agent that calls this one needs it: its model reads it.
     #[schemars(with = "Option<String>", example = &"Looks something up on the web, and says where it found it.")]
     pub(in crate::config) description: Option<Spanned<String>>,
     /// The system prompt.
@@ -73,10 +73,11 @@ pub(in crate::config) struct Agent {
     /// A file that holds the system prompt, instead of `instructions`.
     #[schemars(with = "Option<PathBuf>", example = &"instructions.md")]
     pub(in crate::config) instructions_file: Option<Spanned<PathBuf>>,
-    /// What to ask if the command line does not say.
+    /// The prompt, if the command line gives none.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) prompt: Option<Spanned<String>>,
-    /// JSON Schema that the final answer has to fit, as JSON: the model is told, and asked once more if it does not.
+    /// The JSON Schema that the final answer has to fit. The model is told the schema, and is asked once more if its
+    /// answer does not fit.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub(in crate::config) output_schema: Option<Spanned<toml::Table>>,
     /// A file that holds that JSON Schema, instead of `output_schema`.
@@ -95,7 +96,7 @@ pub(in crate::config) struct Agent {
 pub(in crate::config) struct Parameter {
     /// What it is for.
     pub(in crate::config) description: Option<String>,
-    /// What holds if none is given; without it, one has to be.
+    /// The value if a run gives none. Without a default, every run has to give a value.
     pub(in crate::config) default: Option<String>,
 }
 
@@ -109,12 +110,12 @@ pub(in crate::config) enum BuiltinName {
     SleepUntil,
 }
 
-/// Which calls a person has to approve. Of the rules that are about a call, one that denies comes first, then one that
-/// asks, then one that lets pass.
+/// Which calls a person has to approve. If several rules fit a call, a rule that denies comes first, then a rule that
+/// asks, then a rule that lets the call pass.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Approval {
-    /// What holds for a call that no rule is about; `"auto"` by default.
+    /// What holds for a call that no rule fits; `"auto"` by default.
     pub(in crate::config) default: Option<Verdict>,
     /// Calls that are made unasked.
     #[serde(default)]
@@ -150,8 +151,8 @@ pub(in crate::config) struct CallRule {
     /// The tool's name, as a glob.
     #[schemars(with = "String", example = &"send_*")]
     pub(in crate::config) tool: Spanned<String>,
-    /// Members of the input and globs over their texts, all of which have to fit; a member that is no text counts as
-    /// its JSON.
+    /// Members of the input, each with a glob. All of them have to fit. A member that is not a text counts as its
+    /// JSON.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(in crate::config) input: BTreeMap<String, Spanned<String>>,
@@ -167,7 +168,7 @@ pub(in crate::config) struct Limits {
     /// Tool calls running at once; 16 by default.
     #[schemars(range(min = 1, max = MAX_PARALLEL_TOOLS_LIMIT))]
     pub(in crate::config) max_parallel_tools: Option<u32>,
-    /// Tool calls the model may make in one turn; 128 by default. It is told of those that exceed it.
+    /// Tool calls the model may make in one turn; 128 by default. Extra calls are rejected, and the model is told.
     #[schemars(range(min = 1, max = MAX_CALLS_PER_TURN_LIMIT))]
     pub(in crate::config) max_calls_per_turn: Option<u32>,
     /// Tool calls the model may make in the whole run; unlimited by default.
@@ -177,9 +178,9 @@ pub(in crate::config) struct Limits {
     /// it, before the calls of that reply are made.
     #[schemars(range(min = 1, max = TOKENS_LIMIT))]
     pub(in crate::config) max_total_tokens: Option<u64>,
-    /// How many tokens a request and its reply may take before the conversation is replaced by a summary that the model
-    /// gives of it, all but the prompt and the last turn; never by default. It has to be less than the model's context
-    /// holds, by what a turn adds.
+    /// How many tokens a request and its reply may take before a summary by the model replaces the conversation,
+    /// except the prompt and the last turn; never by default. It has to be smaller than the model's context, by as
+    /// much as one turn adds.
     #[schemars(range(min = COMPACT_AT_TOKENS_MIN, max = TOKENS_LIMIT))]
     pub(in crate::config) compact_at_tokens: Option<u64>,
     /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.

@@ -40,33 +40,33 @@ pub(in crate::config) struct Model {
     /// Upper bound of a reply, in tokens; by default the provider's.
     #[schemars(with = "Option<u64>", range(min = 1))]
     pub(in crate::config) max_tokens: Option<Spanned<u64>>,
-    /// Whether replies are read as they come: their text is shown meanwhile, and a long one is waited for as long as
-    /// something comes. False by default.
+    /// Whether replies are read as they come. Their text is shown meanwhile, and the host waits for a long reply as
+    /// long as something comes. False by default.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) stream: Option<Spanned<bool>>,
-    /// Whether the provider itself is asked to hold the answer to `output_schema`. Not every model can: then it refuses
-    /// the request. False by default; the model is told the form and its answer is checked in any case.
+    /// Whether the provider itself is asked to hold the answer to `output_schema`. A model that cannot do this
+    /// refuses the request. False by default; the model is told the form and its answer is checked in any case.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) structured_output: Option<Spanned<bool>>,
-    /// What else goes into every request, in the provider's own words, such as `reasoning = { effort = "high" }`. It
-    /// replaces what the host writes of the same name.
+    /// Members that are added to every request, in the provider's own words, such as
+    /// `reasoning = { effort = "high" }`. They replace members of the same name that the host writes.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub(in crate::config) extra: Option<Spanned<toml::Table>>,
-    /// The two tags between which the server leaves what the model thought in the text of its replies, such as `<think>`
-    /// and `</think>`: it is no part of what the model says. The first is empty where each reply begins in the middle of
-    /// it. By default nothing is taken out.
+    /// The two tags around the model's reasoning, for servers that leave it in the text of the reply, such as
+    /// `<think>` and `</think>`. The text between them is not part of what the model says. Leave the first tag empty
+    /// if each reply begins in the middle of the reasoning. By default nothing is taken out.
     #[schemars(with = "Option<Vec<String>>", extend("examples" = [["<think>", "</think>"]]))]
     pub(in crate::config) reasoning_tags: Option<Spanned<Vec<String>>>,
-    /// How the model's tool calls are written where the server leaves them in the text of its replies. By default a text
-    /// is a text.
+    /// How the model writes its tool calls, for servers that leave them in the text of the reply. By default no call
+    /// is read from a text.
     #[schemars(with = "Option<TextCallsForm>", example = &"hermes")]
     pub(in crate::config) text_calls: Option<Spanned<TextCallsForm>>,
-    /// What is left out of every request, because the server does not take it: the way to a member, through tables and
-    /// the items of lists, such as `tools.function.strict`.
+    /// Members that are left out of every request because the server does not take them: the way to each, through
+    /// tables and the items of lists, such as `tools.function.strict`.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["tools.function.strict"]]))]
     pub(in crate::config) omit: Vec<Spanned<String>>,
-    /// What else goes along with every request: headers, each with its value, or with where a secret value is, as in
+    /// Headers that are added to every request, each with its value, or with the place of a secret value, as in
     /// `{ env = "AZURE_API_KEY" }`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, HeaderText>")]

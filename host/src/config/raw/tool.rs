@@ -48,8 +48,8 @@ pub(in crate::config) struct Tool {
     pub(in crate::config) retry: Option<ToolRetry>,
 }
 
-/// When a call that failed is tried again. That is only done where nothing speaks against doing it twice:
-/// for tools that can change nothing outside, and for those that `idempotent` names.
+/// When a failed call is tried again. Only two kinds of tools are called again: tools that can change nothing
+/// outside, and tools that `idempotent` names.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ToolRetry {
@@ -62,8 +62,8 @@ pub(in crate::config) struct ToolRetry {
     /// The longest wait, such as `"10s"` (the default); 1 hour at most.
     #[schemars(with = "Option<String>", example = &"10s")]
     pub(in crate::config) max_delay: Option<Spanned<String>>,
-    /// Tools of which a call made twice is as good as one made once, as globs over the component's tool
-    /// names. They are called again after a transient failure, a timeout, or a crash in the middle of a call.
+    /// Tools whose second call does no more than the first, as globs over the component's tool names. They are called
+    /// again after a transient failure, a timeout, or a crash in the middle of a call.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["search_*"]]))]
     pub(in crate::config) idempotent: Vec<Spanned<String>>,
