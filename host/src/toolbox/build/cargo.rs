@@ -49,12 +49,14 @@ pub(super) async fn cargo(
         Command::new("cargo")
             .args(args)
             .current_dir(path)
-            // Flags meant for the machine this runs on have no place in a guest, and where it is built is said.
+            // Flags meant for the machine this runs on have no place in a guest, and where it is built is said. A crate
+            // that is built incrementally becomes another component.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("CARGO_BUILD_TARGET")
             .env_remove("CARGO_BUILD_TARGET_DIR")
             .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CARGO_INCREMENTAL")
             // Its bar has the count of crates, which it tells nowhere else.
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", BAR_COLUMNS.to_string())
