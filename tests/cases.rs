@@ -424,6 +424,8 @@ fn a_run_becomes_a_script_that_replies_the_same() {
         // The same agent, here, by the script that was written.
         let tools = format!("source = \"{}/", root().join("guest-tools").display());
         let here = fs::read_to_string(toml).unwrap().replace("source = \"../../guest-tools/", &tools);
+        let component = format!("source = \"{}/weather.wasm\"", example.display());
+        let here = here.replace("source = \"weather.wasm\"", &component);
         fs::write(agent.toml(), here).unwrap();
         let again = agent.host(&["run"]);
         assert_eq!(again.ok().stdout, ran.stdout, "{name}");
