@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::ToolError;
 
 /// The contract, as `guest-tools/bindings` generates it.
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used)]
 pub mod bindings;
 
 pub use bindings::exports::host::tool::tools::ToolDefinition;

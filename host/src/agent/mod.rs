@@ -117,6 +117,7 @@ impl Agent {
             };
             if turn + 1 < end && self.lacks_room(&reply, talk) {
                 spending.count(&reply);
+                talk.note_answered(&reply);
                 talk.push_too_long();
                 match spending.judge_tokens(&reply) {
                     Some(limit) => return self.end(limit, spending).await,

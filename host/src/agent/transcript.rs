@@ -23,6 +23,8 @@ pub struct Transcript {
     compact_at_tokens: Option<u64>,
     /// Whether the model replied in this run: then the prompt is part of what a summary is of.
     has_replied: bool,
+    /// The origin of what the model replied last in this run, also of a reply that was left aside; the rest of it is blank.
+    answered: Option<Reply>,
     length: Length,
 }
 
@@ -76,6 +78,7 @@ impl Transcript {
             tokens,
             compact_at_tokens,
             has_replied,
+            answered: None,
             length,
         }
     }
@@ -114,18 +117,20 @@ impl Transcript {
     /// Appends what the model replied.
     pub fn push_reply(&mut self, turn: u32, reply: Reply) {
         let at = MessageRef::At(self.run.model_of(turn));
+        self.note_answered(&reply);
         self.push(Message::Assistant(reply), at);
         (self.has_replied, self.length) = (true, Length::Fits);
     }
 
-    /// What the model replied last in this run.
+    /// Notes who replied, also where the reply is left aside.
+    pub fn note_answered(&mut self, reply: &Reply) {
+        self.answered = Some(Reply { origin: reply.origin.clone(), ..Reply::default() });
+    }
+
+    /// The origin of what the model replied last in this run; the rest of the reply is blank.
     #[must_use]
     pub fn last_reply(&self) -> Option<&Reply> {
-        let said = self.messages.iter().rev().find_map(|message| match message {
-            Message::Assistant(reply) => Some(reply),
-            Message::User(_) | Message::Image(_) | Message::Tool(_) => None,
-        });
-        said.filter(|_| self.has_replied)
+        self.answered.as_ref()
     }
 
     /// Notes that the last request was too long for the model, or left it no room for its reply.
@@ -205,7 +210,7 @@ impl Transcript {
             return None;
         }
         let beginning = self.messages.iter().take(self.last_reply_at()).cloned().collect();
-        let mut aside = Self::empty(manifest, &self.run);
+        let mut aside = Self { answered: self.answered.clone(), ..Self::empty(manifest, &self.run) };
         let (messages, _) = shortened(beginning);
         for message in messages {
             aside.add(message);
@@ -217,12 +222,14 @@ impl Transcript {
     /// for everything before the last reply, as in [`Self::compact`], and the middle of long results is left out.
     pub fn shorten(&mut self, manifest: &Manifest, turn: u32, summary: Option<&str>) {
         let (has_replied, compact_at_tokens) = (self.has_replied, self.compact_at_tokens);
+        let answered = self.answered.clone();
         if let Some(summary) = summary {
             self.compact(manifest, turn, summary);
         }
         let appended = std::mem::take(&mut self.appended);
         let (messages, result_bytes_max) = shortened(std::mem::take(&mut self.messages));
-        *self = Self { appended, compact_at_tokens, has_replied, ..Self::empty(manifest, &self.run) };
+        let empty = Self::empty(manifest, &self.run);
+        *self = Self { appended, compact_at_tokens, has_replied, answered, ..empty };
         for message in messages {
             self.add(message);
         }
@@ -249,9 +256,9 @@ impl Transcript {
 
     /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.
     pub fn compact(&mut self, manifest: &Manifest, turn: u32, summary: &str) {
-        let has_replied = self.has_replied;
+        let (has_replied, answered) = (self.has_replied, self.answered.take());
         let kept = self.messages.split_off(self.last_reply_at());
-        *self = Self { has_replied, ..Self::empty(manifest, &self.run) };
+        *self = Self { has_replied, answered, ..Self::empty(manifest, &self.run) };
         if has_replied {
             self.push_prompt(manifest);
         }

@@ -164,9 +164,9 @@ impl Live {
 
     /// Gives the terminal to another program until the guard is dropped.
     pub(super) fn lend(&self) -> Lent<'_> {
+        *self.held() = Some(Vec::new());
         let _ = self.progress.clear();
         self.progress.set_draw_target(ProgressDrawTarget::hidden());
-        *self.held() = Some(Vec::new());
         Lent(self)
     }
 

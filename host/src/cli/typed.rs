@@ -147,9 +147,8 @@ impl Line {
             }
             (Escape::Outside, CTRL_U) => self.text.clear(),
             (Escape::Outside, CTRL_W) => {
-                let kept = self.text.trim_end();
-                let end = kept.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-                self.text.truncate(end);
+                let kept = self.text.trim_end().trim_end_matches(|c: char| !c.is_whitespace());
+                self.text.truncate(kept.len());
             }
             (Escape::Outside, b'\t') => self.push(b' '),
             (Escape::Outside, byte) if byte.is_ascii_control() => {}
@@ -205,6 +204,12 @@ mod tests {
         assert_eq!(typed(b"n\rrest"), ("n".to_owned(), Pressed::Enter));
         assert_eq!(typed(b"\x04").1, Pressed::End);
         assert_eq!(typed(b"a\x04\n"), ("a".to_owned(), Pressed::Enter));
+    }
+
+    #[test]
+    fn a_word_is_taken_back_up_to_a_space_of_any_kind() {
+        assert_eq!(typed("two words\u{17}".as_bytes()).0, "two ");
+        assert_eq!(typed("\u{a0}!\u{17}".as_bytes()).0, "\u{a0}");
     }
 
     proptest! {

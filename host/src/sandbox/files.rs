@@ -126,11 +126,11 @@ impl Files<'_> {
 
 /// Names the paths of a call's input in the denial of its files, if they were denied.
 pub(super) fn name_paths(record: &CallRecord, input: &Json) {
-    let mut paths = Vec::new();
-    find_paths(&input.to_value(), &mut paths);
-    if !paths.is_empty() {
-        record.add_to_denial(NO_DIRECTORY, &format!("; the call names {}", paths.join(", ")));
-    }
+    record.add_to_denial(NO_DIRECTORY, || {
+        let mut paths = Vec::new();
+        find_paths(&input.to_value(), &mut paths);
+        if paths.is_empty() { String::new() } else { format!("; the call names {}", paths.join(", ")) }
+    });
 }
 
 /// The texts in a value that are written like paths, as they are shown. How deep a value can be is bounded by its reader.

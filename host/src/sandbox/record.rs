@@ -55,10 +55,10 @@ impl CallRecord {
     }
 
     /// Says more of something that was denied, if it was.
-    pub(super) fn add_to_denial(&self, what: &str, more: &str) {
+    pub(super) fn add_to_denial(&self, what: &str, more: impl FnOnce() -> String) {
         let mut notes = self.notes();
         if let Some(denial) = notes.denials.iter_mut().find(|denial| denial.what == what) {
-            denial.what.push_str(more);
+            denial.what.push_str(&more());
         }
     }
 

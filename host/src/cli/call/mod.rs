@@ -167,8 +167,10 @@ async fn call(
 struct WhoTyped;
 
 impl Person for WhoTyped {
-    fn decide<'a>(&'a self, _slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
-        Box::pin(std::future::ready(Some(Decision::Approved { input: None })))
+    fn decide<'a>(&'a self, slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
+        // What the tool calls itself, nobody has typed.
+        let typed = *slot == Slot::RUN.tool_of(0, 0);
+        Box::pin(std::future::ready(typed.then_some(Decision::Approved { input: None })))
     }
 
     fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<String>> {

@@ -120,6 +120,10 @@ fn problem(reply: &Spanned<ScriptedReply>) -> Option<Problem> {
             "move the rest into a [[reply]] of its own after this one: that is what the next attempt gets";
         return Some(Problem::new(reply.span(), "a reply with `error` is no reply", help));
     }
+    if error.as_ref().is_some_and(|error| error.too_long && error.may_pass) {
+        let (message, help) = ("what is too long stays too long", "take `may_pass` or `too_long` out");
+        return Some(Problem::new(reply.span(), message, help));
+    }
     let doubled = calls.iter().find(|call| call.input.is_some() && call.input_text.is_some())?;
     let message = format!("the call of `{}` has both `input` and `input_text`", doubled.name);
     Some(Problem::new(reply.span(), message, "keep one of them"))

@@ -34,7 +34,8 @@ impl Kept {
     pub(super) fn of(path: &Path, cache: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let metadata = fs::metadata(&path)?;
-        let place = format!("{} {} ", metadata.dev(), metadata.ino());
+        // Without the device, which is another one each time a container starts.
+        let place = format!("{} ", metadata.ino());
         let key = Digest::of(&[place.as_bytes(), path.as_os_str().as_encoded_bytes()].concat()).to_string();
         Ok(Self { directory: cache.join("tools").join(key.get(..32).unwrap_or(&key)) })
     }
