@@ -1,9 +1,8 @@
 //! The component of the weather example, which is part of the repository so that the first run builds no guest.
 
-use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Agent, root};
+use crate::support::{Agent, copy, root};
 
 /// The compiler that built it. Another one may build other bytes of the same source.
 const RUSTC: &str = "rustc 1.95.";
@@ -32,18 +31,5 @@ fn no_path_of_the_machine_that_built_it_is_in_it() {
     let bytes = std::fs::read(root().join("examples/weather/weather.wasm")).unwrap();
     for part in ["/home/", "/root/", "/Users/", "registry/src"] {
         assert!(!bytes.windows(part.len()).any(|window| window == part.as_bytes()), "{part}");
-    }
-}
-
-/// The sources of a workspace without what was built of them.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (name, to) = (entry.file_name(), to.join(entry.file_name()));
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), to).unwrap();
-        } else if name != "target" {
-            copy(&entry.path(), &to);
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! What is recorded: whole or refused, carried elsewhere as it is, listed, and cleared away.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use host::journal::{Event, RunFile, RunsDir};
 use serde_json::Value;
 
-use crate::support::{Agent, has_ended, root};
+use crate::support::{Agent, copy, has_ended, root};
 
 const SCRIPT: &str = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = \"ü\" } }, { name = \"panic_now\" }]\n\
                       [[reply]]\ntext = \"the end\"";
@@ -184,15 +184,3 @@ fn runs_that_began_by_rules_2_go_on_by_them() {
 }
 
 const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}

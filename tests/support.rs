@@ -296,3 +296,16 @@ impl Respond for InTurn {
         self.answers[asked.min(self.answers.len() - 1)].clone()
     }
 }
+
+/// Copies a directory with all that is in it, but for what cargo built there.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (name, to) = (entry.file_name(), to.join(entry.file_name()));
+        if !entry.path().is_dir() {
+            std::fs::copy(entry.path(), to).unwrap();
+        } else if name != "target" {
+            copy(&entry.path(), &to);
+        }
+    }
+}

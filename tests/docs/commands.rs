@@ -1,13 +1,12 @@
 //! What the pages have one type, typed: one command after the other, in a copy of what they are about.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use regex::{Captures, Regex};
 
 use super::page::Page;
-use crate::support::{Agent, cache, root};
+use crate::support::{Agent, cache, copy, root};
 
 /// What is no command of `host`, or takes a checkout of its own: `.ci/run` and other tests run those.
 const ELSEWHERE: [&str; 6] =
@@ -66,18 +65,6 @@ fn exit_code(line: &str) -> i32 {
     let told =
         line.split("exit code ").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     told.map_or(0, |code| code.parse().unwrap())
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// A directory with what a checkout has for its users, and `host` as a command.
