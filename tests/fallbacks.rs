@@ -1,7 +1,9 @@
 //! Models that stand in for one that fails, and the requests that were sent to each.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use serde_json::{Value, json};
-use wiremock::ResponseTemplate;
+use wiremock::{Request, ResponseTemplate};
 
 use crate::served::Served;
 use crate::support::{outcome, root};
@@ -49,13 +51,16 @@ const MESSAGES: &str = "/v1/messages";
 
 /// An agent of a model behind chat completions, and of one behind Anthropic messages that stands in for it.
 fn providers(openai: Vec<ResponseTemplate>, anthropic: Vec<ResponseTemplate>, more: &str) -> Served {
-    let toml = format!(
+    Served::by_path(vec![(CHAT, openai), (MESSAGES, anthropic)], &two_models(more)).guest("weather")
+}
+
+fn two_models(more: &str) -> String {
+    format!(
         "version = 1\n[agent]\nprompt = \"go on\"\ninstructions = \"Be brief.\"\n[model]\nprovider = \"openai\"\n\
          name = \"m\"\nbase_url = \"URI\"\nprices = {{ input = 1.0, output = 10.0 }}\n\
          retry = {{ max_attempts = 2, initial_delay = \"1ms\" }}\n[[model.fallback]]\nprovider = \"anthropic\"\n\
          name = \"c\"\nbase_url = \"URI\"\nmax_tokens = 77\nprices = {{ input = 3.0, output = 30.0 }}\n{more}"
-    );
-    Served::by_path(vec![(CHAT, openai), (MESSAGES, anthropic)], &toml).guest("weather")
+    )
 }
 
 /// How often each was asked.
@@ -243,6 +248,52 @@ fn summed_up_and_asked_again(long: ResponseTemplate) {
     );
     assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
     assert_eq!(asked(&providers), (5, 1), "a replay asks nobody");
+}
+
+#[test]
+fn what_is_too_long_for_one_model_is_summed_up_where_the_other_cannot_be_asked() {
+    let long = || too_long("no", Some("context_length_exceeded"));
+    for (status, asked_it) in [(401, 1), (503, 2), (529, 2)] {
+        let summary = completion(Some("It was Paris."));
+        let openai = vec![completion(None), completion(None), long(), summary, completion(Some("the end"))];
+        let providers = providers(openai, vec![failing(status)], "");
+        assert_eq!(providers.agent.host(&["run"]).ok().stdout, "the end\n", "{status}");
+        assert_eq!(asked(&providers), (5, asked_it), "{status}");
+        assert!(providers.sent_to(CHAT)[4].contains("It was Paris."));
+        assert_eq!(providers.agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        assert_eq!(asked(&providers), (5, asked_it), "a replay asks nobody");
+    }
+}
+
+/// A model whose replies follow from what it is asked, however often a killed run asks.
+fn reads_two_results(request: &Request) -> ResponseTemplate {
+    let body = String::from_utf8(request.body.clone()).unwrap();
+    match body.matches("\"role\":\"tool\"").count() {
+        _ if body.contains("Sum up what was said so far") => completion(Some("It was Paris.")),
+        _ if body.contains("It was Paris.") => completion(Some("the end")),
+        0 | 1 => completion(None),
+        _ => too_long("no", Some("context_length_exceeded")),
+    }
+}
+
+#[test]
+fn a_kill_at_every_write_forgets_of_no_model_that_it_found_the_request_too_long() {
+    let takes_no_key: fn(&Request) -> ResponseTemplate = |_| failing(401);
+    let reads_two_results: fn(&Request) -> ResponseTemplate = reads_two_results;
+    let kills = (0..100).take_while(|nth| {
+        let answers = [(CHAT, reads_two_results), (MESSAGES, takes_no_key)];
+        let agent = Served::responding(answers, &two_models("")).guest("weather").agent;
+        let failpoint = format!("journal-before-ack={nth}*off->1*return");
+        let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
+        if killed.status.success() {
+            return false;
+        }
+        assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+        assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "killed at {nth}");
+        assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        true
+    });
+    assert!(kills.count() >= 9);
 }
 
 #[test]

@@ -151,6 +151,14 @@ fn a_secret_that_is_not_set_is_a_warning_for_check_and_a_mistake_for_a_run() {
         format!(
             "{model}provider = \"ollama\"\nheaders = {{ api-key = {{ env = «\"NO_SUCH_KEY\"» }} }}\n{tool}"
         ),
+        format!(
+            "{model}provider = \"ollama\"\n[[model.fallback]]\nprovider = \"ollama\"\nname = \"o\"\n\
+             [[model.fallback]]\nprovider = \"anthropic\"\nname = \"c\"\napi_key_env = «\"NO_SUCH_KEY\"»\n{tool}"
+        ),
+        format!(
+            "{model}provider = \"ollama\"\n[model.summary]\nprovider = \"openai\"\nname = \"s\"\n\
+             api_key_env = «\"NO_SUCH_KEY\"»\n{tool}"
+        ),
         format!("{model}provider = \"ollama\"\n[secrets.KEY]\nenv = «\"NO_SUCH_KEY\"»\n{tool}"),
     ] {
         let agent = Agent::raw(&unmarked(&toml).0);

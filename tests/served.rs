@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use wiremock::matchers::path;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::providers::{KEY, Rules, Server, no_rules};
 use crate::support::{Agent, InTurn, Ran};
@@ -35,10 +35,18 @@ impl Served {
 
     /// An agent with this agent.toml, and a server that answers by the path of a request.
     pub fn by_path(answers: Vec<(&str, Vec<ResponseTemplate>)>, toml: &str) -> Self {
+        Self::responding(answers.into_iter().map(|(at, answers)| (at, InTurn::new(answers))), toml)
+    }
+
+    /// The same, where the answer at a path follows from the request.
+    pub fn responding<'a, R: Respond + 'static>(
+        answers: impl IntoIterator<Item = (&'a str, R)>,
+        toml: &str,
+    ) -> Self {
         Self::start(toml, async {
             let server = MockServer::start().await;
             for (at, answers) in answers {
-                Mock::given(path(at)).respond_with(InTurn::new(answers)).mount(&server).await;
+                Mock::given(path(at)).respond_with(answers).mount(&server).await;
             }
             server
         })

@@ -1,5 +1,6 @@
 //! How a run stands that has not ended, how long all its processes worked on it, and how it goes on.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -121,6 +122,30 @@ fn a_model_that_never_replied_can_be_mended_in_agent_toml() {
     agent.host(&["journal", "verify", "last"]).ok();
     let models: Vec<Value> = served.sent().into_iter().map(|body| body["model"].clone()).collect();
     assert_eq!(models, ["m", "wrong", "right", "right"]);
+}
+
+/// A run that was killed while another model stood in for the first choice, which was mended since.
+#[test]
+fn a_first_choice_that_was_mended_is_asked_first() {
+    let knows_two = |_: &Request, body: &Value| {
+        rule(
+            body["model"] == "right" || body["model"] == "other",
+            format!("there is no model {}", body["model"]),
+        )
+    };
+    let other = "[[model.fallback]]\nprovider = \"openai\"\nname = \"other\"\nbase_url = \"URI\"";
+    let served = Served::strictly(knows_two, "openai", vec![says("the end")], other);
+    let agent = &served.agent;
+    // The manifest, the start of the first attempt, its failure, and the start of the second.
+    let killed =
+        agent.command(&["run"]).env("FAILPOINTS", "journal-before-ack=3*off->1*return").output().unwrap();
+    assert_eq!(killed.status.signal(), Some(9));
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), toml.replace("name = \"m\"", "name = \"right\"")).unwrap();
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    let models: Vec<Value> = served.sent().into_iter().map(|body| body["model"].clone()).collect();
+    assert_eq!(models, ["m", "right"]);
+    assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
 }
 
 #[test]

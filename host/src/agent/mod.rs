@@ -236,7 +236,8 @@ impl Agent {
             let turn = WhoseTurn { first, given_up, failures: attempt.failures };
             let reply = self.models.ask(&request, &self.manifest, turn).await;
             let reply = reply.map_err(|failure| {
-                let shortens = goes_on && failure.too_long && !failure.fall_back;
+                // What one of the models finds too long may be what keeps the run from going on, whatever the others lack.
+                let shortens = goes_on && (failure.too_long || attempt.too_long) && !failure.fall_back;
                 ModelFailure { shortens, ..failure }
             });
             Ok::<_, RunError>(Done::from(reply))

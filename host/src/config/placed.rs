@@ -11,7 +11,7 @@ impl Config {
         match error {
             ModelError::Secret { kept_in, .. } => {
                 let (message, help) = in_two(&error.to_string());
-                Some(self.text.wrong(&names(kept_in), message, help))
+                Some(self.text.wrong(&self.names(kept_in), message, help))
             }
             ModelError::Script(ScriptError::Unreadable { .. }) => {
                 let (message, help) = in_two(&error.to_string());
@@ -43,7 +43,7 @@ impl Config {
         let mut missing = Vec::new();
         for source in self.all_models().flat_map(ModelConfig::secrets) {
             let Err(reason) = read_secret(source) else { continue };
-            self.tell(source, &names(source), reason, "the model", &mut missing)?;
+            self.tell(source, &self.names(source), reason, "the model", &mut missing)?;
         }
         for (name, source) in &self.secrets {
             let Err(SecretError { reason, .. }) = Secret::load(name, source) else { continue };
@@ -57,6 +57,21 @@ impl Config {
             )?;
         }
         Ok(missing)
+    }
+
+    /// Where the tables of the models say where a secret is.
+    fn names(&self, source: &SecretSource) -> KeyPath {
+        let has = |model: &ModelConfig| model.secrets().contains(&source);
+        let fallback = self.fallbacks.iter().position(has);
+        let table = match fallback {
+            _ if has(&self.model) => KeyPath::new(["model"]),
+            Some(index) => KeyPath::new(["model", "fallback", &index.to_string()]),
+            None => KeyPath::new(["model", "summary"]),
+        };
+        match source {
+            SecretSource::Env(variable) => table.to(variable),
+            SecretSource::File(path) => table.to(&path.to_string_lossy()),
+        }
     }
 
     /// Notes a secret that is not there, or fails with one that is.
@@ -73,15 +88,6 @@ impl Config {
         }
         missing.push(self.text.wrong(at, reason, format!("{for_whom} needs it: set it before `host run`")));
         Ok(())
-    }
-}
-
-/// Where `[model]` says where a secret is.
-fn names(source: &SecretSource) -> KeyPath {
-    let model = KeyPath::new(["model"]);
-    match source {
-        SecretSource::Env(variable) => model.to(variable),
-        SecretSource::File(path) => model.to(&path.to_string_lossy()),
     }
 }
 

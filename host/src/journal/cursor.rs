@@ -171,6 +171,8 @@ pub fn kept(entries: &[Entry]) -> HashSet<Slot> {
 pub struct Cursor {
     slots: BTreeMap<Slot, Recorded>,
     kept: HashSet<Slot>,
+    /// Whether a person accepted a change since the entries were recorded.
+    changed: bool,
     tickets: u64,
 }
 
@@ -208,6 +210,8 @@ pub struct Due {
     pub failures: u32,
     /// How many models were given up before, since the run broke off.
     pub fallbacks: u32,
+    /// Whether an attempt before it found the request too long, since the run broke off.
+    pub too_long: bool,
     /// Not before this moment, in milliseconds since 1970-01-01T00:00:00Z; 0 for at once.
     pub at_ms: u64,
     /// Who may make it.
@@ -216,21 +220,28 @@ pub struct Due {
 
 impl Due {
     fn first(ticket: Ticket) -> Self {
-        Self { attempt: 1, failures: 0, fallbacks: 0, at_ms: 0, ticket }
+        Self { attempt: 1, failures: 0, fallbacks: 0, too_long: false, at_ms: 0, ticket }
     }
 
     fn after(started: &Started, failures: &[Failed], ticket: Ticket) -> Self {
         // Who gave up and was resumed has the whole budget again.
-        let since_resumed = failures.iter().rev().take_while(|failed| !failed.gave_up);
-        let since_fallback = since_resumed.take_while(|failed| !failed.fell_back());
+        let since_resumed = || failures.iter().rev().take_while(|failed| !failed.gave_up);
+        let since_fallback = since_resumed().take_while(|failed| !failed.fell_back());
         let failed = failures.last().filter(|failed| failed.attempt == started.attempt);
         Self {
             attempt: started.attempt.saturating_add(1),
             failures: u32::try_from(since_fallback.count()).unwrap_or(u32::MAX),
             fallbacks: u32::try_from(given_up(failures.iter())).unwrap_or(u32::MAX),
+            too_long: since_resumed().any(Failed::was_too_long),
             at_ms: failed.map_or(0, |failed| failed.at_ms.saturating_add(failed.retry_ms)),
             ticket,
         }
+    }
+
+    /// The same for whoever is asked anew, because something else is asked, or of somebody else: what the attempts
+    /// before came to says nothing about it.
+    fn anew(self) -> Self {
+        Self { failures: 0, fallbacks: 0, too_long: false, at_ms: 0, ..self }
     }
 }
 
@@ -240,7 +251,8 @@ impl Cursor {
         let unclaimed = |(slot, status)| (slot, Recorded { status, claimed: None });
         let entries: Vec<Entry> = entries.into_iter().collect();
         let kept = kept(&entries);
-        Ok(Self { slots: statuses(entries)?.into_iter().map(unclaimed).collect(), kept, tickets: 0 })
+        let slots = statuses(entries)?.into_iter().map(unclaimed).collect();
+        Ok(Self { slots, kept, changed: false, tickets: 0 })
     }
 
     /// Asks for a slot. Each is asked for once, or once for every attempt of the call it is below.
@@ -258,6 +270,11 @@ impl Cursor {
         // What will never be asked for again need not be kept twice.
         let status =
             if slot.is_nested() { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
+        let anew = self.changed && self.kept.contains(slot);
+        let due = |started: &Started, failures: &[Failed]| {
+            let due = Due::after(started, failures, ticket);
+            if anew { due.anew() } else { due }
+        };
         match status {
             Status::Absent => Claim::Attempt(Due::first(ticket)),
             Status::Started { started, .. } | Status::Finished { started, .. }
@@ -275,10 +292,10 @@ impl Cursor {
                 Claim::Diverged(Box::new(started.request), None)
             }
             Status::Started { started, failures } => {
-                let due = Due::after(&started, &failures, ticket);
+                let due = due(&started, &failures);
                 Claim::InDoubt(Box::new(started), due)
             }
-            Status::Failed { started, failures } => Claim::Attempt(Due::after(&started, &failures, ticket)),
+            Status::Failed { started, failures } => Claim::Attempt(due(&started, &failures)),
             Status::Finished { finished, .. } => Claim::Substitute(Box::new(finished)),
         }
     }
@@ -328,6 +345,7 @@ impl Cursor {
 
     /// Lets every slot that is recorded be asked for something else, and tells which those are, in order.
     pub fn accept_changes(&mut self) -> Vec<Slot> {
+        self.changed = true;
         let recorded = self.slots.keys().filter(|slot| **slot != Slot::RUN);
         self.kept.extend(recorded.cloned());
         let mut kept: Vec<Slot> = self.kept.iter().cloned().collect();

@@ -90,6 +90,12 @@ impl Failed {
     pub fn fell_back(&self) -> bool {
         matches!(&self.outcome, Outcome::NoReply(failure) if failure.fall_back)
     }
+
+    /// Whether the model found the request too long.
+    #[must_use]
+    pub fn was_too_long(&self) -> bool {
+        matches!(&self.outcome, Outcome::NoReply(failure) if failure.too_long)
+    }
 }
 
 impl Event {

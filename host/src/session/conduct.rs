@@ -82,6 +82,8 @@ pub struct Attempt {
     pub failures: u32,
     /// How many models were given up at this slot before it, since the run broke off.
     pub fallbacks: u32,
+    /// Whether an attempt before it found the request too long, since the run broke off.
+    pub too_long: bool,
     /// The run's seed: with the key it decides on the random numbers that a guest sees.
     pub seed: u64,
 }
@@ -92,7 +94,7 @@ impl Attempt {
     pub fn new(run: RunId, seed: u64, slot: &Slot, number: u32, at_ms: u64) -> Self {
         let idempotency_key =
             Hasher::default().part(&run.to_bytes()).part(slot.to_string().as_bytes()).finish();
-        let (failures, fallbacks) = (0, 0);
-        Self { slot: slot.clone(), number, at_ms, idempotency_key, failures, fallbacks, seed }
+        let (slot, failures, fallbacks, too_long) = (slot.clone(), 0, 0, false);
+        Self { slot, number, at_ms, idempotency_key, failures, fallbacks, too_long, seed }
     }
 }

@@ -101,6 +101,7 @@ impl Session {
             let attempt = Attempt {
                 failures: due.failures,
                 fallbacks: due.fallbacks,
+                too_long: due.too_long,
                 ..Attempt::new(self.run, self.seed, slot, due.attempt, begun.unwrap_or_else(now_ms))
             };
             let idempotency_key = attempt.idempotency_key;
@@ -132,6 +133,7 @@ impl Session {
             let (retry_ms, gave_up) = (retry.unwrap_or_default(), retry.is_none());
             let failed = Failed { attempt, at_ms, retry_ms, gave_up, outcome, usage, trace };
             let failed = recorder.fail(&effect, failed).await?;
+            let too_long = due.too_long || failed.was_too_long();
             if gave_up {
                 let value = T::from_outcome(failed.outcome);
                 return Ok(value.ok_or_else(|| diverged(effect.slot, DivergenceKind::OtherOutcome))?);
@@ -140,6 +142,7 @@ impl Session {
                 attempt: attempt.saturating_add(1),
                 failures: if falls_back { 0 } else { failures },
                 fallbacks: due.fallbacks.saturating_add(u32::from(falls_back)),
+                too_long,
                 at_ms: at_ms.saturating_add(retry_ms),
                 ..due
             };
