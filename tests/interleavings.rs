@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use host::agent::Agent;
-use host::dispatch::{Dispatcher, FanOut, ToolRunner};
+use host::dispatch::{Dispatcher, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
     Approvals, Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply,
     Retry, Rules, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
 };
 use host::model::{Model, ModelError, ModelRequest, Models};
-use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
+use host::session::{Attempt, Conduct, Decisions, Done, Doubt, FanOut, Mode, Reach, Session};
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -94,7 +94,7 @@ impl ToolRunner for World {
                 self.step().await;
             }
             self.attempts.lock().unwrap().entry(attempt.slot.clone()).or_default().push(attempt.number);
-            if fan_out.depth() == 0 && input.as_str().len().is_multiple_of(2) {
+            if attempt.slot.steps().len() == 1 && input.as_str().len().is_multiple_of(2) {
                 return self.pass_on(input, attempt, &*fan_out).await;
             }
             // What an attempt comes to is the call's own, whenever it is made: some fail for ever.
@@ -111,7 +111,7 @@ impl ToolRunner for World {
 
     fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
         let retry = Retry { max_attempts: 3, initial_delay_ms: 0, max_delay_ms: 0, max_asked_ms: 0 };
-        Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry, gate: None }
+        Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry, room: None }
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use host::config::Config;
-use host::dispatch::{Nobody, ToolRunner as _};
+use host::dispatch::ToolRunner as _;
 use host::message::{Json, RunId, Slot, ToolOutcome};
 use host::sandbox::Sandbox;
-use host::session::Attempt;
+use host::session::{Attempt, NoCalls};
 use host::toolbox::Toolbox;
 
 use crate::support::{Agent, component_cache, tool_error, tool_output};
@@ -139,7 +139,7 @@ async fn call(toolbox: &Toolbox, name: &str, input: &str) -> ToolOutcome {
     let entry = toolbox.entries().iter().find(|entry| entry.export == name).unwrap();
     let attempt = Attempt::new(RunId::from_bytes([1; 16]), 7, &Slot::tool(0, 0), 1, 1_700_000_000_000);
     toolbox
-        .call(entry, &Json::parse(input.to_owned()).unwrap(), &attempt, Arc::<Nobody>::default())
+        .call(entry, &Json::parse(input.to_owned()).unwrap(), &attempt, Arc::<NoCalls>::default())
         .await
         .value
 }
@@ -207,7 +207,7 @@ async fn again(toolbox: &Toolbox, run: RunId, report: &Value) -> String {
     let at_ms = report["at_ms"].as_u64().unwrap();
     let attempt = Attempt::new(run, run.seed(), &slot.parse().unwrap(), 1, at_ms);
     let input = Json::parse(ask["arguments"]["json"].to_string()).unwrap();
-    toolbox.call(entry, &input, &attempt, Arc::<Nobody>::default()).await.value.text()
+    toolbox.call(entry, &input, &attempt, Arc::<NoCalls>::default()).await.value.text()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

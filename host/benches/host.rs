@@ -30,14 +30,14 @@ use bare::Bare;
 use built::{binary, root};
 use host::agent::Agent;
 use host::config::Config;
-use host::dispatch::{Dispatcher, NoRunner, Nobody, ToolRunner as _};
+use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
 use host::message::{
     Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, Rules, RunId, Slot,
 };
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
-use host::session::{Attempt, Decisions, Mode, Session};
+use host::session::{Attempt, Decisions, Mode, NoCalls, Session};
 use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
 
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
@@ -231,7 +231,7 @@ impl Bench {
                 let spinning = tokio::spawn(async move {
                     let entry = toolbox.entries().iter().find(|entry| entry.export == "spin").unwrap();
                     let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
-                    toolbox.call(entry, &Json::empty_object(), &attempt, Arc::<Nobody>::default()).await
+                    toolbox.call(entry, &Json::empty_object(), &attempt, Arc::<NoCalls>::default()).await
                 });
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 assert_eq!(self.sandbox.live_instances(), 1);
@@ -336,7 +336,8 @@ fn caller(toolbox: &Arc<Toolbox>) -> impl AsyncFnMut() + Send + use<> {
     let input = Json::parse(INPUT.to_owned()).unwrap();
     let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
     async move || {
-        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt, Arc::<Nobody>::default()).await;
+        let _seat = toolbox.seat(RunId::from_bytes([7; 16]), 0).await;
+        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt, Arc::<NoCalls>::default()).await;
         assert!(black_box(done).value.is_output());
     }
 }

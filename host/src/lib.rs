@@ -13,6 +13,7 @@
 //!
 //! Modules, in the order in which one run meets them:
 //!
+//! - [`engine`]: what a run is: started, resumed, decided, forked; every front end is thin over it.
 //! - [`config`]: agent.toml, validated, by what [`grants`] and [`model`] say there is to be set.
 //! - [`document`]: the way from a TOML file to a type, and what is wrong with it, shown.
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
@@ -28,10 +29,10 @@
 //! - `tls`: the one configuration that every connection is encrypted by.
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
-//! - [`cli`]: the command `host`, one file per subcommand.
+//! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
-//! Dependencies point one way: `cli → agent → {model, dispatch → sandbox, session → journal} → schema → message`,
-//! and `config → {grants, model → document}`.
+//! Dependencies point one way: `cli → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
+//! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model → document}`.
 
 pub mod agent;
 pub mod cases;
@@ -39,6 +40,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod document;
+pub mod engine;
 pub mod grants;
 pub mod journal;
 pub mod message;

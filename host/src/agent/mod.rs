@@ -201,7 +201,7 @@ impl Agent {
         let request = Request::Model(talk.ask());
         let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
         // A reply that was lost is asked for again: it may cost twice, and does no other harm.
-        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, gate: None };
+        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, room: None };
         let slot = match purpose {
             Purpose::Reply => self.slot.model_of(turn),
             Purpose::Summary => self.slot.summary_of(turn),

@@ -5,9 +5,9 @@ use futures::future::BoxFuture;
 
 use super::expected::same;
 use super::{Recording, Stub};
-use crate::dispatch::{AgentRunner, FanOut, NoAgents, ToolRunner};
-use crate::message::{ErrorKind, Json, Slot, ToolEntry, ToolOutcome, Usage};
-use crate::session::{Attempt, Conduct, Done, Reach, Session, SessionError};
+use crate::dispatch::{AgentRunner, NoAgents, ToolRunner};
+use crate::message::{ErrorKind, Json, RunId, Slot, ToolEntry, ToolOutcome, Usage};
+use crate::session::{Attempt, Conduct, Done, FanOut, Reach, Seat, Session, SessionError};
 
 /// The tools of one case: those of the agent, but for calls that the case answers itself, or that would take
 /// effect outside.
@@ -137,6 +137,10 @@ impl ToolRunner for CaseTools {
             let attempt = Attempt { at_ms, ..attempt.clone() };
             self.runner.call(tool, input, &attempt, fan_out).await
         })
+    }
+
+    fn seat(&self, run: RunId, depth: usize) -> BoxFuture<'_, Seat<'_>> {
+        self.runner.seat(run, depth)
     }
 
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {

@@ -1,10 +1,10 @@
 //! The calls that a person approved always: which they are, and that one of them is to be asked about again.
 
-use super::approvals::{Always, ApprovalsFile};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::words::call;
 use super::{print, print_json, say};
+use crate::engine::{Always, ApprovalsFile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -1,18 +1,18 @@
-use anyhow::Context as _;
 use console::Term;
 use serde::Serialize;
 
-use super::crew::{Loaded, Member};
 use super::errors::say_warnings;
 use super::exit::Exit;
+use super::front::Shown;
 use super::layout::{LongWord, laid_out, unbroken, width_of};
 use super::places::Places;
+use super::plain::Plain;
 use super::screen::{Format, Screen};
 use super::words::one_line;
 use super::{AgentArg, print, print_json};
-use crate::config::{Config, ConfigError, ModelConfig, Provider, SubAgent};
-use crate::message::{Approvals, CallRule, ToolEntry, ToolSpec, Verdict};
-use crate::model::Models;
+use crate::config::{Config, ConfigError, Provider, SubAgent};
+use crate::engine::{LoadedAgent, Purpose};
+use crate::message::{Approvals, CallRule, Rules, ToolEntry, Verdict};
 
 /// A line that goes on is set in by so much.
 const HANGING: usize = 2;
@@ -39,23 +39,21 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let config = Config::load(&args.agent.agent)?;
     // Whether agent.toml is right is to be seen where the secrets are not, too.
     let missing = missing(&config)?;
-    let loaded = Loaded::load_without_secrets(config.clone(), places, &screen).await?;
-    let offered = loaded.toolbox.entries().iter().filter(|tool| !tool.hidden);
-    let offered: Vec<ToolSpec> = offered.map(|tool| tool.spec.clone()).collect();
-    takes(&config, &offered)?;
-    loaded.members.iter().try_for_each(members_take)?;
+    let engine = places.engine(None)?;
+    let shown = Shown::on(&screen, places.verbose);
+    let agent = engine.load(config.clone(), Purpose::Inspection, &shown).await.map_err(Plain::plain)?;
     for warning in &missing {
         say_warnings(warning);
     }
     if args.json {
         let warnings = missing.iter().map(ToString::to_string).collect();
-        let report = Report { agent: &config.agent.name, tools: loaded.toolbox.entries(), warnings };
+        let report = Report { agent: &config.agent.name, tools: agent.tools(), warnings };
         print_json(&report)?;
         return Ok(Exit::Ok);
     }
     print(&format!("{}: ok", config.path.display()))?;
     let width = width_of(&Term::stdout());
-    for line in described(&config, &loaded).iter().flat_map(|it| it.lines()) {
+    for line in described(&config, &agent).iter().flat_map(|it| it.lines()) {
         print(&laid_out(line, width, HANGING, LongWord::Whole))?;
     }
     Ok(Exit::Ok)
@@ -76,24 +74,8 @@ fn missing(config: &Config) -> Result<Vec<ConfigError>, ConfigError> {
     Ok(missing)
 }
 
-/// Whether the models of an agent take its tools, and the form of its answer.
-fn takes(config: &Config, offered: &[ToolSpec]) -> anyhow::Result<()> {
-    let models: Vec<ModelConfig> = config.models().map(|model| model.clone().without_secrets()).collect();
-    let summary = config.summary.clone().map(ModelConfig::without_secrets);
-    let models = Models::connect(&models, summary.as_ref(), config.model_retry)
-        .map_err(|error| config.misled(&error).map_or_else(|| error.into(), anyhow::Error::from))?;
-    Ok(models.take(offered, config.agent.output_schema.as_ref())?)
-}
-
-fn members_take(member: &Member) -> anyhow::Result<()> {
-    let of_agent =
-        || format!("[tools.{}] is the agent {}", member.entry.source, member.config.path.display());
-    takes(&member.config, &member.manifest.offered()).with_context(of_agent)?;
-    member.loaded.members.iter().try_for_each(members_take)
-}
-
 /// An agent and what it can call, in words.
-fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
+fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |line: String| lines.push(line);
     say(format!("agent {}, model {}", config.agent.name, describe(&config.model.provider)));
@@ -109,11 +91,11 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
         say(format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()));
-        for entry in loaded.toolbox.entries().iter().filter(|entry| entry.source == tool.name) {
+        for entry in agent.tools().iter().filter(|entry| entry.source == tool.name) {
             let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
             say(format!("  {}: {summary}", entry.spec.name));
         }
-        if let Some(entry) = loaded.toolbox.entries().iter().find(|entry| entry.source == tool.name) {
+        if let Some(entry) = agent.tools().iter().find(|entry| entry.source == tool.name) {
             say(format!("  {}", unbroken(&format!("sha256 = \"{}\"", entry.component))));
         }
         for line in tool.grants.in_words() {
@@ -124,12 +106,12 @@ fn described(config: &Config, loaded: &Loaded) -> Vec<String> {
             say(format!("  limits per call, where they are not the defaults: {}", limits.join(", ")));
         }
     }
-    for member in &loaded.members {
-        let Member { entry, config, loaded, .. } = member;
+    for member in agent.members() {
+        let (entry, config) = (member.entry(Rules::NOW), member.agent().config());
         let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
         say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
         say(format!("  {}: {summary}", entry.spec.name));
-        let below = described(config, loaded);
+        let below = described(config, member.agent());
         below
             .iter()
             .flat_map(|it| it.lines())

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exit::Exit;
 use super::places::Places;
 use super::words::{counted, headline};
-use super::{changes, print, recorded, say};
+use super::{print, recorded, say};
+use crate::engine::changes::between;
+use crate::engine::recorded_manifest;
 use crate::journal::{Entry, Finished, Started, Status, statuses};
 use crate::message::{Outcome, Request, RunId, Slot};
 use crate::session::{SessionError, diff};
@@ -19,8 +21,8 @@ struct Side {
 pub(super) fn run(places: &Places, one: &str, other: &str) -> anyhow::Result<Exit> {
     let runs = places.runs()?;
     let (one, other) = (recorded::read(&runs, one)?, recorded::read(&runs, other)?);
-    let manifests = (recorded::manifest(one.0, &one.1)?, recorded::manifest(other.0, &other.1)?);
-    let mut lines = changes::between(manifests.0, manifests.1, &one.1);
+    let manifests = (recorded_manifest(one.0, &one.1)?, recorded_manifest(other.0, &other.1)?);
+    let mut lines = between(manifests.0, manifests.1, &one.1);
     let ids = [one.0, other.0];
     let (one, other) = (sides(one.1)?, sides(other.1)?);
     let slots: BTreeSet<&Slot> = one.keys().chain(other.keys()).collect();

@@ -7,18 +7,55 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::approvals::ApprovalsFile;
 use super::edited::{self, indented};
 use super::editor::Editor;
 use super::question::{QUESTION, Said};
 use super::screen::Screen;
-use crate::config::Config;
 use crate::dispatch::Person;
+use crate::engine::{ApprovalsFile, LoadedAgent, People};
 use crate::message::{Arguments, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
-/// Asks at the terminal, one thing after the other; what was approved always is not asked again.
-pub(super) struct AtTerminal {
+/// Whoever sits at the terminal, asked one thing at a time by all agents of a run.
+pub(super) struct Terminal {
+    screen: Screen,
+    approvals: ApprovalsFile,
+    /// Whether anybody can be asked.
+    attended: bool,
+    asking: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Terminal {
+    pub(super) fn new(screen: &Screen, approvals: &ApprovalsFile) -> Self {
+        let attended = screen.is_for_people() && std::io::stdin().is_terminal();
+        Self { screen: screen.clone(), approvals: approvals.clone(), attended, asking: Arc::default() }
+    }
+}
+
+impl People for Terminal {
+    fn attend(&self, agent: &LoadedAgent, manifest: &Manifest) -> Arc<dyn Person> {
+        let granted = |entry: &ToolEntry| {
+            if let Some(agent) = &entry.agent {
+                return vec![format!("an agent, which has what {} grants", agent.config)];
+            }
+            let tool = agent.config().tools.iter().find(|tool| tool.name == entry.source);
+            tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
+        };
+        let tools = manifest.tools.iter();
+        let tools = tools.map(|tool| (tool.spec.name.clone(), (tool.clone(), granted(tool))));
+        Arc::new(AtTerminal {
+            screen: self.screen.clone(),
+            approvals: self.approvals.clone(),
+            config: manifest.config.clone(),
+            tools: tools.collect(),
+            attended: self.attended,
+            asking: Arc::clone(&self.asking),
+        })
+    }
+}
+
+/// Asks about the calls of one agent; a call that was approved always is not asked about again.
+struct AtTerminal {
     screen: Screen,
     approvals: ApprovalsFile,
     /// The agent.toml.
@@ -31,37 +68,6 @@ pub(super) struct AtTerminal {
 }
 
 impl AtTerminal {
-    pub(super) fn new(
-        screen: &Screen,
-        approvals: ApprovalsFile,
-        config: &Config,
-        manifest: &Manifest,
-    ) -> Self {
-        let granted = |entry: &ToolEntry| {
-            if let Some(agent) = &entry.agent {
-                return vec![format!("an agent, which has what {} grants", agent.config)];
-            }
-            let tool = config.tools.iter().find(|tool| tool.name == entry.source);
-            tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
-        };
-        let tools = manifest.tools.iter();
-        let tools = tools.map(|tool| (tool.spec.name.clone(), (tool.clone(), granted(tool))));
-        Self {
-            screen: screen.clone(),
-            approvals,
-            config: manifest.config.clone(),
-            tools: tools.collect(),
-            attended: screen.is_for_people() && std::io::stdin().is_terminal(),
-            asking: Arc::default(),
-        }
-    }
-
-    /// The same person, for an agent that is called by the other one: asked one thing at a time by both.
-    pub(super) fn beside(&self, config: &Config, manifest: &Manifest) -> Self {
-        let Self { screen, approvals, asking, .. } = self;
-        Self { asking: Arc::clone(asking), ..Self::new(screen, approvals.clone(), config, manifest) }
-    }
-
     /// The call as the person has to see it: whole, with what its tool may do, and what is new in it.
     fn shown(&self, slot: &Slot, ask: &ToolAsk) -> String {
         let input = value(ask);
@@ -147,7 +153,7 @@ impl AtTerminal {
 
     fn approve(&self, ask: &ToolAsk, input: Option<Json>, always: bool) -> Decision {
         if let Err(error) = self.approvals.add(&self.config, ask, input.as_ref(), always) {
-            self.screen.say(&format!("{error:#}; the approval holds for this call alone"));
+            self.screen.say(&format!("{error}; the approval holds for this call alone"));
         }
         Decision::Approved { input }
     }

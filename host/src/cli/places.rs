@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
+use crate::engine::Engine;
 use crate::journal::{RunsDir, SessionsDir};
+use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache};
 
 /// Where runs and compiled components are kept, and what is shown of making them.
@@ -51,8 +53,19 @@ impl Places {
         Ok(std::path::absolute(state)?)
     }
 
+    /// The engine over these directories. It makes none of them before it has to.
+    pub(super) fn engine(&self, exporter: Option<Collector>) -> anyhow::Result<Engine> {
+        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
+        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler).exporter(exporter).build())
+    }
+
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
+        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
+        Ok(ComponentCache::open(&self.cache_path()?, compiler)?)
+    }
+
+    fn cache_path(&self) -> anyhow::Result<PathBuf> {
         let path = match self.cache.clone().or_else(|| set("HOST_CACHE")) {
             Some(path) => path,
             None => choose_base_strategy()
@@ -60,8 +73,7 @@ impl Places {
                 .cache_dir()
                 .join("host"),
         };
-        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
-        Ok(ComponentCache::open(&std::path::absolute(path)?, compiler)?)
+        Ok(std::path::absolute(path)?)
     }
 }
 

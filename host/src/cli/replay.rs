@@ -1,16 +1,18 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
-use super::launch::{self, Task};
+use super::front::Shown;
 use super::output::Output;
 use super::places::Places;
+use super::plain::Plain;
 use super::recorded;
-use super::rerun::{self, Rerun, Terms};
+use super::rerun::{self, Which};
 use super::screen::{Format, Screen};
 use crate::agent::{Agent, Ended};
 use crate::config::Config;
+use crate::engine::{Engine, Purpose, Rerun, Task, Told, Watcher as _, manifest, recorded_manifest};
 use crate::message::Manifest;
-use crate::session::{Decisions, Mode, Session};
+use crate::session::{Decisions, Mode, Notice, Session};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,7 +25,7 @@ pub(super) struct Args {
     /// Make the recorded calls of a tool again, with the inputs, the clock and the seed of then, and show what comes
     /// out differently. TOOL=FILE calls another version of it.
     #[arg(long, value_name = "TOOL[=FILE]")]
-    rerun: Option<Rerun>,
+    rerun: Option<Which>,
     /// Make the calls of every run again.
     #[arg(long, requires = "rerun", conflicts_with = "run")]
     all: bool,
@@ -38,27 +40,29 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
-    let runs = places.runs()?;
-    let name = args.run.as_deref().unwrap_or_default();
-    if let Some(rerun) = args.rerun {
-        let Args { config, allow_effects, all, json, .. } = args;
-        let terms = Terms { rerun, config: config.as_deref(), allow_effects, places, screen: &screen };
+    let Args { run, config, rerun, all, allow_effects, json, output } = args;
+    let screen = Screen::answering_to(Format::of(json), output.checked()?);
+    let engine = places.engine(None)?;
+    let shown = Shown::on(&screen, places.verbose);
+    let (runs, name) = (engine.runs(), run.as_deref().unwrap_or_default());
+    if let Some(Which { tool, component }) = rerun {
+        let rerun = Rerun { tool: tool.clone(), component, config, allow_effects };
+        let reruns = engine.reruns(rerun, &shown);
         if !all {
-            let (id, entries) = recorded::read(&runs, name)?;
-            return rerun::run(&terms, std::iter::once((id, Ok(entries))), json).await;
+            let (id, entries) = recorded::read(runs, name)?;
+            return rerun::run(&tool, reruns, std::iter::once((id, Ok(entries))), json).await;
         }
         let ids = runs.ids()?.into_iter();
-        return rerun::run(&terms, ids.map(|id| (id, runs.read(id))), json).await;
+        return rerun::run(&tool, reruns, ids.map(|id| (id, runs.read(id))), json).await;
     }
-    let (id, entries) = recorded::read(&runs, name)?;
-    let recorded = recorded::manifest(id, &entries)?.clone();
-    let manifest = match &args.config {
+    let (id, entries) = recorded::read(runs, name)?;
+    let recorded = recorded_manifest(id, &entries)?.clone();
+    let manifest = match &config {
         None => recorded,
-        Some(path) => other_manifest(path, &recorded, places, &screen).await?,
+        Some(path) => other_manifest(path, &recorded, &engine, &shown).await?,
     };
-    let session =
-        Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), screen.watch()).await?;
+    let watch = Box::new(move |notice: &Notice<'_>| shown.tell(Told::Effect(notice)));
+    let session = Session::open(id, Mode::Replay, entries, &manifest, Decisions::default(), watch).await?;
     screen.run_started(id, &manifest);
     let (Ended { ending, used }, _) = Agent::recorded(manifest, session).again().await?;
     screen.replayed();
@@ -67,11 +71,11 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 
 /// What the run would be with another configuration, and the same prompt and seed.
 async fn other_manifest(
-    path: &std::path::Path,
+    path: &Path,
     recorded: &Manifest,
-    places: &Places,
-    screen: &Screen,
+    engine: &Engine,
+    shown: &Shown,
 ) -> anyhow::Result<Manifest> {
-    let config = Config::load(path)?;
-    Ok(launch::prepare(&config, Task::of(recorded), places, screen).await?.manifest)
+    let agent = engine.load(Config::load(path)?, Purpose::Run, shown).await.map_err(Plain::plain)?;
+    Ok(manifest(&agent, Task::of(recorded))?)
 }

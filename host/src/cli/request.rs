@@ -11,6 +11,7 @@ use super::places::Places;
 use super::{print, recorded};
 use crate::agent::Agent;
 use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
+use crate::engine::recorded_manifest;
 use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started, given_up};
 use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, Slot, Step};
 use crate::model::{self, Model, ModelError, ModelRequest, Models, WhoseTurn};
@@ -45,7 +46,7 @@ pub(super) async fn run(
     attempt: Option<u32>,
 ) -> anyhow::Result<Exit> {
     let (id, entries) = recorded::read(&places.runs()?, name)?;
-    let manifest = recorded::manifest(id, &entries)?.clone();
+    let manifest = recorded_manifest(id, &entries)?.clone();
     let Some(slot) = slot.or_else(|| last(&entries)) else {
         return Err(Misuse("no model was asked in this run".to_owned()).into());
     };

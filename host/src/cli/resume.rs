@@ -1,16 +1,14 @@
 use std::path::PathBuf;
 
 use super::exit::Exit;
-use super::launch::{self, Task};
+use super::front::{follow, front};
 use super::output::Output;
 use super::places::Places;
 use super::screen::{Format, Screen};
-use super::settle::{self, Settle};
+use super::settle::{Settle, of_resume};
 use super::signals::Signals;
 use super::traces::Traces;
-use super::{changes, recorded, session};
-use crate::journal::{Change, JournalError, JournalStore as _, ending, has_replied, used};
-use crate::session::Decisions;
+use crate::engine::Terms;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,31 +35,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
-    let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
-    let runs = places.runs()?;
-    let id = runs.find(&args.run)?;
-    let _turn = session::take_turn_of(id, &runs, places, &screen).await?;
-    if runs.is_sealed(id) {
-        let entries = runs.read(id)?;
-        let recorded = recorded::manifest(id, &entries)?;
-        settle::settlements(&args.settle, &entries, recorded)?;
-        screen.run_started(id, recorded);
-        let ended = ending(&entries).ok_or(JournalError::NotBegun { run: id })?;
-        return screen.run_ended(id, ended, used(&entries));
-    }
-    let run = runs.open(id)?;
-    let entries = run.store.read(id)?;
-    let recorded = recorded::manifest(id, &entries)?;
-    let settlements = settle::settlements(&args.settle, &entries, recorded)?;
-    // Before its first reply the model was asked for nothing that another agent.toml could contradict.
-    let has_replied = has_replied(&entries);
-    let change = if args.accept_changes || !has_replied { Change::Accepted } else { Change::Refused };
-    let config = recorded::config(recorded, args.config.as_deref())?;
-    let prepared = launch::prepare(&config, Task::of(recorded), places, &screen).await?;
-    let changes = changes::between(recorded, &prepared.manifest, &entries);
-    if !changes.is_empty() {
-        screen.changed(&changes, &changes::what_next(id, change, has_replied));
-    }
-    let decisions = Decisions { settlements, change };
-    launch::carry_out(run, entries, prepared, decisions, &screen, &args.traces, signals).await
+    let Args { run, settle, config, accept_changes, json, output, traces } = args;
+    let screen = Screen::answering_to(Format::of(json), output.checked()?);
+    let engine = places.engine(traces.exporter(&screen))?;
+    let id = engine.runs().find(&run)?;
+    let settlements = settle.iter().map(Settle::read).collect::<anyhow::Result<_>>()?;
+    let terms = Terms { settlements, accept_changes, config, caller: traces.caller(&screen) };
+    let front = front(&screen, places.verbose, &engine);
+    let handle = engine.resume(id, terms, front).await.map_err(|error| of_resume(error, &settle))?;
+    follow(handle, &screen, signals).await
 }

@@ -1,18 +1,19 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Misuse};
-use super::launch::{self, Task};
+use super::front::{follow, front};
 use super::output::Output;
 use super::places::Places;
+use super::plain::Plain;
 use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::signals::Signals;
 use super::traces::Traces;
 use super::words::beginning;
-use super::{AgentArg, script, session};
+use super::{AgentArg, script};
 use crate::config::Config;
-use crate::message::{RunId, SessionKey};
-use crate::session::Decisions;
+use crate::engine::{NewRun, Purpose};
+use crate::message::SessionKey;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,26 +44,16 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let parameters = args.prompt.parameters(&config)?;
     let prompt = args.prompt.text(&config, &parameters)?;
     let images = args.prompt.images()?;
-    let runs = places.runs()?;
-    let (mut open, mut earlier) = (None, Vec::new());
-    if let Some(key) = &args.session {
-        let taken = session::take_turn(key, places, &screen).await?;
-        earlier = session::said(&taken, key, &runs, &config.agent.name).await?;
-        open = Some(taken);
-    }
-    let id = RunId::new();
-    let task = Task::new(prompt, parameters, id.seed()).with_images(images);
-    let task = task.in_session(args.session, earlier);
-    let prepared = launch::prepare(&config, task, places, &screen).await?;
-    let run = runs.create(id)?;
-    if let Some(open) = &mut open {
-        open.add(id)?;
-    }
-    let exit =
-        launch::carry_out(run, Vec::new(), prepared, Decisions::default(), &screen, &args.traces, signals)
-            .await?;
+    let engine = places.engine(args.traces.exporter(&screen))?;
+    let front = front(&screen, places.verbose, &engine);
+    let agent = engine.load(config, Purpose::Run, &*front.watcher).await.map_err(Plain::plain)?;
+    let new = NewRun::new(agent, prompt).parameters(parameters).images(images).session(args.session);
+    let new = new.caller(args.traces.caller(&screen));
+    let handle = engine.start(new, front).await.map_err(Plain::plain)?;
+    let id = handle.id();
+    let exit = follow(handle, &screen, signals).await?;
     if let Some(file) = &args.record {
-        script::write(&runs, id, file, &screen)?;
+        script::write(engine.runs(), id, file, &screen)?;
     }
     Ok(exit)
 }

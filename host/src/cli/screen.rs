@@ -230,7 +230,8 @@ impl Screen {
         self.0.live.clear();
     }
 
-    fn notice(&self, notice: &Notice<'_>) {
+    /// Shows what the session tells while the run goes on.
+    pub(super) fn notice(&self, notice: &Notice<'_>) {
         match (self.0.format, notice) {
             (Format::Json, Notice::Started { slot, attempt, request }) => {
                 event(&JsonEvent::Started { slot, attempt: *attempt, request });

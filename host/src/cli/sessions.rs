@@ -4,11 +4,11 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::exit::{Exit, Misuse};
+use super::front;
 use super::moment::Moment;
 use super::places::Places;
 use super::runs::{state_mark, state_word};
 use super::screen::{Format, Screen};
-use super::session::take_turn;
 use super::words::{beginning, one_line, set_in};
 use super::{print, print_json, say};
 use crate::journal::{JournalError, RunSummary, RunsDir, ending};
@@ -155,11 +155,12 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
 }
 
 async fn forget(places: &Places, key: &SessionKey, last: bool) -> anyhow::Result<Exit> {
-    if places.sessions()?.runs(key)?.is_empty() {
+    let engine = places.engine(None)?;
+    if engine.sessions().runs(key)?.is_empty() {
         return Err(unknown(key).into());
     }
     let screen = Screen::new(Format::Text);
-    let mut open = take_turn(key, places, &screen).await?;
+    let mut open = engine.take_turn(key, &front::Shown::on(&screen, places.verbose)).await?.session;
     if last {
         let run = open.forget_last()?.ok_or_else(|| unknown(key))?;
         screen.say(&format!("the session {key} goes on without {run}, which stays recorded"));

@@ -12,8 +12,8 @@ use crate::toolbox::Progress;
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows on a screen what the toolbox tells.
-pub(super) struct Works<'s> {
-    screen: &'s Screen,
+pub(super) struct Works {
+    screen: Screen,
     verbose: bool,
     now: Mutex<Option<Now>>,
 }
@@ -25,10 +25,10 @@ struct Now {
     line: Option<ProgressBar>,
 }
 
-impl<'s> Works<'s> {
+impl Works {
     /// `verbose` shows a compiler's own words, too.
-    pub(super) fn new(screen: &'s Screen, verbose: bool) -> Self {
-        Self { screen, verbose, now: Mutex::default() }
+    pub(super) fn new(screen: &Screen, verbose: bool) -> Self {
+        Self { screen: screen.clone(), verbose, now: Mutex::default() }
     }
 
     pub(super) fn tell(&self, progress: Progress<'_>) {

@@ -45,7 +45,7 @@ impl AgentRunner for NoAgents {
 
 /// How an agent is called. What it did is recorded below the call, so a call that was interrupted goes on.
 pub(super) const BELOW: Conduct<'static> =
-    Conduct { reach: Reach::Pure, doubt: Doubt::GoOn, retry: Retry::NEVER, gate: None };
+    Conduct { reach: Reach::Pure, doubt: Doubt::GoOn, retry: Retry::NEVER, room: None };
 
 /// What an agent is called with.
 #[derive(serde::Deserialize)]

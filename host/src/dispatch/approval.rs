@@ -12,7 +12,7 @@ use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError
 
 /// How a person is asked: in any process, until there is an answer.
 pub(super) const ASKING: Conduct<'static> =
-    Conduct { reach: Reach::Outside, doubt: Doubt::GoOn, retry: Retry::NEVER, gate: None };
+    Conduct { reach: Reach::Outside, doubt: Doubt::GoOn, retry: Retry::NEVER, room: None };
 
 /// The rules of agent.toml. A rule that denies comes before one that asks, and that before one that lets pass.
 pub(super) struct Gate {

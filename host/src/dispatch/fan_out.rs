@@ -7,64 +7,11 @@ use futures::future::BoxFuture;
 
 use super::{Dispatcher, Placed};
 use crate::message::{ErrorKind, Rules, Slot, ToolCall, ToolOutcome};
-use crate::session::{Clock, Held, Session, SessionError};
-
-/// How many callers may wait for one call, each for the next: tools call tools so deep, and no deeper.
-pub const CALL_DEPTH_MAX: usize = 3;
+use crate::session::{CALL_DEPTH_MAX, Clock, FanOut, Held, Session, SessionError, Stopped};
 
 /// The calls that one call of the model may lead to, all depths together. Each is recorded, so a tool that calls
 /// without end would fill the disk.
 const CALLS_BELOW_MAX: u32 = 10_000;
-
-/// Makes the calls of one tool while it runs.
-pub trait FanOut: Send + Sync {
-    /// Makes all calls in parallel and returns when each has ended: one outcome a call, in order. Dropping the
-    /// future cancels them.
-    fn call_all(&self, calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>>;
-
-    /// Whether there is a tool of this name that tools can be granted to call.
-    fn has_tool(&self, name: &str) -> bool;
-
-    /// How many callers wait for this one.
-    fn depth(&self) -> usize;
-
-    /// The rules of the run that the calls are made in.
-    fn rules(&self) -> Rules;
-
-    /// The time that the tool has taken, but for that in which its calls waited for a person or a moment.
-    fn clock(&self) -> &Clock;
-}
-
-/// The caller is to be stopped: what its calls came to is not for it to see.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the tool was stopped in the middle of its calls")]
-pub struct Stopped;
-
-/// Makes no calls: for tools that are called outside of any run.
-#[derive(Debug, Default)]
-pub struct Nobody(Clock);
-
-impl FanOut for Nobody {
-    fn call_all(&self, _calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>> {
-        Box::pin(std::future::ready(Err(Stopped)))
-    }
-
-    fn has_tool(&self, _name: &str) -> bool {
-        false
-    }
-
-    fn depth(&self) -> usize {
-        0
-    }
-
-    fn rules(&self) -> Rules {
-        Rules::NOW
-    }
-
-    fn clock(&self) -> &Clock {
-        &self.0
-    }
-}
 
 /// A tool that is being called, and who waits for it.
 pub(super) struct Caller {
@@ -196,10 +143,6 @@ impl FanOut for Nested {
 
     fn has_tool(&self, name: &str) -> bool {
         self.dispatcher.tools.get(name).is_some_and(|tool| tool.entry.agent.is_none())
-    }
-
-    fn depth(&self) -> usize {
-        Caller::depth(self.caller.waiting.as_ref())
     }
 
     fn rules(&self) -> Rules {

@@ -12,11 +12,11 @@ mod builtin;
 mod callable;
 mod fan_out;
 mod person;
+mod room;
 mod runner;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
-pub use fan_out::{CALL_DEPTH_MAX, FanOut, Nobody, Stopped};
 pub use person::{Person, Unattended};
 pub use runner::{NoRunner, ToolRunner};
 
@@ -32,15 +32,19 @@ use crate::message::{
     Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
     ToolCall, ToolEntry, ToolOutcome, ToolResult,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Held, Reach, Session, SessionError, Waiting, Wants};
+use crate::session::{
+    Attempt, CALL_DEPTH_MAX, Conduct, Done, Doubt, Held, Reach, Room as _, Session, SessionError, Waiting,
+    Wants,
+};
 use agents::BELOW;
 use approval::{ASKING, Gate, Passed};
 use callable::Callable;
 use fan_out::{Caller, Nested};
+use room::{CallRoom, Parallel};
 
 /// How a call is carried out that the dispatcher itself answers.
 const REFUSED: Conduct<'static> =
-    Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry: Retry::NEVER, gate: None };
+    Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry: Retry::NEVER, room: None };
 
 /// A call on its way.
 struct Placed {
@@ -172,7 +176,16 @@ impl Dispatcher {
         call: &ToolCall,
         attempt: Attempt,
     ) -> Result<ToolOutcome, SessionError> {
+        let room = self.room(session, None);
+        let _seat = room.seat().await;
         Ok(self.attempt(session, None, call, &attempt).await?.value)
+    }
+
+    /// The room for calls of a run that so many callers wait for.
+    fn room<'a>(&'a self, session: &Session, caller: Option<&Arc<Caller>>) -> CallRoom<'a> {
+        let depth = Caller::depth(caller);
+        let parallel = Parallel(self.permits.get(depth));
+        CallRoom { parallel, runner: &*self.runner, run: session.run(), depth }
     }
 
     /// Runs calls that the model, or a tool, makes together.
@@ -231,10 +244,12 @@ impl Dispatcher {
             }
         }
         let by = By::of(callable, refusal, &call);
-        let gate = self.permits.get(Caller::depth(caller));
+        let room = self.room(session, caller);
         let conduct = match (&by, callable) {
-            (By::Component, Some(callable)) => Conduct { gate, ..self.runner.conduct(&callable.entry) },
-            (By::Agent, _) => Conduct { gate, ..BELOW },
+            (By::Component, Some(callable)) => {
+                Conduct { room: Some(&room), ..self.runner.conduct(&callable.entry) }
+            }
+            (By::Agent, _) => Conduct { room: Some(&room.parallel), ..BELOW },
             (By::Host(_), _) => ASKING,
             (By::Nobody(_), _) | (By::Component, None) => REFUSED,
         };

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{FanOut, REFUSED};
-use crate::message::{ErrorKind, Json, ToolEntry, ToolOutcome};
-use crate::session::{Attempt, Conduct, Done};
+use super::REFUSED;
+use crate::message::{ErrorKind, Json, RunId, ToolEntry, ToolOutcome};
+use crate::session::{Attempt, Conduct, Done, FanOut, Seat};
 
 /// Carries out calls of tools that exist, with inputs that fit.
 pub trait ToolRunner: Send + Sync {
@@ -17,6 +17,11 @@ pub trait ToolRunner: Send + Sync {
         attempt: &'a Attempt,
         fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>>;
+
+    /// Waits for room for one call of a run that so many callers wait for. A call begins only when it has room.
+    fn seat(&self, _run: RunId, _depth: usize) -> BoxFuture<'_, Seat<'_>> {
+        Box::pin(async { Box::new(()) as Seat<'_> })
+    }
 
     /// How calls of this tool may be carried out. How many at once is not for the tool to say.
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static>;

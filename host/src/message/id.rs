@@ -1,8 +1,10 @@
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
-use ulid::Ulid;
+use ulid::{Generator, Ulid};
 
 /// Names one run: a ULID, so that ids sort by start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,7 +14,13 @@ impl RunId {
     /// A new id, later than every id this process made before.
     #[must_use]
     pub fn new() -> Self {
-        Self(Ulid::generate())
+        // A ULID alone is random within a millisecond.
+        static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
+        let mut generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(match generator.generate() {
+            Ok(id) => id,
+            Err(overflow) => overflow.commit_overflow_increment(),
+        })
     }
 
     /// The 16 bytes that prefix the run's journal keys; they sort by start time.

@@ -2,14 +2,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::link;
+use super::places::{Place, Places};
 use super::state::{LiveGuard, State};
-use crate::dispatch::CALL_DEPTH_MAX;
 use crate::grants::ToolLimits;
+use crate::message::RunId;
+use crate::session::CALL_DEPTH_MAX;
 
 /// The most instances alive at once in a process, by how many callers wait for them. A call is CPU-bound, so more
 /// than a few per core only cost cache; those that wait on the outside world cost a memory slot each. A caller
@@ -86,7 +87,7 @@ struct Inner {
     timed: Runtime,
     /// Made when the first tool asks for it: it reserves address space of its own.
     fueled: OnceLock<Result<Runtime, EngineError>>,
-    permits: [Semaphore; CALL_DEPTH_MAX + 1],
+    places: [Arc<Places>; CALL_DEPTH_MAX + 1],
     live: Arc<AtomicUsize>,
 }
 
@@ -121,8 +122,8 @@ impl Sandbox {
     /// Sets the engine up. One a process is enough.
     pub fn new() -> Result<Self, EngineError> {
         let timed = Runtime::new(Metering::Time)?;
-        let permits = INSTANCES_BY_DEPTH.map(|places| Semaphore::new(places as usize));
-        Ok(Self(Arc::new(Inner { timed, fueled: OnceLock::new(), permits, live: Arc::default() })))
+        let places = INSTANCES_BY_DEPTH.map(|places| Places::new(places as usize));
+        Ok(Self(Arc::new(Inner { timed, fueled: OnceLock::new(), places, live: Arc::default() })))
     }
 
     /// How many instances exist at this moment.
@@ -146,10 +147,15 @@ impl Sandbox {
         }
     }
 
-    /// Waits for a free place of the pool, which itself would answer with an error when it is full.
-    pub(super) async fn permit(&self, depth: usize) -> Option<SemaphorePermit<'_>> {
-        // No semaphore is ever closed, and nothing is called deeper than there are places.
-        self.0.permits.get(depth)?.acquire().await.ok()
+    /// Waits for a place in the pool for a call of a run that so many callers wait for. Without a place the pool may be
+    /// full, and a call fails. Runs take their places in turn. `None` if calls cannot be nested so deep.
+    pub async fn place(&self, run: RunId, depth: usize) -> Option<Place> {
+        Some(self.0.places.get(depth)?.take(Some(run)).await)
+    }
+
+    /// The same for what belongs to no run.
+    pub(super) async fn place_for_listing(&self) -> Option<Place> {
+        Some(self.0.places.first()?.take(None).await)
     }
 
     /// Counts an instance for as long as the guard lives.

@@ -19,10 +19,9 @@ use super::random::CallRandom;
 use super::record::CallRecord;
 use super::state::{CallContext, Policy, State};
 use super::{link, verdict};
-use crate::dispatch::{FanOut, Nobody};
 use crate::grants::{Access, Limit, Placeholders};
 use crate::message::{Json, ToolOutcome, Trace, Usage};
-use crate::session::Done;
+use crate::session::{Done, FanOut, NoCalls};
 
 /// What crosses the boundary in one host call besides the output: names, log lines, paths.
 const HOSTCALL_BYTES: u64 = 1024 * 1024;
@@ -75,12 +74,12 @@ impl Guest {
 
     /// Asks the component for its tools, in an instance of its own that is granted nothing.
     pub async fn list_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
-        let _permit = self.sandbox.permit(0).await;
+        let _place = self.sandbox.place_for_listing().await;
         let Policy { tool, limits, .. } = &*self.policy;
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
         let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
         let (mut store, cpu) = self
-            .store(&Arc::new(bare), None, Arc::<Nobody>::default())
+            .store(&Arc::new(bare), None, Arc::<NoCalls>::default())
             .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
@@ -97,7 +96,7 @@ impl Guest {
     }
 
     /// Runs one call in an instance of its own; the calls it makes itself go to `fan_out`. Dropping the future
-    /// drops the instance.
+    /// drops the instance. Whoever calls has a place for it, by [`Sandbox::place`].
     pub async fn call(
         &self,
         export: &str,
@@ -105,7 +104,6 @@ impl Guest {
         call: CallContext,
         fan_out: Arc<dyn FanOut>,
     ) -> Done<ToolOutcome> {
-        let _permit = self.sandbox.permit(fan_out.depth()).await;
         let Policy { limits, masker, .. } = &*self.policy;
         let (mut store, cpu) = match self.store(&self.policy, Some(call), Arc::clone(&fan_out)) {
             Ok(made) => made,

@@ -18,6 +18,7 @@ mod handles;
 mod limiter;
 mod link;
 mod log;
+mod places;
 mod random;
 mod record;
 mod sockets;
@@ -26,4 +27,5 @@ mod verdict;
 
 pub use engine::{EngineError, INSTANCES_BY_DEPTH, Metering, Sandbox, compiler};
 pub use guest::{AdmitError, Guest, ToolDefinition};
+pub use places::Place;
 pub use state::{CallContext, Policy};

@@ -15,9 +15,9 @@ use super::limiter::MemoryGauge;
 use super::log::CallLog;
 use super::random::CallRandom;
 use super::record::CallRecord;
-use crate::dispatch::FanOut;
 use crate::grants::{Grants, Masker, Secrets, ToolLimits};
 use crate::message::{Digest, Hasher};
+use crate::session::FanOut;
 
 /// What the calls of one tool may do, and how much.
 #[derive(Debug, Default)]

@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 
-use tokio::sync::Semaphore;
+use futures::future::BoxFuture;
 
 use crate::journal::Change;
 use crate::message::{Digest, Hasher, Json, Retry, RunId, Slot};
 
 /// How an effect may be carried out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Conduct<'a> {
     /// Whether it can be noticed outside of this process.
     pub reach: Reach,
@@ -14,9 +14,19 @@ pub struct Conduct<'a> {
     pub doubt: Doubt,
     /// When a failure that may pass is followed by another attempt; for effects that may be repeated.
     pub retry: Retry,
-    /// Lets so many attempts go on at once; none waits for it between two attempts.
-    pub gate: Option<&'a Semaphore>,
+    /// What each attempt waits for before it begins.
+    pub room: Option<&'a dyn Room>,
 }
+
+/// Room for attempts of which only so many may go on at once. An attempt that waits for room has not begun: whatever
+/// happens to the process then, nobody has to ask whether the attempt took effect.
+pub trait Room: Send + Sync {
+    /// Waits for room for one attempt.
+    fn seat(&self) -> BoxFuture<'_, Seat<'_>>;
+}
+
+/// Room that an attempt has until it drops this.
+pub type Seat<'a> = Box<dyn Send + 'a>;
 
 /// Whether an effect can be noticed outside of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,9 +93,8 @@ impl Session {
         let recorder = Recorder { session: self, store, slot, ticket: due.ticket };
         loop {
             wait(due.at_ms, conduct.retry.longest_ms()).await;
-            let permit = match conduct.gate {
-                // It is never closed, and without a permit the attempt would only be less bounded.
-                Some(gate) => gate.acquire().await.ok(),
+            let seat = match conduct.room {
+                Some(room) => Some(room.seat().await),
                 None => None,
             };
             let attempt = Attempt {
@@ -112,7 +111,7 @@ impl Session {
             let clock = Instant::now();
             let Done { value, usage, trace } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
-            drop(permit);
+            drop(seat);
             let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
             let failures = due.failures.saturating_add(1);
             let falls_back = value.falls_back();

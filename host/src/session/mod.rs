@@ -11,15 +11,17 @@ mod conduct;
 mod divergence;
 mod effect;
 mod error;
+mod fan_out;
 mod notice;
 mod outcome;
 mod recorder;
 
 pub use clock::{Clock, Held};
-pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Settlement, Settlements};
+pub use conduct::{Attempt, Conduct, Decisions, Doubt, Reach, Room, Seat, Settlement, Settlements};
 pub use divergence::{DIFF_TIME_MAX, Divergence, DivergenceKind, diff};
 use effect::Effect;
 pub use error::{SessionError, Waiting, Wants};
+pub use fan_out::{CALL_DEPTH_MAX, FanOut, NoCalls, Stopped};
 pub use notice::{Notice, SpanAt, Watch};
 pub use outcome::{Done, Recorded};
 
@@ -239,6 +241,12 @@ impl Session {
     /// Tells the watcher what is heard of a reply that is on its way.
     pub fn heard(&self, slot: &Slot, text: &str) {
         (self.watch)(&Notice::Heard { slot, text });
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     /// How the run ended before this session, if it did.

@@ -28,17 +28,20 @@ use futures::future::BoxFuture;
 use globset::{Glob, GlobMatcher};
 
 use crate::config::{Config, ToolConfig};
-use crate::dispatch::{FanOut, ToolRunner, builtin_entry};
+use crate::dispatch::{ToolRunner, builtin_entry};
 use crate::grants::{Effects, SecretError, Secrets, glob_set};
-use crate::message::{Approvals, Digest, ErrorKind, Json, Retry, Rules, ToolEntry, ToolOutcome, clean};
+use crate::message::{
+    Approvals, Digest, ErrorKind, Json, Retry, Rules, RunId, ToolEntry, ToolOutcome, clean,
+};
 use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach};
+use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
 
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// The tools of one agent, ready to be called.
 pub struct Toolbox {
+    sandbox: Sandbox,
     tools: HashMap<String, Loaded>,
     entries: Vec<ToolEntry>,
 }
@@ -192,7 +195,7 @@ impl Toolbox {
         tell: &Tell<'_>,
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let mut toolbox = Self { tools: HashMap::new(), entries: Vec::new() };
+        let mut toolbox = Self { sandbox: sandbox.clone(), tools: HashMap::new(), entries: Vec::new() };
         config
             .agent
             .builtins
@@ -376,9 +379,13 @@ impl ToolRunner for Toolbox {
         })
     }
 
+    fn seat(&self, run: RunId, depth: usize) -> BoxFuture<'_, Seat<'_>> {
+        Box::pin(async move { Box::new(self.sandbox.place(run, depth).await) as Seat<'_> })
+    }
+
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
         let Some(Loaded { guest, retry, idempotent }) = self.tools.get(&tool.source) else {
-            return Conduct { reach: Reach::Outside, doubt: Doubt::Ask, retry: Retry::NEVER, gate: None };
+            return Conduct { reach: Reach::Outside, doubt: Doubt::Ask, retry: Retry::NEVER, room: None };
         };
         let named = idempotent.iter().any(|pattern| pattern.is_match(&tool.export));
         let (reach, doubt) = match guest.policy().grants.effects() {
@@ -387,6 +394,6 @@ impl ToolRunner for Toolbox {
             Effects::Writing if named => (Reach::Outside, Doubt::Repeat),
             Effects::Writing => (Reach::Outside, Doubt::Ask),
         };
-        Conduct { reach, doubt, retry: *retry, gate: None }
+        Conduct { reach, doubt, retry: *retry, room: None }
     }
 }

@@ -14,21 +14,21 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::exit::{Exit, Misuse};
-use super::launch::{self, Task};
+use super::front::Shown;
 use super::places::Places;
+use super::plain::Plain;
 use super::print;
 use super::screen::{Format, Screen};
 use super::target::Target;
 use super::words::one_line;
-use super::works::Works;
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, Person};
+use crate::engine::{Task, manifest_of};
 use crate::journal::MemoryStore;
 use crate::message::{
     Arguments, Decision, ErrorKind, Json, Manifest, RunId, Slot, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
     clean, visible_json,
 };
-use crate::sandbox::Sandbox;
 use crate::session::{Decisions, Mode, Session, SessionError};
 use crate::toolbox::Toolbox;
 
@@ -47,7 +47,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = config(&args.target)?;
-    let toolbox = load(&config, places, &screen).await?;
+    let shown = Shown::on(&screen, places.verbose);
+    let toolbox = places.engine(None)?.load_tools(&config, &shown).await.map_err(Plain::plain)?;
     if let Some(agent) =
         config.agents.iter().find(|it| args.words.first() == Some(&format!("{}{}", it.prefix, it.name)))
     {
@@ -95,14 +96,6 @@ fn config(path: &Path) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Arc<Toolbox>> {
-    let cache = places.cache()?;
-    let (runs, sessions) = (places.runs()?, places.sessions()?);
-    Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
-    let works = Works::new(screen, places.verbose);
-    Ok(Arc::new(Toolbox::load(config, &Sandbox::new()?, &cache, &|it| works.tell(it)).await?))
-}
-
 /// The tool that is meant, and the words that are its input.
 fn choose<'a>(tools: &'a [ToolEntry], args: &'a Args) -> anyhow::Result<(&'a ToolEntry, &'a [String])> {
     let named = |name: &str| tools.iter().find(|tool| tool.spec.name == name);
@@ -143,7 +136,7 @@ async fn call(
 ) -> anyhow::Result<ToolOutcome> {
     let run = RunId::new();
     let task = Task::new(String::new(), std::collections::BTreeMap::new(), run.seed());
-    let mut manifest: Manifest = launch::manifest(config, &toolbox, task)?;
+    let mut manifest: Manifest = manifest_of(config, toolbox.entries().to_vec(), task)?;
     // A tool that is hidden from the model is not hidden from a person.
     manifest.tools.iter_mut().for_each(|tool| tool.hidden = false);
     let mode = Mode::Live(Arc::new(MemoryStore::default()));

@@ -13,16 +13,18 @@ use console::Style;
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use super::crew::Loaded;
 use super::exit::{Exit, Misuse};
+use super::front::Shown;
 use super::moment::duration;
 use super::places::Places;
+use super::plain::Plain;
 use super::screen::{Format, Screen};
 use super::{AgentArg, exit, print, print_json};
 use crate::cases::{self, Case, OutsideEffects, Seen};
 use crate::config::Config;
+use crate::engine::{Purpose, Secrets};
 use crate::journal::RunFile;
-use crate::message::{Rules, clean};
+use crate::message::clean;
 use crate::toolbox::Toolbox;
 use trial::Bench;
 
@@ -82,10 +84,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let config = Config::load(&args.agent.agent)?;
     let files = files(&args, &config)?;
     let effects = if args.allow_effects { OutsideEffects::Allowed } else { OutsideEffects::Refused };
-    let Loaded { toolbox, .. } = match effects {
-        OutsideEffects::Allowed => Loaded::load(&config, Rules::NOW, places, &screen).await?,
-        OutsideEffects::Refused => Loaded::load_without_secrets(config.clone(), places, &screen).await?,
+    let secrets = match effects {
+        OutsideEffects::Allowed => Secrets::Needed,
+        OutsideEffects::Refused => Secrets::LeftOut,
     };
+    let shown = Shown::on(&screen, places.verbose);
+    let loaded = places.engine(None)?.load(config.clone(), Purpose::Tools(secrets), &shown).await;
+    let toolbox = Arc::clone(loaded.map_err(Plain::plain)?.toolbox());
     let Some(cases) = load(&files, &config, &toolbox) else { return Ok(Exit::Usage) };
     let agent = config.agent.name.clone();
     let bench = Arc::new(Bench { config, toolbox, effects });

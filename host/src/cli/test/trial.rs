@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use super::Verdict;
 use crate::agent::{Agent, Ended, RunError};
 use crate::cases::{Case, CaseTools, EndingKind, NotMade, OutsideEffects, Recording, Refused, Seen};
-use crate::cli::launch::{self, Task};
 use crate::config::{Config, ParameterError, render, values};
 use crate::dispatch::{Dispatcher, Person, ToolRunner};
+use crate::engine::{Task, manifest_of};
 use crate::journal::{JournalStore as _, MemoryStore, RunFile, RunSummary};
 use crate::message::{Decision, Digest, Json, Manifest, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
 use crate::model::{Models, Script, Scripted};
@@ -48,7 +48,7 @@ impl Bench {
     /// Carries a case out.
     async fn trial(&self, case: &Case) -> anyhow::Result<Trial> {
         let run = self.run_id(case);
-        let manifest = launch::manifest(&self.config, &self.toolbox, self.task(case, run)?)?;
+        let manifest = manifest_of(&self.config, self.toolbox.entries().to_vec(), self.task(case, run)?)?;
         let store = Arc::new(MemoryStore::default());
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let mode = Mode::Live(Arc::clone(&store) as _);

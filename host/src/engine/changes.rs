@@ -1,10 +1,10 @@
 //! What differs between a run as it is recorded and as agent.toml would have it now, in a person's words.
 
-use crate::journal::{Change, Entry, Event};
-use crate::message::{Manifest, Message, Request, RunId, SessionKey, ToolEntry};
+use crate::journal::{Entry, Event};
+use crate::message::{Manifest, Message, Request, SessionKey, ToolEntry};
 
 /// A line for each thing that changed, with the recorded calls that it touches; none if nothing did.
-pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) -> Vec<String> {
+pub(crate) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) -> Vec<String> {
     let mut changes = Vec::new();
     let mut differ = |what: &str, differs: bool| {
         if differs {
@@ -49,19 +49,6 @@ pub(super) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
             .map(|tool| format!("the tool {} is new", tool.spec.name)),
     );
     changes
-}
-
-/// What becomes of a run in which something changed.
-pub(super) fn what_next(run: RunId, change: Change, has_replied: bool) -> String {
-    match change {
-        Change::Accepted if has_replied => {
-            "accepted: recorded results are kept, the rest is carried out as things are now".to_owned()
-        }
-        Change::Accepted => "the model has not replied yet, so the run goes on as things are now".to_owned(),
-        Change::Refused => format!(
-            "undo that, or go on with it, keeping what is recorded: host resume {run} --accept-changes"
-        ),
-    }
 }
 
 fn said_before(manifest: &Manifest) -> (Option<&SessionKey>, &[Message]) {

@@ -1,12 +1,11 @@
 //! What was approved before, beyond any one run: for the difference to the last time, and for calls that were approved
 //! always. One line of JSON an approval, in a file beside the runs.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Json, ToolAsk};
@@ -16,8 +15,18 @@ const FILE: &str = "approvals.jsonl";
 
 /// The file of approvals.
 #[derive(Clone, Debug)]
-pub(super) struct ApprovalsFile {
+pub struct ApprovalsFile {
     path: PathBuf,
+}
+
+/// An approval cannot be remembered.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {reason}", path.display())]
+pub struct ApprovalsError {
+    /// The file of approvals.
+    pub path: PathBuf,
+    /// What the system said.
+    pub reason: String,
 }
 
 /// A call that was approved.
@@ -40,55 +49,56 @@ struct Approved {
 
 /// A call that is approved unasked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Always {
+pub struct Always {
     /// The agent.toml of the agent that makes it.
-    pub(super) config: String,
+    pub config: String,
     /// The call, with the component and the grants that it is bound to.
-    pub(super) call: ToolAsk,
+    pub call: ToolAsk,
 }
 
 impl ApprovalsFile {
-    pub(super) fn new(state: &Path) -> Self {
-        Self { path: state.join(FILE) }
+    /// The approvals beside these runs. Nothing is made before there is one.
+    #[must_use]
+    pub fn new(runs: &Path) -> Self {
+        Self { path: runs.join(FILE) }
     }
 
     /// Remembers an approval.
-    pub(super) fn add(
+    pub fn add(
         &self,
         config: &str,
         call: &ToolAsk,
         input: Option<&Json>,
         always: bool,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), ApprovalsError> {
         let (config, call, input) = (config.to_owned(), call.clone(), input.cloned());
         self.append(&Approved { config, call, input, always, revoked: false })
     }
 
     /// Has a call asked about again that was approved always.
-    pub(super) fn revoke(&self, Always { config, call }: Always) -> anyhow::Result<()> {
+    pub fn revoke(&self, Always { config, call }: Always) -> Result<(), ApprovalsError> {
         self.append(&Approved { config, call, input: None, always: false, revoked: true })
     }
 
-    fn append(&self, approved: &Approved) -> anyhow::Result<()> {
-        let line = serde_json::to_string(approved)? + "\n";
-        let unwritable = || format!("cannot write {}", self.path.display());
-        // One write, so that lines of several processes do not mix.
-        let mut file: File = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)
-            .with_context(unwritable)?;
-        file.write_all(line.as_bytes()).with_context(unwritable)
+    fn append(&self, approved: &Approved) -> Result<(), ApprovalsError> {
+        let append = || -> std::io::Result<()> {
+            let line = serde_json::to_string(approved)? + "\n";
+            // One write, so that lines of several processes do not mix.
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
+            file.write_all(line.as_bytes())
+        };
+        append().map_err(|error| ApprovalsError { path: self.path.clone(), reason: error.to_string() })
     }
 
     /// Whether this very call, with this component and these grants, was approved always.
-    pub(super) fn is_always(&self, config: &str, call: &ToolAsk) -> bool {
+    #[must_use]
+    pub fn is_always(&self, config: &str, call: &ToolAsk) -> bool {
         self.always().iter().any(|it| it.config == config && it.call == *call)
     }
 
     /// Whether this call was approved always, but of a component or with grants that have changed since.
-    pub(super) fn was_always(&self, config: &str, call: &ToolAsk) -> bool {
+    #[must_use]
+    pub fn was_always(&self, config: &str, call: &ToolAsk) -> bool {
         let is_it = |it: &Always| {
             let ToolAsk { name, arguments, target } = &it.call;
             it.config == config
@@ -100,7 +110,8 @@ impl ApprovalsFile {
     }
 
     /// The calls that are approved unasked, oldest first.
-    pub(super) fn always(&self) -> Vec<Always> {
+    #[must_use]
+    pub fn always(&self) -> Vec<Always> {
         let mut always = Vec::new();
         for Approved { config, call, always: now, revoked, .. } in self.read() {
             let it = Always { config, call };
@@ -114,7 +125,8 @@ impl ApprovalsFile {
     }
 
     /// The input of the last call of a tool that was approved.
-    pub(super) fn last_input(&self, config: &str, tool: &str) -> Option<serde_json::Value> {
+    #[must_use]
+    pub fn last_input(&self, config: &str, tool: &str) -> Option<serde_json::Value> {
         let of_tool = |it: &Approved| it.config == config && it.call.name == tool && !it.revoked;
         let Approved { call, input, .. } = self.read().filter(of_tool).last()?;
         match (input, call.arguments) {
@@ -123,7 +135,7 @@ impl ApprovalsFile {
         }
     }
 
-    /// What was approved, oldest first. A line that cannot be read is none: then the person is asked.
+    /// What was approved, oldest first. A line that cannot be read does not count: then the person is asked.
     fn read(&self) -> impl Iterator<Item = Approved> + use<> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let lines: Vec<Approved> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

@@ -1,0 +1,254 @@
+//! Agents, loaded: their tools are built and admitted, their models are set up, and below each stand the agents that it
+//! calls.
+//!
+//! What is loaded belongs to no run: any number of runs share it. A run brings its prompt, its seed and its rules. It
+//! fails with a [`LoadError`], which shows the place in agent.toml.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::plan::{Task, manifest};
+use crate::config::{Config, ConfigError, ModelConfig, ParameterError, SubAgent};
+use crate::dispatch::{agent_entry, builtin_entry};
+use crate::message::{Manifest, Rules, ToolEntry};
+use crate::model::{ModelError, Models};
+use crate::sandbox::{EngineError, Sandbox};
+use crate::toolbox::{CacheError, ComponentCache, Tell, Toolbox, ToolboxError};
+
+/// An agent that is ready to run.
+pub struct LoadedAgent {
+    config: Config,
+    toolbox: Arc<Toolbox>,
+    models: Models,
+    members: Vec<Member>,
+}
+
+/// An agent that another agent calls like a tool.
+pub struct Member {
+    /// The NAME of its `[tools.NAME]` table.
+    table: String,
+    prefix: String,
+    max_repeats: Option<u32>,
+    description: String,
+    agent: LoadedAgent,
+    /// What each of its runs does. The prompt comes with the call.
+    manifest: Manifest,
+}
+
+/// What an agent is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run: its models are set up, and every secret has to be at hand.
+    Run,
+    /// To be looked at: its models are set up, and no secret is read.
+    Inspection,
+    /// To have its tools called without its models.
+    Tools(Secrets),
+}
+
+/// Whether the tools of an agent have their secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Every secret has to be at hand.
+    Needed,
+    /// No secret is read, so that no tool can send one.
+    LeftOut,
+}
+
+impl Purpose {
+    fn secrets(self) -> Secrets {
+        match self {
+            Self::Run => Secrets::Needed,
+            Self::Inspection => Secrets::LeftOut,
+            Self::Tools(secrets) => secrets,
+        }
+    }
+}
+
+/// Why an agent cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Its agent.toml is wrong, or something that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// One of its tools is not available.
+    #[error(transparent)]
+    Toolbox(#[from] ToolboxError),
+    /// One of its models cannot be set up, or does not take its tools.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A parameter has no value, or there is no such parameter.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// The directory of compiled components cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The machine has no room for the sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] EngineError),
+    /// One of the agents that it calls cannot be loaded.
+    #[error("[tools.{table}] is the agent {}", path.display())]
+    Member {
+        /// The NAME of the `[tools.NAME]` table.
+        table: String,
+        /// The file of that agent.
+        path: PathBuf,
+        /// Why.
+        source: Box<LoadError>,
+    },
+}
+
+/// What loading needs of the engine.
+pub(super) struct Loader<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) cache: &'a ComponentCache,
+    /// Directories that no tool may be granted.
+    pub(super) own: Vec<&'a Path>,
+    pub(super) purpose: Purpose,
+    pub(super) tell: &'a Tell<'a>,
+}
+
+impl Loader<'_> {
+    /// Loads an agent and the agents that it calls, and checks what their files say of each other.
+    pub(super) async fn load(&self, mut config: Config) -> Result<LoadedAgent, LoadError> {
+        let mut agents = config.sub_agents()?;
+        if self.purpose.secrets() == Secrets::LeftOut {
+            config.secrets.clear();
+            agents.iter_mut().for_each(SubAgent::forget_secrets);
+        }
+        self.agent(config, agents).await
+    }
+
+    fn agent(&self, config: Config, agents: Vec<SubAgent>) -> BoxFuture<'_, Result<LoadedAgent, LoadError>> {
+        Box::pin(async move {
+            // A key that is missing is said before anything is built.
+            let connected = match self.purpose {
+                Purpose::Run => Some(self.models(&config)?),
+                Purpose::Inspection | Purpose::Tools(_) => None,
+            };
+            let in_file = |error: ToolboxError| LoadError::from(error.in_file(&config));
+            Toolbox::keep_apart(&config, &self.own).map_err(in_file)?;
+            let toolbox = Toolbox::load(&config, self.sandbox, self.cache, self.tell).await;
+            let mut toolbox = toolbox.map_err(in_file)?;
+            let mut members = Vec::new();
+            for agent in agents {
+                let (table, path) = (agent.table.clone(), agent.config.path.clone());
+                let member = self.member(agent).await;
+                let member =
+                    member.map_err(|source| LoadError::Member { table, path, source: Box::new(source) })?;
+                toolbox.offer(member.entry(Rules::NOW)).map_err(in_file)?;
+                members.push(member);
+            }
+            toolbox.check_names(&config).map_err(in_file)?;
+            let models = connected.map_or_else(|| self.models(&config), Ok)?;
+            let agent = LoadedAgent { config, toolbox: Arc::new(toolbox), models, members };
+            let offered: Vec<_> =
+                agent.tools().iter().filter(|tool| !tool.hidden).map(|it| it.spec.clone()).collect();
+            agent.models.take(&offered, agent.config.agent.output_schema.as_ref())?;
+            Ok(agent)
+        })
+    }
+
+    async fn member(&self, agent: SubAgent) -> Result<Member, LoadError> {
+        let SubAgent { table, prefix, max_repeats, description, config, agents } = agent;
+        let agent = self.agent(config, agents).await?;
+        // Its prompt comes with each call, its seed is that of the run that calls it, and so are its rules.
+        let task = Task::new(String::new(), BTreeMap::new(), 0);
+        let manifest = Manifest { rules: Rules::default(), ..manifest(&agent, task)? };
+        Ok(Member { table, prefix, max_repeats, description, agent, manifest })
+    }
+
+    fn models(&self, config: &Config) -> Result<Models, LoadError> {
+        let connected = match self.purpose {
+            Purpose::Tools(_) => return Ok(Models::absent()),
+            Purpose::Run => Models::connect(config.models(), config.summary.as_ref(), config.model_retry),
+            Purpose::Inspection => {
+                let models: Vec<ModelConfig> =
+                    config.models().map(|model| model.clone().without_secrets()).collect();
+                let summary = config.summary.clone().map(ModelConfig::without_secrets);
+                Models::connect(&models, summary.as_ref(), config.model_retry)
+            }
+        };
+        connected.map_err(|error| match config.misled(&error) {
+            Some(in_file) => in_file.into(),
+            None => error.into(),
+        })
+    }
+}
+
+impl LoadedAgent {
+    /// Its configuration. Without its secrets, if they were left out.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What its model is offered, and the tools that are hidden from it, by name.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolEntry] {
+        self.toolbox.entries()
+    }
+
+    /// The same in a run that goes by these rules: the host's own tools may have been others.
+    #[must_use]
+    pub fn tools_under(&self, rules: Rules) -> Vec<ToolEntry> {
+        let under = |tool: &ToolEntry| match tool.builtin {
+            Some(builtin) => builtin_entry(builtin, rules),
+            None => self.member(&tool.spec.name).map_or_else(|| tool.clone(), |member| member.entry(rules)),
+        };
+        self.tools().iter().map(under).collect()
+    }
+
+    /// Who calls its components.
+    #[must_use]
+    pub fn toolbox(&self) -> &Arc<Toolbox> {
+        &self.toolbox
+    }
+
+    /// Who replies.
+    #[must_use]
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// The agents that it calls.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name() == name)
+    }
+}
+
+impl Member {
+    /// The tool that it is to its caller.
+    #[must_use]
+    pub fn entry(&self, rules: Rules) -> ToolEntry {
+        let entry = agent_entry(&self.table, &self.prefix, &self.description, self.manifest(rules));
+        ToolEntry { max_repeats: self.max_repeats, ..entry }
+    }
+
+    /// What its caller calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}{}", self.prefix, self.table)
+    }
+
+    /// The agent itself.
+    #[must_use]
+    pub fn agent(&self) -> &LoadedAgent {
+        &self.agent
+    }
+
+    /// What each of its runs does where the run that calls it goes by these rules. The prompt comes with the call.
+    #[must_use]
+    pub fn manifest(&self, rules: Rules) -> Manifest {
+        Manifest { tools: self.agent.tools_under(rules), ..self.manifest.clone() }
+    }
+}

@@ -1,0 +1,184 @@
+//! Runs that go on from each other, by the key of their session: whose turn it is, and what was said before.
+//!
+//! One run of a session works at a time. Within the process, runs queue by a lock per key, which is fair. Between
+//! processes, they queue by the tickets of [`SessionsDir`]. A run that waits costs no thread.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::watch::{Told, Watcher};
+use crate::agent::{Agent, RunError};
+use crate::journal::{Entry, JournalError, OpenSession, RunsDir, SessionsDir, ending, manifest};
+use crate::message::{Ending, Manifest, Message, RunId, SessionKey};
+use crate::session::{Decisions, Mode, Notice, Session, SessionError};
+
+/// How often is looked whether another process has come to the end of its turn.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Why a session cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConversationError {
+    /// Its last run is not there any more.
+    #[error("the last run of the session {session}, {run}, is not in {}", path.display())]
+    RunGone {
+        /// The session.
+        session: SessionKey,
+        /// Its last run.
+        run: RunId,
+        /// Where the runs are.
+        path: PathBuf,
+    },
+    /// Its last run is one of another agent, or of another session.
+    #[error("the session {session} is with another agent than {agent}: its last run, {run}, is one of {other}{}", in_session(.of.as_ref()))]
+    OtherAgent {
+        /// The session.
+        session: SessionKey,
+        /// The agent that is to go on with it.
+        agent: String,
+        /// Its last run.
+        run: RunId,
+        /// The agent of that run.
+        other: String,
+        /// The session that is recorded in that run.
+        of: Option<SessionKey>,
+    },
+    /// Its last run has not ended.
+    #[error("the last run of the session {session} has not ended")]
+    Unfinished {
+        /// The session.
+        session: SessionKey,
+        /// Its last run.
+        run: RunId,
+    },
+    /// What was said before cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What was said before cannot be replayed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What was said before cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] RunError),
+}
+
+fn in_session(key: Option<&SessionKey>) -> String {
+    key.map_or_else(String::new, |key| format!(" in the session {key}"))
+}
+
+/// The sessions of a state directory, and who waits for them in this process.
+#[derive(Debug)]
+pub(super) struct Conversations {
+    directory: SessionsDir,
+    /// A lock for each session that somebody has or waits for.
+    locks: Mutex<HashMap<SessionKey, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// The right to add a run to a session, held until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    /// The session's runs.
+    pub(crate) session: OpenSession,
+    _here: OwnedMutexGuard<()>,
+}
+
+impl Conversations {
+    pub(super) fn new(directory: SessionsDir) -> Self {
+        Self { directory, locks: Mutex::default() }
+    }
+
+    pub(super) fn directory(&self) -> &SessionsDir {
+        &self.directory
+    }
+
+    /// Waits until it is this run's turn. Tells the watcher if it has to wait.
+    pub(super) async fn take_turn(
+        &self,
+        key: &SessionKey,
+        watcher: &dyn Watcher,
+    ) -> Result<Turn, JournalError> {
+        let lock = self.lock(key);
+        let mut told = false;
+        let here = if let Ok(here) = Arc::clone(&lock).try_lock_owned() {
+            here
+        } else {
+            told = true;
+            watcher.tell(Told::Queued(key));
+            lock.lock_owned().await
+        };
+        let place = self.directory.queue(key)?;
+        while place.has_to_wait()? {
+            if !std::mem::replace(&mut told, true) {
+                watcher.tell(Told::Queued(key));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(Turn { session: place.wait()?, _here: here })
+    }
+
+    /// The lock of a session. Locks that nobody has go.
+    fn lock(&self, key: &SessionKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::default();
+        locks.insert(key.clone(), Arc::downgrade(&lock));
+        lock
+    }
+}
+
+impl Turn {
+    /// What was said in the session with an agent so far.
+    pub(super) async fn said(
+        &self,
+        key: &SessionKey,
+        runs: &RunsDir,
+        agent: &str,
+    ) -> Result<Vec<Message>, ConversationError> {
+        for run in self.session.runs().iter().rev().copied() {
+            let session = || key.clone();
+            let entries = match runs.read(run) {
+                Err(JournalError::UnknownRun { .. }) => {
+                    let path = runs.path().to_owned();
+                    return Err(ConversationError::RunGone { session: session(), run, path });
+                }
+                entries => entries?,
+            };
+            // A run that was killed before it began said nothing.
+            let Some(manifest) = manifest(&entries).cloned() else { continue };
+            if manifest.session.as_ref() != Some(key) || manifest.agent != agent {
+                let (agent, other) = (agent.to_owned(), manifest.agent);
+                let of = manifest.session;
+                return Err(ConversationError::OtherAgent { session: session(), agent, run, other, of });
+            }
+            return match ending(&entries) {
+                None => Err(ConversationError::Unfinished { session: session(), run }),
+                // What a model refused to speak about is not brought up again.
+                Some(Ending::Refused(_)) => Ok(manifest.earlier),
+                Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. } | Ending::Empty(_)) => {
+                    said_by(run, entries, manifest).await
+                }
+            };
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// What was said by the end of a run, gathered by a replay of it.
+async fn said_by(
+    run: RunId,
+    entries: Vec<Entry>,
+    manifest: Manifest,
+) -> Result<Vec<Message>, ConversationError> {
+    let unwatched = Box::new(|_: &Notice<'_>| {});
+    let session =
+        Session::open(run, Mode::Replay, entries, &manifest, Decisions::default(), unwatched).await?;
+    let (_, talk) = Agent::recorded(manifest, session).again().await?;
+    Ok(talk.into_earlier())
+}

@@ -1,0 +1,196 @@
+//! What a person says to a run that waits: it is recorded at once, and the run goes on with it when it is resumed.
+
+use std::collections::BTreeMap;
+
+use super::records::{agent_at, recorded_manifest};
+use super::{ApprovalsError, Engine};
+use crate::dispatch::answered;
+use crate::journal::{
+    Durability, Entry, Event, Finished, JournalError, JournalStore as _, OpenRun, Status, is_over, statuses,
+};
+use crate::message::{
+    Builtin, Decision, Json, Manifest, Moment, Outcome, Request, RunId, Slot, ToolAsk, Trace, Usage,
+};
+use crate::schema::{About, Schema};
+use crate::session::SessionError;
+
+/// What a person says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    /// The call may be made.
+    Approve {
+        /// With this input instead of its own.
+        input: Option<Json>,
+        /// Whether the very same call, of the same component with the same grants, is made unasked from now on.
+        always: bool,
+    },
+    /// The call must not be made.
+    Deny {
+        /// Why, for the model to read.
+        reason: Option<String>,
+    },
+    /// The answer to a question.
+    Answer(String),
+}
+
+/// A call that waits for a person's word.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// The call.
+    pub slot: Slot,
+    /// What is to be called.
+    pub ask: ToolAsk,
+    /// Since when, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: u64,
+    /// Whether it is a question that wants an answer, or a call that wants to be approved.
+    pub is_question: bool,
+    /// The agent whose model makes the call.
+    pub agent: Manifest,
+    attempt: u32,
+}
+
+/// Why a person's word does not count.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecideError {
+    /// The run has ended.
+    #[error("run {run} has ended: nothing in it waits")]
+    Ended {
+        /// The run.
+        run: RunId,
+    },
+    /// The call does not wait for such a word.
+    #[error("{slot} does not wait for this")]
+    NotWaiting {
+        /// The call.
+        slot: Slot,
+    },
+    /// Somebody was quicker.
+    #[error("{slot} does not wait for this any more")]
+    NoLonger {
+        /// The call.
+        slot: Slot,
+    },
+    /// The tool does not take this input.
+    #[error("this is not an input of {tool}: {why}")]
+    Unfit {
+        /// The tool.
+        tool: String,
+        /// The rule that the input breaks.
+        why: String,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is recorded cannot be read.
+    #[error(transparent)]
+    Recorded(#[from] SessionError),
+    /// The approval cannot be remembered.
+    #[error(transparent)]
+    Approvals(#[from] ApprovalsError),
+}
+
+impl Word {
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Answer(_) => true,
+            Self::Approve { .. } | Self::Deny { .. } => false,
+        }
+    }
+}
+
+impl Engine {
+    /// The calls of a run that wait for a person's word, by slot.
+    pub fn pending(&self, run: RunId) -> Result<BTreeMap<Slot, Pending>, DecideError> {
+        if self.runs().is_sealed(run) {
+            return Err(DecideError::Ended { run });
+        }
+        pending(run, self.runs().read(run)?)
+    }
+
+    /// Records what a person says of calls of a run that no process works on. Every word has to fit before the first one
+    /// is recorded.
+    pub async fn decide(&self, run: RunId, words: Vec<(Slot, Word)>) -> Result<(), DecideError> {
+        if self.runs().is_sealed(run) {
+            return Err(DecideError::Ended { run });
+        }
+        let open = self.runs().open(run)?;
+        let mut pending = pending(run, open.store.read(run)?)?;
+        let mut decided = Vec::new();
+        for (slot, word) in words {
+            let call = pending.remove(&slot).filter(|call| call.is_question == word.is_answer());
+            let call = call.ok_or(DecideError::NotWaiting { slot })?;
+            if let Word::Approve { input: Some(input), .. } = &word {
+                call.takes(input)?;
+            }
+            decided.push((call, word));
+        }
+        for (call, word) in decided {
+            if let Word::Approve { input, always } = &word {
+                self.approvals().add(&call.agent.config, &call.ask, input.as_ref(), *always)?;
+            }
+            call.record(&open, word).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The calls that wait, by what is recorded.
+fn pending(run: RunId, entries: Vec<Entry>) -> Result<BTreeMap<Slot, Pending>, DecideError> {
+    let manifest = recorded_manifest(run, &entries)?.clone();
+    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let waits = |(slot, status): (&Slot, &Status)| {
+        let Status::Started { started, .. } = status else { return None };
+        let agent = |call: &Slot| agent_at(call, &manifest, &slots);
+        let (call, ask, is_question) = match &started.request {
+            Request::Approval(ask) => (slot.approved()?, ask, false),
+            Request::Tool(ask) if is_question(agent(slot), ask) => (slot.clone(), ask, true),
+            Request::Tool(_) | Request::Run(_) | Request::Model(_) => return None,
+        };
+        let (agent, ask) = (agent(&call).clone(), ask.clone());
+        let (at_ms, attempt) = (started.at_ms, started.attempt);
+        let pending = Pending { slot: call.clone(), ask, at_ms, is_question, agent, attempt };
+        (!is_over(slot, &slots)).then_some((call, pending))
+    };
+    Ok(slots.iter().filter_map(waits).collect())
+}
+
+fn is_question(manifest: &Manifest, ask: &ToolAsk) -> bool {
+    manifest.tool(&ask.name).is_some_and(|tool| tool.builtin == Some(Builtin::AskHuman))
+}
+
+impl Pending {
+    /// Whether the tool takes this input; what becomes of a call of a tool that is not there, the call itself says.
+    pub fn takes(&self, input: &Json) -> Result<(), DecideError> {
+        let Some(tool) = self.agent.tool(&self.ask.name) else { return Ok(()) };
+        let checked = Schema::new(&tool.spec.input_schema).check_now(About::INPUT, input);
+        checked.map_err(|why| DecideError::Unfit { tool: self.ask.name.clone(), why })
+    }
+
+    async fn record(self, open: &OpenRun, word: Word) -> Result<(), DecideError> {
+        let Self { slot, attempt, .. } = self;
+        let (slot, outcome) = match word {
+            Word::Approve { input, .. } => (slot.approval(), Outcome::Decision(Decision::Approved { input })),
+            Word::Deny { reason } => (slot.approval(), Outcome::Decision(Decision::Denied { reason })),
+            Word::Answer(text) => (slot, Outcome::Tool(answered(&text))),
+        };
+        // Nothing may follow the end of an attempt: the run could not be read any more.
+        if !still_waits(open, &slot, attempt)? {
+            return Err(DecideError::NoLonger { slot });
+        }
+        let at_ms = Moment::now().0;
+        let (usage, trace) = (Usage::default(), Trace::default());
+        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: true };
+        let entry = Entry { run: open.id, slot, event: Event::Finished(finished) };
+        Ok(open.store.append(&entry, Durability::Now).durable().await?)
+    }
+}
+
+/// Whether an attempt at a slot still waits for its end, by what is recorded now.
+fn still_waits(open: &OpenRun, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
+    let entries = open.store.read(open.id)?;
+    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let waits =
+        |status: &Status| matches!(status, Status::Started { started, .. } if started.attempt == attempt);
+    Ok(slots.get(slot).is_some_and(waits))
+}

@@ -1,0 +1,158 @@
+//! The engine: what a run is. It loads agents, starts runs, resumes them, takes a person's word, and tells what happens.
+//!
+//! Owns everything about a run that is no front end's: the command line, a server and a program that embeds this crate
+//! are thin over it. Knows no terminal, no arguments and no exit codes. Whatever runs share exists once in an [`Engine`]:
+//! the sandbox with its clock, the cache of components, the journal. Invariant: a front end decides nothing about what is
+//! recorded; it asks the engine, and shows what the engine says. It fails with [`LoadError`], [`StartError`] and
+//! [`DecideError`], which name a cause and no command.
+//!
+//! Where a run starts: [`Engine::start`] and [`Engine::resume`] (`drive`). Where it is recorded: [`crate::session`], in
+//! the journal that the engine has opened. Where a person's word comes in: [`Engine::decide`] (`decide`), and
+//! [`Terms::settlements`] for calls that are in doubt.
+
+mod approvals;
+mod catalog;
+pub(crate) mod changes;
+mod conversation;
+mod decide;
+mod drive;
+mod fork;
+mod people;
+mod plan;
+mod records;
+mod rerun;
+mod settle;
+mod watch;
+
+pub use approvals::{Always, ApprovalsError, ApprovalsFile};
+pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
+pub use conversation::{ConversationError, Turn};
+pub use decide::{DecideError, Pending, Word};
+pub use drive::{NewRun, Outcome, RunHandle, StartError, Terms};
+pub use fork::{Edit, ForkError, NewFork};
+pub use people::{Front, Nobody, People};
+pub(crate) use plan::manifest_of;
+pub use plan::{Task, manifest};
+pub use records::{agent_at, recorded_manifest};
+pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
+pub use settle::SettleError;
+pub use watch::{Changed, Told, Unwatched, Watcher};
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::config::Config;
+use crate::journal::{RunsDir, SessionsDir};
+use crate::sandbox::Sandbox;
+use crate::telemetry::Collector;
+use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
+use catalog::Loader;
+use conversation::Conversations;
+
+/// Runs agents, any number of them at once, over one journal.
+#[derive(Clone)]
+pub struct Engine(Arc<Parts>);
+
+struct Parts {
+    runs: RunsDir,
+    conversations: Conversations,
+    approvals: ApprovalsFile,
+    cache: PathBuf,
+    compiler: Compiler,
+    exporter: Option<Collector>,
+    /// Made when the first agent is loaded: it reserves address space.
+    sandbox: OnceLock<Sandbox>,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Builder {
+    state: PathBuf,
+    cache: PathBuf,
+    compiler: Compiler,
+    exporter: Option<Collector>,
+}
+
+impl Builder {
+    /// Exports what runs do as traces.
+    #[must_use]
+    pub fn exporter(self, exporter: Option<Collector>) -> Self {
+        Self { exporter, ..self }
+    }
+
+    /// The engine. It touches no file before it has to.
+    #[must_use]
+    pub fn build(self) -> Engine {
+        let Self { state, cache, compiler, exporter } = self;
+        let (runs, sessions) = (RunsDir::new(&state), SessionsDir::new(&state));
+        let approvals = ApprovalsFile::new(runs.path());
+        let conversations = Conversations::new(sessions);
+        let sandbox = OnceLock::new();
+        Engine(Arc::new(Parts { runs, conversations, approvals, cache, compiler, exporter, sandbox }))
+    }
+}
+
+impl Engine {
+    /// An engine that keeps its runs below `state`, and compiled components in `cache`. `compiler` compiles components in
+    /// a process of its own.
+    #[must_use]
+    pub fn builder(state: &Path, cache: &Path, compiler: Compiler) -> Builder {
+        Builder { state: state.to_owned(), cache: cache.to_owned(), compiler, exporter: None }
+    }
+
+    /// The runs.
+    #[must_use]
+    pub fn runs(&self) -> &RunsDir {
+        &self.0.runs
+    }
+
+    /// The sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &SessionsDir {
+        self.0.conversations.directory()
+    }
+
+    /// The calls that were approved.
+    #[must_use]
+    pub fn approvals(&self) -> &ApprovalsFile {
+        &self.0.approvals
+    }
+
+    /// Loads an agent and the agents that it calls. Building and compiling is told to the watcher.
+    pub async fn load(
+        &self,
+        config: Config,
+        purpose: Purpose,
+        watcher: &dyn Watcher,
+    ) -> Result<Arc<LoadedAgent>, LoadError> {
+        let cache = self.cache()?;
+        let tell = |progress: crate::toolbox::Progress<'_>| watcher.tell(Told::Loading(progress));
+        let own = vec![cache.directory(), self.runs().path(), self.sessions().path()];
+        let loader = Loader { sandbox: self.sandbox()?, cache: &cache, own, purpose, tell: &tell };
+        Ok(Arc::new(loader.load(config).await?))
+    }
+
+    /// Loads the components of an agent alone, to call one of them.
+    pub async fn load_tools(
+        &self,
+        config: &Config,
+        watcher: &dyn Watcher,
+    ) -> Result<Arc<Toolbox>, LoadError> {
+        let cache = self.cache()?;
+        let tell: &Tell<'_> = &|progress| watcher.tell(Told::Loading(progress));
+        Toolbox::keep_apart(config, &[cache.directory(), self.runs().path(), self.sessions().path()])?;
+        Ok(Arc::new(Toolbox::load(config, self.sandbox()?, &cache, tell).await?))
+    }
+
+    fn cache(&self) -> Result<ComponentCache, LoadError> {
+        Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?)
+    }
+
+    fn sandbox(&self) -> Result<&Sandbox, LoadError> {
+        if let Some(sandbox) = self.0.sandbox.get() {
+            return Ok(sandbox);
+        }
+        let sandbox = Sandbox::new()?;
+        Ok(self.0.sandbox.get_or_init(|| sandbox))
+    }
+}

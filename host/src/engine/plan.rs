@@ -1,0 +1,135 @@
+//! From an agent and a prompt to the manifest: what a run is going to be, as it is recorded.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::catalog::LoadedAgent;
+use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
+use crate::message::{
+    Fork, Image, Manifest, Message, ModelIdentity, Origin, PricedModel, Rules, Said, SessionKey, ToolEntry,
+};
+
+/// Everything a run is that does not come from agent.toml.
+#[derive(Clone, Debug)]
+pub struct Task {
+    prompt: String,
+    images: Vec<Image>,
+    session: Option<SessionKey>,
+    earlier: Vec<Message>,
+    parameters: BTreeMap<String, String>,
+    said: Vec<Said>,
+    forked: Option<Fork>,
+    seed: u64,
+    rules: Rules,
+}
+
+impl Task {
+    /// To answer a prompt, that was made with these values.
+    #[must_use]
+    pub fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
+        let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
+        let rules = Rules::NOW;
+        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed, rules }
+    }
+
+    /// With pictures.
+    #[must_use]
+    pub fn with_images(self, images: Vec<Image>) -> Self {
+        Self { images, ..self }
+    }
+
+    /// In a conversation, in which this was said before.
+    #[must_use]
+    pub fn in_session(self, session: Option<SessionKey>, earlier: Vec<Message>) -> Self {
+        Self { session, earlier, ..self }
+    }
+
+    /// What a recorded run has to do.
+    #[must_use]
+    pub fn of(recorded: &Manifest) -> Self {
+        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, rules, .. } =
+            recorded.clone();
+        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules }
+    }
+}
+
+/// What the run is going to be, as it is recorded.
+pub fn manifest(agent: &LoadedAgent, task: Task) -> Result<Manifest, ParameterError> {
+    manifest_of(agent.config(), agent.tools_under(task.rules), task)
+}
+
+/// The same of a configuration and these tools.
+pub(crate) fn manifest_of(
+    config: &Config,
+    tools: Vec<ToolEntry>,
+    task: Task,
+) -> Result<Manifest, ParameterError> {
+    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules } = task;
+    // What a run was begun with goes for all of it; what came to agent.toml since has its default.
+    let known: BTreeMap<String, String> =
+        parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
+    let parameters = values(&config.parameters, &known)?;
+    Ok(Manifest {
+        agent: config.agent.name.clone(),
+        config: config.path.to_string_lossy().into_owned(),
+        instructions: render("the instructions", &config.agent.instructions, &parameters)?,
+        session,
+        earlier,
+        prompt,
+        images,
+        model: identity(&config.model),
+        fallbacks: config.fallbacks.iter().map(priced).collect(),
+        summary: config.summary.as_ref().map(priced),
+        max_turns: config.limits.max_turns,
+        max_calls_per_turn: config.limits.max_calls_per_turn,
+        budgets: config.limits.budgets.clone(),
+        compact_at_tokens: config.limits.compact_at_tokens,
+        output_schema: config.agent.output_schema.clone(),
+        parameters,
+        approvals: config.approvals.clone(),
+        tools,
+        seed,
+        said,
+        forked,
+        rules,
+    })
+}
+
+fn priced(config: &ModelConfig) -> PricedModel {
+    PricedModel { model: identity(config), prices: config.prices }
+}
+
+fn identity(config: &ModelConfig) -> ModelIdentity {
+    let ModelConfig { temperature, max_tokens, .. } = *config;
+    match &config.provider {
+        Provider::Scripted { script } => ModelIdentity {
+            provider: ModelIdentity::SCRIPTED.to_owned(),
+            name: file_name(script),
+            base_url: None,
+            temperature,
+            max_tokens,
+            structured_output: false,
+            extra: None,
+            omit: Vec::new(),
+        },
+        Provider::Remote(remote) => {
+            let Origin { provider, name, base_url, .. } = remote.origin();
+            let (base_url, extra) = (Some(base_url), remote.extra.clone());
+            let (structured_output, omit) = (remote.structured_output, remote.omit.clone());
+            ModelIdentity {
+                provider,
+                name,
+                base_url,
+                temperature,
+                max_tokens,
+                structured_output,
+                extra,
+                omit,
+            }
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,126 @@
+//! What a person says of calls that are in doubt: held against what is recorded before it counts.
+
+use std::collections::BTreeMap;
+
+use super::records::agent_at;
+use crate::journal::{Entry, Status, is_over, statuses};
+use crate::message::{ErrorKind, Json, Manifest, Outcome, Request, Slot, ToolAsk, ToolEntry, ToolOutcome};
+use crate::schema::{About, Schema};
+use crate::session::{SessionError, Settlement, Settlements};
+
+/// Why what a person says of a call in doubt does not count.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The call is not in doubt.
+    #[error("{slot} is not in doubt; {}", those(.in_doubt))]
+    NotInDoubt {
+        /// The call.
+        slot: Slot,
+        /// The calls that are.
+        in_doubt: Vec<Slot>,
+    },
+    /// Two things are said of one call.
+    #[error("{slot} is settled twice")]
+    Twice {
+        /// The call.
+        slot: Slot,
+    },
+    /// The tool could not have given this output.
+    #[error("the result of {slot} is not an output that this call could have given: {why}")]
+    Unfit {
+        /// The call.
+        slot: Slot,
+        /// The rule that the output breaks.
+        why: String,
+    },
+    /// What is recorded cannot be read.
+    #[error(transparent)]
+    Recorded(#[from] SessionError),
+}
+
+fn those(in_doubt: &[Slot]) -> String {
+    match in_doubt.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
+        [] => "nothing in this run is".to_owned(),
+        slots => slots.join(", ") + " is",
+    }
+}
+
+/// The decisions on a run. Each has to be about a call in doubt, or has to be what was said of a call already.
+pub(super) fn settlements(
+    said: &[(Slot, Settlement)],
+    entries: &[Entry],
+    manifest: &Manifest,
+) -> Result<Settlements, SettleError> {
+    let mut settlements = Settlements::new();
+    if said.is_empty() {
+        return Ok(settlements);
+    }
+    let slots =
+        statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    let tools = |slot: &Slot| agent_at(slot, manifest, &slots).tools.as_slice();
+    // A wait and an agent go on where they were: nobody has to know whether they took effect.
+    let goes_on = |slot: &Slot, ask: &ToolAsk| {
+        let tool = tools(slot).iter().find(|tool| tool.spec.name == ask.name);
+        tool.is_some_and(|tool| tool.builtin.is_some() || tool.agent.is_some())
+    };
+    let doubtful = |(slot, status)| {
+        call_in_doubt(status)
+            .filter(|ask| !goes_on(slot, ask))
+            .filter(|_| !is_over(slot, &slots))
+            .map(|ask| (slot, ask))
+    };
+    let in_doubt: BTreeMap<&Slot, &ToolAsk> = slots.iter().filter_map(doubtful).collect();
+    for (slot, settlement) in said {
+        if slots.get(slot).is_some_and(|status| was_said(settlement, status)) {
+            continue;
+        }
+        let Some(ask) = in_doubt.get(slot) else {
+            let in_doubt = in_doubt.into_keys().cloned().collect();
+            return Err(SettleError::NotInDoubt { slot: slot.clone(), in_doubt });
+        };
+        if let Settlement::Result(output) = settlement {
+            fits(output, ask, tools(slot)).map_err(|why| SettleError::Unfit { slot: slot.clone(), why })?;
+        }
+        if settlements.insert(slot.clone(), settlement.clone()).is_some() {
+            return Err(SettleError::Twice { slot: slot.clone() });
+        }
+    }
+    Ok(settlements)
+}
+
+/// Whether a decision has been carried out already: the host may have been killed after it wrote the decision down, and
+/// before anybody knew.
+fn was_said(settlement: &Settlement, status: &Status) -> bool {
+    let Status::Finished { finished, .. } = status else { return false };
+    match (settlement, &finished.outcome) {
+        (Settlement::Retry, _) => finished.attempt > 1 && !finished.settled,
+        (Settlement::Failed, Outcome::Tool(ToolOutcome::Error(error))) => {
+            finished.settled && error.kind == ErrorKind::InDoubt
+        }
+        (Settlement::Result(json), Outcome::Tool(ToolOutcome::Output(output))) => {
+            finished.settled && json == output
+        }
+        (Settlement::Failed | Settlement::Result(_), _) => false,
+    }
+}
+
+/// The call that began at a slot and of whose end nothing is known. A model request is asked again unasked.
+fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
+    match status {
+        Status::Started { started, .. } => match &started.request {
+            Request::Tool(ask) => Some(ask),
+            Request::Run(_) | Request::Model(_) | Request::Approval(_) => None,
+        },
+        Status::Absent | Status::Failed { .. } | Status::Finished { .. } => None,
+    }
+}
+
+/// Whether a call could have given this output; the error says which rule of its tool the output breaks.
+pub(super) fn fits(output: &Json, ask: &ToolAsk, tools: &[ToolEntry]) -> Result<(), String> {
+    let tool = tools.iter().find(|tool| tool.spec.name == ask.name);
+    match tool.and_then(|tool| tool.spec.output_schema.as_ref()) {
+        Some(schema) => Schema::new(schema).check_now(About::OUTPUT, output),
+        None => Ok(()),
+    }
+}
