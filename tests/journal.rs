@@ -25,6 +25,7 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
         usage: Usage::default(),
         trace: Trace::default(),
         settled: false,
+        by: None,
     };
     vec![
         Entry {

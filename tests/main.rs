@@ -29,6 +29,7 @@ mod corruption;
 mod denials;
 mod display;
 mod docs;
+mod engine;
 mod exact;
 mod fallbacks;
 mod faults;

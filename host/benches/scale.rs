@@ -45,7 +45,7 @@ fn call(run: RunId, turn: u32, index: u32) -> [Entry; 2] {
     let (attempt, usage, trace) = (1, Usage::default(), Trace::default());
     let started = Started { attempt, at_ms: 1, digest, request, kept: None };
     let outcome = Outcome::Tool(ToolOutcome::Output(outcome));
-    let finished = Finished { attempt, at_ms: 2, outcome, usage, trace, settled: false };
+    let finished = Finished { attempt, at_ms: 2, outcome, usage, trace, settled: false, by: None };
     [Event::Started(started), Event::Finished(finished)].map(|event| Entry { run, slot: slot.clone(), event })
 }
 

@@ -72,7 +72,7 @@ impl AgentRunner for CalledAgents {
                 slot: attempt.slot.clone(),
             };
             let mut spending = Spending::new(&agent.manifest, session.rules());
-            let value = match agent.carry_out(*wall_time, &mut spending).await {
+            let value = match agent.carry_out(*wall_time, std::future::pending(), &mut spending).await {
                 Ok(ending) => outcome(ending, manifest.output_schema.is_some(), session.rules()),
                 Err(RunError::Model { turn, error }) => {
                     failed(&format!("has no reply from its model in its turn {turn}: {error}"))
@@ -80,7 +80,7 @@ impl AgentRunner for CalledAgents {
                 Err(RunError::Session(error)) => return Err(error),
             };
             let usage = Usage { used: Some(spending.used()), ..Usage::default() };
-            Ok(Done { value, usage, trace: Trace::default() })
+            Ok(Done { value, usage, trace: Trace::default(), by: None })
         })
     }
 }
@@ -102,6 +102,7 @@ fn outcome(ending: Ending, is_json: bool, rules: Rules) -> ToolOutcome {
             failed(&format!("gave an answer that is of no use, {why}: {answer}"))
         }
         Ending::Empty(why) => failed(&format!("gave no answer: {why}")),
+        Ending::Cancelled(cancelled) => failed(&format!("was {cancelled}")),
         Ending::Refused(text) => failed(&format!("refused: {text}")),
         Ending::Limit(why) => ToolOutcome::agent_stopped(&why),
     }

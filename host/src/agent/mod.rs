@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
-    Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop, ToolCall,
-    ToolOutcome, ToolResult, Used,
+    Cancelled, Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop,
+    ToolCall, ToolOutcome, ToolResult, Used,
 };
 use crate::model::{ModelRequest, Models, Purpose, WhoseTurn};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
@@ -73,8 +73,17 @@ impl Agent {
     /// Carries the run out to its end, which is durable when this returns. Dropping the future cancels
     /// every call and request in flight; the run can then be resumed.
     pub async fn run(&self, wall_time: Option<Duration>) -> Result<Ended, RunError> {
+        self.run_until(wall_time, std::future::pending()).await
+    }
+
+    /// The same, unless somebody cancels the run: then it ends where it stands, and that is durable, too.
+    pub async fn run_until(
+        &self,
+        wall_time: Option<Duration>,
+        cancelled: impl Future<Output = Cancelled>,
+    ) -> Result<Ended, RunError> {
         let mut spending = Spending::new(&self.manifest, self.session.rules());
-        let ending = self.carry_out(wall_time, &mut spending).await?;
+        let ending = self.carry_out(wall_time, cancelled, &mut spending).await?;
         Ok(Ended { ending, used: spending.used() })
     }
 
@@ -82,16 +91,33 @@ impl Agent {
     async fn carry_out(
         &self,
         wall_time: Option<Duration>,
+        cancelled: impl Future<Output = Cancelled>,
         spending: &mut Spending,
     ) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
-        let Some(wall_time) = wall_time else { return self.turns(&mut talk, spending).await };
-        let turns = self.turns(&mut talk, spending);
-        if let Some(ended) = self.session.clock().timeout(wall_time, turns).await {
-            return ended;
-        }
-        let limit = spending.stop(&Ending::out_of_time(wall_time.as_secs_f64()));
-        Ok(self.session.stop(&self.slot, limit, spending.used()).await?)
+        let ended = {
+            let turns = self.turns(&mut talk, spending);
+            let in_time = async {
+                match wall_time {
+                    Some(wall_time) => self.session.clock().timeout(wall_time, turns).await,
+                    None => Some(turns.await),
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = in_time => ended.ok_or(None),
+                cancelled = cancelled => Err(Some(cancelled)),
+            }
+        };
+        let stopped = match ended {
+            Ok(ended) => return ended,
+            Err(Some(cancelled)) => Ending::Cancelled(cancelled),
+            Err(None) => {
+                let seconds = wall_time.unwrap_or_default().as_secs_f64();
+                spending.stop(&Ending::out_of_time(seconds))
+            }
+        };
+        Ok(self.session.stop(&self.slot, stopped, spending.used()).await?)
     }
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {

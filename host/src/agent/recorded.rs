@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{Agent, CalledAgents, Ended, RunError, Spending, Transcript};
 use crate::dispatch::{Dispatcher, NoRunner};
-use crate::message::{Ending, Manifest, Slot};
+use crate::journal::Entry;
+use crate::message::{Ending, Manifest, RunId, Slot, Used};
 use crate::model::Models;
-use crate::session::{Session, SessionError};
+use crate::session::{Decisions, Mode, Notice, Session, SessionError};
 
 impl Agent {
     /// One that takes everything from what is recorded.
@@ -23,6 +24,19 @@ impl Agent {
         }
     }
 
+    /// What a run that has not ended used by then, as far as that is recorded.
+    pub async fn used_so_far(run: RunId, entries: Vec<Entry>, manifest: &Manifest) -> Result<Used, RunError> {
+        let unwatched = Box::new(|_: &Notice<'_>| {});
+        let opened = Session::open(run, Mode::Replay, entries, manifest, Decisions::default(), unwatched);
+        let agent = Self::recorded(manifest.clone(), opened.await?);
+        let mut spending = Spending::new(&agent.manifest, agent.session.rules());
+        let mut talk = Transcript::begin(&agent.manifest, &agent.slot);
+        match agent.turns(&mut talk, &mut spending).await {
+            Ok(_) | Err(RunError::Session(SessionError::Unfinished { .. })) => Ok(spending.used()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Goes through the run; how it ended and what it used, as far as that is recorded, and what was said in it by
     /// then.
     pub async fn again(&self) -> Result<(Ended, Transcript), RunError> {
@@ -30,10 +44,11 @@ impl Agent {
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
         let ended = self.turns(&mut talk, &mut spending).await;
         let ending = match (ended, self.session.recorded_ending()) {
-            // Wall time stopped the run in the middle of things: as far as it went, it is the recorded one.
-            (Err(RunError::Session(SessionError::Unfinished { .. })), Some(ending @ Ending::Limit(_))) => {
-                ending.clone()
-            }
+            // Wall time, or a person, stopped the run in the middle of things: as far as it went, it is the recorded one.
+            (
+                Err(RunError::Session(SessionError::Unfinished { .. })),
+                Some(ending @ (Ending::Limit(_) | Ending::Cancelled(_))),
+            ) => ending.clone(),
             (ended, _) => ended?,
         };
         let used = self.session.recorded_used().unwrap_or(spending.used());

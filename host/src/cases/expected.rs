@@ -32,6 +32,8 @@ pub enum EndingKind {
     Unfit,
     /// The model said nothing, also when it was asked once more.
     Empty,
+    /// Somebody cancelled it. No case ends so, but a recorded run can.
+    Cancelled,
     /// It broke off, because the model gave no reply: the script has an `error` there.
     NoReply,
 }
@@ -100,6 +102,9 @@ impl EndingKind {
             Ending::Limit(text) => (Self::Limit, text),
             Ending::Unfit { answer, .. } => (Self::Unfit, answer),
             Ending::Empty(why) => (Self::Empty, why),
+            Ending::Cancelled(cancelled) => {
+                (Self::Cancelled, cancelled.reason.as_deref().unwrap_or_default())
+            }
         }
     }
 
@@ -112,6 +117,7 @@ impl EndingKind {
             Self::Limit => "limit",
             Self::Unfit => "unfit",
             Self::Empty => "empty",
+            Self::Cancelled => "cancelled",
             Self::NoReply => "no_reply",
         }
     }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::edited;
 use super::exit::{Exit, Misuse};
 use super::fork::unreadable;
+use super::person::at_terminal;
 use super::places::Places;
 use super::plain::Plain;
 use super::say;
@@ -152,7 +153,7 @@ impl Open {
 
     /// Has the engine record what the person says, and says so.
     async fn say(self, words: Vec<(Slot, Word)>) -> anyhow::Result<Exit> {
-        self.engine.decide(self.run, words.clone()).await.map_err(Plain::plain)?;
+        self.engine.decide(self.run, words.clone(), Some(at_terminal())).await.map_err(Plain::plain)?;
         for (slot, word) in words {
             let Some(Pending { ask, .. }) = self.waiting.get(&slot) else { continue };
             say(format_args!("{slot} {}  {}", call(ask), said(word)));

@@ -46,7 +46,9 @@ impl Exit {
     pub(super) fn of_ending(ending: &Ending) -> Self {
         match ending {
             Ending::Answer(_) => Self::Ok,
-            Ending::Refused(_) | Ending::Unfit { .. } | Ending::Empty(_) => Self::Failure,
+            Ending::Refused(_) | Ending::Unfit { .. } | Ending::Empty(_) | Ending::Cancelled(_) => {
+                Self::Failure
+            }
             Ending::Limit(_) => Self::Limit,
         }
     }

@@ -12,7 +12,7 @@ use super::plain::of_fork;
 use super::recorded;
 use super::screen::{Format, Screen};
 use super::signals::Signals;
-use super::traces::Traces;
+use super::traces::{Traces, caller};
 use crate::document::without_mark;
 use crate::engine::{Edit, NewFork};
 use crate::message::{Json, Reply, Slot, Step};
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let engine = places.engine(traces.exporter(&screen))?;
     let (origin, entries) = recorded::read(engine.runs(), &run)?;
     let read = edit.as_ref().map(EditFile::read).transpose()?;
-    let fork = NewFork { turn: at, prompt, edit: read, config, caller: traces.caller(&screen) };
+    let fork = NewFork { turn: at, prompt, edit: read, config, caller: caller(&screen) };
     let front = front(&screen, places.verbose, &engine);
     let handle = engine.fork(origin, entries, fork, front).await;
     let handle = handle.map_err(|error| of_fork(error, edit.as_ref().map(|edit| edit.file.as_path())))?;

@@ -71,12 +71,11 @@ pub(super) async fn follow(
         outcome = handle.outcome() => Some(outcome),
         () = signals.asked() => None,
     };
-    let outcome = match stopped {
-        Some(outcome) => outcome,
-        None => {
-            handle.interrupt();
-            handle.outcome().await
-        }
+    let outcome = if let Some(outcome) = stopped {
+        outcome
+    } else {
+        handle.interrupt();
+        handle.outcome().await
     };
     let exit = match outcome {
         Outcome::Ended { ending, used } => screen.run_ended(run, &ending, used.as_ref()),

@@ -10,7 +10,7 @@ use super::Cli;
 
 /// The commands by what they are for. A command that is in no group is listed at the end.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run an agent", &["run", "chat", "resume", "fork"]),
+    ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
     ("Build and test an agent", &["init", "build", "check", "call", "test", "schema"]),

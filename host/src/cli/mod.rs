@@ -6,6 +6,7 @@
 mod always;
 mod build;
 mod call;
+mod cancel;
 mod check;
 mod decide;
 mod diff;
@@ -99,6 +100,10 @@ enum Command {
     Approvals(always::Args),
     /// Answer a question that a run waits for.
     Answer(decide::Answer),
+    /// End a run for good, wherever it stands.
+    ///
+    /// What is recorded stays. A run that another process works on has to be stopped first, with Ctrl-C.
+    Cancel(cancel::Args),
     /// Go through a recorded run again, and verify it.
     ///
     /// No tool is called and no model is asked: every result comes from the journal, and every request is compared with
@@ -195,6 +200,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Deny(args) => block_on(|_| async move { decide::deny(args, &places).await }),
         Command::Approvals(args) => always::run(&args, &places),
         Command::Answer(args) => block_on(|_| async move { decide::answer(args, &places).await }),
+        Command::Cancel(args) => block_on(|_| async move { cancel::run(args, &places).await }),
         Command::Replay(args) => block_on(|_| async move { replay::run(args, &places).await }),
         Command::Fork(args) => block_on(|signals| async move { fork::run(args, &places, &signals).await }),
         Command::Test(args) => block_on(|_| async move { test::run(args, &places).await }),

@@ -11,9 +11,9 @@ use super::edited::{self, indented};
 use super::editor::Editor;
 use super::question::{QUESTION, Said};
 use super::screen::Screen;
-use crate::dispatch::Person;
+use crate::dispatch::{Person, Spoken};
 use crate::engine::{ApprovalsFile, LoadedAgent, People};
-use crate::message::{Arguments, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
+use crate::message::{Arguments, By, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
 /// Whoever sits at the terminal, asked one thing at a time by all agents of a run.
@@ -54,7 +54,7 @@ impl People for Terminal {
     }
 }
 
-/// Asks about the calls of one agent; a call that was approved always is not asked about again.
+/// Asks about the calls of one agent.
 struct AtTerminal {
     screen: Screen,
     approvals: ApprovalsFile,
@@ -110,9 +110,6 @@ impl AtTerminal {
     }
 
     async fn decide(&self, slot: &Slot, ask: &ToolAsk) -> Option<Decision> {
-        if self.approvals.is_always(&self.config, ask) {
-            return Some(Decision::Approved { input: None });
-        }
         if !self.attended {
             return None;
         }
@@ -203,11 +200,11 @@ fn changed(ask: &ToolAsk, input: &Json) -> String {
 }
 
 impl Person for AtTerminal {
-    fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
-        Box::pin(self.decide(slot, ask))
+    fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
+        Box::pin(async move { Some(spoken(self.decide(slot, ask).await?)) })
     }
 
-    fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<String>> {
+    fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<Spoken<String>>> {
         Box::pin(async move {
             if !self.attended {
                 return None;
@@ -216,9 +213,21 @@ impl Person for AtTerminal {
             let shown = format!("\n{slot} asks: {}", clean(question));
             let answer =
                 self.screen.ask(&shown, "your answer (empty: suspend the run, and answer later): ").await?;
-            Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+            Some(spoken(answer.trim().to_owned())).filter(|answer| !answer.word.is_empty())
         })
     }
+}
+
+fn spoken<T>(word: T) -> Spoken<T> {
+    Spoken { word, by: Some(at_terminal()) }
+}
+
+/// Whoever types at this terminal, by the name that the system has for them.
+pub(super) fn at_terminal() -> By {
+    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+    By { name, through: "terminal".to_owned() }
 }
 
 /// Lines as the person has to see them who decides on what they say: with nothing in them that hides or reorders.

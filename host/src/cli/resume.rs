@@ -3,11 +3,12 @@ use std::path::PathBuf;
 use super::exit::Exit;
 use super::front::{follow, front};
 use super::output::Output;
+use super::person::at_terminal;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::settle::{Settle, of_resume};
 use super::signals::Signals;
-use super::traces::Traces;
+use super::traces::{Traces, caller};
 use crate::engine::Terms;
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,8 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let engine = places.engine(traces.exporter(&screen))?;
     let id = engine.runs().find(&run)?;
     let settlements = settle.iter().map(Settle::read).collect::<anyhow::Result<_>>()?;
-    let terms = Terms { settlements, accept_changes, config, caller: traces.caller(&screen) };
+    let terms =
+        Terms { settlements, accept_changes, config, by: Some(at_terminal()), caller: caller(&screen) };
     let front = front(&screen, places.verbose, &engine);
     let handle = engine.resume(id, terms, front).await.map_err(|error| of_resume(error, &settle))?;
     follow(handle, &screen, signals).await

@@ -8,7 +8,7 @@ use super::plain::Plain;
 use super::prompt::Prompt;
 use super::screen::{Format, Screen};
 use super::signals::Signals;
-use super::traces::Traces;
+use super::traces::{Traces, caller};
 use super::words::beginning;
 use super::{AgentArg, script};
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let front = front(&screen, places.verbose, &engine);
     let agent = engine.load(config, Purpose::Run, &*front.watcher).await.map_err(Plain::plain)?;
     let new = NewRun::new(agent, prompt).parameters(parameters).images(images).session(args.session);
-    let new = new.caller(args.traces.caller(&screen));
+    let new = new.caller(caller(&screen));
     let handle = engine.start(new, front).await.map_err(Plain::plain)?;
     let id = handle.id();
     let exit = follow(handle, &screen, signals).await?;

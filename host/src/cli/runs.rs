@@ -108,6 +108,7 @@ pub(super) fn state_word(state: RunState) -> &'static str {
         RunState::Limited => "limited",
         RunState::Unfit => "unfit",
         RunState::Empty => "empty",
+        RunState::Cancelled => "cancelled",
     }
 }
 
@@ -116,7 +117,12 @@ pub(super) fn state_mark(state: RunState) -> char {
     match state {
         RunState::Running | RunState::Interrupted | RunState::Suspended => ' ',
         RunState::Answered => '✓',
-        RunState::Failed | RunState::Refused | RunState::Limited | RunState::Unfit | RunState::Empty => '✗',
+        RunState::Failed
+        | RunState::Refused
+        | RunState::Limited
+        | RunState::Unfit
+        | RunState::Empty
+        | RunState::Cancelled => '✗',
     }
 }
 
@@ -324,7 +330,7 @@ impl SlotReport {
         }
         let attempt =
             if started.attempt > 1 { format!(" (attempt {})", started.attempt) } else { String::new() };
-        let Some(Finished { outcome, usage, trace, settled, .. }) = finished else {
+        let Some(Finished { outcome, usage, trace, settled, by, .. }) = finished else {
             if *stopped {
                 lines.push(format!("{} {:>10}  {headline}{attempt}", mark("✗"), "stopped"));
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
@@ -345,7 +351,11 @@ impl SlotReport {
         };
         let (good, result) = result(outcome);
         let mark = mark(if good { "✓" } else { "✗" });
-        let settled = if *settled { " (settled by a person)" } else { "" };
+        let settled = match by {
+            Some(by) => format!(" (by {})", one_line(&by.to_string())),
+            None if *settled => " (settled by a person)".to_owned(),
+            None => String::new(),
+        };
         lines.push(format!("{mark} {:>10}  {headline}{attempt}{settled}", duration(usage.wall_us)));
         lines.push(format!("              → {result}"));
         lines.extend(noted(usage, trace, log));

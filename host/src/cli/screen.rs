@@ -138,6 +138,9 @@ impl Screen {
                 self.say(&format!("it said: {}", clean(answer)));
             }
             (Format::Text, Ending::Empty(why)) => self.say(&format!("there is no answer: {}", clean(why))),
+            (Format::Text, Ending::Cancelled(cancelled)) => {
+                self.say(&format!("the run was {}", clean(&cancelled.to_string())));
+            }
             (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
             (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }

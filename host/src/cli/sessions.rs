@@ -147,6 +147,7 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
             Some(Ending::Limit(why)) => format!("(stopped) {why}"),
             Some(Ending::Unfit { answer, why }) => format!("(unfit, {}) {answer}", one_line(&why)),
             Some(Ending::Empty(why)) => format!("(empty) {why}"),
+            Some(Ending::Cancelled(cancelled)) => format!("({cancelled})"),
             None => format!("(has not ended) `host resume {run}` goes on with it"),
         };
         print(&format!("  {}: {}", one_line(&agent), set_in(&words, 4)))?;

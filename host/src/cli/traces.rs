@@ -23,12 +23,12 @@ impl Traces {
             None
         })
     }
+}
 
-    /// In the course of what the run goes on: whatever `TRACEPARENT` names.
-    pub(super) fn caller(&self, screen: &Screen) -> Option<Caller> {
-        Caller::of_environment().unwrap_or_else(|error| {
-            screen.say(&format!("it is left out: {error}"));
-            None
-        })
-    }
+/// In the course of what a run goes on: whatever `TRACEPARENT` names.
+pub(super) fn caller(screen: &Screen) -> Option<Caller> {
+    Caller::of_environment().unwrap_or_else(|error| {
+        screen.say(&format!("it is left out: {error}"));
+        None
+    })
 }

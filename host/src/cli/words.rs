@@ -60,6 +60,7 @@ pub(super) fn result(outcome: &Outcome) -> (bool, String) {
         Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
         Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
         Outcome::Run(Ending::Empty(why)) => (false, format!("empty: {}", one_line(why))),
+        Outcome::Run(Ending::Cancelled(cancelled)) => (false, one_line(&cancelled.to_string())),
         Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
         Outcome::NoReply(failure) => (false, one_line(&failure.message)),
         Outcome::Model(reply) => (true, describe_reply(reply)),

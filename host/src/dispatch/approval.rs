@@ -3,7 +3,7 @@
 use globset::{Glob, GlobMatcher};
 use serde_json::{Number, Value};
 
-use super::person::Person;
+use super::person::{Person, Spoken};
 use crate::message::{
     Approvals, Arguments, CallRule, Decision, ErrorKind, Json, Request, Retry, Slot, ToolAsk, ToolOutcome,
     Verdict,
@@ -124,8 +124,8 @@ async fn decide(
 ) -> Result<Decision, SessionError> {
     let request = Request::Approval(ask.clone());
     let carry_out = async |attempt: Attempt| {
-        if let Some(decision) = person.decide(slot, ask).await {
-            return Ok(Done::from(decision));
+        if let Some(Spoken { word, by }) = person.decide(slot, ask).await {
+            return Ok(Done { by, ..word.into() });
         }
         let (slot, request) = (slot.approval(), Request::Approval(ask.clone()));
         let waiting = Waiting { slot, request, at_ms: attempt.at_ms, wants: Wants::Approval };

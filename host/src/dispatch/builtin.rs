@@ -8,12 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::person::Person;
+use super::person::{Person, Spoken};
 use crate::message::{
     Builtin, Digest, ErrorKind, Json, Moment, Request, Rules, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome,
     ToolSpec,
 };
-use crate::session::{Attempt, SessionError, Waiting, Wants};
+use crate::session::{Attempt, Done, SessionError, Waiting, Wants};
 
 /// The end of the year 9999, after which RFC 3339 has no form for a moment.
 const MOMENT_MS_MAX: u64 = 253_402_300_799_000;
@@ -112,16 +112,16 @@ pub(super) async fn call(
     attempt: &Attempt,
     rules: Rules,
     person: &dyn Person,
-) -> Result<ToolOutcome, SessionError> {
+) -> Result<Done<ToolOutcome>, SessionError> {
     let waits = |wants| {
         let (slot, request, at_ms) = (attempt.slot.clone(), request.clone(), attempt.at_ms);
         Err(SessionError::Waits(vec![Waiting { slot, request, at_ms, wants }]))
     };
-    let unfit = |error: String| Ok(ToolOutcome::error(ErrorKind::InvalidInput, error));
+    let unfit = |error: String| Ok(ToolOutcome::error(ErrorKind::InvalidInput, error).into());
     match builtin {
         Builtin::AskHuman => match serde_json::from_str(input.as_str()) {
             Ok(Question { question }) => match person.answer(&attempt.slot, &question).await {
-                Some(answer) => Ok(answered(&answer)),
+                Some(Spoken { word, by }) => Ok(Done { by, ..answered(&word).into() }),
                 None => waits(Wants::Answer),
             },
             Err(error) => unfit(error.to_string()),
@@ -137,7 +137,7 @@ pub(super) async fn call(
             }
             tokio::time::sleep(left).await;
             let now = Moment::now().to_the_second();
-            Ok(ToolOutcome::Output(Json::canonical(&json!({ "now": now }))))
+            Ok(ToolOutcome::Output(Json::canonical(&json!({ "now": now }))).into())
         }
     }
 }

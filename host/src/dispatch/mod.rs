@@ -17,7 +17,7 @@ mod runner;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
-pub use person::{Person, Unattended};
+pub use person::{Person, Spoken, Unattended};
 pub use runner::{NoRunner, ToolRunner};
 
 use std::collections::HashMap;
@@ -258,7 +258,7 @@ impl Dispatcher {
             By::Nobody(refusal) => Ok(refusal.clone().into()),
             By::Host(builtin) => {
                 let _still = stand_still(session, caller);
-                Ok(self.call_builtin(session, *builtin, &call, &request, &attempt).await?.into())
+                self.call_builtin(session, *builtin, &call, &request, &attempt).await
             }
             By::Agent => self.call_agent(session, &call, &attempt).await,
             By::Component => {
@@ -299,7 +299,7 @@ impl Dispatcher {
         let value = tool.hold(value).await;
         usage.wall_us =
             usage.wall_us.saturating_add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        Ok(Done { value, usage, trace: done.trace })
+        Ok(Done { value, usage, trace: done.trace, by: None })
     }
 
     async fn call_builtin(
@@ -309,13 +309,13 @@ impl Dispatcher {
         call: &ToolCall,
         request: &Request,
         attempt: &Attempt,
-    ) -> Result<ToolOutcome, SessionError> {
+    ) -> Result<Done<ToolOutcome>, SessionError> {
         match self.admit(call).await {
             Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
-                Some(outcome) => Ok(outcome),
+                Some(outcome) => Ok(outcome.into()),
                 None => builtin::call(builtin, input, request, attempt, session.rules(), &*self.person).await,
             },
-            Err(refusal) => Ok(refusal),
+            Err(refusal) => Ok(refusal.into()),
         }
     }
 

@@ -161,9 +161,13 @@ impl Turn {
                 None => Err(ConversationError::Unfinished { session: session(), run }),
                 // What a model refused to speak about is not brought up again.
                 Some(Ending::Refused(_)) => Ok(manifest.earlier),
-                Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. } | Ending::Empty(_)) => {
-                    said_by(run, entries, manifest).await
-                }
+                Some(
+                    Ending::Answer(_)
+                    | Ending::Limit(_)
+                    | Ending::Unfit { .. }
+                    | Ending::Empty(_)
+                    | Ending::Cancelled(_),
+                ) => said_by(run, entries, manifest).await,
             };
         }
         Ok(Vec::new())

@@ -1,18 +1,23 @@
 //! What a person says to a run that waits: it is recorded at once, and the run goes on with it when it is resumed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::live::Stop;
 use super::records::{agent_at, recorded_manifest};
 use super::{ApprovalsError, Engine};
+use crate::agent::{Agent, RunError};
 use crate::dispatch::answered;
 use crate::journal::{
-    Durability, Entry, Event, Finished, JournalError, JournalStore as _, OpenRun, Status, is_over, statuses,
+    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, SledStore, Status, is_over,
+    statuses,
 };
 use crate::message::{
-    Builtin, Decision, Json, Manifest, Moment, Outcome, Request, RunId, Slot, ToolAsk, Trace, Usage,
+    Builtin, By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, Request, RunId, Slot, ToolAsk,
+    Trace, Usage,
 };
 use crate::schema::{About, Schema};
-use crate::session::SessionError;
+use crate::session::{Decisions, Mode, Notice, Session, SessionError};
 
 /// What a person says.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +95,33 @@ pub enum DecideError {
     Approvals(#[from] ApprovalsError),
 }
 
+/// Why a run is not cancelled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It has ended.
+    #[error("run {run} has ended: there is nothing to cancel")]
+    Ended {
+        /// The run.
+        run: RunId,
+    },
+    /// It stopped in another way before it could be cancelled.
+    #[error("run {run} stopped before it could be cancelled; it has not ended")]
+    NotEnded {
+        /// The run.
+        run: RunId,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is recorded cannot be read, or the end cannot be recorded.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What the run used cannot be told.
+    #[error(transparent)]
+    Replay(#[from] RunError),
+}
+
 impl Word {
     fn is_answer(&self) -> bool {
         match self {
@@ -108,14 +140,39 @@ impl Engine {
         pending(run, self.runs().read(run)?)
     }
 
-    /// Records what a person says of calls of a run that no process works on. Every word has to fit before the first one
-    /// is recorded.
-    pub async fn decide(&self, run: RunId, words: Vec<(Slot, Word)>) -> Result<(), DecideError> {
+    /// Records what somebody says of calls of a run. Every word has to fit before the first one is recorded. A run that
+    /// goes on in this engine goes on with the words; any other run waits to be resumed.
+    pub async fn decide(
+        &self,
+        run: RunId,
+        words: Vec<(Slot, Word)>,
+        by: Option<By>,
+    ) -> Result<(), DecideError> {
         if self.runs().is_sealed(run) {
             return Err(DecideError::Ended { run });
         }
+        if let Some(live) = self.0.live.get(run) {
+            let mut said = live.words.lock().await;
+            if let Some(store) = live.store().filter(|_| !said.is_over) {
+                self.record(run, &store, words, by, &|slot| live.decide(slot)).await?;
+                said.came_in = true;
+                return Ok(());
+            }
+        }
         let open = self.runs().open(run)?;
-        let mut pending = pending(run, open.store.read(run)?)?;
+        self.record(run, &open.store, words, by, &|_| true).await
+    }
+
+    /// Records words, each unless it `counts` no more.
+    async fn record(
+        &self,
+        run: RunId,
+        store: &SledStore,
+        words: Vec<(Slot, Word)>,
+        by: Option<By>,
+        counts: &(dyn Fn(&Slot) -> bool + Sync),
+    ) -> Result<(), DecideError> {
+        let mut pending = pending(run, store.read(run)?)?;
         let mut decided = Vec::new();
         for (slot, word) in words {
             let call = pending.remove(&slot).filter(|call| call.is_question == word.is_answer());
@@ -129,9 +186,46 @@ impl Engine {
             if let Word::Approve { input, always } = &word {
                 self.approvals().add(&call.agent.config, &call.ask, input.as_ref(), *always)?;
             }
-            call.record(&open, word).await?;
+            if !counts(&call.slot) {
+                return Err(DecideError::NoLonger { slot: call.slot });
+            }
+            call.record(run, store, word, by.clone()).await?;
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Ends a run where it stands, for good: only a fork goes on from it. A run that goes on in this engine is stopped
+    /// first; one that another process works on is not cancelled.
+    pub async fn cancel(&self, run: RunId, cancelled: Cancelled) -> Result<(), CancelError> {
+        if self.runs().is_sealed(run) {
+            return Err(CancelError::Ended { run });
+        }
+        if let Some(live) = self.0.live.get(run) {
+            live.stop(Stop::Cancel(cancelled));
+            live.left().await;
+            let ended = self.runs().is_sealed(run);
+            return if ended { Ok(()) } else { Err(CancelError::NotEnded { run }) };
+        }
+        let open = self.runs().open(run)?;
+        let entries = open.store.read(run)?;
+        let manifest = recorded_manifest(run, &entries)?.clone();
+        let used = Agent::used_so_far(run, entries.clone(), &manifest).await?;
+        let store: Arc<dyn JournalStore> = Arc::clone(&open.store) as _;
+        let unwatched = Box::new(|_: &Notice<'_>| {});
+        let session = Session::open(
+            run,
+            Mode::Live(store),
+            entries.clone(),
+            &manifest,
+            Decisions::default(),
+            unwatched,
+        );
+        let ending = session.await?.stop(&Slot::RUN, Ending::Cancelled(cancelled), used).await?;
+        let summary = RunSummary::of(run, &entries).ok_or(JournalError::NotBegun { run })?;
+        let summary = RunSummary { state: (&ending).into(), ..summary };
+        Ok(open.write_summary(&summary).and_then(|()| open.seal(&summary))?)
     }
 }
 
@@ -167,7 +261,13 @@ impl Pending {
         checked.map_err(|why| DecideError::Unfit { tool: self.ask.name.clone(), why })
     }
 
-    async fn record(self, open: &OpenRun, word: Word) -> Result<(), DecideError> {
+    async fn record(
+        self,
+        run: RunId,
+        store: &SledStore,
+        word: Word,
+        by: Option<By>,
+    ) -> Result<(), DecideError> {
         let Self { slot, attempt, .. } = self;
         let (slot, outcome) = match word {
             Word::Approve { input, .. } => (slot.approval(), Outcome::Decision(Decision::Approved { input })),
@@ -175,20 +275,20 @@ impl Pending {
             Word::Answer(text) => (slot, Outcome::Tool(answered(&text))),
         };
         // Nothing may follow the end of an attempt: the run could not be read any more.
-        if !still_waits(open, &slot, attempt)? {
+        if !still_waits(run, store, &slot, attempt)? {
             return Err(DecideError::NoLonger { slot });
         }
         let at_ms = Moment::now().0;
         let (usage, trace) = (Usage::default(), Trace::default());
-        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: true };
-        let entry = Entry { run: open.id, slot, event: Event::Finished(finished) };
-        Ok(open.store.append(&entry, Durability::Now).durable().await?)
+        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: true, by };
+        let entry = Entry { run, slot, event: Event::Finished(finished) };
+        Ok(store.append(&entry, Durability::Now).durable().await?)
     }
 }
 
 /// Whether an attempt at a slot still waits for its end, by what is recorded now.
-fn still_waits(open: &OpenRun, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
-    let entries = open.store.read(open.id)?;
+fn still_waits(run: RunId, store: &SledStore, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
+    let entries = store.read(run)?;
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let waits =
         |status: &Status| matches!(status, Status::Started { started, .. } if started.attempt == attempt);

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Engine;
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
 use super::conversation::{ConversationError, Turn};
-use super::people::{Front, People};
+use super::live::{Asked, Live, Stop};
+use super::people::Front;
 use super::plan::{Task, manifest};
 use super::records::recorded_manifest;
 use super::settle::{SettleError, settlements};
@@ -25,8 +26,8 @@ use crate::dispatch::Dispatcher;
 use crate::journal::{
     Change, Entry, JournalError, JournalStore, OpenRun, RunState, RunSummary, ending, has_replied, used,
 };
-use crate::message::{Caller, Ending, Image, Manifest, Rules, RunId, SessionKey, Slot, Used};
-use crate::session::{Decisions, Mode, Notice, Session, SessionError, Settlement, Waiting};
+use crate::message::{By, Caller, Ending, Image, Manifest, RunId, SessionKey, Slot, Used};
+use crate::session::{Decisions, Mode, Notice, Session, SessionError, Settlement, Waiting, Watch};
 use crate::telemetry::{Invocation, Stand, Trace};
 
 /// A run that is to be started.
@@ -49,6 +50,8 @@ pub struct Terms {
     pub accept_changes: bool,
     /// The agent.toml of the run, if it is not where it was.
     pub config: Option<PathBuf>,
+    /// Who says so.
+    pub by: Option<By>,
     /// In the course of which span the run goes on.
     pub caller: Option<Caller>,
 }
@@ -105,7 +108,8 @@ pub enum Outcome {
 /// A run that was started, or goes on.
 pub struct RunHandle {
     run: RunId,
-    stop: watch::Sender<bool>,
+    /// None if the run had ended before.
+    live: Option<Arc<Live>>,
     outcome: oneshot::Receiver<Outcome>,
     work: Option<JoinHandle<()>>,
 }
@@ -178,7 +182,7 @@ impl Engine {
 
     /// Goes on with a recorded run. One that has ended ends the same way at once.
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
-        let Terms { settlements: said, accept_changes, config, caller } = terms;
+        let Terms { settlements: said, accept_changes, config, by, caller } = terms;
         let turn = self.take_turn_of(id, &*front.watcher).await?;
         let runs = self.runs();
         if runs.is_sealed(id) {
@@ -203,7 +207,7 @@ impl Engine {
         if !changes.is_empty() {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
         }
-        let decisions = Decisions { settlements, change };
+        let decisions = Decisions { settlements, change, by };
         self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
     }
 
@@ -221,73 +225,36 @@ impl Engine {
         }
     }
 
-    /// Carries a run out, or the rest of it, as a task, and keeps its summary up to date.
+    /// Carries a run out, or the rest of it, as a task.
     pub(super) async fn carry_out(&self, work: Work, front: Front) -> Result<RunHandle, StartError> {
         let Work { run, entries, agent, manifest, decisions, turn, caller } = work;
         let id = run.id;
-        let summary = RunSummary {
-            run: id,
-            agent: manifest.agent.clone(),
-            prompt: manifest.prompt.clone(),
-            started_ms: id.started_ms(),
-            state: RunState::Running,
-        };
         let trace = self.trace(id, caller, &*front.watcher);
-        let left = run.left();
-        let invocation = Invocation::after(&entries, left == Some(RunState::Running));
-        run.write_summary(&summary)?;
-        let store: Arc<dyn JournalStore> = Arc::clone(&run.store) as _;
-        let watch = watched_by(&front, trace.as_ref());
-        let opened = Session::open(id, Mode::Live(store), entries, &manifest, decisions, watch).await;
-        if let (Err(_), Some(state)) = (&opened, left) {
-            // A run that may not go on stands as it stood; the error matters more than that this is written.
-            let _ = run.write_summary(&RunSummary { state, ..summary.clone() });
-        }
-        let session = opened?;
-        let session = match &trace {
-            Some(trace) => session.traced_by(trace.spans_by_slot()),
-            None => session,
-        };
-        front.watcher.tell(Told::Began { run: id, manifest: &manifest });
+        let invocation = Invocation::after(&entries, run.left() == Some(RunState::Running));
+        let work = Driver::new(self, run, manifest, front, trace)?;
+        let session = work.open_first(entries, decisions).await?;
+        work.front.watcher.tell(Told::Began { run: id, manifest: &work.manifest });
         if let Some(ending) = session.recorded_ending().cloned() {
             let used = session.recorded_used();
             drop(session);
-            conclude(run, RunSummary { state: (&ending).into(), ..summary }, &*front.watcher);
-            return Ok(RunHandle::ended(id, ending, used));
+            return Ok(work.ended_before(ending, used));
         }
-        if let Some(trace) = &trace {
-            trace.begin(&manifest, invocation);
+        if let Some(trace) = &work.trace {
+            trace.begin(&work.manifest, invocation);
         }
-        let wall_time = agent.config().limits.wall_time_ms.map(Duration::from_millis);
-        let agent = Agent {
-            dispatcher: Arc::new(dispatcher(&agent, &manifest, manifest.rules, &*front.people)),
-            manifest: Arc::new(manifest),
-            session: Arc::new(session),
-            models: agent.models().clone(),
-            slot: Slot::RUN,
-        };
-        let (stop, mut stopped) = watch::channel(false);
+        let live = Arc::clone(&work.live);
         let (done, outcome) = oneshot::channel();
-        let work = tokio::spawn(async move {
-            let outcome = tokio::select! {
-                ended = Box::pin(agent.run(wall_time)) => Outcome::of(ended),
-                () = asked_to_stop(&mut stopped) => Outcome::Interrupted,
-            };
-            // With it goes the last one, besides the run, who could write to the journal.
-            drop(agent);
-            if let Some(trace) = &trace {
-                trace.stop(outcome.stand());
-            }
-            leave(&outcome, run, summary, &*front.watcher);
+        let task = tokio::spawn(async move {
+            let (outcome, trace, watcher) = work.to_the_end(&agent, session).await;
             drop(turn);
             // Who waits for the run need not wait for a collector.
             let _ = done.send(outcome);
             let Some(trace) = trace else { return };
             if let Some(lost) = trace.flush().await {
-                front.watcher.tell(Told::Trouble(&lost));
+                watcher.tell(Told::Trouble(&lost));
             }
         });
-        Ok(RunHandle { run: id, stop, outcome, work: Some(work) })
+        Ok(RunHandle { run: id, live: Some(live), outcome, work: Some(task) })
     }
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
@@ -306,60 +273,171 @@ pub(super) fn recorded_config(manifest: &Manifest, given: Option<&Path>) -> Resu
     Ok(Config::load(given.unwrap_or(begun_with)).map_err(LoadError::from)?)
 }
 
-/// Who calls the tools of an agent, and the agents among them, each attended by whoever attends the run.
-fn dispatcher(agent: &LoadedAgent, manifest: &Manifest, rules: Rules, people: &dyn People) -> Dispatcher {
-    let called = agent.members().iter().map(|member| {
-        let (agent, manifest) = (member.agent(), member.manifest(rules));
-        let called = CalledAgent {
-            models: agent.models().clone(),
-            dispatcher: Arc::new(dispatcher(agent, &manifest, rules, people)),
-            wall_time: agent.config().limits.wall_time_ms.map(Duration::from_millis),
-            manifest,
+/// A run on which this process works.
+struct Driver {
+    engine: Engine,
+    run: OpenRun,
+    manifest: Arc<Manifest>,
+    summary: RunSummary,
+    /// How the process before left the run.
+    left: Option<RunState>,
+    front: Front,
+    trace: Option<Trace>,
+    live: Arc<Live>,
+}
+
+impl Driver {
+    /// Notes that this process works on a run from now on.
+    fn new(
+        engine: &Engine,
+        run: OpenRun,
+        manifest: Manifest,
+        front: Front,
+        trace: Option<Trace>,
+    ) -> Result<Self, JournalError> {
+        let summary = RunSummary {
+            run: run.id,
+            agent: manifest.agent.clone(),
+            prompt: manifest.prompt.clone(),
+            started_ms: run.id.started_ms(),
+            state: RunState::Running,
         };
-        (member.name(), called)
-    });
-    let called = Arc::new(CalledAgents::new(called));
-    let runner = Arc::clone(agent.toolbox());
-    Dispatcher::new(manifest, runner, agent.config().limits.max_parallel_tools)
-        .calling(called)
-        .attended_by(people.attend(agent, manifest))
-}
-
-/// Tells the watcher of each effect, and exports it.
-fn watched_by(front: &Front, trace: Option<&Trace>) -> crate::session::Watch {
-    let watcher = Arc::clone(&front.watcher);
-    let watch: crate::session::Watch =
-        Box::new(move |notice: &Notice<'_>| watcher.tell(Told::Effect(notice)));
-    match trace {
-        Some(trace) => trace.beside(watch),
-        None => watch,
+        let left = run.left();
+        run.write_summary(&summary)?;
+        let live = engine.0.live.add(run.id, Arc::clone(&run.store));
+        let (engine, manifest) = (engine.clone(), Arc::new(manifest));
+        Ok(Self { engine, run, manifest, summary, left, front, trace, live })
     }
-}
 
-async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
-    if stopped.wait_for(|stopped| *stopped).await.is_err() {
-        // Nobody has the handle any more, so nobody asks.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Leaves a run on which nothing more is carried out.
-fn leave(outcome: &Outcome, run: OpenRun, summary: RunSummary, watcher: &dyn Watcher) {
-    let state = match outcome {
-        Outcome::Ended { ending, .. } => {
-            return conclude(run, RunSummary { state: ending.into(), ..summary }, watcher);
+    /// Opens the run as this process found it.
+    async fn open_first(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
+        let opened = self.open(entries, decisions).await;
+        if let (Err(_), Some(state)) = (&opened, self.left) {
+            // A run that may not go on stands as it stood; the error matters more than that this is written.
+            let _ = self.run.write_summary(&RunSummary { state, ..self.summary.clone() });
         }
-        Outcome::Suspended(_) => RunState::Suspended,
-        Outcome::Interrupted => RunState::Interrupted,
-        Outcome::Failed(_) => RunState::Failed,
-    };
-    // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
-    let _ = run.write_summary(&RunSummary { state, ..summary });
+        opened
+    }
+
+    async fn open(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
+        let store: Arc<dyn JournalStore> = Arc::clone(&self.run.store) as _;
+        let watcher = Arc::clone(&self.front.watcher);
+        let watch: Watch = Box::new(move |notice: &Notice<'_>| watcher.tell(Told::Effect(notice)));
+        let (id, mode, manifest) = (self.run.id, Mode::Live(store), &self.manifest);
+        match &self.trace {
+            Some(trace) => {
+                let watch = trace.beside(watch);
+                let session = Session::open(id, mode, entries, manifest, decisions, watch).await?;
+                Ok(session.traced_by(trace.spans_by_slot()))
+            }
+            None => Session::open(id, mode, entries, manifest, decisions, watch).await,
+        }
+    }
+
+    /// Carries the run out until it stops, and leaves it. A run that waits goes on if a word came in meanwhile.
+    async fn to_the_end(
+        self,
+        agent: &LoadedAgent,
+        first: Session,
+    ) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
+        let dispatcher = Arc::new(self.dispatcher(agent, &self.manifest));
+        let mut session = Ok(first);
+        let outcome = loop {
+            let outcome = match session {
+                Ok(session) => self.once(agent, &dispatcher, session).await,
+                Err(error) => Outcome::of(Err(RunError::Session(error))),
+            };
+            let mut words = self.live.words.lock().await;
+            if !(matches!(outcome, Outcome::Suspended(_)) && std::mem::take(&mut words.came_in)) {
+                // From here on a word goes to whoever opens the run.
+                words.is_over = true;
+                break outcome;
+            }
+            session = match self.run.store.read(self.run.id) {
+                Ok(entries) => self.open(entries, Decisions::default()).await,
+                Err(error) => Err(error.into()),
+            };
+        };
+        if let Some(trace) = &self.trace {
+            trace.stop(outcome.stand());
+        }
+        self.leave(outcome)
+    }
+
+    /// Carries the run out as far as it gets.
+    async fn once(&self, agent: &LoadedAgent, dispatcher: &Arc<Dispatcher>, session: Session) -> Outcome {
+        let wall_time = agent.config().limits.wall_time_ms.map(Duration::from_millis);
+        let agent = Agent {
+            dispatcher: Arc::clone(dispatcher),
+            manifest: Arc::clone(&self.manifest),
+            session: Arc::new(session),
+            models: agent.models().clone(),
+            slot: Slot::RUN,
+        };
+        tokio::select! {
+            ended = Box::pin(agent.run_until(wall_time, self.live.cancelled())) => Outcome::of(ended),
+            () = self.live.interrupted() => Outcome::Interrupted,
+        }
+    }
+
+    /// Who calls the tools of an agent, and the agents among them, each attended by whoever attends the run.
+    fn dispatcher(&self, agent: &LoadedAgent, manifest: &Manifest) -> Dispatcher {
+        let rules = self.manifest.rules;
+        let called = agent.members().iter().map(|member| {
+            let (agent, manifest) = (member.agent(), member.manifest(rules));
+            let called = CalledAgent {
+                models: agent.models().clone(),
+                dispatcher: Arc::new(self.dispatcher(agent, &manifest)),
+                wall_time: agent.config().limits.wall_time_ms.map(Duration::from_millis),
+                manifest,
+            };
+            (member.name(), called)
+        });
+        let called = Arc::new(CalledAgents::new(called));
+        let asked = Asked {
+            person: self.front.people.attend(agent, manifest),
+            live: Arc::clone(&self.live),
+            approvals: self.engine.approvals().clone(),
+            config: manifest.config.clone(),
+        };
+        let runner = Arc::clone(agent.toolbox());
+        Dispatcher::new(manifest, runner, agent.config().limits.max_parallel_tools)
+            .calling(called)
+            .attended_by(Arc::new(asked))
+    }
+
+    /// Leaves a run on which nothing more is carried out.
+    fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
+        let Self { engine, run, summary, front, trace, live, .. } = self;
+        let state = match &outcome {
+            Outcome::Ended { ending, .. } => ending.into(),
+            Outcome::Suspended(_) => RunState::Suspended,
+            Outcome::Interrupted => RunState::Interrupted,
+            Outcome::Failed(_) => RunState::Failed,
+        };
+        let summary = RunSummary { state, ..summary };
+        engine.0.live.close(run.id);
+        if state.has_ended() {
+            conclude(run, &summary, &*front.watcher);
+        } else {
+            // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
+            let _ = run.write_summary(&summary);
+        }
+        live.leave();
+        (outcome, trace, front.watcher)
+    }
+
+    /// Seals a run that had ended, and was not sealed.
+    fn ended_before(self, ending: Ending, used: Option<Used>) -> RunHandle {
+        let id = self.run.id;
+        let _ = self.leave(Outcome::Ended { ending: ending.clone(), used });
+        RunHandle::ended(id, ending, used)
+    }
 }
 
 /// Makes one file of a run that has ended.
-fn conclude(run: OpenRun, summary: RunSummary, watcher: &dyn Watcher) {
-    let sealed = run.write_summary(&summary).and_then(|()| run.seal(&summary));
+fn conclude(run: OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
+    let sealed = run.write_summary(summary).and_then(|()| run.seal(summary));
     if let Err(error) = sealed {
         // Its end is recorded all the same.
         watcher.tell(Told::Trouble(&format!(
@@ -394,7 +472,7 @@ impl RunHandle {
         let (done, outcome) = oneshot::channel();
         // The receiver is there.
         let _ = done.send(Outcome::Ended { ending, used });
-        Self { run, stop: watch::channel(false).0, outcome, work: None }
+        Self { run, live: None, outcome, work: None }
     }
 
     /// The run.
@@ -405,7 +483,9 @@ impl RunHandle {
 
     /// Stops the run: what is in flight is cancelled, and the run can be resumed.
     pub fn interrupt(&self) {
-        self.stop.send_replace(true);
+        if let Some(live) = &self.live {
+            live.stop(Stop::Interrupt);
+        }
     }
 
     /// Waits until the run stops, and says where.

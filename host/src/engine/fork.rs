@@ -132,8 +132,8 @@ impl Engine {
         let manifest = manifest(&agent, Task::of(&forked)).map_err(StartError::from)?;
         let changes = changes::between(&forked, &manifest, &shared);
         if !changes.is_empty() {
-            let changed = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
-            front.watcher.tell(Told::Changed(&changed));
+            let told = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
+            front.watcher.tell(Told::Changed(&told));
         }
         let entries = std::iter::once(begun(id, forked, &kept, &shared))
             .chain(shared.into_iter().map(|entry| Entry { run: id, ..entry }));

@@ -17,6 +17,7 @@ mod conversation;
 mod decide;
 mod drive;
 mod fork;
+mod live;
 mod people;
 mod plan;
 mod records;
@@ -27,7 +28,7 @@ mod watch;
 pub use approvals::{Always, ApprovalsError, ApprovalsFile};
 pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
 pub use conversation::{ConversationError, Turn};
-pub use decide::{DecideError, Pending, Word};
+pub use decide::{CancelError, DecideError, Pending, Word};
 pub use drive::{NewRun, Outcome, RunHandle, StartError, Terms};
 pub use fork::{Edit, ForkError, NewFork};
 pub use people::{Front, Nobody, People};
@@ -48,6 +49,7 @@ use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
 use conversation::Conversations;
+use live::LiveRuns;
 
 /// Runs agents, any number of them at once, over one journal.
 #[derive(Clone)]
@@ -57,6 +59,7 @@ struct Parts {
     runs: RunsDir,
     conversations: Conversations,
     approvals: ApprovalsFile,
+    live: LiveRuns,
     cache: PathBuf,
     compiler: Compiler,
     exporter: Option<Collector>,
@@ -87,8 +90,8 @@ impl Builder {
         let (runs, sessions) = (RunsDir::new(&state), SessionsDir::new(&state));
         let approvals = ApprovalsFile::new(runs.path());
         let conversations = Conversations::new(sessions);
-        let sandbox = OnceLock::new();
-        Engine(Arc::new(Parts { runs, conversations, approvals, cache, compiler, exporter, sandbox }))
+        let (live, sandbox) = (LiveRuns::default(), OnceLock::new());
+        Engine(Arc::new(Parts { runs, conversations, approvals, live, cache, compiler, exporter, sandbox }))
     }
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage, Used};
+use crate::message::{By, Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage, Used};
 
 /// One event of one slot of one run: what a store keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,9 @@ pub struct Finished {
     /// Whether it was a person who said what it came to, because the attempt was in doubt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
+    /// Who said what it came to, where somebody did. Older hosts did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 impl Failed {

@@ -274,7 +274,8 @@ impl RunsDir {
             | RunState::Refused
             | RunState::Limited
             | RunState::Unfit
-            | RunState::Empty => summary,
+            | RunState::Empty
+            | RunState::Cancelled => summary,
         }))
     }
 

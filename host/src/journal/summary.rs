@@ -56,6 +56,8 @@ pub enum RunState {
     Unfit,
     /// The model said nothing.
     Empty,
+    /// Somebody cancelled it.
+    Cancelled,
 }
 
 impl RunState {
@@ -69,7 +71,9 @@ impl RunState {
     #[must_use]
     pub fn has_ended(self) -> bool {
         match self {
-            Self::Answered | Self::Refused | Self::Limited | Self::Unfit | Self::Empty => true,
+            Self::Answered | Self::Refused | Self::Limited | Self::Unfit | Self::Empty | Self::Cancelled => {
+                true
+            }
             Self::Running | Self::Interrupted | Self::Suspended | Self::Failed => false,
         }
     }
@@ -83,6 +87,7 @@ impl From<&Ending> for RunState {
             Ending::Limit(_) => Self::Limited,
             Ending::Unfit { .. } => Self::Unfit,
             Ending::Empty(_) => Self::Empty,
+            Ending::Cancelled(_) => Self::Cancelled,
         }
     }
 }

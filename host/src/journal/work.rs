@@ -114,7 +114,8 @@ mod tests {
 
     fn finished(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::Model(Reply::default()));
-        let event = Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false });
+        let event =
+            Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None });
         Entry { run: RunId::from_bytes([7; 16]), slot, event }
     }
 

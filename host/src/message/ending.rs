@@ -1,6 +1,8 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorKind, ToolOutcome};
+use super::{By, ErrorKind, ToolOutcome};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,32 @@ pub enum Ending {
     },
     /// The model said nothing, and nothing again when it was asked once more; the text says how it ended.
     Empty(String),
+    /// Somebody cancelled the run.
+    Cancelled(Cancelled),
+}
+
+/// Who cancelled a run, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// Why, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            Some(by) => write!(f, "cancelled by {by}")?,
+            None => f.write_str("cancelled")?,
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How the reason of the limit begins that stops a run wherever it stands. No other limit's reason does: each begins
@@ -42,6 +70,13 @@ impl Ending {
     #[must_use]
     pub fn is_out_of_time(&self) -> bool {
         matches!(self, Self::Limit(why) if why.starts_with(OUT_OF_TIME))
+    }
+
+    /// Whether it came from outside of the run, wherever the run stood: it says nothing of what the rest of the run would
+    /// come to.
+    #[must_use]
+    pub fn is_from_outside(&self) -> bool {
+        self.is_out_of_time() || matches!(self, Self::Cancelled(_))
     }
 }
 

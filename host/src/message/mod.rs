@@ -5,6 +5,7 @@
 
 mod approval;
 mod budgets;
+mod by;
 mod caller;
 mod ending;
 mod id;
@@ -25,8 +26,9 @@ mod used;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
+pub use by::By;
 pub use caller::{Caller, CallerError};
-pub use ending::Ending;
+pub use ending::{Cancelled, Ending};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};

@@ -147,7 +147,7 @@ impl Guest {
             out_bytes: output_bytes(&outcome) + http.iter().map(|it| it.sent_bytes).sum::<u64>(),
             ..Usage::default()
         };
-        Done { value: outcome, usage, trace: Trace { log, http, denials } }
+        Done { value: outcome, usage, trace: Trace { log, http, denials }, by: None }
     }
 
     async fn invoke(

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use futures::future::BoxFuture;
 
 use crate::journal::Change;
-use crate::message::{Digest, Hasher, Json, Retry, RunId, Slot};
+use crate::message::{By, Digest, Hasher, Json, Retry, RunId, Slot};
 
 /// How an effect may be carried out.
 #[derive(Clone, Copy)]
@@ -55,11 +55,13 @@ pub struct Decisions {
     pub settlements: Settlements,
     /// Whether the run may be carried on as another one than it was begun as.
     pub change: Change,
+    /// Who decided that.
+    pub by: Option<By>,
 }
 
 impl Default for Decisions {
     fn default() -> Self {
-        Self { settlements: Settlements::new(), change: Change::Refused }
+        Self { settlements: Settlements::new(), change: Change::Refused, by: None }
     }
 }
 

@@ -109,7 +109,7 @@ impl Session {
                 Some(_) => recorder.go_on(&effect, &attempt).await,
             }
             let clock = Instant::now();
-            let Done { value, usage, trace } = carry_out(attempt).await?;
+            let Done { value, usage, trace, by } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
             drop(seat);
             let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
@@ -125,7 +125,7 @@ impl Session {
             let is_end = value.is_end();
             let outcome = value.into_outcome();
             if retry.is_none() && is_end {
-                let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
+                let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by };
                 let finished = recorder.end(finished).await?;
                 return Ok(self.ended(effect, finished, false)?);
             }
@@ -175,7 +175,8 @@ impl Session {
     ) -> Result<T, SessionError> {
         let (usage, trace) = (Usage::default(), Trace::default());
         let outcome = Outcome::Tool(outcome);
-        let finished = Finished { attempt, at_ms: now_ms(), outcome, usage, trace, settled: true };
+        let by = self.by.clone();
+        let finished = Finished { attempt, at_ms: now_ms(), outcome, usage, trace, settled: true, by };
         let recorder = Recorder { session: self, store: &**store, slot: &effect.slot, ticket };
         let finished = recorder.end(finished).await?;
         self.ended(effect, finished, false)

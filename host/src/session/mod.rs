@@ -30,7 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
 use crate::message::{
-    Caller, Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage, Used,
+    By, Caller, Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage,
+    Used,
 };
 
 /// A run being carried out, resumed or replayed.
@@ -40,6 +41,8 @@ pub struct Session {
     rules: Rules,
     mode: Mode,
     settlements: Settlements,
+    /// Who settled, and accepted changes.
+    by: Option<By>,
     cursor: Mutex<Cursor>,
     watch: Watch,
     spans: SpanAt,
@@ -82,7 +85,7 @@ impl Session {
             Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let request = Request::Run(Box::new(manifest.clone()));
         let digest = request.digest();
-        let Decisions { settlements, change } = decisions;
+        let Decisions { settlements, change, by } = decisions;
         let mut kept = None;
         let root = match cursor.claim(&Slot::RUN, digest) {
             // A run that broke off goes on: that is what the slots below it are for.
@@ -103,7 +106,8 @@ impl Session {
         let Manifest { seed, rules, .. } = *manifest;
         let (cursor, used, clock) = (Mutex::new(cursor), Mutex::default(), Clock::default());
         let spans: SpanAt = Box::new(|_| None);
-        let session = Self { run, seed, rules, mode, settlements, cursor, watch, spans, root, clock, used };
+        let session =
+            Self { run, seed, rules, mode, settlements, by, cursor, watch, spans, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
@@ -200,7 +204,7 @@ impl Session {
             return Ok(ending);
         }
         match (&self.root, &self.mode) {
-            (Root::Ended(recorded, _), _) if *recorded == ending || recorded.is_out_of_time() => {
+            (Root::Ended(recorded, _), _) if *recorded == ending || recorded.is_from_outside() => {
                 Ok(recorded.clone())
             }
             (Root::Ended(recorded, _), _) => {
@@ -217,6 +221,7 @@ impl Session {
                     usage: Usage { used: Some(used), ..Usage::default() },
                     trace: Trace::default(),
                     settled: false,
+                    by: None,
                 };
                 let entry = Entry { run: self.run, slot: Slot::RUN, event: Event::Finished(finished) };
                 store.append(&entry, Durability::Now).durable().await?;

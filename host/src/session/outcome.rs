@@ -1,4 +1,6 @@
-use crate::message::{Decision, Ending, ErrorKind, ModelFailure, Outcome, Reply, ToolOutcome, Trace, Usage};
+use crate::message::{
+    By, Decision, Ending, ErrorKind, ModelFailure, Outcome, Reply, ToolOutcome, Trace, Usage,
+};
 
 /// What carrying out an effect gave.
 #[derive(Debug)]
@@ -9,11 +11,13 @@ pub struct Done<T> {
     pub usage: Usage,
     /// What was noted for the person meanwhile.
     pub trace: Trace,
+    /// Who said it, where it is a person's word.
+    pub by: Option<By>,
 }
 
 impl<T> From<T> for Done<T> {
     fn from(value: T) -> Self {
-        Self { value, usage: Usage::default(), trace: Trace::default() }
+        Self { value, usage: Usage::default(), trace: Trace::default(), by: None }
     }
 }
 

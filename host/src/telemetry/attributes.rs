@@ -202,6 +202,7 @@ fn ending_error(ending: &Ending) -> Option<&'static str> {
         Ending::Limit(_) => Some("limit"),
         Ending::Unfit { .. } => Some("unfit"),
         Ending::Empty(_) => Some("empty"),
+        Ending::Cancelled(_) => Some("cancelled"),
     }
 }
 
@@ -213,6 +214,7 @@ pub(super) fn stand(stand: Stand<'_>) -> (KeyValue, Option<String>) {
         Stand::Ended(ending @ Ending::Limit(_)) => ("limited", ending_error(ending).map(str::to_owned)),
         Stand::Ended(ending @ Ending::Unfit { .. }) => ("unfit", ending_error(ending).map(str::to_owned)),
         Stand::Ended(ending @ Ending::Empty(_)) => ("empty", ending_error(ending).map(str::to_owned)),
+        Stand::Ended(ending @ Ending::Cancelled(_)) => ("cancelled", ending_error(ending).map(str::to_owned)),
         Stand::Suspended => ("suspended", None),
         Stand::Interrupted => ("interrupted", Some("interrupted".to_owned())),
         Stand::Failed(failure) => ("failed", Some(failure.map_or_else(|| OTHER.to_owned(), model_error))),

@@ -301,6 +301,7 @@ impl Spans {
                     words = Some(why.clone());
                 }
                 Stand::Ended(Ending::Limit(why) | Ending::Empty(why)) => words = Some(why.clone()),
+                Stand::Ended(Ending::Cancelled(cancelled)) => words = Some(cancelled.to_string()),
                 Stand::Failed(failure) => words = failure.map(|failure| failure.message.clone()),
                 Stand::Suspended | Stand::Interrupted => {}
             }

@@ -22,7 +22,7 @@ use super::screen::{Format, Screen};
 use super::target::Target;
 use super::words::one_line;
 use crate::config::Config;
-use crate::dispatch::{Dispatcher, Person};
+use crate::dispatch::{Dispatcher, Person, Spoken};
 use crate::engine::{Task, manifest_of};
 use crate::journal::MemoryStore;
 use crate::message::{
@@ -160,13 +160,13 @@ async fn call(
 struct WhoTyped;
 
 impl Person for WhoTyped {
-    fn decide<'a>(&'a self, slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
+    fn decide<'a>(&'a self, slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
         // What the tool calls itself, nobody has typed.
         let typed = *slot == Slot::RUN.tool_of(0, 0);
-        Box::pin(std::future::ready(typed.then_some(Decision::Approved { input: None })))
+        Box::pin(std::future::ready(typed.then(|| Decision::Approved { input: None }.into())))
     }
 
-    fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<String>> {
+    fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<Spoken<String>>> {
         Box::pin(std::future::ready(None))
     }
 }

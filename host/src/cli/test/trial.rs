@@ -9,7 +9,7 @@ use super::Verdict;
 use crate::agent::{Agent, Ended, RunError};
 use crate::cases::{Case, CaseTools, EndingKind, NotMade, OutsideEffects, Recording, Refused, Seen};
 use crate::config::{Config, ParameterError, render, values};
-use crate::dispatch::{Dispatcher, Person, ToolRunner};
+use crate::dispatch::{Dispatcher, Person, Spoken, ToolRunner};
 use crate::engine::{Task, manifest_of};
 use crate::journal::{JournalStore as _, MemoryStore, RunFile, RunSummary};
 use crate::message::{Decision, Digest, Json, Manifest, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -148,11 +148,11 @@ fn how_to_accept(case: &Case) -> String {
 struct Approving(Arc<CaseTools>);
 
 impl Person for Approving {
-    fn decide<'a>(&'a self, _slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Decision>> {
-        Box::pin(std::future::ready(Some(Decision::Approved { input: None })))
+    fn decide<'a>(&'a self, _slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
+        Box::pin(std::future::ready(Some(Decision::Approved { input: None }.into())))
     }
 
-    fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<String>> {
+    fn answer<'a>(&'a self, _slot: &'a Slot, _question: &'a str) -> BoxFuture<'a, Option<Spoken<String>>> {
         Box::pin(std::future::ready(None))
     }
 

@@ -1,0 +1,32 @@
+//! `host cancel`: ends a run for good, wherever it stands.
+
+use super::exit::{Exit, Misuse};
+use super::person::at_terminal;
+use super::places::Places;
+use super::say;
+use crate::engine::CancelError;
+use crate::message::Cancelled;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run: its id, the beginning of it, or `last`.
+    run: String,
+    /// Why. It is recorded with the end of the run.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let Args { run, reason } = args;
+    let engine = places.engine(None)?;
+    let id = engine.runs().find(&run)?;
+    let cancelled = Cancelled { by: Some(at_terminal()), reason };
+    engine.cancel(id, cancelled).await.map_err(|error| match error {
+        CancelError::Ended { .. } | CancelError::NotEnded { .. } => Misuse(error.to_string()).into(),
+        CancelError::Journal(error) => anyhow::Error::from(error),
+        CancelError::Session(error) => error.into(),
+        CancelError::Replay(error) => error.into(),
+    })?;
+    say(format_args!("cancelled run {id}; `host fork` can go on from a turn of it"));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,271 @@
+//! The runs that this process works on, and what is said to them meanwhile.
+//!
+//! A run can be told to stop, and a person's word can come in while it goes on. Invariant: of the word of whoever was
+//! asked while the run went on and the word of somebody else, one counts and the other is refused.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+use super::ApprovalsFile;
+use crate::dispatch::{Person, Spoken};
+use crate::journal::SledStore;
+use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
+
+/// The runs of an engine that go on.
+#[derive(Default)]
+pub(super) struct LiveRuns(Mutex<HashMap<RunId, Arc<Live>>>);
+
+/// A run that goes on.
+pub(super) struct Live {
+    /// `None` once the run is left.
+    store: Mutex<Option<Arc<SledStore>>>,
+    stop: watch::Sender<Stop>,
+    left: watch::Sender<bool>,
+    questions: Mutex<HashMap<Slot, Question>>,
+    /// Held while a word is recorded, and while the run is left. Whether a word came in since the run last looked.
+    pub(super) words: tokio::sync::Mutex<Words>,
+}
+
+/// What becomes of a question.
+enum Question {
+    /// Somebody is asked at this moment. This takes the question back.
+    Asked(oneshot::Sender<()>),
+    /// Whoever was asked has answered.
+    Answered,
+    /// It was decided elsewhere.
+    Decided,
+}
+
+/// What was said to a run.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// Whether something was said since the run last looked.
+    pub(super) came_in: bool,
+    /// Whether nothing more is heard: the run is left.
+    pub(super) is_over: bool,
+}
+
+/// Whether a run is to stop.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Stop {
+    /// It goes on.
+    #[default]
+    Not,
+    /// It stops where it is, and can be resumed.
+    Interrupt,
+    /// It ends.
+    Cancel(Cancelled),
+}
+
+impl LiveRuns {
+    pub(super) fn add(&self, run: RunId, store: Arc<SledStore>) -> Arc<Live> {
+        let (stop, left) = (watch::channel(Stop::Not).0, watch::channel(false).0);
+        let store = Mutex::new(Some(store));
+        let (questions, words) = (Mutex::default(), tokio::sync::Mutex::default());
+        let live = Live { store, stop, left, questions, words };
+        let live = Arc::new(live);
+        lock(&self.0).insert(run, Arc::clone(&live));
+        live
+    }
+
+    pub(super) fn get(&self, run: RunId) -> Option<Arc<Live>> {
+        lock(&self.0).get(&run).cloned()
+    }
+
+    /// Notes that nothing more is recorded of a run by this process.
+    pub(super) fn close(&self, run: RunId) {
+        if let Some(live) = lock(&self.0).remove(&run) {
+            lock(&live.store).take();
+        }
+    }
+}
+
+impl Live {
+    /// Where the run is recorded, unless it is left.
+    pub(super) fn store(&self) -> Option<Arc<SledStore>> {
+        lock(&self.store).clone()
+    }
+
+    /// Notes that the run is left.
+    pub(super) fn leave(&self) {
+        self.left.send_replace(true);
+    }
+
+    /// Waits until the run is left.
+    pub(super) async fn left(&self) {
+        // The sender lives as long as this.
+        let _ = self.left.subscribe().wait_for(|left| *left).await;
+    }
+
+    /// Tells the run to stop. Who was first is heard.
+    pub(super) fn stop(&self, stop: Stop) {
+        self.stop.send_if_modified(|before| {
+            let goes_on = matches!(before, Stop::Not);
+            if goes_on {
+                *before = stop;
+            }
+            goes_on
+        });
+    }
+
+    /// Waits until the run is told to stop where it is.
+    pub(super) async fn interrupted(&self) {
+        self.told(|stop| matches!(stop, Stop::Interrupt).then_some(())).await
+    }
+
+    /// Waits until the run is told to end.
+    pub(super) async fn cancelled(&self) -> Cancelled {
+        self.told(|stop| match stop {
+            Stop::Cancel(cancelled) => Some(cancelled.clone()),
+            Stop::Not | Stop::Interrupt => None,
+        })
+        .await
+    }
+
+    async fn told<T>(&self, is_it: impl Fn(&Stop) -> Option<T>) -> T {
+        let mut stop = self.stop.subscribe();
+        loop {
+            if let Some(told) = is_it(&stop.borrow_and_update()) {
+                return told;
+            }
+            if stop.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Notes that a question is decided elsewhere, and takes it back if somebody is asked at this moment. False if they
+    /// were quicker.
+    #[must_use]
+    pub(super) fn decide(&self, slot: &Slot) -> bool {
+        let mut questions = lock(&self.questions);
+        match questions.insert(slot.clone(), Question::Decided) {
+            Some(Question::Answered) => {
+                questions.insert(slot.clone(), Question::Answered);
+                false
+            }
+            Some(Question::Asked(taken_back)) => {
+                // Whoever is asked may have gone away.
+                let _ = taken_back.send(());
+                true
+            }
+            Some(Question::Decided) | None => true,
+        }
+    }
+
+    /// Asks somebody, unless the question is decided elsewhere: then their word does not count.
+    async fn ask<T>(&self, slot: &Slot, word: impl Future<Output = Option<T>>) -> Option<T> {
+        let (withdraw, withdrawn) = oneshot::channel();
+        {
+            let mut questions = lock(&self.questions);
+            if let Some(Question::Decided) = questions.get(slot) {
+                return None;
+            }
+            questions.insert(slot.clone(), Question::Asked(withdraw));
+        }
+        let said = tokio::select! {
+            biased;
+            _ = withdrawn => None,
+            said = word => said,
+        };
+        let mut questions = lock(&self.questions);
+        match (questions.remove(slot), &said) {
+            (Some(Question::Asked(_)), Some(_)) => drop(questions.insert(slot.clone(), Question::Answered)),
+            (Some(Question::Asked(_)) | None, _) => {}
+            (Some(other @ (Question::Answered | Question::Decided)), _) => {
+                questions.insert(slot.clone(), other);
+                return None;
+            }
+        }
+        said
+    }
+}
+
+/// Whoever is asked about the calls of an agent, beside what was approved always and what is said elsewhere.
+pub(super) struct Asked {
+    pub(super) person: Arc<dyn Person>,
+    pub(super) live: Arc<Live>,
+    pub(super) approvals: ApprovalsFile,
+    /// The agent.toml.
+    pub(super) config: String,
+}
+
+impl Person for Asked {
+    fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
+        let decision = async {
+            if self.approvals.is_always(&self.config, ask) {
+                return Some(Decision::Approved { input: None }.into());
+            }
+            self.person.decide(slot, ask).await
+        };
+        Box::pin(self.live.ask(slot, decision))
+    }
+
+    fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<Spoken<String>>> {
+        Box::pin(self.live.ask(slot, self.person.answer(slot, question)))
+    }
+
+    fn waits_for_nothing(&self, slot: &Slot, tool: &ToolEntry, input: &Json) -> Option<ToolOutcome> {
+        self.person.waits_for_nothing(slot, tool, input)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change of what is behind it is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn live() -> Live {
+        Live {
+            store: Mutex::default(),
+            stop: watch::channel(Stop::Not).0,
+            left: watch::channel(false).0,
+            questions: Mutex::default(),
+            words: tokio::sync::Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn of_two_words_the_first_counts() {
+        let (live, slot) = (live(), Slot::tool(0, 0));
+        assert!(live.decide(&slot), "before anybody is asked");
+        assert_eq!(live.ask(&slot, async { Some(1) }).now_or_never().unwrap(), None);
+
+        let slot = Slot::tool(0, 1);
+        let mut asked = Box::pin(live.ask(&slot, std::future::pending::<Option<i32>>()));
+        assert!((&mut asked).now_or_never().is_none());
+        assert!(live.decide(&slot), "while somebody is asked");
+        assert_eq!(asked.now_or_never().unwrap(), None);
+
+        let slot = Slot::tool(0, 2);
+        assert_eq!(live.ask(&slot, async { Some(3) }).now_or_never().unwrap(), Some(3));
+        assert!(!live.decide(&slot), "after somebody answered");
+        assert!(!live.decide(&slot));
+
+        let slot = Slot::tool(0, 3);
+        assert_eq!(live.ask(&slot, async { None::<i32> }).now_or_never().unwrap(), None);
+        assert!(live.decide(&slot), "after nobody was there");
+    }
+
+    #[test]
+    fn who_stops_a_run_first_is_heard() {
+        let live = live();
+        assert!(live.interrupted().now_or_never().is_none());
+        let cancelled = Cancelled { by: None, reason: None };
+        live.stop(Stop::Cancel(cancelled.clone()));
+        live.stop(Stop::Interrupt);
+        assert!(live.interrupted().now_or_never().is_none());
+        assert_eq!(live.cancelled().now_or_never(), Some(cancelled));
+    }
+}
