@@ -96,7 +96,8 @@ impl Agent {
     ) -> Result<Ending, RunError> {
         let mut talk = Transcript::begin(&self.manifest, &self.slot);
         let ended = {
-            let turns = self.turns(&mut talk, spending);
+            // It is large, and would be copied into whatever waits for it.
+            let turns = Box::pin(self.turns(&mut talk, spending));
             let in_time = async {
                 match wall_time {
                     Some(wall_time) => self.session.clock().timeout(wall_time, turns).await,

@@ -12,7 +12,8 @@ use super::places::Places;
 use super::runs::{state_mark, state_word};
 use super::words::{beginning, one_line};
 use super::{print, print_json, say};
-use crate::journal::{Listing, RunState, RunSummary};
+use crate::engine::{Engine, Page, Query};
+use crate::journal::{JournalError, RunState, RunSummary};
 
 /// A line that goes on is set in by so much.
 const HANGING: usize = 4;
@@ -44,9 +45,8 @@ impl Which {
         Self { limit: limit.or(other.limit), agent: agent.or(other.agent), status: status.or(other.status) }
     }
 
-    fn has(&self, run: &RunSummary) -> bool {
-        self.agent.as_ref().is_none_or(|agent| *agent == run.agent)
-            && self.status.is_none_or(|status| status == run.state)
+    fn query(&self) -> Query {
+        Query { agent: self.agent.clone(), state: self.status, before: None, limit: self.limit }
     }
 }
 
@@ -54,29 +54,26 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
     // The word may be meant for the list, where `--state` is the directory everywhere else.
     let (places, word) = places.or_word(|word| state(word).ok());
     let which = which.clone().or(Which { status: word, ..Which::default() });
-    let runs = places.runs()?;
-    let Listing { runs: mut summaries, unreadable } = runs.list()?;
+    let engine = places.engine(None)?;
+    let Page { items: summaries, unreadable, .. } = engine.list(&which.query())?;
     for (_, error) in &unreadable {
         say_error(&error.to_string());
     }
     let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
-    let agents: BTreeSet<String> = summaries.iter().map(|run| run.agent.clone()).collect();
-    if let Some(name) = which.agent.as_ref().filter(|name| !agents.contains(*name) && !agents.is_empty()) {
-        let there: Vec<String> = agents.iter().map(|agent| one_line(agent)).collect();
+    let there = if summaries.is_empty() { agents(&engine)? } else { BTreeSet::new() };
+    if let Some(name) = which.agent.as_ref().filter(|name| !there.contains(*name) && !there.is_empty()) {
+        let there: Vec<String> = there.iter().map(|agent| one_line(agent)).collect();
         let message =
             format!("no run is of the agent `{}`\n  there are runs of: {}", one_line(name), there.join(", "));
         return Err(Misuse(message).into());
     }
-    summaries.retain(|run| which.has(run));
-    summaries.reverse();
-    summaries.truncate(which.limit.unwrap_or(usize::MAX));
     if json {
         print_json(&summaries)?;
         return Ok(exit);
     }
     if summaries.is_empty() && unreadable.is_empty() {
-        let like_this = if which.status.is_some() && !agents.is_empty() { "such " } else { "" };
-        say(format_args!("no {like_this}runs in {}", runs.path().display()));
+        let like_this = if which.status.is_some() && !there.is_empty() { "such " } else { "" };
+        say(format_args!("no {like_this}runs in {}", engine.runs().path().display()));
     }
     for RunSummary { run, agent, prompt, started_ms, state } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
@@ -85,4 +82,9 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
         print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
     }
     Ok(exit)
+}
+
+/// The agents of which there are runs.
+fn agents(engine: &Engine) -> Result<BTreeSet<String>, JournalError> {
+    Ok(engine.list(&Query::default())?.items.into_iter().map(|run| run.agent).collect())
 }

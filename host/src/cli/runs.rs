@@ -10,9 +10,9 @@ use super::layout::{LongWord, laid_out, width_of};
 use super::listing::{self, Which};
 use super::moment::{Moment, duration};
 use super::places::Places;
-use super::screen::waiting_tools;
 use super::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
 use super::{diff, print, print_json, recorded, request, script};
+use crate::engine::waiting;
 use crate::journal::{
     CutOff, Failed, Finished, RunState, Started, Status, Stint, broke_off, cut_off, ending, is_over,
     statuses, stints,
@@ -20,7 +20,7 @@ use crate::journal::{
 use crate::message::{
     Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
 };
-use crate::session::SessionError;
+use crate::session::{SessionError, Wants};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -148,6 +148,9 @@ struct SlotReport {
     /// Whether it was stopped with the call that it is below.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stopped: bool,
+    /// Whether it waits for a person or a moment.
+    #[serde(skip)]
+    waits: bool,
 }
 
 fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
@@ -155,6 +158,8 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     // It may have ended since it was looked at how it stands.
     let state = ending(&entries).map_or(state, RunState::from);
     let (stints, mut cut_off) = (stints(&entries), cut_off(&entries));
+    let waiting = waiting(id, entries.clone())?.into_iter().filter(|it| it.wants != Wants::Settlement);
+    let waiting: BTreeSet<Slot> = waiting.map(|it| it.slot).collect();
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let broken = broke_off(&slots).filter(|_| state == RunState::Failed);
     let broken = broken.map(|(slot, failed)| format!("{slot}: {}", result(&failed.outcome).1));
@@ -171,8 +176,8 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
         let processes = if is_run { stints.clone() } else { Vec::new() };
         let cut_off = cut_off.remove(slot).unwrap_or_default();
         let state = is_run.then_some(state);
-        let slot = slot.clone();
-        Some(SlotReport { slot, started, failures, finished, state, processes, cut_off, stopped })
+        let (slot, waits) = (slot.clone(), waiting.contains(slot));
+        Some(SlotReport { slot, started, failures, finished, state, processes, cut_off, stopped, waits })
     };
     let reports: Vec<SlotReport> = slots.iter().filter_map(&mut report).collect();
     if json {
@@ -189,13 +194,11 @@ const EFFECTS: usize = 14;
 
 fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool) -> String {
     let state = reports.iter().find_map(|report| report.state).unwrap_or(RunState::Interrupted);
-    let mut waiting = BTreeSet::new();
     let title = Channel::Stdout.style().bold().apply_to(format!("run {id}"));
     let mut lines = vec![title.to_string()];
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
-                waiting_tools(manifest, &mut waiting);
                 let from = lines.len();
                 lines.push(format!(
                     "agent    {} ({})",
@@ -229,7 +232,7 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Tool(_) | Request::Approval(_) => {
-                report.lines((state, &waiting), log, &mut lines);
+                report.lines(state, log, &mut lines);
             }
         }
     }
@@ -295,23 +298,14 @@ impl SlotReport {
     }
 
     /// The attempts at a slot, each with what it came to.
-    fn lines(&self, (state, waiting): (RunState, &BTreeSet<String>), log: bool, lines: &mut Vec<String>) {
+    fn lines(&self, state: RunState, log: bool, lines: &mut Vec<String>) {
         let from = lines.len();
-        self.attempts((state, self.waits(waiting)), log, lines);
+        self.attempts(state, log, lines);
         lines[from..].iter_mut().for_each(|line| *line = effect_line(line));
     }
 
-    /// Whether it waits for a person or a moment, where it has not ended. `tools` are those whose calls do.
-    fn waits(&self, tools: &BTreeSet<String>) -> bool {
-        match &self.started.request {
-            Request::Approval(_) => true,
-            Request::Tool(ask) => tools.contains(&ask.name),
-            Request::Model(_) | Request::Run(_) => false,
-        }
-    }
-
-    fn attempts(&self, (state, waits): (RunState, bool), log: bool, lines: &mut Vec<String>) {
-        let Self { slot, started, failures, finished, cut_off, stopped, .. } = self;
+    fn attempts(&self, state: RunState, log: bool, lines: &mut Vec<String>) {
+        let Self { slot, started, failures, finished, cut_off, stopped, waits, .. } = self;
         let headline = headline(slot, &started.request);
         let mut cut_off = cut_off.iter().peekable();
         for Failed { attempt, retry_ms, gave_up, outcome, usage, trace, .. } in failures {
@@ -336,7 +330,7 @@ impl SlotReport {
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
             } else if failures.last().is_some_and(|failed| failed.attempt >= started.attempt) {
                 return;
-            } else if waits {
+            } else if *waits {
                 lines.push(format!("{} {:>10}  {headline}{attempt}", mark("⧖"), "waits"));
                 lines.push("              → nobody has decided yet, or the moment has not come".to_owned());
             } else if state == RunState::Running {

@@ -325,7 +325,7 @@ impl Screen {
 }
 
 /// The tools of an agent, and of those that it calls, whose calls wait for a person or a moment.
-pub(super) fn waiting_tools(manifest: &Manifest, names: &mut BTreeSet<String>) {
+fn waiting_tools(manifest: &Manifest, names: &mut BTreeSet<String>) {
     for tool in &manifest.tools {
         if tool.builtin.is_some() {
             names.insert(tool.spec.name.clone());

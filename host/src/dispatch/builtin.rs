@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::person::{Person, Spoken};
 use crate::message::{
-    Builtin, Digest, ErrorKind, Json, Moment, Request, Rules, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome,
-    ToolSpec,
+    Arguments, Builtin, Digest, ErrorKind, Json, Moment, Request, Rules, SHOWN_BYTES_MAX, ToolAsk, ToolEntry,
+    ToolOutcome, ToolSpec,
 };
 use crate::session::{Attempt, Done, SessionError, Waiting, Wants};
 
@@ -146,6 +146,17 @@ pub(super) async fn call(
 #[must_use]
 pub fn answered(answer: &str) -> ToolOutcome {
     ToolOutcome::Output(Json::canonical(&json!({ "answer": answer })))
+}
+
+/// The moment that a call of `sleep_until` waits for which began at another, both in milliseconds since
+/// 1970-01-01T00:00:00Z. A call that names no moment fails at once.
+#[must_use]
+pub fn wakes_at(ask: &ToolAsk, began_ms: u64, rules: Rules) -> u64 {
+    let until = match &ask.arguments {
+        Arguments::Json(input) => moment(input, Moment(began_ms), rules).ok(),
+        Arguments::Malformed(_) => None,
+    };
+    until.map_or(began_ms, |until| until.0)
 }
 
 fn moment(input: &Json, from: Moment, rules: Rules) -> Result<Moment, String> {

@@ -16,7 +16,7 @@ mod room;
 mod runner;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
-pub use builtin::{BUILT_IN, answered, entry as builtin_entry};
+pub use builtin::{BUILT_IN, answered, entry as builtin_entry, wakes_at};
 pub use person::{Person, Spoken, Unattended};
 pub use runner::{NoRunner, ToolRunner};
 

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::live::Stop;
-use super::records::{agent_at, recorded_manifest};
+use super::records::recorded_manifest;
+use super::view::{OpenEffect, open_effects};
 use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
 use crate::dispatch::answered;
 use crate::journal::{
-    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, SledStore, Status, is_over,
-    statuses,
+    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, SledStore, Status, statuses,
 };
 use crate::message::{
-    Builtin, By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, Request, RunId, Slot, ToolAsk,
-    Trace, Usage,
+    By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, RunId, Slot, ToolAsk, Trace, Usage,
 };
 use crate::schema::{About, Schema};
-use crate::session::{Decisions, Mode, Notice, Session, SessionError};
+use crate::session::{Decisions, Mode, Notice, Session, SessionError, Wants};
 
 /// What a person says.
 #[derive(Clone, Debug, PartialEq)]
@@ -233,24 +232,17 @@ impl Engine {
 fn pending(run: RunId, entries: Vec<Entry>) -> Result<BTreeMap<Slot, Pending>, DecideError> {
     let manifest = recorded_manifest(run, &entries)?.clone();
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let waits = |(slot, status): (&Slot, &Status)| {
-        let Status::Started { started, .. } = status else { return None };
-        let agent = |call: &Slot| agent_at(call, &manifest, &slots);
-        let (call, ask, is_question) = match &started.request {
-            Request::Approval(ask) => (slot.approved()?, ask, false),
-            Request::Tool(ask) if is_question(agent(slot), ask) => (slot.clone(), ask, true),
-            Request::Tool(_) | Request::Run(_) | Request::Model(_) => return None,
+    let pending = open_effects(&manifest, &slots).into_iter().filter_map(|open| {
+        let OpenEffect { call, ask, attempt, at_ms, wants, agent, .. } = open;
+        let is_question = match wants {
+            Wants::Approval => false,
+            Wants::Answer => true,
+            Wants::Settlement | Wants::Moment(_) => return None,
         };
-        let (agent, ask) = (agent(&call).clone(), ask.clone());
-        let (at_ms, attempt) = (started.at_ms, started.attempt);
-        let pending = Pending { slot: call.clone(), ask, at_ms, is_question, agent, attempt };
-        (!is_over(slot, &slots)).then_some((call, pending))
-    };
-    Ok(slots.iter().filter_map(waits).collect())
-}
-
-fn is_question(manifest: &Manifest, ask: &ToolAsk) -> bool {
-    manifest.tool(&ask.name).is_some_and(|tool| tool.builtin == Some(Builtin::AskHuman))
+        let (slot, ask, agent) = (call.clone(), ask.clone(), agent.clone());
+        Some((call, Pending { slot, ask, at_ms, is_question, agent, attempt }))
+    });
+    Ok(pending.collect())
 }
 
 impl Pending {

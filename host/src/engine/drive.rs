@@ -245,7 +245,7 @@ impl Engine {
         let live = Arc::clone(&work.live);
         let (done, outcome) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let (outcome, trace, watcher) = work.to_the_end(&agent, session).await;
+            let (outcome, trace, watcher) = work.until_it_stops(&agent, session).await;
             drop(turn);
             // Who waits for the run need not wait for a collector.
             let _ = done.send(outcome);
@@ -335,7 +335,7 @@ impl Driver {
     }
 
     /// Carries the run out until it stops, and leaves it. A run that waits goes on if a word came in meanwhile.
-    async fn to_the_end(
+    async fn until_it_stops(
         self,
         agent: &LoadedAgent,
         first: Session,
@@ -375,7 +375,7 @@ impl Driver {
             slot: Slot::RUN,
         };
         tokio::select! {
-            ended = Box::pin(agent.run_until(wall_time, self.live.cancelled())) => Outcome::of(ended),
+            ended = agent.run_until(wall_time, self.live.cancelled()) => Outcome::of(ended),
             () = self.live.interrupted() => Outcome::Interrupted,
         }
     }

@@ -113,7 +113,7 @@ impl Live {
 
     /// Waits until the run is told to stop where it is.
     pub(super) async fn interrupted(&self) {
-        self.told(|stop| matches!(stop, Stop::Interrupt).then_some(())).await
+        self.told(|stop| matches!(stop, Stop::Interrupt).then_some(())).await;
     }
 
     /// Waits until the run is told to end.

@@ -23,6 +23,7 @@ mod plan;
 mod records;
 mod rerun;
 mod settle;
+mod view;
 mod watch;
 
 pub use approvals::{Always, ApprovalsError, ApprovalsFile};
@@ -37,6 +38,7 @@ pub use plan::{Task, manifest};
 pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
+pub use view::{Page, Query, RunWaits, waiting};
 pub use watch::{Changed, Told, Unwatched, Watcher};
 
 use std::path::{Path, PathBuf};

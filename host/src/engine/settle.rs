@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::records::agent_at;
-use crate::journal::{Entry, Status, is_over, statuses};
-use crate::message::{ErrorKind, Json, Manifest, Outcome, Request, Slot, ToolAsk, ToolEntry, ToolOutcome};
+use super::view::{OpenEffect, open_effects};
+use crate::journal::{Entry, Status, statuses};
+use crate::message::{ErrorKind, Json, Manifest, Outcome, Slot, ToolAsk, ToolEntry, ToolOutcome};
 use crate::schema::{About, Schema};
-use crate::session::{SessionError, Settlement, Settlements};
+use crate::session::{SessionError, Settlement, Settlements, Wants};
 
 /// Why what a person says of a call in doubt does not count.
 #[derive(Debug, thiserror::Error)]
@@ -58,29 +58,19 @@ pub(super) fn settlements(
     }
     let slots =
         statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    let tools = |slot: &Slot| agent_at(slot, manifest, &slots).tools.as_slice();
-    // A wait and an agent go on where they were: nobody has to know whether they took effect.
-    let goes_on = |slot: &Slot, ask: &ToolAsk| {
-        let tool = tools(slot).iter().find(|tool| tool.spec.name == ask.name);
-        tool.is_some_and(|tool| tool.builtin.is_some() || tool.agent.is_some())
-    };
-    let doubtful = |(slot, status)| {
-        call_in_doubt(status)
-            .filter(|ask| !goes_on(slot, ask))
-            .filter(|_| !is_over(slot, &slots))
-            .map(|ask| (slot, ask))
-    };
-    let in_doubt: BTreeMap<&Slot, &ToolAsk> = slots.iter().filter_map(doubtful).collect();
+    let in_doubt = open_effects(manifest, &slots).into_iter().filter(|open| open.wants == Wants::Settlement);
+    let in_doubt: BTreeMap<&Slot, OpenEffect<'_>> = in_doubt.map(|open| (open.slot, open)).collect();
     for (slot, settlement) in said {
         if slots.get(slot).is_some_and(|status| was_said(settlement, status)) {
             continue;
         }
-        let Some(ask) = in_doubt.get(slot) else {
+        let Some(open) = in_doubt.get(slot) else {
             let in_doubt = in_doubt.into_keys().cloned().collect();
             return Err(SettleError::NotInDoubt { slot: slot.clone(), in_doubt });
         };
         if let Settlement::Result(output) = settlement {
-            fits(output, ask, tools(slot)).map_err(|why| SettleError::Unfit { slot: slot.clone(), why })?;
+            fits(output, open.ask, &open.agent.tools)
+                .map_err(|why| SettleError::Unfit { slot: slot.clone(), why })?;
         }
         if settlements.insert(slot.clone(), settlement.clone()).is_some() {
             return Err(SettleError::Twice { slot: slot.clone() });
@@ -102,17 +92,6 @@ fn was_said(settlement: &Settlement, status: &Status) -> bool {
             finished.settled && json == output
         }
         (Settlement::Failed | Settlement::Result(_), _) => false,
-    }
-}
-
-/// The call that began at a slot and of whose end nothing is known. A model request is asked again unasked.
-fn call_in_doubt(status: &Status) -> Option<&ToolAsk> {
-    match status {
-        Status::Started { started, .. } => match &started.request {
-            Request::Tool(ask) => Some(ask),
-            Request::Run(_) | Request::Model(_) | Request::Approval(_) => None,
-        },
-        Status::Absent | Status::Failed { .. } | Status::Finished { .. } => None,
     }
 }
 

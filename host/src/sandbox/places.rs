@@ -105,14 +105,14 @@ mod tests {
 
     use super::*;
 
-    fn run(n: u8) -> Option<RunId> {
-        Some(RunId::from_bytes([n; 16]))
+    fn run(n: u8) -> RunId {
+        RunId::from_bytes([n; 16])
     }
 
     /// A call that has asked for a place, and has it or waits for it.
-    fn asked(places: &Arc<Places>, run: Option<RunId>) -> BoxFuture<'static, Place> {
+    fn asked(places: &Arc<Places>, run: RunId) -> BoxFuture<'static, Place> {
         let places = Arc::clone(places);
-        let mut waits = async move { places.take(run).await }.boxed();
+        let mut waits = async move { places.take(Some(run)).await }.boxed();
         assert!((&mut waits).now_or_never().is_none());
         waits
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn runs_take_places_in_turn_however_many_calls_each_has() {
         let places = Places::new(1);
-        let first = places.take(run(1)).now_or_never().unwrap();
+        let first = places.take(Some(run(1))).now_or_never().unwrap();
         let many: Vec<_> = (0..3).map(|_| asked(&places, run(1))).collect();
         let mut one = asked(&places, run(2));
         let mut many = many.into_iter();
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_call_that_does_not_wait_any_more_takes_no_place() {
         let places = Places::new(1);
-        let first = places.take(run(1)).now_or_never().unwrap();
+        let first = places.take(Some(run(1))).now_or_never().unwrap();
         let gone = asked(&places, run(1));
         let given = asked(&places, run(2));
         let last = asked(&places, run(3));
