@@ -177,7 +177,7 @@ fn a_call_in_doubt_can_be_settled_without_being_made_again() {
     let shown = agent.show();
     assert_eq!(tool_error(&shown, "tool(0,0)").0, "in_doubt");
     assert_eq!(report(&shown, "tool(0,0)")["finished"]["settled"], true);
-    assert!(agent.host(&["runs", "show", "last"]).stdout.contains("(settled by a person)"));
+    assert!(agent.host(&["runs", "show", "last"]).stdout.contains("(terminal))"));
     agent.host(&["replay", "last"]).ok();
     assert_eq!(server.requests().len(), 1);
 

@@ -147,7 +147,7 @@ fn a_word_from_elsewhere_counts_while_somebody_is_asked() {
     let shown = agent.show();
     let decided = shown.iter().find(|report| report["slot"] == "tool(0,0)/approval").unwrap();
     assert_eq!(decided["finished"]["by"], json!({"name": "ada", "through": "a test"}));
-    assert!(agent.host(&["runs", "show", "last"]).ok().stdout.contains("(by ada (a test))"));
+    assert!(agent.host(&["runs", "show", "last"]).ok().stdout.contains("(settled by ada (a test))"));
     agent.host(&["replay", &run.to_string()]).ok();
     agent.host(&["journal", "verify", "last"]).ok();
 }

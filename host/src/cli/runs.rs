@@ -158,7 +158,7 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     // It may have ended since it was looked at how it stands.
     let state = ending(&entries).map_or(state, RunState::from);
     let (stints, mut cut_off) = (stints(&entries), cut_off(&entries));
-    let waiting = waiting(id, entries.clone())?.into_iter().filter(|it| it.wants != Wants::Settlement);
+    let waiting = waiting(entries.clone())?.into_iter().filter(|it| it.wants != Wants::Settlement);
     let waiting: BTreeSet<Slot> = waiting.map(|it| it.slot).collect();
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let broken = broke_off(&slots).filter(|_| state == RunState::Failed);
@@ -346,6 +346,7 @@ impl SlotReport {
         let (good, result) = result(outcome);
         let mark = mark(if good { "✓" } else { "✗" });
         let settled = match by {
+            Some(by) if *settled => format!(" (settled by {})", one_line(&by.to_string())),
             Some(by) => format!(" (by {})", one_line(&by.to_string())),
             None if *settled => " (settled by a person)".to_owned(),
             None => String::new(),

@@ -1,151 +1,24 @@
-//! A run, from its first event to where it stops: started, resumed, interrupted.
-//!
-//! A run is a task of its own. Its [`RunHandle`] says how it ended; dropping the handle leaves the run to itself.
+//! The work on a run: a task of its own, from where the run stands to where it stops.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::Engine;
-use super::catalog::{LoadError, LoadedAgent, Purpose};
-use super::changes;
-use super::conversation::{ConversationError, Turn};
-use super::live::{Asked, Live, Stop};
+use super::catalog::LoadedAgent;
+use super::conversation::Turn;
+use super::handle::{Outcome, RunHandle};
+use super::live::{Asked, Live};
 use super::people::Front;
-use super::plan::{Task, manifest};
-use super::records::recorded_manifest;
-use super::settle::{SettleError, settlements};
-use super::watch::{Changed, Told, Watcher};
-use crate::agent::{Agent, CalledAgent, CalledAgents, Ended, RunError};
-use crate::config::{Config, ParameterError};
+use super::start::StartError;
+use super::watch::{Told, Watcher};
+use crate::agent::{Agent, CalledAgent, CalledAgents, RunError};
 use crate::dispatch::Dispatcher;
-use crate::journal::{
-    Change, Entry, JournalError, JournalStore, OpenRun, RunState, RunSummary, ending, has_replied, used,
-};
-use crate::message::{By, Caller, Ending, Image, Manifest, RunId, SessionKey, Slot, Used};
-use crate::session::{Decisions, Mode, Notice, Session, SessionError, Settlement, Waiting, Watch};
-use crate::telemetry::{Invocation, Stand, Trace};
-
-/// A run that is to be started.
-pub struct NewRun {
-    agent: Arc<LoadedAgent>,
-    prompt: String,
-    parameters: BTreeMap<String, String>,
-    images: Vec<Image>,
-    session: Option<SessionKey>,
-    caller: Option<Caller>,
-}
-
-/// On what terms a recorded run goes on.
-#[derive(Default)]
-pub struct Terms {
-    /// What a person says of calls that are in doubt.
-    pub settlements: Vec<(Slot, Settlement)>,
-    /// Whether the run goes on although its agent has changed since: what is recorded is kept, and the rest is carried
-    /// out as things are now.
-    pub accept_changes: bool,
-    /// The agent.toml of the run, if it is not where it was.
-    pub config: Option<PathBuf>,
-    /// Who says so.
-    pub by: Option<By>,
-    /// In the course of which span the run goes on.
-    pub caller: Option<Caller>,
-}
-
-/// Why a run is not started, or does not go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Its agent cannot be loaded.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A parameter has no value, or there is no such parameter.
-    #[error(transparent)]
-    Parameter(#[from] ParameterError),
-    /// Its agent.toml is not where it was.
-    #[error("the agent of this run is not at {} any more", path.display())]
-    ConfigGone {
-        /// Where it was.
-        path: PathBuf,
-    },
-    /// Its session cannot go on.
-    #[error(transparent)]
-    Conversation(#[from] ConversationError),
-    /// What a person says of a call in doubt does not fit.
-    #[error(transparent)]
-    Settle(#[from] SettleError),
-    /// The journal failed.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The run cannot be opened, or it is another run than the recorded one.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
-/// Where a run stopped.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It ended.
-    Ended {
-        /// How.
-        ending: Ending,
-        /// What it used, as far as that is recorded.
-        used: Option<Used>,
-    },
-    /// It waits for these.
-    Suspended(Vec<Waiting>),
-    /// It was interrupted. It can be resumed.
-    Interrupted,
-    /// The host, or a model's provider, failed. It can be resumed.
-    Failed(RunError),
-}
-
-/// A run that was started, or goes on.
-pub struct RunHandle {
-    run: RunId,
-    /// None if the run had ended before.
-    live: Option<Arc<Live>>,
-    outcome: oneshot::Receiver<Outcome>,
-    work: Option<JoinHandle<()>>,
-}
-
-impl NewRun {
-    /// A run of an agent that answers a prompt.
-    #[must_use]
-    pub fn new(agent: Arc<LoadedAgent>, prompt: impl Into<String>) -> Self {
-        let (parameters, images) = (BTreeMap::new(), Vec::new());
-        Self { agent, prompt: prompt.into(), parameters, images, session: None, caller: None }
-    }
-
-    /// With the values of the agent's parameters.
-    #[must_use]
-    pub fn parameters(self, parameters: BTreeMap<String, String>) -> Self {
-        Self { parameters, ..self }
-    }
-
-    /// With pictures that belong to the prompt.
-    #[must_use]
-    pub fn images(self, images: Vec<Image>) -> Self {
-        Self { images, ..self }
-    }
-
-    /// As the next run of a session.
-    #[must_use]
-    pub fn session(self, session: Option<SessionKey>) -> Self {
-        Self { session, ..self }
-    }
-
-    /// In the course of a span.
-    #[must_use]
-    pub fn caller(self, caller: Option<Caller>) -> Self {
-        Self { caller, ..self }
-    }
-}
+use crate::journal::{Entry, JournalError, JournalStore, OpenRun, RunState, RunSummary};
+use crate::message::{Caller, Ending, Manifest, RunId, Slot, Used};
+use crate::session::{Decisions, Mode, Notice, Session, SessionError, Watch};
+use crate::telemetry::{Invocation, Trace};
 
 /// What a run is carried out with.
 pub(super) struct Work {
@@ -160,71 +33,6 @@ pub(super) struct Work {
 }
 
 impl Engine {
-    /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
-    pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
-        let NewRun { agent, prompt, parameters, images, session, caller } = new;
-        let (mut turn, mut earlier) = (None, Vec::new());
-        if let Some(key) = &session {
-            let taken = self.take_turn(key, &*front.watcher).await?;
-            earlier = taken.said(key, self.runs(), &agent.config().agent.name).await?;
-            turn = Some(taken);
-        }
-        let id = RunId::new();
-        let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
-        let manifest = manifest(&agent, task)?;
-        let run = self.runs().create(id)?;
-        if let Some(turn) = &mut turn {
-            turn.session.add(id)?;
-        }
-        let (entries, decisions) = (Vec::new(), Decisions::default());
-        self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
-    }
-
-    /// Goes on with a recorded run. One that has ended ends the same way at once.
-    pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
-        let Terms { settlements: said, accept_changes, config, by, caller } = terms;
-        let turn = self.take_turn_of(id, &*front.watcher).await?;
-        let runs = self.runs();
-        if runs.is_sealed(id) {
-            let entries = runs.read(id)?;
-            let manifest = recorded_manifest(id, &entries)?;
-            settlements(&said, &entries, manifest)?;
-            front.watcher.tell(Told::Began { run: id, manifest });
-            let ending = ending(&entries).ok_or(JournalError::NotBegun { run: id })?.clone();
-            return Ok(RunHandle::ended(id, ending, used(&entries).copied()));
-        }
-        let run = runs.open(id)?;
-        let entries = run.store.read(id)?;
-        let recorded = recorded_manifest(id, &entries)?.clone();
-        let settlements = settlements(&said, &entries, &recorded)?;
-        // Before its first reply the model was asked for nothing that another agent.toml could contradict.
-        let has_replied = has_replied(&entries);
-        let change = if accept_changes || !has_replied { Change::Accepted } else { Change::Refused };
-        let config = recorded_config(&recorded, config.as_deref())?;
-        let agent = self.load(config, Purpose::Run, &*front.watcher).await?;
-        let manifest = manifest(&agent, Task::of(&recorded))?;
-        let changes = changes::between(&recorded, &manifest, &entries);
-        if !changes.is_empty() {
-            front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
-        }
-        let decisions = Decisions { settlements, change, by };
-        self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
-    }
-
-    /// Waits until a run may be added to a session, or taken out of it.
-    pub async fn take_turn(&self, key: &SessionKey, watcher: &dyn Watcher) -> Result<Turn, JournalError> {
-        self.0.conversations.take_turn(key, watcher).await
-    }
-
-    /// The same for the session of a run that has not ended, if it has one.
-    async fn take_turn_of(&self, run: RunId, watcher: &dyn Watcher) -> Result<Option<Turn>, JournalError> {
-        let entries = if self.runs().is_sealed(run) { Vec::new() } else { self.runs().read(run)? };
-        match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
-            Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
-            None => Ok(None),
-        }
-    }
-
     /// Carries a run out, or the rest of it, as a task.
     pub(super) async fn carry_out(&self, work: Work, front: Front) -> Result<RunHandle, StartError> {
         let Work { run, entries, agent, manifest, decisions, turn, caller } = work;
@@ -254,7 +62,7 @@ impl Engine {
                 watcher.tell(Told::Trouble(&lost));
             }
         });
-        Ok(RunHandle { run: id, live: Some(live), outcome, work: Some(task) })
+        Ok(RunHandle::new(id, live, outcome, task))
     }
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
@@ -262,15 +70,6 @@ impl Engine {
         let trace = Trace::new(self.0.exporter.clone()?, run, caller);
         trace.map_err(|error| watcher.tell(Told::Trouble(&format!("no traces are exported: {error}")))).ok()
     }
-}
-
-/// The configuration that a run goes on with: the one it was begun with, or one that is given.
-pub(super) fn recorded_config(manifest: &Manifest, given: Option<&Path>) -> Result<Config, StartError> {
-    let begun_with = Path::new(&manifest.config);
-    if given.is_none() && !begun_with.exists() {
-        return Err(StartError::ConfigGone { path: begun_with.to_owned() });
-    }
-    Ok(Config::load(given.unwrap_or(begun_with)).map_err(LoadError::from)?)
 }
 
 /// A run on which this process works.
@@ -312,9 +111,11 @@ impl Driver {
     /// Opens the run as this process found it.
     async fn open_first(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
         let opened = self.open(entries, decisions).await;
-        if let (Err(_), Some(state)) = (&opened, self.left) {
+        if opened.is_err() {
+            self.engine.0.live.close(self.run.id);
             // A run that may not go on stands as it stood; the error matters more than that this is written.
-            let _ = self.run.write_summary(&RunSummary { state, ..self.summary.clone() });
+            let stood = self.left.map(|state| RunSummary { state, ..self.summary.clone() });
+            let _ = stood.map(|summary| self.run.write_summary(&summary));
         }
         opened
     }
@@ -443,75 +244,5 @@ fn conclude(run: OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
         watcher.tell(Told::Trouble(&format!(
             "{error}\n  the run has ended and is recorded, and is sealed later"
         )));
-    }
-}
-
-impl Outcome {
-    fn of(ended: Result<Ended, RunError>) -> Self {
-        match ended {
-            Ok(Ended { ending, used }) => Self::Ended { ending, used: Some(used) },
-            Err(RunError::Session(SessionError::Waits(waiting))) => Self::Suspended(waiting),
-            Err(error) => Self::Failed(error),
-        }
-    }
-
-    fn stand(&self) -> Stand<'_> {
-        match self {
-            Self::Ended { ending, .. } => Stand::Ended(ending),
-            Self::Suspended(_) => Stand::Suspended,
-            Self::Interrupted => Stand::Interrupted,
-            Self::Failed(RunError::Model { error, .. }) => Stand::Failed(Some(error)),
-            Self::Failed(RunError::Session(_)) => Stand::Failed(None),
-        }
-    }
-}
-
-impl RunHandle {
-    /// The handle of a run that had ended before.
-    fn ended(run: RunId, ending: Ending, used: Option<Used>) -> Self {
-        let (done, outcome) = oneshot::channel();
-        // The receiver is there.
-        let _ = done.send(Outcome::Ended { ending, used });
-        Self { run, live: None, outcome, work: None }
-    }
-
-    /// The run.
-    #[must_use]
-    pub fn id(&self) -> RunId {
-        self.run
-    }
-
-    /// Stops the run: what is in flight is cancelled, and the run can be resumed.
-    pub fn interrupt(&self) {
-        if let Some(live) = &self.live {
-            live.stop(Stop::Interrupt);
-        }
-    }
-
-    /// Waits until the run stops, and says where.
-    ///
-    /// # Panics
-    ///
-    /// If the run panicked, with the same panic.
-    pub async fn outcome(&mut self) -> Outcome {
-        match (&mut self.outcome).await {
-            Ok(outcome) => outcome,
-            Err(_) => match self.work.take() {
-                Some(work) => match work.await {
-                    Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
-                    // The runtime ends, and the run with it.
-                    Err(_) | Ok(()) => Outcome::Interrupted,
-                },
-                None => Outcome::Interrupted,
-            },
-        }
-    }
-
-    /// Waits until nothing more is done for the run: its traces are exported, or lost.
-    pub async fn close(self) {
-        if let Some(work) = self.work {
-            // It has said how it ended.
-            let _ = work.await;
-        }
     }
 }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use super::Engine;
 use super::catalog::Purpose;
 use super::changes;
-use super::drive::{RunHandle, StartError, Work, recorded_config};
+use super::drive::Work;
+use super::handle::RunHandle;
 use super::people::Front;
 use super::plan::{Task, manifest};
 use super::records::recorded_manifest;
 use super::settle::fits;
+use super::start::{StartError, recorded_config};
 use super::watch::{Changed, Told};
 use crate::journal::{
     Change, Entry, Event, Finished, JournalError, RunFile, RunState, RunSummary, Started, Status, is_over,

@@ -6,7 +6,7 @@
 //! recorded; it asks the engine, and shows what the engine says. It fails with [`LoadError`], [`StartError`] and
 //! [`DecideError`], which name a cause and no command.
 //!
-//! Where a run starts: [`Engine::start`] and [`Engine::resume`] (`drive`). Where it is recorded: [`crate::session`], in
+//! Where a run starts: [`Engine::start`] and [`Engine::resume`] (`start`, and `drive` for the work itself). Where it is recorded: [`crate::session`], in
 //! the journal that the engine has opened. Where a person's word comes in: [`Engine::decide`] (`decide`), and
 //! [`Terms::settlements`] for calls that are in doubt.
 
@@ -17,12 +17,14 @@ mod conversation;
 mod decide;
 mod drive;
 mod fork;
+mod handle;
 mod live;
 mod people;
 mod plan;
 mod records;
 mod rerun;
 mod settle;
+mod start;
 mod view;
 mod watch;
 
@@ -30,14 +32,15 @@ pub use approvals::{Always, ApprovalsError, ApprovalsFile};
 pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
 pub use conversation::{ConversationError, Turn};
 pub use decide::{CancelError, DecideError, Pending, Word};
-pub use drive::{NewRun, Outcome, RunHandle, StartError, Terms};
 pub use fork::{Edit, ForkError, NewFork};
+pub use handle::{Outcome, RunHandle};
 pub use people::{Front, Nobody, People};
 pub(crate) use plan::manifest_of;
 pub use plan::{Task, manifest};
 pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
+pub use start::{NewRun, StartError, Terms};
 pub use view::{Page, Query, RunWaits, waiting};
 pub use watch::{Changed, Told, Unwatched, Watcher};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use super::records::{agent_at, recorded_manifest};
+use super::records::agent_at;
 use crate::dispatch::wakes_at;
-use crate::journal::{Entry, JournalError, Listing, RunState, RunSummary, Status, is_over, statuses};
+use crate::journal::{self, Entry, JournalError, Listing, RunState, RunSummary, Status, is_over, statuses};
 use crate::message::{Builtin, Manifest, Request, RunId, Slot, ToolAsk};
 use crate::session::{SessionError, Waiting, Wants};
 
@@ -109,10 +109,10 @@ impl From<OpenEffect<'_>> for Waiting {
     }
 }
 
-/// What a run waits for, by what is recorded of it: nothing if it has ended.
-pub fn waiting(run: RunId, entries: Vec<Entry>) -> Result<Vec<Waiting>, SessionError> {
-    let manifest = recorded_manifest(run, &entries)?.clone();
-    if crate::journal::ending(&entries).is_some() {
+/// What a run waits for, by what is recorded of it: nothing if it never began, or has ended.
+pub fn waiting(entries: Vec<Entry>) -> Result<Vec<Waiting>, SessionError> {
+    let Some(manifest) = journal::manifest(&entries).cloned() else { return Ok(Vec::new()) };
+    if journal::ending(&entries).is_some() {
         return Ok(Vec::new());
     }
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
@@ -161,7 +161,7 @@ impl Engine {
                 break;
             }
             let found = self.runs().read(run.run).map_err(SessionError::from);
-            match found.and_then(|entries| waiting(run.run, entries)) {
+            match found.and_then(|entries| waiting(entries)) {
                 Ok(waiting) if waiting.is_empty() => {}
                 Ok(waiting) => waits.push(RunWaits { run, waiting }),
                 Err(error) => {

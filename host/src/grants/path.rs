@@ -1,6 +1,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::network::Refusal;
+use crate::message::hexadecimal;
 
 /// What a path has as it is (RFC 3986, `pchar` and the slash), and the `%` of its escapes.
 const IN_PATHS: AsciiSet = NON_ALPHANUMERIC
@@ -31,7 +32,7 @@ pub(super) fn spelled(path: &str) -> String {
     let mut parts = escaped.split('%');
     let mut spelled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match part.get(..2).and_then(hexadecimal).and_then(|byte| u8::try_from(byte).ok()) {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~*".contains(&byte) => {
                 spelled.push(char::from(byte));
                 spelled.push_str(part.get(2..).unwrap_or_default());
@@ -88,9 +89,8 @@ fn decoded(path: &str) -> String {
         decoded.push(byte);
         while let Some(escape) = decoded.len().checked_sub(3) {
             let [b'%', digits @ ..] = decoded.get(escape..).unwrap_or_default() else { break };
-            let byte =
-                str::from_utf8(digits).ok().filter(|it| it.bytes().all(|digit| digit.is_ascii_hexdigit()));
-            let Some(byte) = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else { break };
+            let byte = str::from_utf8(digits).ok().and_then(hexadecimal);
+            let Some(byte) = byte.and_then(|byte| u8::try_from(byte).ok()) else { break };
             decoded.truncate(escape);
             decoded.push(byte);
         }
@@ -113,6 +113,8 @@ mod tests {
             ("/a\\b", "/a%5Cb"),
             ("/é^", "/%C3%A9%5E"),
             ("/100%/%zz", "/100%25/%25zz"),
+            ("/%+a", "/%25+a"),
+            ("/%-1", "/%25-1"),
             ("/a;b=c,d:@", "/a;b=c,d:@"),
         ] {
             assert_eq!(spelled(path), one);

@@ -238,8 +238,8 @@ impl Due {
         }
     }
 
-    /// The same for whoever is asked anew, because something else is asked, or of somebody else: what the attempts
-    /// before came to says nothing about it.
+    /// The same where somebody else is asked, or by other settings: what the attempts before came to says nothing about
+    /// that.
     fn anew(self) -> Self {
         Self { failures: 0, fallbacks: 0, too_long: false, at_ms: 0, ..self }
     }
@@ -270,10 +270,11 @@ impl Cursor {
         // What will never be asked for again need not be kept twice.
         let status =
             if slot.is_nested() { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
-        let anew = self.changed && self.kept.contains(slot);
+        let changed = self.changed && self.kept.contains(slot);
         let due = |started: &Started, failures: &[Failed]| {
             let due = Due::after(started, failures, ticket);
-            if anew { due.anew() } else { due }
+            // Another model is asked, or the same one by other settings.
+            if changed && matches!(started.request, Request::Model(_)) { due.anew() } else { due }
         };
         match status {
             Status::Absent => Claim::Attempt(Due::first(ticket)),

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::is_unseen;
+use super::{hexadecimal, is_unseen};
 
 /// The JSON text without such characters, and the places of what stands for them.
 #[must_use]
@@ -77,7 +77,7 @@ pub fn from_json_line(line: &str, places: &[usize]) -> Option<String> {
 fn escaped(text: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(digits, 16).ok()
+        u16::try_from(hexadecimal(digits)?).ok()
     };
     let units = [unit(0)?, unit(6).unwrap_or_default()];
     let c = char::decode_utf16(units).next()?.ok()?;

@@ -43,6 +43,7 @@ pub use retry::Retry;
 pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
+pub(crate) use text::hexadecimal;
 pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
 pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;

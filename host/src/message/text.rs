@@ -88,10 +88,26 @@ pub fn summed_up(summary: &str) -> String {
     )
 }
 
+/// The number that hexadecimal digits say. Nothing else than digits says a number: the standard library takes a sign, too.
+#[must_use]
+pub(crate) fn hexadecimal(digits: &str) -> Option<u32> {
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    are_digits.then(|| u32::from_str_radix(digits, 16).ok())?
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+
+    #[test]
+    fn a_sign_is_no_hexadecimal_digit() {
+        for (digits, number) in
+            [("2a", Some(42)), ("FFFF", Some(65535)), ("+a", None), ("-1", None), ("", None), ("g0", None)]
+        {
+            assert_eq!(hexadecimal(digits), number, "{digits}");
+        }
+    }
 
     #[test]
     fn what_hides_or_reorders_is_left_out() {

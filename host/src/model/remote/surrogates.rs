@@ -13,6 +13,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::pieces::Pieces;
+use crate::message::hexadecimal;
 
 /// How long an escape is: `\ud83d`.
 const ESCAPE_BYTES: usize = 6;
@@ -210,7 +211,7 @@ fn half(text: &str, mark: char) -> Option<u16> {
         FIRST => text.get(text.len().checked_sub(FIRST.len_utf8() + 4)?..)?.strip_prefix(FIRST)?,
         _ => text.strip_prefix(mark)?.get(..4)?,
     };
-    u16::from_str_radix(digits, 16).ok()
+    u16::try_from(hexadecimal(digits)?).ok()
 }
 
 /// Goes through the texts of a frame, each with what tells its pieces from those of another text.
