@@ -72,8 +72,12 @@ fn input_comes_from_stdin_too() {
 fn what_a_tool_writes_is_shown_and_what_fails_says_why() {
     let agent = hostile();
     agent.host(&["call", ".", "flood_stdout", "bytes=8"]).ok().says("stderr | xxxxxxxx");
+    agent
+        .host(&["call", ".", "flood_stdout", "bytes=8", "byte=9"])
+        .ok()
+        .says("does not name a member `byte`");
     let failed = agent.host(&["call", ".", "panic_now"]);
-    failed.exits(1).says("error: panic_now trapped");
+    failed.exits(1).says("error: panic_now: trapped");
     assert_eq!(failed.stdout, "", "stdout has an output, or nothing");
     agent
         .host(&["call", ".", "flood_stdout", "bytes=many"])

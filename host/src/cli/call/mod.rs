@@ -60,6 +60,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let input = input::of_words(words, &tool.spec.input_schema)?;
     let name = tool.spec.name.clone();
     let schema = tool.spec.input_schema.to_value();
+    for key in input::unnamed(&input, &schema) {
+        screen.say(&format!(
+            "note: {name} does not name a member `{}`; it gets it all the same",
+            one_line(&key)
+        ));
+    }
     let outcome = call(&config, toolbox, &name, input, &screen).await?;
     match outcome {
         ToolOutcome::Output(json) => {
@@ -69,7 +75,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         ToolOutcome::Error(error) => {
-            screen.say(&format!("error: {name} {}", clean(&error.to_string())));
+            screen.say(&format!("error: {name}: {}", clean(&error.to_string())));
             if error.kind != ErrorKind::InvalidInput {
                 return Ok(Exit::Failure);
             }
