@@ -120,7 +120,7 @@ impl Workspace {
             Ok(Room::InUse) => {
                 format!("{target} has more than {gib} GiB; a cargo builds in it, so a later build clears it")
             }
-            Err(error) => format!("{target} has more than {gib} GiB and cannot be cleared: {error}"),
+            Err(error) => format!("cannot make room in {target}: {error}; the build goes on without"),
         };
         work.tell(Progress::Said(&said));
     }
