@@ -146,6 +146,11 @@ fn a_path_that_is_no_agent_says_what_to_do_with_it() {
     }
     agent.host(&["call", "oci://ghcr.io/a/b:1"]).exits(2).says("oci:// is not supported yet");
     agent.host(&["call", "nowhere.wasm"]).exits(2).says("nowhere.wasm does not exist");
+    agent
+        .host(&["call", "echo", "value=1"])
+        .exits(2)
+        .says("there is no file or directory `echo`")
+        .says("host call . echo");
     agent.host(&["build", &wasm]).exits(2).says("needs no build");
     agent.host(&["build", "tests"]).exits(2);
     agent.host(&["run", "hello"]).exits(2).says("type: host run agent.toml \"hello\"");

@@ -92,6 +92,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 /// The agent, or one around a component alone.
 fn config(path: &Path) -> anyhow::Result<Config> {
     let mut config = match Target::of(path)? {
+        Target::Agent(missing) if !missing.exists() => {
+            let missing = missing.display();
+            return Err(Misuse(format!(
+                "there is no file or directory `{missing}`: the agent or the component comes first, and the tool after it\n  type: host call . {missing} KEY=VALUE …"
+            ))
+            .into());
+        }
         Target::Agent(path) => Config::load(&path)?,
         Target::Crate(path) | Target::Component(path) => Config::of_component(&path)?,
     };
