@@ -119,6 +119,27 @@ fn a_host_waits_for_another_one_and_says_so() {
 }
 
 #[test]
+fn the_shared_directory_is_cleared_when_it_has_become_too_large() {
+    let agent = Agent::scripted("");
+    tiny(&agent.dir.path().join("tiny"));
+    let deps = agent.dir.path().join("own-cache/target/wasm32-wasip2/release/deps");
+    let build_with_old_bytes = |bytes: u64| {
+        fs::create_dir_all(&deps).unwrap();
+        fs::set_permissions(agent.dir.path().join("own-cache"), PermissionsExt::from_mode(0o700)).unwrap();
+        // A file with a hole takes no room on the disk, however long it is.
+        File::create(deps.join("old")).unwrap().set_len(bytes).unwrap();
+        let source = agent.dir.path().join("tiny/src/lib.rs");
+        File::options().write(true).open(source).unwrap().set_modified(SystemTime::now()).unwrap();
+        build(&agent, &["tiny"])
+    };
+    let small = build_with_old_bytes(1 << 30);
+    assert!(!small.ok().stderr.contains("cleared") && deps.join("old").is_file(), "{}", small.stderr);
+    build_with_old_bytes(3 << 30).ok().says("own-cache/target had more than 2 GiB; it was cleared");
+    assert!(!deps.join("old").exists() && deps.join("tiny.wasm").is_file());
+    assert!(!build(&agent, &["tiny"]).ok().stderr.contains("building"), "what was built is kept elsewhere");
+}
+
+#[test]
 fn the_compilers_own_words_are_shown_where_they_are_wanted_or_matter() {
     let agent = Agent::scripted("");
     let dir = agent.dir.path().join("tiny");

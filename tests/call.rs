@@ -72,8 +72,12 @@ fn input_comes_from_stdin_too() {
 fn what_a_tool_writes_is_shown_and_what_fails_says_why() {
     let agent = hostile();
     agent.host(&["call", ".", "flood_stdout", "bytes=8"]).ok().says("stderr | xxxxxxxx");
+    agent
+        .host(&["call", ".", "flood_stdout", "bytes=8", "byte=9"])
+        .ok()
+        .says("does not name a member `byte`");
     let failed = agent.host(&["call", ".", "panic_now"]);
-    failed.exits(1).says("error: panic_now trapped");
+    failed.exits(1).says("error: panic_now: trapped");
     assert_eq!(failed.stdout, "", "stdout has an output, or nothing");
     agent
         .host(&["call", ".", "flood_stdout", "bytes=many"])
@@ -142,6 +146,11 @@ fn a_path_that_is_no_agent_says_what_to_do_with_it() {
     }
     agent.host(&["call", "oci://ghcr.io/a/b:1"]).exits(2).says("oci:// is not supported yet");
     agent.host(&["call", "nowhere.wasm"]).exits(2).says("nowhere.wasm does not exist");
+    agent
+        .host(&["call", "echo", "value=1"])
+        .exits(2)
+        .says("there is no file or directory `echo`")
+        .says("host call . echo");
     agent.host(&["build", &wasm]).exits(2).says("needs no build");
     agent.host(&["build", "tests"]).exits(2);
     agent.host(&["run", "hello"]).exits(2).says("type: host run agent.toml \"hello\"");

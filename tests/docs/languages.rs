@@ -1,14 +1,31 @@
 //! The tool of the README in another language than Rust.
 
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::Command;
 
 use super::page::Page;
-use crate::support::{Agent, root};
+use crate::support::{Agent, Ran, root};
 
-/// With the command that the README has one install. It takes the tool chain of another language, and half a minute.
+/// The directories in which a program is looked for: the usual ones, and the one into which `.ci/run` installs.
+fn paths() -> OsString {
+    let usual = env::var_os("PATH").unwrap_or_default();
+    let own = root().join("target/venv/bin");
+    env::join_paths(std::iter::once(own).chain(env::split_paths(&usual))).unwrap()
+}
+
+/// With the command that the README has one install.
 #[test]
-#[ignore = "needs componentize-py"]
 fn the_python_tool_of_the_readme_works() {
+    let paths = paths();
+    if !env::split_paths(&paths).any(|path| path.join("componentize-py").is_file()) {
+        assert!(env::var_os("HOST_CI").is_none(), "componentize-py has to be there where HOST_CI is set");
+        // Past the test harness, which shows nothing of a test that passes.
+        let why = "skipped the Python tool of the README: there is no componentize-py (pip install componentize-py)";
+        writeln!(std::io::stderr(), "{why}").unwrap();
+        return;
+    }
     let readme = Page::read("README.md");
     let script = "[[reply]]\ncalls = [\n{ name = \"count_words\", input = { text = \"to be or not to be\" } },\n\
                   { name = \"count_words\", input = { text = \" \" } },\n]\n\
@@ -20,8 +37,10 @@ fn the_python_tool_of_the_readme_works() {
     std::fs::copy(root().join("wit/tool.wit"), here.join("wit/tool.wit")).unwrap();
     let console = readme.blocks("console").concat();
     let command = console.lines().find_map(|line| line.strip_prefix("$ componentize-py ")).unwrap();
-    let built =
-        Command::new("sh").args(["-c", &format!("componentize-py {command}")]).current_dir(here).output();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("componentize-py {command}")]).env("PATH", &paths).current_dir(here);
+    let built = shell.output();
     assert!(built.as_ref().is_ok_and(|built| built.status.success()), "{built:?}");
-    agent.host(&["run"]).ok();
+    // Compiling Python's interpreter takes long, however fast the machine is.
+    Ran::from(agent.unhurried(&["run"]).output().unwrap()).ok();
 }

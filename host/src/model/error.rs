@@ -87,14 +87,14 @@ pub enum ModelError {
         reason: String,
     },
     /// A key, or another secret that goes along with requests, cannot be had.
-    #[error("{reason}\n  it holds {what}")]
+    #[error("{reason}\n  {help}")]
     Secret {
         /// Where it should be.
         kept_in: SecretSource,
         /// Why it is not there.
         reason: String,
-        /// What it is for, and which key of agent.toml names it.
-        what: String,
+        /// What to do: what it is for, and which key of agent.toml names it.
+        help: String,
     },
     /// The model cannot be set up from its configuration.
     #[error("{0}")]

@@ -61,13 +61,18 @@ pub fn from_identity(identity: &ModelIdentity, stream: bool) -> Result<Arc<dyn M
 }
 
 fn read_key(source: &SecretSource) -> Result<SecretString, ModelError> {
-    let named = match source {
-        SecretSource::Env(_) => "api_key_env",
-        SecretSource::File(_) => "api_key_file",
+    let help = match source {
+        SecretSource::Env(_) => {
+            "set it to the API key, or let `api_key_env` in [model] name another variable"
+        }
+        SecretSource::File(_) => {
+            "write the API key into it, or let `api_key_file` in [model] name another file"
+        }
     };
-    read_secret(source).map_err(|reason| {
-        let what = format!("the API key: `{named}` in [model] names it");
-        ModelError::Secret { kept_in: source.clone(), reason, what }
+    read_secret(source).map_err(|reason| ModelError::Secret {
+        kept_in: source.clone(),
+        reason,
+        help: help.to_owned(),
     })
 }
 

@@ -82,6 +82,16 @@ pub(super) fn property<'s>(schema: &'s Value, key: &str) -> Option<&'s Value> {
     defined.and_then(|path| schema.pointer(path)).or(Some(property))
 }
 
+/// The members of an input that the schema neither names nor rules on: they may be misspelt. A schema without names says
+/// nothing.
+pub(super) fn unnamed(input: &Json, schema: &Value) -> Vec<String> {
+    let (input, named) = (input.to_value(), schema.get("properties").and_then(Value::as_object));
+    let rules = schema.get("additionalProperties").is_some();
+    let Some(named) = named.filter(|named| !named.is_empty() && !rules) else { return Vec::new() };
+    let keys = input.as_object().into_iter().flat_map(|members| members.keys());
+    keys.filter(|key| !named.contains_key(*key)).cloned().collect()
+}
+
 /// What a tool takes, a line for each member.
 pub(super) fn described(schema: &Value) -> Vec<String> {
     let required = |key: &str| {
@@ -93,8 +103,12 @@ pub(super) fn described(schema: &Value) -> Vec<String> {
         let property = property(schema, key).unwrap_or(stated);
         let kind = match property.get("type") {
             Some(Value::String(kind)) => kind.clone(),
-            Some(kind) => kind.to_string(),
-            None => "any".to_owned(),
+            Some(Value::Array(kinds)) => {
+                let some =
+                    kinds.iter().filter_map(Value::as_str).filter(|it| kinds.len() == 1 || *it != "null");
+                some.collect::<Vec<_>>().join(" or ")
+            }
+            Some(_) | None => "any".to_owned(),
         };
         let optional = if required(key) { "" } else { ", optional" };
         let said = [stated, property].into_iter().find_map(|it| it.get("description")?.as_str());
@@ -166,6 +180,19 @@ mod tests {
         let said = described(&serde_json::from_str(SCHEMA).unwrap());
         let text = "name (string): Who.";
         assert_eq!((said[0].as_str(), said[4].as_str()), (text, "unit (string, optional): In what."));
+        assert_eq!(said[1], "maybe (string, optional)");
+    }
+
+    #[test]
+    fn a_member_that_no_schema_names_is_found() {
+        let of = |input: &str, schema: &str| {
+            unnamed(&Json::parse(input.to_owned()).unwrap(), &serde_json::from_str(schema).unwrap())
+        };
+        assert_eq!(of(r#"{"nam":"x","name":"x"}"#, SCHEMA), ["nam"]);
+        assert_eq!(of("[1]", SCHEMA), [""; 0]);
+        let strict = r#"{"properties":{"name":{}},"additionalProperties":false}"#;
+        assert_eq!(of(r#"{"nam":"x"}"#, strict), [""; 0], "the check says it");
+        assert_eq!(of(r#"{"anything":1}"#, r#"{"type":"object"}"#), [""; 0]);
     }
 
     proptest! {

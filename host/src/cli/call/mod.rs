@@ -61,6 +61,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let input = input::of_words(words, &tool.spec.input_schema)?;
     let name = tool.spec.name.clone();
     let schema = tool.spec.input_schema.to_value();
+    for key in input::unnamed(&input, &schema) {
+        screen.say(&format!(
+            "note: {name} does not name a member `{}`; it gets it all the same",
+            one_line(&key)
+        ));
+    }
     let outcome = call(&config, toolbox, &name, input, &screen).await?;
     match outcome {
         ToolOutcome::Output(json) => {
@@ -70,7 +76,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         ToolOutcome::Error(error) => {
-            screen.say(&format!("error: {name} {}", clean(&error.to_string())));
+            screen.say(&format!("error: {name}: {}", clean(&error.to_string())));
             if error.kind != ErrorKind::InvalidInput {
                 return Ok(Exit::Failure);
             }
@@ -87,6 +93,13 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 /// The agent, or one around a component alone.
 fn config(path: &Path) -> anyhow::Result<Config> {
     let mut config = match Target::of(path)? {
+        Target::Agent(missing) if !missing.exists() => {
+            let missing = missing.display();
+            return Err(Misuse(format!(
+                "there is no file or directory `{missing}`: the agent or the component comes first, and the tool after it\n  type: host call . {missing} KEY=VALUE …"
+            ))
+            .into());
+        }
         Target::Agent(path) => Config::load(&path)?,
         Target::Crate(path) | Target::Component(path) => Config::of_component(&path)?,
     };

@@ -26,32 +26,33 @@ use crate::document::VERSION;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "agent.toml")]
 pub(in crate::config) struct AgentToml {
-    /// The version of this file's form: 1.
+    /// The version of the format of this file: 1.
     #[schemars(range(min = VERSION, max = VERSION), example = VERSION)]
     #[allow(dead_code, reason = "form compares it before the file is read into this type")]
     pub(in crate::config) version: u32,
     /// What the agent is told.
     #[serde(default)]
     pub(in crate::config) agent: Agent,
-    /// Who replies.
+    /// The model that replies.
     pub(in crate::config) model: Model,
-    /// What bounds a run.
+    /// The limits of a run.
     #[serde(default)]
     pub(in crate::config) limits: Limits,
-    /// Values that each run is given, for `{{ name }}` in the prompt and in the instructions, by a name of your choice.
+    /// The parameters of a run. A parameter's value replaces `{{ name }}` in the prompt and in the instructions. You
+    /// choose the names.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Parameter>")]
     pub(in crate::config) parameters: BTreeMap<Spanned<String>, Parameter>,
     /// Which calls a person has to approve before they are made.
     #[serde(default)]
     pub(in crate::config) approval: Approval,
-    /// The components whose tools the model may call, and the agents that it may call like tools, by a name of your
-    /// choice: up to 32 of the characters A-Z a-z 0-9 _ -.
+    /// The components whose tools the model may call, and the agents that it may call like tools. You choose the names:
+    /// up to 32 of the characters A-Z a-z 0-9 _ -.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Tool>")]
     pub(in crate::config) tools: BTreeMap<Spanned<String>, Tool>,
-    /// Values that tools may send to hosts and never see, by a name of your choice: up to 64 of the
-    /// characters A-Z a-z 0-9 _.
+    /// Values that tools may send to sites and never see. You choose the names: up to 64 of the characters A-Z a-z 0-9
+    /// _.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Secret>")]
     pub(in crate::config) secrets: BTreeMap<Spanned<String>, Secret>,
@@ -61,7 +62,7 @@ pub(in crate::config) struct AgentToml {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Agent {
-    /// The agent's name; by default that of its directory.
+    /// The agent's name; by default the name of its directory.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) name: Option<Spanned<String>>,
     /// What the agent does. An agent that calls this one needs it: its model reads it.
@@ -83,14 +84,14 @@ pub(in crate::config) struct Agent {
     /// A file that holds that JSON Schema, instead of `output_schema`.
     #[schemars(with = "Option<PathBuf>", example = &"answer.schema.json")]
     pub(in crate::config) output_schema_file: Option<Spanned<PathBuf>>,
-    /// Tools that the host itself gives: `ask_human` asks the person and waits for the answer, `sleep_until` waits for
-    /// a moment. A run that waits is suspended.
+    /// Tools that the host itself has: `ask_human` asks the person and waits for the answer, `sleep_until` waits for a
+    /// moment. A run that waits is suspended.
     #[serde(default)]
     #[schemars(extend("examples" = [["ask_human"]]))]
     pub(in crate::config) builtins: Vec<BuiltinName>,
 }
 
-/// A value that each run is given.
+/// A parameter of a run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Parameter {
@@ -100,7 +101,7 @@ pub(in crate::config) struct Parameter {
     pub(in crate::config) default: Option<String>,
 }
 
-/// A tool that the host itself gives.
+/// A tool that the host itself has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum BuiltinName {
@@ -115,7 +116,7 @@ pub(in crate::config) enum BuiltinName {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Approval {
-    /// What holds for a call that no rule fits; `"auto"` by default.
+    /// What happens to a call that fits no rule; `"auto"` by default.
     pub(in crate::config) default: Option<Verdict>,
     /// Calls that are made unasked.
     #[serde(default)]
@@ -131,7 +132,7 @@ pub(in crate::config) struct Approval {
     pub(in crate::config) deny: Vec<CallRule>,
 }
 
-/// What becomes of a call before it is made.
+/// What happens before a call is made.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Verdict {
@@ -151,14 +152,14 @@ pub(in crate::config) struct CallRule {
     /// The tool's name, as a glob.
     #[schemars(with = "String", example = &"send_*")]
     pub(in crate::config) tool: Spanned<String>,
-    /// Members of the input, each with a glob. All of them have to fit. A member that is not a text counts as its
-    /// JSON.
+    /// Members of the input, each with a glob. All of them have to fit. If a member is not a text, the glob is compared
+    /// with the member's JSON.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(in crate::config) input: BTreeMap<String, Spanned<String>>,
 }
 
-/// What bounds a run.
+/// The limits of a run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Limits {
@@ -174,23 +175,24 @@ pub(in crate::config) struct Limits {
     /// Tool calls the model may make in the whole run; unlimited by default.
     #[schemars(range(min = 1, max = MAX_TOOL_CALLS_LIMIT))]
     pub(in crate::config) max_tool_calls: Option<u32>,
-    /// Tokens of all requests and replies of a run; unlimited by default. The run stops with the reply that reaches
-    /// it, before the calls of that reply are made.
+    /// Tokens of all requests and replies of a run; unlimited by default. The run stops after the reply that reaches
+    /// the limit, before the calls of that reply are made.
     #[schemars(range(min = 1, max = TOKENS_LIMIT))]
     pub(in crate::config) max_total_tokens: Option<u64>,
-    /// How many tokens a request and its reply may take before a summary by the model replaces the conversation,
-    /// except the prompt and the last turn; never by default. It has to be smaller than the model's context, by as
-    /// much as one turn adds.
+    /// If a request and its reply take this many tokens, the model writes a summary. The summary replaces the
+    /// conversation, except the prompt and the last turn. By default the model writes no summary. The number has to be
+    /// smaller than the model's context, by as much as one turn adds.
     #[schemars(range(min = COMPACT_AT_TOKENS_MIN, max = TOKENS_LIMIT))]
     pub(in crate::config) compact_at_tokens: Option<u64>,
     /// What a run may cost, in US dollars, by `prices` in `[model]`; unlimited by default.
     #[schemars(with = "Option<f64>", range(min = 0))]
     pub(in crate::config) max_cost_usd: Option<Spanned<f64>>,
-    /// Turns in a row in which the model may make the same call with the same result, while it says and calls nothing
-    /// else; 3 by default, 0 for any number. The model is told then, and if it makes that call once more the run stops.
+    /// How many turns in a row the model may make the same call with the same result, while it says and calls nothing
+    /// else; 3 by default, 0 for no limit. At the limit the model is told. If it then makes that call once more, the
+    /// run stops.
     #[schemars(range(min = 0, max = MAX_TURNS_LIMIT))]
     pub(in crate::config) max_repeats: Option<u32>,
-    /// Tools after whose call the run stops, as globs over the names that the model calls them by.
+    /// The run stops after a call of one of these tools. Write globs over the names that the model uses.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["hand_over"]]))]
     pub(in crate::config) stop_on_tools: Vec<Spanned<String>>,

@@ -11,11 +11,11 @@ use toml::Spanned;
 use crate::config::Api;
 use crate::config::bounds::ATTEMPTS_LIMIT;
 
-/// Who replies.
+/// The model that replies.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Model {
-    /// Where the model is.
+    /// The interface that the model has, or `scripted` for a file of replies.
     #[schemars(with = "ProviderName", example = &"openai")]
     pub(in crate::config) provider: Spanned<ProviderName>,
     /// The file of replies, for the provider `scripted`.
@@ -27,21 +27,21 @@ pub(in crate::config) struct Model {
     /// The endpoint, such as `http://localhost:8000/v1`; by default the provider's own.
     #[schemars(with = "Option<String>", example = &"http://localhost:11434/v1")]
     pub(in crate::config) base_url: Option<Spanned<String>>,
-    /// The environment variable that holds the API key. By default `OPENAI_API_KEY`, `ANTHROPIC_API_KEY` or
-    /// `GEMINI_API_KEY` at the default `base_url`, and none at any other.
+    /// The environment variable that holds the API key. With the default `base_url` it is `OPENAI_API_KEY`,
+    /// `ANTHROPIC_API_KEY` or `GEMINI_API_KEY` by default. With another `base_url` no key is sent by default.
     #[schemars(with = "Option<String>", example = &"OPENAI_API_KEY")]
     pub(in crate::config) api_key_env: Option<Spanned<String>>,
     /// The file that holds the API key, instead of `api_key_env`.
     #[schemars(with = "Option<PathBuf>", example = &"/run/secrets/openai")]
     pub(in crate::config) api_key_file: Option<Spanned<PathBuf>>,
-    /// Sampling temperature, from 0 to 2; by default the provider's.
+    /// The sampling temperature, from 0 to 2; by default the provider decides.
     #[schemars(with = "Option<f64>", range(min = 0, max = 2))]
     pub(in crate::config) temperature: Option<Spanned<f64>>,
-    /// Upper bound of a reply, in tokens; by default the provider's.
+    /// The longest reply, in tokens; by default the provider decides.
     #[schemars(with = "Option<u64>", range(min = 1))]
     pub(in crate::config) max_tokens: Option<Spanned<u64>>,
-    /// Whether replies are read as they come. Their text is shown meanwhile, and the host waits for a long reply as
-    /// long as something comes. False by default.
+    /// Whether replies are streamed. Then their text is shown as it comes, and a long reply may take as long as its
+    /// pieces keep coming. False by default.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) stream: Option<Spanned<bool>>,
     /// Whether the provider itself is asked to hold the answer to `output_schema`. A model that cannot do this
@@ -61,8 +61,8 @@ pub(in crate::config) struct Model {
     /// is read from a text.
     #[schemars(with = "Option<TextCallsForm>", example = &"hermes")]
     pub(in crate::config) text_calls: Option<Spanned<TextCallsForm>>,
-    /// Members that are left out of every request because the server does not take them: the way to each, through
-    /// tables and the items of lists, such as `tools.function.strict`.
+    /// Members to leave out of every request, because the server does not accept them. Write the path of each member,
+    /// through tables and the items of lists, such as `tools.function.strict`.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["tools.function.strict"]]))]
     pub(in crate::config) omit: Vec<Spanned<String>>,
@@ -71,16 +71,15 @@ pub(in crate::config) struct Model {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, HeaderText>")]
     pub(in crate::config) headers: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
-    /// The proxy that requests go through, such as `http://localhost:3128`, or `none`; by default what `HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in the environment say.
+    /// The proxy that requests go through, such as `http://localhost:3128`, or `none`. By default the variables
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide.
     #[schemars(with = "Option<String>", example = &"http://localhost:3128")]
     pub(in crate::config) proxy: Option<Spanned<String>>,
-    /// The longest wait for an answer, or for the beginning of one that is streamed, such as `"10m"` (the default); 24
+    /// The longest wait for an answer, or for the beginning of a streamed answer, such as `"10m"` (the default); 24
     /// hours at most.
     #[schemars(with = "Option<String>", example = &"10m")]
     pub(in crate::config) timeout: Option<Spanned<String>>,
-    /// The longest wait between two pieces of an answer that is streamed, such as `"5m"` (the default); 24 hours at
-    /// most.
+    /// The longest wait between two pieces of a streamed answer, such as `"5m"` (the default); 24 hours at most.
     #[schemars(with = "Option<String>", example = &"5m")]
     pub(in crate::config) idle_timeout: Option<Spanned<String>>,
     /// What its tokens cost, for `max_cost_usd` in `[limits]`.
@@ -88,11 +87,12 @@ pub(in crate::config) struct Model {
     /// When a request that failed is sent again.
     #[schemars(with = "Option<ModelRetry>")]
     pub(in crate::config) retry: Option<Spanned<ModelRetry>>,
-    /// The models to ask when this one fails for good, one after the other, each with the keys of `[model]`.
+    /// The models to ask when this one fails for good, in this order, each with the keys of `[model]`.
     #[serde(default)]
     pub(in crate::config) fallback: Vec<Model>,
-    /// The model that sums conversations up, such as a cheaper one, with the keys of `[model]`; by default the model
-    /// itself does. Where it fails, the model itself is asked, and then the fallbacks.
+    /// The model that writes summaries of conversations, such as a cheaper one, with the keys of `[model]`. By default
+    /// the model itself writes them. If the model for summaries fails, the model itself is asked, and then the
+    /// fallbacks.
     pub(in crate::config) summary: Option<Box<Model>>,
 }
 
@@ -104,7 +104,7 @@ pub(in crate::config) struct ModelRetry {
     /// Attempts that may fail before the run breaks off; 3 by default, 1 for no retry.
     #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
     pub(in crate::config) max_attempts: Option<u32>,
-    /// The wait after the first failure, such as `"500ms"` (the default); it doubles with each further one.
+    /// The wait after the first failure, such as `"500ms"` (the default). It doubles with each further failure.
     #[schemars(with = "Option<String>", example = &"500ms")]
     pub(in crate::config) initial_delay: Option<Spanned<String>>,
     /// The longest wait, such as `"8s"` (the default); 1 hour at most.
@@ -142,11 +142,11 @@ pub(in crate::config) enum HeaderText {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct HeaderSecret {
-    /// The environment variable that holds it.
+    /// The environment variable that holds the value.
     pub(in crate::config) env: Option<String>,
-    /// The file that holds it.
+    /// The file that holds the value.
     pub(in crate::config) file: Option<PathBuf>,
-    /// What stands before it, such as `"Bearer "`.
+    /// The text before the value, such as `"Bearer "`.
     pub(in crate::config) prefix: Option<String>,
 }
 
@@ -163,7 +163,7 @@ pub(in crate::config) enum TextCallsForm {
     Mistral,
 }
 
-/// Where the model is.
+/// The interface that the model has, or `scripted` for a file of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum ProviderName {
     /// In a file of replies.

@@ -14,35 +14,37 @@ use crate::config::bounds::{
 #[serde(deny_unknown_fields)]
 #[schemars(example = json!({ "source": "tools/greet" }))]
 pub(in crate::config) struct Tool {
-    /// A .wasm component, or a crate directory that is built into one, relative to this file; `~` and `$VARIABLE`
-    /// stand for what they do in a shell.
+    /// A .wasm component, or the directory of a crate that the host builds into one. The path is relative to this file;
+    /// `~` and `$VARIABLE` mean what they mean in a shell.
     #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
     pub(in crate::config) source: Option<Spanned<PathBuf>>,
-    /// The agent.toml of another agent, instead of `source`: one tool of the table's name, which takes a prompt, runs
-    /// that agent with all of its own, and gives its answer. Only `prefix` and `max_repeats` go with it.
+    /// The agent.toml of another agent, instead of `source`. The table is then one tool, with the table's name. The
+    /// tool takes a prompt, runs that agent with the agent's own tools and limits, and returns the answer. Only
+    /// `prefix` and `max_repeats` can stand beside this key.
     #[schemars(with = "Option<PathBuf>", example = &"researcher/agent.toml")]
     pub(in crate::config) agent: Option<Spanned<PathBuf>>,
-    /// The SHA-256 the component has to have: 64 hexadecimal digits.
+    /// The SHA-256 that the component has to have: 64 hexadecimal digits.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) sha256: Option<Spanned<String>>,
     /// The tools to offer, as globs over the component's tool names; all by default.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["get_*"]]))]
     pub(in crate::config) include: Vec<Spanned<String>>,
-    /// Put before each tool's name, so that two components can have tools of one name: up to 32 of the
+    /// The text before each tool's name, so that two components can have tools of the same name: up to 32 of the
     /// characters A-Z a-z 0-9 _ -.
     #[schemars(with = "Option<String>", example = &"my_")]
     pub(in crate::config) prefix: Option<Spanned<String>>,
-    /// Do not offer its tools to the model: only other tools, with `permissions.calls`, may call them.
+    /// Whether its tools are hidden from the model. Then only other tools may call them, by `permissions.calls`. False
+    /// by default.
     #[serde(default)]
     pub(in crate::config) hidden: bool,
-    /// Turns in a row in which the model may make the same call with the same result, instead of `max_repeats` in
-    /// `[limits]`: more for a tool that says how far something has got, 0 for any number.
+    /// How many turns in a row the model may make the same call with the same result, instead of `max_repeats` in
+    /// `[limits]`; 0 for no limit. Use it for a tool that reports progress.
     #[schemars(with = "Option<u32>", range(min = 0, max = MAX_TURNS_LIMIT), example = 20)]
     pub(in crate::config) max_repeats: Option<Spanned<u32>>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
-    /// What bounds one call.
+    /// The limits of one call.
     pub(in crate::config) limits: Option<ToolLimits>,
     /// When a call that failed is tried again.
     pub(in crate::config) retry: Option<ToolRetry>,
@@ -56,14 +58,14 @@ pub(in crate::config) struct ToolRetry {
     /// Attempts that may fail before the failure is the call's result; 3 by default, 1 for no retry.
     #[schemars(range(min = 1, max = ATTEMPTS_LIMIT))]
     pub(in crate::config) max_attempts: Option<u32>,
-    /// The wait after the first failure, such as `"200ms"` (the default); it doubles with each further one.
+    /// The wait after the first failure, such as `"200ms"` (the default). It doubles with each further failure.
     #[schemars(with = "Option<String>", example = &"200ms")]
     pub(in crate::config) initial_delay: Option<Spanned<String>>,
     /// The longest wait, such as `"10s"` (the default); 1 hour at most.
     #[schemars(with = "Option<String>", example = &"10s")]
     pub(in crate::config) max_delay: Option<Spanned<String>>,
-    /// Tools whose second call does no more than the first, as globs over the component's tool names. They are called
-    /// again after a transient failure, a timeout, or a crash in the middle of a call.
+    /// Tools that can be called a second time without a second effect, as globs over the component's tool names. They
+    /// are called again after a transient failure, a timeout, or a crash in the middle of a call.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["search_*"]]))]
     pub(in crate::config) idempotent: Vec<Spanned<String>>,
@@ -163,7 +165,7 @@ pub(in crate::config) struct Secret {
     pub(in crate::config) file: Option<Spanned<PathBuf>>,
 }
 
-/// What bounds one call of a tool.
+/// The limits of one call of a tool.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ToolLimits {

@@ -87,8 +87,10 @@ fn other_header(
         HeaderText::Plain(text) => HeaderValue::from_str(text).map_err(|_| wrong())?,
         HeaderText::Secret { prefix, source } => {
             let secret = read_secret(source).map_err(|reason| {
-                let what = format!("the header `{name}`: `headers` in [model] names it");
-                ModelError::Secret { kept_in: source.clone(), reason, what }
+                let help = format!(
+                    "it is for the header `{name}`: set it, or let `headers` in [model] name another place"
+                );
+                ModelError::Secret { kept_in: source.clone(), reason, help }
             })?;
             let value = header_value(prefix, &secret, (&format!("the header `{name}`"), "`headers`"))?;
             secrets.push(secret);

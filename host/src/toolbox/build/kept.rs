@@ -32,12 +32,7 @@ struct Note {
 impl Kept {
     /// That of the crate in a directory.
     pub(super) fn of(path: &Path, cache: &Path) -> io::Result<Self> {
-        let path = path.canonicalize()?;
-        let metadata = fs::metadata(&path)?;
-        // Without the device, which is another one each time a container starts.
-        let place = format!("{} ", metadata.ino());
-        let key = Digest::of(&[place.as_bytes(), path.as_os_str().as_encoded_bytes()].concat()).to_string();
-        Ok(Self { directory: cache.join("tools").join(key.get(..32).unwrap_or(&key)) })
+        Ok(Self { directory: cache.join("tools").join(identity(path)?) })
     }
 
     fn note(&self) -> PathBuf {
@@ -82,6 +77,17 @@ impl Kept {
         file.persist(self.note())?;
         Ok(())
     }
+}
+
+/// What a directory is known by: its path, and the number that the file system has for it. The device's number is no part
+/// of it, because that is another one each time a container starts.
+pub(super) fn identity(directory: &Path) -> io::Result<String> {
+    let path = directory.canonicalize()?;
+    let number = format!("{} ", fs::metadata(&path)?.ino());
+    let mut digest =
+        Digest::of(&[number.as_bytes(), path.as_os_str().as_encoded_bytes()].concat()).to_string();
+    digest.truncate(32);
+    Ok(digest)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

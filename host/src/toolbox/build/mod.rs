@@ -6,6 +6,7 @@
 
 mod cargo;
 mod kept;
+mod room;
 mod work;
 mod workspace;
 
@@ -131,6 +132,7 @@ async fn build_now(
     let unusable =
         |error: io::Error| BuildError::Keep { path: workspace.target.clone(), reason: error.to_string() };
     let _locked = workspace.lock(work).await.map_err(unusable)?;
+    workspace.make_room(work).await;
     workspace.take_over(path, work).await?;
     let began = SystemTime::now();
     let made = cargo_build(path, &workspace.target, sysroot, work).await?;

@@ -11,13 +11,14 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::cargo::{Heard, cargo};
+use super::kept::identity;
+use super::room::{self, Room};
 use super::work::Work;
 use super::{BuildError, TARGET};
 use crate::document::read_text;
@@ -103,6 +104,27 @@ impl Workspace {
         }
     }
 
+    /// Clears the shared directory if it has become too large. Where that fails, the build goes on in what is there.
+    pub(super) async fn make_room(&self, work: &Work<'_>) {
+        if !self.is_shared {
+            return;
+        }
+        let target = self.target.clone();
+        let made = tokio::task::spawn_blocking(move || room::make(&target, room::BYTES_MAX)).await;
+        let (target, gib) = (self.target.display(), room::BYTES_MAX >> 30);
+        let said = match made.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(Room::Enough) => return,
+            Ok(Room::Cleared(_)) => {
+                format!("{target} had more than {gib} GiB; it was cleared, so this build takes longer")
+            }
+            Ok(Room::InUse) => {
+                format!("{target} has more than {gib} GiB; a cargo builds in it, so a later build clears it")
+            }
+            Err(error) => format!("cannot make room in {target}: {error}; the build goes on without"),
+        };
+        work.tell(Progress::Said(&said));
+    }
+
     /// Clears away what another workspace left of its own packages.
     pub(super) async fn take_over(&self, path: &Path, work: &Work<'_>) -> Result<(), BuildError> {
         if !self.is_shared {
@@ -110,9 +132,7 @@ impl Workspace {
         }
         let owner = self.target.join(OWNER);
         let unusable = |error: io::Error| BuildError::Keep { path: owner.clone(), reason: error.to_string() };
-        let metadata = fs::metadata(&self.root).map_err(unusable)?;
-        let root = self.root.display();
-        let name = format!("{root}\n{} {}\n", metadata.dev(), metadata.ino());
+        let name = format!("{}\n{}\n", self.root.display(), identity(&self.root).map_err(unusable)?);
         if fs::read_to_string(&owner).is_ok_and(|last| last == name) {
             return Ok(());
         }
