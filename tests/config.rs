@@ -123,7 +123,7 @@ fn unknown_fields_at_every_depth() {
         with(deep),
         &[
             "8:1: unknown field `colour` in [tools.a.limits]",
-            "allowed here: timeout, cpu, memory, fuel, output, shown, log,",
+            "allowed here: timeout, cpu, memory, fuel, output, log,",
         ],
     );
 }

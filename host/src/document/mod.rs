@@ -7,6 +7,8 @@ mod error;
 mod excerpt;
 mod file;
 mod form;
+mod keys;
+mod layout;
 mod shown;
 mod source;
 
@@ -16,6 +18,8 @@ pub(crate) use file::{FileError, read_text, without_mark};
 pub(crate) use form::VERSION;
 #[cfg(test)]
 pub(crate) use form::problems;
+pub(crate) use keys::{NOW, twice};
+pub(crate) use layout::{Entry, Header, Layout};
 pub(crate) use shown::can_name_secret;
 pub use source::{KeyPath, SourceText};
 
