@@ -1,5 +1,7 @@
 //! Whatever a file looks like, its new spelling means the same, has every comment, and is not changed again.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -25,7 +27,11 @@ fn table(form: Form, way: &str, key: &str, members: &[(&str, String)]) -> String
                 members.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
             format!("\n[{way}.{key}]\n{}", lines.concat())
         }
-        Form::Dotted => members.iter().map(|(member, value)| format!("{key}.{member} = {value}\n")).collect(),
+        Form::Dotted => {
+            let lines: Vec<String> =
+                members.iter().map(|(member, value)| format!("{key}.{member} = {value}\n")).collect();
+            lines.concat()
+        }
         Form::Braces => format!("{key} = {}\n", braces(members)),
     }
 }
@@ -128,13 +134,13 @@ prop_compose! {
         let mut members = vec![("provider", "\"openai\"".to_owned()), ("name", "\"m\"".to_owned())];
         members.extend(held.map(|held| ("structured_output", held.to_owned())));
         let lines: Vec<String> = members.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-        let below = |header: &str| -> String { fallbacks.iter().map(|it| format!("{header}{it}")).collect() };
+        let fallbacks: Vec<String> = fallbacks.iter().map(|it| format!("\n[[model.fallback]]\n{it}")).collect();
         match form {
             Form::Header => {
-                let model = format!("\n[model]\n{}{}", lines.concat(), below("\n[[model.fallback]]\n"));
+                let model = format!("\n[model]\n{}{}", lines.concat(), fallbacks.concat());
                 if before { format!("{schema}{model}") } else { format!("{model}\n{schema}") }
             }
-            Form::Dotted => format!("{}\n{schema}", lines.iter().map(|line| format!("model.{line}")).collect::<String>()),
+            Form::Dotted => format!("model.{}\n{schema}", lines.join("model.")),
             Form::Braces => format!("model = {}\n{schema}", braces(&members)),
         }
     }
@@ -145,11 +151,11 @@ fn commented(text: &str, above: &[bool], behind: &[bool]) -> String {
     let mut commented = String::new();
     for (number, line) in text.lines().enumerate() {
         if above[number % above.len()] && !line.is_empty() {
-            commented.push_str(&format!("# above {number}\n"));
+            writeln!(commented, "# above {number}").unwrap();
         }
         commented.push_str(line);
         if behind[number % behind.len()] && !line.is_empty() {
-            commented.push_str(&format!("   # behind {number}"));
+            write!(commented, "   # behind {number}").unwrap();
         }
         commented.push('\n');
     }

@@ -13,29 +13,29 @@ pub(super) struct Edits<'a> {
     pub(super) text: &'a str,
     pub(super) layout: &'a Layout,
     pub(super) changes: Vec<Respelling>,
-    edits: Vec<(Range<usize>, String)>,
+    made: Vec<(Range<usize>, String)>,
 }
 
 impl<'a> Edits<'a> {
     pub(super) fn new(text: &'a str, layout: &'a Layout) -> Self {
-        Self { text, layout, changes: Vec::new(), edits: Vec::new() }
+        Self { text, layout, changes: Vec::new(), made: Vec::new() }
     }
 
     pub(super) fn replace(&mut self, span: Range<usize>, with: impl Into<String>) {
-        self.edits.push((span, with.into()));
+        self.made.push((span, with.into()));
     }
 
     pub(super) fn insert(&mut self, at: usize, text: String) {
-        self.edits.push((at..at, text));
+        self.made.push((at..at, text));
     }
 
     /// The text with all edits.
     pub(super) fn done(mut self) -> Respelled {
         self.keep_columns();
         // Of several at one place, the first that was asked for comes first.
-        self.edits.sort_by_key(|(span, _)| (span.start, span.end));
+        self.made.sort_by_key(|(span, _)| (span.start, span.end));
         let (mut text, mut at) = (String::with_capacity(self.text.len()), 0);
-        for (span, with) in &self.edits {
+        for (span, with) in &self.made {
             text.push_str(self.text.get(at..span.start).unwrap_or_default());
             text.push_str(with);
             at = at.max(span.end);
@@ -58,7 +58,7 @@ impl<'a> Edits<'a> {
             }
             let in_line =
                 |span: &Range<usize>| span.start >= line && span.end <= comment.start && !span.is_empty();
-            let changed = self.edits.iter().filter(|(span, with)| in_line(span) && !with.contains('\n'));
+            let changed = self.made.iter().filter(|(span, with)| in_line(span) && !with.contains('\n'));
             let (mut shorter, mut longer) = (0, 0);
             for (span, with) in changed.filter(|(_, with)| !with.is_empty()) {
                 shorter += span.len().saturating_sub(with.len());
@@ -69,7 +69,7 @@ impl<'a> Edits<'a> {
                 paddings.push((comment.start - blank..comment.start, " ".repeat(wanted)));
             }
         }
-        self.edits.extend(paddings);
+        self.made.extend(paddings);
     }
 
     /// How the lines of the file end.
@@ -136,7 +136,7 @@ impl<'a> Edits<'a> {
             }
             (Some(comma), _) => self.replace(comma.clone(), ""),
             (None, comma) => {
-                self.edits.extend(comma.map(|comma| (comma, String::new())));
+                self.made.extend(comma.map(|comma| (comma, String::new())));
                 span.start = self.text[..span.start].trim_end_matches(is_blank).len();
             }
         }

@@ -75,6 +75,9 @@ impl Config {
         edits.move_shown();
         edits.move_structured_output();
         let respelled = edits.done();
+        if respelled.changes.is_empty() {
+            return Ok(respelled);
+        }
         let means_the_same = Self::parse(&respelled.text, &self.path).is_ok_and(|config| {
             // The text alone may differ.
             Self { text: self.text.clone(), ..config } == *self

@@ -136,7 +136,7 @@ impl<'a> Edits<'a> {
         let (_, end) = self.header_of(first.start());
         let last = || {
             let here = |entry: &&Entry| entry.start() < end && entry.within == first.within;
-            layout.entries.iter().filter(is_in).filter(here).next_back()
+            layout.entries.iter().filter(is_in).rfind(here)
         };
         let entry = if beside.is_some() && table.len() == 1 { first } else { last().unwrap_or(first) };
         let key = entry.keys.get(entry.key_in(table.len())?)?;
