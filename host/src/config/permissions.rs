@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use super::bounds::SECRET_NAME_CHARS_MAX;
+use super::paths::looked_for_at;
 use super::raw;
 use super::validate::Check;
 use crate::document::{can_name_secret, quote, suggest};
@@ -117,7 +118,7 @@ impl Check<'_> {
             Ok(real) => can_be_written = self.holds_nothing_kept(&raw, &real, access, kept),
             Err(error) => {
                 let message = format!("the directory \"{}\" cannot be granted: {error}", quote(&written));
-                self.problem(raw.span(), message, format!("it is looked for at {}", path.display()));
+                self.problem(raw.span(), message, looked_for_at(&path));
             }
         }
         let access = match access {

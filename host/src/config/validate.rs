@@ -11,6 +11,7 @@ use super::bounds::{
     MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::parameters::Parameters;
+use super::paths::looked_for_at;
 use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
@@ -226,7 +227,7 @@ impl Check<'_> {
             Err(error) => {
                 let name = raw.get_ref().to_string_lossy();
                 let message = format!("cannot read instructions_file \"{}\": {error}", quote(&name));
-                self.problem(raw.span(), message, format!("it is looked for at {}", path.display()));
+                self.problem(raw.span(), message, looked_for_at(&path));
                 String::new()
             }
         }
