@@ -116,6 +116,9 @@ fn a_misspelt_key_is_not_missing_too() {
 #[test]
 fn text_that_is_not_toml() {
     says(with("[limits\nmax_turns = 3"), &["agent.toml:5:8", "[limits", "has to be TOML"]);
+    let list =
+        "[tools.a]\nsource = \"a\"\npermissions.network = [\"https://a.b\"]\n[[tools.a.permissions.network]]";
+    says(with(list), &["agent.toml:8:23: duplicate key", "write this table there, as { … }"]);
     says(with("[limits]\nmax_turns = 3\nmax_turns = 4"), &["agent.toml:7:1: duplicate key", "max_turns = 4"]);
 }
 

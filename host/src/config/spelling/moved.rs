@@ -4,10 +4,10 @@ use super::edits::Edits;
 use super::{Respelling, SHOWN, SHOWN_NOW, STRUCTURED, STRUCTURED_NOW};
 use crate::document::Entry;
 
-/// Where a key can be put into a table: behind an entry of it, by whose side the table is called so.
+/// Where a key can be put into a table: behind one of its entries.
 struct Place<'a> {
     entry: &'a Entry,
-    /// The keys that stand before those of the table: `tools.web.`, or nothing below its header.
+    /// What the entry writes before its key in the table: `tools.web.`, or nothing below the header of the table.
     prefix: &'a str,
 }
 
