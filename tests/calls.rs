@@ -160,15 +160,15 @@ fn calls_are_counted() {
         let (kind, message) = tool_error(&shown, "tool(0,0)");
         (kind.to_owned(), message.to_owned(), shown.len())
     };
-    let (kind, message, slots) = run(json!([[none, none], [none]]), "limits.calls = 2");
+    let (kind, message, slots) = run(json!([[none, none], [none]]), "limits.tool_calls = 2");
     assert_eq!((kind.as_str(), slots), ("too_many_calls", 6), "the run, 2 replies, the caller, 2 calls");
-    assert!(message.contains("more than 2 calls of other tools (limits.calls)"), "{message}");
+    assert!(message.contains("more than 2 calls of other tools (limits.tool_calls)"), "{message}");
     let (kind, message, _) = run(json!([vec![&none; 129]]), "");
     assert_eq!(kind, "trap");
     assert!(message.contains("at most 128 calls at once, not 129"), "{message}");
-    let (kind, message, slots) = run(json!(vec![vec![&none; 128]; 79]), "limits.calls = 10000");
+    let (kind, message, slots) = run(json!(vec![vec![&none; 128]; 79]), "limits.tool_calls = 10000");
     assert_eq!((kind.as_str(), slots), ("too_many_calls", 4 + 78 * 128));
-    assert!(message.contains("limits.calls"), "{message}");
+    assert!(message.contains("limits.tool_calls"), "{message}");
     // Two callers below one call share what is left.
     let half = json!({ "name": "b_relay", "input": { "batches": vec![vec![json!({ "name": "c_x", "input": {} }); 128]; 40] } });
     let tables = [
@@ -282,7 +282,7 @@ fn what_is_hidden_is_for_tools_alone() {
         .exits(2)
         .says("matches no tool of this agent: `c_*`");
     tables("permissions.calls = [\"[\"]").host(&["check"]).exits(2).says("is not a glob");
-    tables("limits.calls = 0").host(&["check"]).exits(2).says("calls");
+    tables("limits.calls = 0").host(&["check"]).exits(2).says("calls = 0 in [tools.");
 }
 
 #[test]

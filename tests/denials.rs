@@ -128,7 +128,7 @@ fn files(calls: &[Value], lines: &str) -> Agent {
 }
 
 fn dir(host: &str, guest: &str, access: &str) -> String {
-    format!("[[tools.t.permissions.dirs]]\nhost = \"{host}\"\nguest = \"{guest}\"\naccess = \"{access}\"")
+    format!("[[tools.t.permissions.dirs]]\npath = \"{host}\"\nguest = \"{guest}\"\naccess = \"{access}\"")
 }
 
 fn denials(shown: &[Value], slot: &str) -> Vec<Value> {
@@ -139,7 +139,7 @@ fn denials(shown: &[Value], slot: &str) -> Vec<Value> {
 #[test]
 fn what_would_let_a_tool_write_takes_the_place_of_the_grant_that_does_not() {
     let write = json!({ "do": "write", "path": "/data/new.txt" });
-    let (out, read) = (dir("out", "/out", "ro"), dir("w\\u00f6rk", "/data", "ro"));
+    let (out, read) = (dir("out", "/out", "read"), dir("w\\u00f6rk", "/data", "read"));
     let denied = files(std::slice::from_ref(&write), &format!("{out}\n{read}"));
     let (ran, shown) = denied.run_and_show();
     ran.ok().says("to grant it, let agent.toml say instead:");
@@ -163,7 +163,7 @@ fn nothing_is_suggested_where_nothing_helps() {
             json!({ "do": "list", "path": "/data/../.." }),
             rename,
         ],
-        &format!("{}\n{}", dir("wörk", "/data", "ro"), dir("out", "/data/out", "rw")),
+        &format!("{}\n{}", dir("wörk", "/data", "read"), dir("out", "/data/out", "write")),
     );
     let (ran, shown) = agent.run_and_show();
     ran.ok().says("nothing in agent.toml can grant this");
@@ -182,9 +182,9 @@ fn nothing_is_suggested_where_nothing_helps() {
     }
     // Of two places it is the one that is only read.
     let [denial] = &denials(&shown, "tool(0,3)")[..] else { panic!("{shown:#?}") };
-    assert!(denial["grant"].as_str().unwrap().contains("guest = \"/data\"\naccess = \"rw\""), "{denial}");
-    // A directory that decides on grants is never granted as `rw`.
-    let agent = files(&[json!({ "do": "write", "path": "/all/new.txt" })], &dir("all", "/all", "ro"));
+    assert!(denial["grant"].as_str().unwrap().contains("guest = \"/data\"\naccess = \"write\""), "{denial}");
+    // A directory that decides on grants is never granted as `write`.
+    let agent = files(&[json!({ "do": "write", "path": "/all/new.txt" })], &dir("all", "/all", "read"));
     let here = agent.dir.path();
     fs::create_dir(here.join("all")).unwrap();
     fs::rename(here.join("script.toml"), here.join("all/script.toml")).unwrap();
@@ -213,7 +213,7 @@ fn what_is_to_be_filled_in_says_so_and_is_valid_then() {
 fn a_name_that_is_not_text_is_left_out_of_a_list_and_the_others_are_not() {
     use std::os::unix::ffi::OsStrExt as _;
     let list = json!({ "do": "list", "path": "/data/below" });
-    let agent = files(&[list], &dir("wörk", "/data", "ro"));
+    let agent = files(&[list], &dir("wörk", "/data", "read"));
     let below = agent.dir.path().join("wörk/below");
     fs::create_dir(&below).unwrap();
     let names: Vec<String> = (0..40).map(|number| format!("name{number:02}")).collect();
@@ -236,7 +236,7 @@ fn a_name_that_is_not_text_is_left_out_of_a_list_and_the_others_are_not() {
 #[test]
 fn paths_are_expanded_as_in_a_shell_and_never_by_a_secret() {
     let list = json!({ "do": "list", "path": "/data" });
-    let lines = format!("{}\n[secrets.KEY]\nenv = \"A_KEY\"", dir("$PLACE/${WHERE}rk", "/data", "ro"));
+    let lines = format!("{}\n[secrets.KEY]\nenv = \"A_KEY\"", dir("$PLACE/${WHERE}rk", "/data", "read"));
     let agent = files(std::slice::from_ref(&list), &lines);
     let here = agent.dir.path().to_str().unwrap().to_owned();
     let run = |agent: &Agent, command: &str, variables: &[(&str, &str)]| {
@@ -249,7 +249,7 @@ fn paths_are_expanded_as_in_a_shell_and_never_by_a_secret() {
     run(&agent, "check", &[("PLACE", &here)]).exits(2).says("the variable WHERE is not set");
     run(&agent, "check", &[("PLACE", ""), ("WHERE", "wö")]).exits(2).says("the variable PLACE is empty");
 
-    let home = files(std::slice::from_ref(&list), &dir("~/wörk", "/data", "ro"));
+    let home = files(std::slice::from_ref(&list), &dir("~/wörk", "/data", "read"));
     let toml = fs::read_to_string(home.toml()).unwrap();
     let built = hostile("use_files");
     fs::copy(&built, home.dir.path().join("t.wasm")).unwrap();
@@ -262,7 +262,7 @@ fn paths_are_expanded_as_in_a_shell_and_never_by_a_secret() {
         ("~somebody/x", "the home directory of somebody else"),
         ("$$", "the directory \"$$\" cannot be granted"),
     ] {
-        let lines = format!("{}\n[secrets.KEY]\nenv = \"A_KEY\"", dir(host, "/data", "ro"));
+        let lines = format!("{}\n[secrets.KEY]\nenv = \"A_KEY\"", dir(host, "/data", "read"));
         let checked = run(&files(std::slice::from_ref(&list), &lines), "check", &[]);
         let flat = checked.exits(2).stderr.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(said), "{said}: {}", checked.stderr);
@@ -282,7 +282,7 @@ fn what_would_let_a_name_lead_to_a_private_address_does_and_reaches_no_further()
     let server = Server::start();
     let site = format!("http://service.example:{}", server.port());
     let lines =
-        format!("[[tools.t.permissions.network]]\nhost = \"{site}/allowed\"\nmethods = [\"GET\", \"POST\"]");
+        format!("[[tools.t.permissions.network]]\nurl = \"{site}/allowed\"\nmethods = [\"GET\", \"POST\"]");
     let input = json!({ "url": format!("{site}/allowed/ok") });
     let run = |lines: &str| {
         let agent = sends("request", &input, lines);
@@ -295,7 +295,7 @@ fn what_would_let_a_name_lead_to_a_private_address_does_and_reaches_no_further()
     let [denial] = &denials(&shown, "tool(0,0)")[..] else { panic!("{shown:#?}") };
     let grant = denial["grant"].as_str().unwrap();
     assert!(
-        grant.contains(&format!("host = \"{site}/allowed\"")) && grant.contains("methods = [\"GET\"]"),
+        grant.contains(&format!("url = \"{site}/allowed\"")) && grant.contains("methods = [\"GET\"]"),
         "{grant}"
     );
     assert!(server.requests().is_empty());
@@ -309,7 +309,7 @@ fn what_would_let_a_secret_go_along_does() {
     let site = format!("http://127.0.0.1:{}", server.port());
     let grant = |path: &str, secrets: &str| {
         format!(
-            "[[tools.t.permissions.network]]\nhost = \"{site}/{path}\"\nmethods = [\"GET\"]\n\
+            "[[tools.t.permissions.network]]\nurl = \"{site}/{path}\"\nmethods = [\"GET\"]\n\
              allow_private = true\nsecrets = [{secrets}]"
         )
     };

@@ -55,6 +55,7 @@ mod secure;
 mod served;
 mod sessions;
 mod shells;
+mod spelling;
 mod states;
 mod subagents;
 mod summaries;

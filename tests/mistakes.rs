@@ -184,7 +184,7 @@ fn a_form_that_is_close_is_shown_as_it_should_be() {
     for (toml, help) in [
         (
             tool("permissions.dirs = [«\"./work\"»]"),
-            "write it as in { host = \"./work\", guest = \"/data\", access = \"ro\" }",
+            "write it as in { path = \"./work\", guest = \"/data\", access = \"read\" }",
         ),
         ("[approval]\nask = [«\"pay_*\"»]".to_owned(), "write it as in { tool = \"pay_*\" }"),
         ("[tools]\nt = «\"tools/greet\"»".to_owned(), "write it as in { source = \"tools/greet\" }"),
@@ -208,7 +208,7 @@ fn each_wrong_key_of_a_table_is_shown_and_each_that_is_missing_besides() {
     {
         checked.says(&format!("{said} in [tools.t.permissions.dirs]"));
     }
-    assert!(!checked.stderr.contains("`host` is missing"), "it is there, misspelt: {}", checked.stderr);
+    assert!(!checked.stderr.contains("`path` is missing"), "it is there, misspelt: {}", checked.stderr);
     assert_eq!(checked.stderr.matches("× agent.toml:7:").count(), 4, "{}", checked.stderr);
 }
 

@@ -14,15 +14,29 @@ struct Table<'a> {
     schema: &'a Value,
 }
 
-/// Where a definition was described first.
-type Described = HashMap<String, String>;
+/// What was described so far.
+#[derive(Default)]
+struct Described {
+    /// Where each definition was described first.
+    tables: HashMap<String, String>,
+    /// The older spellings: where each is, and what stands for it now.
+    older: Vec<String>,
+}
 
-/// A section for each table, in the order of the schema.
+/// A section for each table, in the order of the schema, and one for what is older.
 pub(super) fn tables(schema: &Value) -> String {
-    let mut described = Described::new();
+    let mut described = Described::default();
     let root = Table { header: "Top level".to_owned(), path: String::new(), schema };
     let mut page = String::new();
     section(&root, schema, &mut described, &mut page);
+    let older = described.older.join("\n");
+    write!(
+        page,
+        "## Older spellings\n\nThey go on working, and `host fmt` writes the new ones. Both spellings of one thing in one \
+         file are an error.\n\n| table | older | meaning |\n| --- | --- | --- |\n{older}\n\
+         | `[model]` | `structured_output` | The older place of `structured_output` in `[agent]`. |\n"
+    )
+    .unwrap();
     page
 }
 
@@ -30,10 +44,20 @@ fn section<'a>(table: &Table<'a>, root: &'a Value, described: &mut Described, pa
     let title = if table.path.is_empty() { table.header.clone() } else { format!("`{}`", table.header) };
     let about = text(&table.schema["description"]);
     write!(page, "## {title}\n\n{about}\n\n| key | value | meaning |\n| --- | --- | --- |\n").unwrap();
-    let required: Vec<&str> =
-        table.schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    // Of keys that say the same, the first is the one of today.
+    let required = [&table.schema["required"], &table.schema["anyOf"][0]["required"]];
+    let required = required.map(|keys| keys.as_array().into_iter().flatten().filter_map(Value::as_str));
+    let required: Vec<&str> = required.into_iter().flatten().collect();
     let mut below = Vec::new();
     for (key, of_key) in properties(table.schema) {
+        let older = older_words(key, of_key, root);
+        let is_older = is_older(of_key).then(|| (format!("`{key}`"), text(&of_key["description"])));
+        let rows =
+            is_older.iter().chain(&older).map(|(key, now)| format!("| `{}` | {key} | {now} |", table.header));
+        described.older.extend(rows);
+        if is_older.is_some() {
+            continue;
+        }
         let child = child(table, key, of_key, root);
         let value = match &child {
             Some(child) => linked(child, described),
@@ -43,9 +67,11 @@ fn section<'a>(table: &Table<'a>, root: &'a Value, described: &mut Described, pa
         let meaning = format!("{needed}{}{}", text(&of_key["description"]), choices(of_key, root));
         writeln!(page, "| `{key}` | {} | {} |", value.replace('|', "\\|"), meaning.replace('|', "\\|"))
             .unwrap();
-        below.extend(child.filter(|child| !described.contains_key(&name(child.schema))).inspect(|child| {
-            described.insert(name(child.schema), child.header.clone());
-        }));
+        below.extend(child.filter(|child| !described.tables.contains_key(&name(child.schema))).inspect(
+            |child| {
+                described.tables.insert(name(child.schema), child.header.clone());
+            },
+        ));
     }
     page.push('\n');
     for child in below {
@@ -60,14 +86,13 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
 /// The table below a key, if there is one.
 fn child<'a>(table: &Table<'a>, key: &str, schema: &'a Value, root: &'a Value) -> Option<Table<'a>> {
     let path = if table.path.is_empty() { key.to_owned() } else { format!("{}.{key}", table.path) };
-    let is_table = |schema: &Value| schema["properties"].is_object();
     let of = resolved(schema, root);
-    let (path, list, schema) = if is_table(of) {
+    let (path, list, schema) = if let Some(of) = as_table(of, root) {
         (path, false, of)
-    } else if is_table(resolved(&of["items"], root)) {
-        (path, true, resolved(&of["items"], root))
-    } else if is_table(resolved(&of["additionalProperties"], root)) {
-        (format!("{path}.NAME"), false, resolved(&of["additionalProperties"], root))
+    } else if let Some(of) = as_table(resolved(&of["items"], root), root) {
+        (path, true, of)
+    } else if let Some(of) = as_table(resolved(&of["additionalProperties"], root), root) {
+        (format!("{path}.NAME"), false, of)
     } else {
         return None;
     };
@@ -75,9 +100,26 @@ fn child<'a>(table: &Table<'a>, key: &str, schema: &'a Value, root: &'a Value) -
     Some(Table { header, path, schema })
 }
 
+/// The table that a value is, or may be.
+fn as_table<'a>(schema: &'a Value, root: &'a Value) -> Option<&'a Value> {
+    let kinds = schema["oneOf"].as_array().into_iter().flatten().map(|kind| resolved(kind, root));
+    std::iter::once(schema).chain(kinds).find(|schema| schema["properties"].is_object())
+}
+
+fn is_older(schema: &Value) -> bool {
+    schema["deprecated"] == true
+}
+
+/// The older words that a key takes, and what stands for each now.
+fn older_words(key: &str, schema: &Value, root: &Value) -> Vec<(String, String)> {
+    let words =
+        resolved(schema, root)["oneOf"].as_array().into_iter().flatten().filter(|word| is_older(word));
+    words.map(|word| (format!("`{key} = {}`", word["const"]), text(&word["description"]))).collect()
+}
+
 /// A table's own section, or the one where the same table was described before.
 fn linked(table: &Table<'_>, described: &Described) -> String {
-    let at = described.get(&name(table.schema)).unwrap_or(&table.header);
+    let at = described.tables.get(&name(table.schema)).unwrap_or(&table.header);
     let anchor: String = at.chars().filter(|c| c.is_alphanumeric() || "_-".contains(*c)).collect();
     let keys = if *at == table.header { String::new() } else { format!(": the keys of `{at}`") };
     format!("[`{}`](#{}){keys}", table.header, anchor.to_lowercase())
@@ -147,7 +189,7 @@ fn choices(schema: &Value, root: &Value) -> String {
     let of = resolved(schema, root);
     let words = of["oneOf"].as_array().or_else(|| resolved(&of["items"], root)["oneOf"].as_array());
     let mut said = String::new();
-    for word in words.into_iter().flatten() {
+    for word in words.into_iter().flatten().filter(|word| word["const"].is_string() && !is_older(word)) {
         write!(said, "<br>`{}`: {}", word["const"], text(&word["description"])).unwrap();
     }
     said

@@ -8,8 +8,8 @@ use super::layout::{LongWord, laid_out, unbroken, width_of};
 use super::places::Places;
 use super::plain::Plain;
 use super::screen::{Format, Screen};
-use super::words::one_line;
-use super::{AgentArg, print, print_json};
+use super::words::{counted, one_line};
+use super::{AgentArg, print, print_json, say};
 use crate::config::{Config, ConfigError, Provider, SubAgent};
 use crate::engine::{LoadedAgent, Purpose};
 use crate::message::{Approvals, CallRule, Rules, ToolEntry, Verdict};
@@ -45,6 +45,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     for warning in &missing {
         say_warnings(warning);
     }
+    older_spellings(&config, &config.sub_agents()?);
     if args.json {
         let warnings = missing.iter().map(ToString::to_string).collect();
         let report = Report { agent: &config.agent.name, tools: agent.tools(), warnings };
@@ -74,6 +75,18 @@ fn missing(config: &Config) -> Result<Vec<ConfigError>, ConfigError> {
     Ok(missing)
 }
 
+/// Notes which files have older spellings, which work as well.
+fn older_spellings(config: &Config, agents: &[SubAgent]) {
+    let older = config.older_spellings();
+    if !older.is_empty() {
+        let (path, count) = (config.path.display(), counted(older.len(), "older spelling"));
+        say(format_args!("{path} has {count}, and works as it is; `host fmt {path}` writes the new ones"));
+    }
+    for agent in agents {
+        older_spellings(&agent.config, &agent.agents);
+    }
+}
+
 /// An agent and what it can call, in words.
 fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
     let mut lines = Vec::new();
@@ -100,6 +113,9 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
         }
         for line in tool.grants.in_words() {
             say(format!("  {line}"));
+        }
+        if let Some(shown) = tool.limits.shown_in_words() {
+            say(format!("  {shown}"));
         }
         let limits = tool.limits.in_words();
         if !limits.is_empty() {

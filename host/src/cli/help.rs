@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
-    ("Build and test an agent", &["init", "build", "check", "call", "test", "schema"]),
+    ("Build and test an agent", &["init", "build", "check", "fmt", "call", "test", "schema"]),
     ("Keep what is recorded", &["journal"]),
 ];
 

@@ -14,6 +14,7 @@ mod edited;
 mod editor;
 mod errors;
 mod exit;
+mod fmt;
 mod fork;
 mod front;
 mod help;
@@ -134,6 +135,10 @@ enum Command {
     Call(call::Args),
     /// Build tool crates into components.
     Build(build::Args),
+    /// Write the new spellings into agent.toml.
+    ///
+    /// They take the place of older ones. Comments, order and layout stay, and the agent is the same. A file with a mistake in it is not changed.
+    Fmt(fmt::Args),
     /// Write a new agent that runs at once, or one more tool.
     Init(init::Args),
     /// Print the JSON Schema of agent.toml.
@@ -210,6 +215,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Journal(args) => block_on(|_| async move { journal::run(args, &places).await }),
         Command::Call(args) => block_on(|_| async move { call::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Schema { cases } => {
             let schema = if cases { crate::cases::schema() } else { crate::config::schema() };

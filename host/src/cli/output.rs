@@ -41,9 +41,14 @@ impl Output {
 }
 
 impl OutputFile {
-    /// The file at a path, which can be written as far as can be known now.
+    /// The file that `--output` names, which can be written as far as can be known now.
     pub(super) fn at(path: &Path) -> Result<Self, Misuse> {
-        let cannot = |why: &str| Misuse(format!("--output: cannot write {}: {why}", path.display()));
+        Self::there(path).map_err(|Misuse(why)| Misuse(format!("--output: {why}")))
+    }
+
+    /// The file at a path, which can be written as far as can be known now.
+    pub(super) fn there(path: &Path) -> Result<Self, Misuse> {
+        let cannot = |why: &str| Misuse(format!("cannot write {}: {why}", path.display()));
         // Through a link, so that the file is replaced and not the link; what is not there yet is made.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {

@@ -134,7 +134,7 @@ fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
             }
             if dir.access == Access::Rw && deciding.iter().any(|file| holds(file)) {
                 let what = format!("the directory \"{}\" holds what decides on", dir.written);
-                let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `ro`";
+                let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `read`";
                 return Err(fail("dirs", &dir.written, what, help));
             }
         }

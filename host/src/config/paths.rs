@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::validate::Check;
 use crate::document::quote;
+use crate::message::spelled_out;
 
 /// Why a path leads nowhere: what is wrong, and what to do.
 pub(super) struct PathError {
@@ -35,6 +36,11 @@ fn instead(key: &str, scheme: &str) -> String {
     };
     let pin = if key == "source" { "; pin it with `sha256`, which `host check` prints" } else { "" };
     format!("{fetch}, and write the path of the file{pin}")
+}
+
+/// Where a path leads to, with what a terminal would not show.
+pub(super) fn looked_for_at(path: &Path) -> String {
+    format!("it is looked for at {}", spelled_out(&path.to_string_lossy()))
 }
 
 impl Check<'_> {

@@ -8,10 +8,14 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use super::bounds::SECRET_NAME_CHARS_MAX;
+use super::paths::looked_for_at;
 use super::raw;
 use super::validate::Check;
 use crate::document::{can_name_secret, quote, suggest};
 use crate::grants::{Access, DirGrant, Grants, METHODS, NetworkGrant, RandomSource, SecretSource, Site};
+
+/// What a site is granted for that stands alone.
+const READING: &str = "GET";
 
 /// What no tool may get at.
 pub(super) struct Kept<'a> {
@@ -90,7 +94,7 @@ impl Check<'_> {
         Grants {
             dirs: granted,
             env: env.into_iter().map(|name| self.variable(name, kept)).collect(),
-            network: network.into_iter().filter_map(|site| self.network(site, kept)).collect(),
+            network: network.into_iter().filter_map(|site| self.granted_site(site, kept)).collect(),
             random: match random {
                 None | Some(raw::Random::Seeded) => RandomSource::Seeded,
                 Some(raw::Random::Os) => RandomSource::Os,
@@ -100,26 +104,26 @@ impl Check<'_> {
     }
 
     fn dir(&mut self, raw: raw::Dir, kept: &Kept<'_>) -> Option<DirGrant> {
-        let raw::Dir { host, guest, access } = raw;
-        let path = self.path("host", &host);
+        let raw::Dir { path: raw, guest, access } = raw;
+        let path = self.path("path", &raw);
         self.guest_name(&guest);
         let path = path?;
         let mut can_be_written = false;
-        let written = host.get_ref().to_string_lossy().into_owned();
+        let written = raw.get_ref().to_string_lossy().into_owned();
         match path.canonicalize() {
             Ok(real) if !real.is_dir() => {
                 let message = format!("\"{}\" is not a directory", quote(&written));
-                self.problem(host.span(), message, "grant the directory that it is in");
+                self.problem(raw.span(), message, "grant the directory that it is in");
             }
-            Ok(real) => can_be_written = self.holds_nothing_kept(&host, &real, access, kept),
+            Ok(real) => can_be_written = self.holds_nothing_kept(&raw, &real, access, kept),
             Err(error) => {
                 let message = format!("the directory \"{}\" cannot be granted: {error}", quote(&written));
-                self.problem(host.span(), message, format!("it is looked for at {}", path.display()));
+                self.problem(raw.span(), message, looked_for_at(&path));
             }
         }
         let access = match access {
-            raw::Access::Ro => Access::Ro,
-            raw::Access::Rw => Access::Rw,
+            raw::Access::Read => Access::Ro,
+            raw::Access::Write => Access::Rw,
         };
         Some(DirGrant { written, path, guest: guest.into_inner(), access, can_be_written })
     }
@@ -137,17 +141,17 @@ impl Check<'_> {
     /// Notes what a tool must not reach in a directory; whether it could be granted to write there.
     fn holds_nothing_kept(
         &mut self,
-        host: &Spanned<PathBuf>,
+        dir: &Spanned<PathBuf>,
         real: &Path,
         access: raw::Access,
         kept: &Kept<'_>,
     ) -> bool {
         let deciding =
             kept.deciding.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(real)));
-        if let (raw::Access::Rw, Some(file)) = (access, deciding) {
+        if let (raw::Access::Write, Some(file)) = (access, deciding) {
             let message = format!("{} is in this directory", file.display());
-            let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `ro`";
-            self.problem(host.span(), message, help);
+            let help = "a tool that can change it could grant itself anything; grant a directory of its own, or `read`";
+            self.problem(dir.span(), message, help);
         }
         let named = kept.secrets.iter().map(|(name, source)| (format!("of [secrets.{name}]"), source));
         let keys = kept.keys.iter().map(|source| ("with the key of a model".to_owned(), *source));
@@ -156,7 +160,7 @@ impl Check<'_> {
             if file.canonicalize().is_ok_and(|file| file.starts_with(real)) {
                 let message = format!("the file {what} is in this directory");
                 let help = "a tool would read the secret itself; keep the file elsewhere, or grant another directory";
-                self.problem(host.span(), message, help);
+                self.problem(dir.span(), message, help);
             }
         }
         deciding.is_none()
@@ -186,8 +190,26 @@ impl Check<'_> {
         name.into_inner()
     }
 
+    /// A site alone is granted for the method that reads.
+    fn granted_site(&mut self, raw: Spanned<raw::NetworkForm>, kept: &Kept<'_>) -> Option<NetworkGrant> {
+        let at = raw.span();
+        match raw.into_inner() {
+            raw::NetworkForm::Table(table) => self.network(table, kept),
+            raw::NetworkForm::Site(url) => {
+                let url = Spanned::new(at, url);
+                let more = format!(
+                    "write {{ url = \"{}\", methods = [\"GET\"], allow_private = true }}",
+                    quote(url.get_ref())
+                );
+                let site = self.site(&url, false, &format!("{more} if that is meant"))?;
+                let methods = vec![READING.to_owned()];
+                Some(NetworkGrant { site, methods, secrets: Vec::new(), allow_private: false })
+            }
+        }
+    }
+
     fn network(&mut self, raw: raw::Network, kept: &Kept<'_>) -> Option<NetworkGrant> {
-        let raw::Network { host, methods, secrets, allow_private } = raw;
+        let raw::Network { url, methods, secrets, allow_private } = raw;
         if methods.get_ref().is_empty() {
             self.problem(
                 methods.span(),
@@ -211,19 +233,7 @@ impl Check<'_> {
             };
             self.problem(secret.span(), message, help);
         }
-        let site: Site = match host.get_ref().parse() {
-            Ok(site) => site,
-            Err(error) => {
-                let help = "write a scheme and a host, as in \"https://api.github.com\" or \"https://*.example.com/v1\"";
-                self.problem(host.span(), format!("host = \"{}\" {error}", quote(host.get_ref())), help);
-                return None;
-            }
-        };
-        if let Some(kind) = site.special().filter(|_| !allow_private) {
-            let message =
-                format!("{} is a {kind} address, which is never reached without `allow_private`", site.host);
-            self.problem(host.span(), message, "add `allow_private = true` if that is meant");
-        }
+        let site = self.site(&url, allow_private, "add `allow_private = true` if that is meant")?;
         let names = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
         Some(NetworkGrant {
             site,
@@ -231,6 +241,24 @@ impl Check<'_> {
             secrets: names(secrets),
             allow_private,
         })
+    }
+
+    /// The site of a grant. A private address has to be asked for, and `how` says how.
+    fn site(&mut self, url: &Spanned<String>, allow_private: bool, how: &str) -> Option<Site> {
+        let site: Site = match url.get_ref().parse() {
+            Ok(site) => site,
+            Err(error) => {
+                let help = "write a scheme and a host, as in \"https://api.github.com\" or \"https://*.example.com/v1\"";
+                self.problem(url.span(), format!("the site \"{}\" {error}", quote(url.get_ref())), help);
+                return None;
+            }
+        };
+        if let Some(kind) = site.special().filter(|_| !allow_private) {
+            let message =
+                format!("{} is a {kind} address, which is never reached without `allow_private`", site.host);
+            self.problem(url.span(), message, how);
+        }
+        Some(site)
     }
 }
 

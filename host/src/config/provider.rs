@@ -163,22 +163,53 @@ impl Check<'_> {
         }))
     }
 
-    /// Whether the models that are to hold the answer to its form can be asked to.
-    pub(super) fn structured_outputs(&mut self, model: &raw::Model, has_form: bool, has_tools: bool) {
-        for model in std::iter::once(model).chain(&model.fallback) {
-            let Some(key) = model.structured_output.as_ref().filter(|it| *it.get_ref()) else { continue };
-            if !has_form {
-                let message = "structured_output is set, and there is no form of the answer";
-                self.problem(key.span(), message, "add `output_schema` to [agent], or take it out");
+    /// The models of an agent, each with what `[agent]` says for all of them.
+    pub(super) fn inherited(&mut self, mut model: raw::Model, all: Option<&Spanned<bool>>) -> raw::Model {
+        let Some(all) = all else { return model };
+        if let Some(own) = &model.structured_output {
+            let names = ["structured_output in [agent]", "structured_output in [model]"];
+            self.twice((names[0], all.span()), (names[1], own.span()));
+        }
+        let inherit = |model: &mut raw::Model| match model.provider.get_ref() {
+            ProviderName::Remote(_) if model.structured_output.is_none() => {
+                model.structured_output = Some(all.clone());
             }
-            let alone = match model.provider.get_ref() {
+            ProviderName::Remote(_) | ProviderName::Scripted => {}
+        };
+        inherit(&mut model);
+        model.fallback.iter_mut().for_each(inherit);
+        model
+    }
+
+    /// Whether the models that are to hold the answer to its form can be asked to.
+    pub(super) fn structured_outputs(
+        &mut self,
+        model: &raw::Model,
+        all: Option<&Spanned<bool>>,
+        has_form: bool,
+        has_tools: bool,
+    ) {
+        // What [agent] says for all is one problem, however many models it is for.
+        let mut told: Vec<Range<usize>> = Vec::new();
+        let of_models = std::iter::once(model).chain(&model.fallback).map(|it| {
+            let alone = match it.provider.get_ref() {
                 ProviderName::Remote(api) => api.form_without_calls(),
                 ProviderName::Scripted => None,
             };
+            (it.structured_output.as_ref(), alone)
+        });
+        for (key, alone) in std::iter::once((all, None)).chain(of_models) {
+            let Some(key) = key.filter(|it| *it.get_ref() && !told.contains(&it.span())) else { continue };
+            if !has_form {
+                let message = "structured_output is set, and there is no form of the answer";
+                self.problem(key.span(), message, "add `output_schema` to [agent], or take it out");
+                told.push(key.span());
+            }
             if let (true, Some(why)) = (has_tools, alone) {
                 let message = format!("{why}, so that a model with structured_output calls no tool");
                 let help = "take it out: the model is told the form, and its answer is checked, in any case";
                 self.problem(key.span(), message, help);
+                told.push(key.span());
             }
         }
     }

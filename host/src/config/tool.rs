@@ -51,11 +51,13 @@ impl Check<'_> {
         path: &Spanned<PathBuf>,
         raw: raw::Tool,
     ) -> Option<AgentTool> {
-        let raw::Tool { sha256, include, prefix, hidden, permissions, limits, retry, max_repeats, .. } = raw;
+        let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, .. } = raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
             ("hidden", hidden, "no tool can call it, so that only the model is left"),
+            ("shown_output", shown_output.is_some(), "it is about what a component gives"),
             ("permissions", permissions.is_some(), "its tools have those that its own agent.toml grants"),
             ("limits", limits.is_some(), "those in its own agent.toml hold"),
             ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
@@ -100,7 +102,8 @@ impl Check<'_> {
         raw: raw::Tool,
         kept: &Kept<'_>,
     ) -> ToolConfig {
-        let raw::Tool { sha256, include, prefix, hidden, permissions, limits, retry, max_repeats, .. } = raw;
+        let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, .. } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
         if let (true, Some(max)) = (hidden, &max_repeats) {
@@ -118,7 +121,7 @@ impl Check<'_> {
             hidden,
             max_repeats: max_repeats.map(Spanned::into_inner),
             grants: self.grants(permissions.unwrap_or_default(), kept),
-            limits: self.tool_limits(&limits.unwrap_or_default()),
+            limits: self.tool_limits(&limits.unwrap_or_default(), shown_output.as_ref()),
             retry,
             idempotent,
         }
@@ -184,7 +187,7 @@ impl Check<'_> {
         digest
     }
 
-    fn tool_limits(&mut self, raw: &raw::ToolLimits) -> ToolLimits {
+    fn tool_limits(&mut self, raw: &raw::ToolLimits, shown_output: Option<&Spanned<String>>) -> ToolLimits {
         let raw::ToolLimits {
             timeout,
             cpu,
@@ -197,8 +200,11 @@ impl Check<'_> {
             http_requests,
             open_files,
             random_bytes,
-            calls,
+            tool_calls,
         } = raw;
+        if let (Some(new), Some(old)) = (shown_output, shown) {
+            self.twice(("shown_output", new.span()), ("limits.shown", old.span()));
+        }
         let default = ToolLimits::default();
         let mut time = |key, raw: &Option<Spanned<String>>, example, default| {
             raw.as_ref().map_or(default, |raw| self.duration_ms(key, raw, example, TIMEOUT_LIMIT))
@@ -214,7 +220,13 @@ impl Check<'_> {
             memory_bytes_max: size("memory", memory, "64MiB", MEMORY_BYTES_LIMIT, default.memory_bytes_max),
             fuel: fuel.or(default.fuel),
             output_bytes_max: size("output", output, "1MiB", RECORDED_BYTES_LIMIT, default.output_bytes_max),
-            shown_bytes_max: size("shown", shown, "64KiB", RECORDED_BYTES_LIMIT, default.shown_bytes_max),
+            shown_bytes_max: size(
+                if shown.is_some() { "shown" } else { "shown_output" },
+                &shown_output.or(shown.as_ref()).cloned(),
+                "64KiB",
+                RECORDED_BYTES_LIMIT,
+                default.shown_bytes_max,
+            ),
             log_bytes_max: size("log", log, "64KiB", RECORDED_BYTES_LIMIT, default.log_bytes_max),
             http_body_bytes_max: size(
                 "http_body",
@@ -232,7 +244,7 @@ impl Check<'_> {
                 RANDOM_BYTES_LIMIT,
                 default.random_bytes_max,
             ),
-            calls_max: calls.unwrap_or(default.calls_max),
+            calls_max: tool_calls.unwrap_or(default.calls_max),
         }
     }
 }

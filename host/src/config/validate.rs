@@ -11,11 +11,12 @@ use super::bounds::{
     MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
 };
 use super::parameters::Parameters;
+use super::paths::looked_for_at;
 use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
 use super::{AgentConfig, Config, Limits, ModelConfig, SourceText, raw, units};
-use crate::document::{Problem, quote, read_text};
+use crate::document::{Problem, quote, read_text, twice};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
 use crate::schema::Schema;
@@ -37,11 +38,13 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     let mut check = Check { directory, kept_variables: kept_variables.collect(), problems: Vec::new() };
     let parameters = check.parameters(raw.parameters);
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
+    let structured_output = raw.agent.structured_output.clone();
     let agent = check.agent(raw.agent, &parameters);
     let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
-    check.structured_outputs(&raw.model, has_form, has_tools);
-    check.counted(&raw.model, &raw.limits);
-    let models = check.models(raw.model);
+    let model = check.inherited(raw.model, structured_output.as_ref());
+    check.structured_outputs(&model, structured_output.as_ref(), has_form, has_tools);
+    check.counted(&model, &raw.limits);
+    let models = check.models(model);
     let limits = check.limits(raw.limits, models.as_ref());
     let approvals = check.approvals(raw.approval);
     let secrets = check.secrets(raw.secrets);
@@ -95,6 +98,11 @@ impl Check<'_> {
         self.problems.push(Problem::new(span, message, help));
     }
 
+    /// Notes that one thing is said at a place and at the older place of it.
+    pub(super) fn twice(&mut self, new: (&str, Range<usize>), old: (&str, Range<usize>)) {
+        self.problems.extend(twice(new, old, ""));
+    }
+
     fn agent(&mut self, raw: raw::Agent, parameters: &Parameters) -> AgentConfig {
         let raw::Agent {
             name,
@@ -105,6 +113,7 @@ impl Check<'_> {
             builtins,
             output_schema,
             output_schema_file,
+            structured_output: _,
         } = raw;
         let name = match name {
             Some(name) => self.agent_name(name),
@@ -218,7 +227,7 @@ impl Check<'_> {
             Err(error) => {
                 let name = raw.get_ref().to_string_lossy();
                 let message = format!("cannot read instructions_file \"{}\": {error}", quote(&name));
-                self.problem(raw.span(), message, format!("it is looked for at {}", path.display()));
+                self.problem(raw.span(), message, looked_for_at(&path));
                 String::new()
             }
         }

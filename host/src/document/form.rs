@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use serde_json::Value;
 use toml::Spanned;
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
-use super::error::{Problem, meant, quote, suggest};
+use super::error::{Problem, quote, suggest};
+use super::keys::{Keys, NOW, twice, words};
 use crate::message::toml_string;
 
 /// The only version of agent.toml's form so far.
@@ -69,37 +70,54 @@ impl<'a> Walk<'a> {
     }
 
     fn table(&mut self, place: &Place, span: Range<usize>, table: &DeTable<'_>, schema: &'a Value) {
-        let keys = schema.get("properties").and_then(Value::as_object);
+        let keys = Keys::of(schema);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-        let allowed: Vec<&str> = keys.into_iter().flat_map(|keys| keys.keys()).map(String::as_str).collect();
         let mut unknown = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            if let Some(schema) = keys.and_then(|keys| keys.get(name)).or(others) {
+            if let Some(schema) = keys.schema(name).or(others) {
                 self.value(place, name, value, schema);
+                self.said_twice(place, key, table, schema);
             } else if closed {
                 unknown.push(name);
                 let message = format!("unknown field `{}`{}", quote(name), place.said());
-                self.problem(key.span(), message, suggest(name, &allowed));
+                self.problem(key.span(), message, keys.suggest(name));
             }
         }
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        let missing = required.filter_map(Value::as_str).filter(|key| !table.contains_key(*key));
-        let mut missing: Vec<&str> = missing.collect();
+        let mut missing = keys.missing(table);
         // A key that is missing beside one that is unknown is most likely that one, misspelt.
         for name in unknown {
-            let meant = meant(name, &missing);
+            let meant = keys.meant(name, &missing);
             missing.retain(|key| Some(*key) != meant);
         }
         for missing in missing {
-            let help = self.how_to_add(missing, keys.and_then(|keys| keys.get(missing)));
+            let help = self.how_to_add(missing, keys.schema(missing));
             self.problem(span.clone(), format!("`{missing}` is missing{}", place.said()), help);
+        }
+    }
+
+    /// Notes a key of older spelling beside the one that stands for it now.
+    fn said_twice(
+        &mut self,
+        place: &Place,
+        old: &Spanned<DeString<'_>>,
+        table: &DeTable<'_>,
+        schema: &Value,
+    ) {
+        let Some(now) = schema.get(NOW).and_then(Value::as_str) else { return };
+        if let Some((new, _)) = table.get_key_value(now) {
+            let problems = twice((now, new.span()), (old.get_ref(), old.span()), &place.said());
+            self.problems.extend(problems);
         }
     }
 
     fn value(&mut self, place: &Place, key: &str, value: &Spanned<DeValue<'_>>, schema: &'a Value) {
         let (span, target) = (value.span(), self.resolved(schema));
+        let kinds = self.kinds(target);
+        if !kinds.is_empty() {
+            return self.one_of(place, key, value, &kinds);
+        }
         match (value.get_ref(), Kind::of(target)) {
             (DeValue::Table(table), Some(Kind::Table)) => self.table(&place.below(key), span, table, target),
             (DeValue::Array(items), Some(Kind::Array)) => {
@@ -139,12 +157,40 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The schemas of which one has to fit, each of another kind of value.
+    fn kinds(&self, schema: &'a Value) -> Vec<(Kind, &'a Value)> {
+        let each = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+        let each = each.filter(|schema| schema.get("const").is_none());
+        each.filter_map(|schema| Some((Kind::of(self.resolved(schema))?, schema))).collect()
+    }
+
+    fn one_of(
+        &mut self,
+        place: &Place,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        kinds: &[(Kind, &'a Value)],
+    ) {
+        if let Some((_, schema)) = kinds.iter().find(|(kind, _)| kind.takes(value.get_ref())) {
+            return self.value(place, key, value, schema);
+        }
+        let (found, said) = (said(value.get_ref()), kinds.iter().map(|(kind, _)| kind.said()));
+        let said = said.collect::<Vec<_>>().join(" or ");
+        let message = format!("`{}`{} is {found}, but has to be {said}", quote(key), place.said());
+        let examples =
+            kinds.iter().filter_map(|(_, schema)| example(schema).or_else(|| example(self.resolved(schema))));
+        let mut examples: Vec<String> = examples.map(in_toml).collect();
+        examples.dedup();
+        self.problem(value.span(), message, format!("write it as in {}", examples.join(" or ")));
+    }
+
     /// A text that has to be one of some words, if the schema lists them.
     fn choice(&mut self, place: &Place, key: &str, text: &str, span: Range<usize>, schema: &Value) {
-        let words = words(schema);
-        if !words.is_empty() && !words.contains(&text) {
+        let all = words(schema);
+        if !all.is_empty() && !all.iter().any(|(word, _)| *word == text) {
+            let current = all.iter().filter(|(_, is_old)| !is_old).map(|(word, _)| *word);
             let message = format!("unknown {key} \"{}\"{}", quote(text), place.said());
-            self.problem(span, message, suggest(text, &words));
+            self.problem(span, message, suggest(text, &current.collect::<Vec<_>>()));
         }
     }
 
@@ -216,6 +262,18 @@ impl Kind {
         }
     }
 
+    fn takes(self, value: &DeValue<'_>) -> bool {
+        match value {
+            DeValue::Table(_) => matches!(self, Self::Table),
+            DeValue::Array(_) => matches!(self, Self::Array),
+            DeValue::String(_) => matches!(self, Self::Text),
+            DeValue::Integer(_) => matches!(self, Self::Integer | Self::Number),
+            DeValue::Float(_) => matches!(self, Self::Number),
+            DeValue::Boolean(_) => matches!(self, Self::Boolean),
+            DeValue::Datetime(_) => false,
+        }
+    }
+
     fn said(self) -> &'static str {
         match self {
             Self::Table => "a table",
@@ -250,13 +308,6 @@ fn said(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// The words that a text may be; none if it may be any.
-fn words(schema: &Value) -> Vec<&str> {
-    let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-    let each = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-    listed.chain(each.filter_map(|one| one.get("const"))).filter_map(Value::as_str).collect()
 }
 
 /// A table as it could stand where something else stands: the example of its schema, with a text that was found there as

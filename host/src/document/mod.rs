@@ -7,6 +7,8 @@ mod error;
 mod excerpt;
 mod file;
 mod form;
+mod keys;
+mod layout;
 mod shown;
 mod source;
 
@@ -16,6 +18,8 @@ pub(crate) use file::{FileError, read_text, without_mark};
 pub(crate) use form::VERSION;
 #[cfg(test)]
 pub(crate) use form::problems;
+pub(crate) use keys::{NOW, twice};
+pub(crate) use layout::{Entry, Header, Layout};
 pub(crate) use shown::can_name_secret;
 pub use source::{KeyPath, SourceText};
 
@@ -48,7 +52,22 @@ fn syntax(text: &str, error: &toml::de::Error, keys: &str) -> Problem {
         return Problem::new(line, message, help);
     }
     let message = error.message().trim_end().replace('\n', "; ");
+    let help = if error.span().is_some_and(|span| doubles_list(text, &span, &message)) {
+        "this list stands in the file already, between brackets: write this table there, as { … }, or write all of its \
+         tables below `[[…]]` headers"
+            .to_owned()
+    } else {
+        help
+    };
     Problem { message, help, span: error.span(), details: None }
+}
+
+/// Whether a header of a list of tables is about a list that is given otherwise: people put the lines there that would
+/// grant something.
+fn doubles_list(text: &str, span: &Range<usize>, message: &str) -> bool {
+    let before = text.get(..span.start).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    message.contains("duplicate key") && line.trim_start().starts_with("[[")
 }
 
 /// The line whose key has the most parts, and how many: the parser gives up a key that is too long, and does not say

@@ -53,6 +53,12 @@ impl SourceText {
         Self { path: path.to_owned(), text: text.into() }
     }
 
+    /// The text, as it was read.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// What is wrong at a place in the file, and what to do. Where the place itself is missing, the last table on the
     /// way to it is shown.
     #[must_use]

@@ -107,7 +107,7 @@ impl Limit {
             Self::HttpRequests => "http_requests",
             Self::OpenFiles => "open_files",
             Self::Random => "random_bytes",
-            Self::Calls => "calls",
+            Self::Calls => "tool_calls",
         }
     }
 

@@ -33,7 +33,7 @@ impl NetworkGrant {
         let list = |texts: &[String]| texts.iter().map(|it| toml_string(it)).collect::<Vec<_>>().join(", ");
         let mut lines = vec![
             format!("[[tools.{tool}.permissions.network]]"),
-            format!("host = {}", toml_string(&site.to_string())),
+            format!("url = {}", toml_string(&site.to_string())),
             format!("methods = [{}]", list(methods)),
         ];
         if !secrets.is_empty() {

@@ -71,17 +71,6 @@ pub enum Access {
     Rw,
 }
 
-impl Access {
-    /// As agent.toml has it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ro => "ro",
-            Self::Rw => "rw",
-        }
-    }
-}
-
 /// Where a guest's random numbers come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

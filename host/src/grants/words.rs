@@ -76,15 +76,29 @@ impl ToolLimits {
         differing.map(|((key, now), (_, default))| format!("{key} {now} (default {default})")).collect()
     }
 
+    /// How much of an output the model is shown, if that is not the default.
+    #[must_use]
+    pub fn shown_in_words(&self) -> Option<String> {
+        let default = Self::default().shown_bytes_max;
+        let bytes = |n: u64| ByteSize(n).display().iec();
+        (self.shown_bytes_max != default).then(|| {
+            format!(
+                "the model is shown {} of an output: shown_output (default {})",
+                bytes(self.shown_bytes_max),
+                bytes(default)
+            )
+        })
+    }
+
     /// Each limit, by its key in agent.toml.
-    fn named(&self) -> [(&'static str, String); 12] {
+    fn named(&self) -> [(&'static str, String); 11] {
         let Self {
             timeout_ms,
             cpu_ms,
             memory_bytes_max,
             fuel,
             output_bytes_max,
-            shown_bytes_max,
+            shown_bytes_max: _,
             log_bytes_max,
             http_body_bytes_max,
             http_requests_max,
@@ -100,13 +114,12 @@ impl ToolLimits {
             ("memory", bytes(memory_bytes_max)),
             ("fuel", fuel.map_or("not counted".to_owned(), |fuel| fuel.to_string())),
             ("output", bytes(output_bytes_max)),
-            ("shown", bytes(shown_bytes_max)),
             ("log", bytes(log_bytes_max)),
             ("http_body", bytes(http_body_bytes_max)),
             ("http_requests", http_requests_max.to_string()),
             ("open_files", open_files_max.to_string()),
             ("random_bytes", bytes(random_bytes_max)),
-            ("calls", calls_max.to_string()),
+            ("tool_calls", calls_max.to_string()),
         ]
     }
 }
@@ -126,7 +139,7 @@ mod tests {
             ..ToolLimits::default()
         };
         let said = ["timeout 1m 30s (default 30s)", "memory 128.0 MiB (default 64.0 MiB)"];
-        let said = said.into_iter().chain(["fuel 5 (default not counted)", "calls 1 (default 1000)"]);
+        let said = said.into_iter().chain(["fuel 5 (default not counted)", "tool_calls 1 (default 1000)"]);
         assert_eq!(limits.in_words(), said.collect::<Vec<_>>());
     }
 }

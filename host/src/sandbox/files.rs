@@ -107,7 +107,7 @@ impl Files<'_> {
             (Access::Ro, true) if *can_be_written => Denial {
                 what: format!("{what}: {name} is granted for reading alone"),
                 grant: format!(
-                    "[[tools.{}.permissions.dirs]]\nhost = {}\nguest = {}\naccess = \"rw\"",
+                    "[[tools.{}.permissions.dirs]]\npath = {}\nguest = {}\naccess = \"write\"",
                     self.policy.tool,
                     toml_string(written),
                     toml_string(guest)
@@ -165,7 +165,7 @@ impl preopens::Host for Files<'_> {
             self.record.deny(Denial {
                 what: NO_DIRECTORY.to_owned(),
                 grant: format!(
-                    "[[tools.{}.permissions.dirs]]\nhost = \"…\"\nguest = \"…\"\naccess = \"ro\"",
+                    "[[tools.{}.permissions.dirs]]\npath = \"…\"\nguest = \"…\"\naccess = \"read\"",
                     self.policy.tool
                 ),
                 remedy: Remedy::FillIn,

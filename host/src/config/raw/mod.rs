@@ -5,7 +5,9 @@ mod model;
 mod tool;
 
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
-pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
+pub(super) use tool::{
+    Access, Dir, Network, NetworkForm, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry,
+};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -84,6 +86,11 @@ pub(in crate::config) struct Agent {
     /// A file that holds that JSON Schema, instead of `output_schema`.
     #[schemars(with = "Option<PathBuf>", example = &"answer.schema.json")]
     pub(in crate::config) output_schema_file: Option<Spanned<PathBuf>>,
+    /// Whether the provider itself is asked to hold the answer to that JSON Schema, for the model and its fallbacks. A
+    /// model that cannot do this refuses the request. False by default; the model is told the form and its answer is
+    /// checked in any case.
+    #[schemars(with = "Option<bool>")]
+    pub(in crate::config) structured_output: Option<Spanned<bool>>,
     /// Tools that the host itself has: `ask_human` asks the person and waits for the answer, `sleep_until` waits for a
     /// moment. A run that waits is suspended.
     #[serde(default)]
@@ -118,15 +125,15 @@ pub(in crate::config) enum BuiltinName {
 pub(in crate::config) struct Approval {
     /// What happens to a call that fits no rule; `"auto"` by default.
     pub(in crate::config) default: Option<Verdict>,
-    /// Calls that are made unasked.
+    /// Rules for calls that are made unasked, where `default` asks or denies.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"tool": "get_*"}]]))]
     pub(in crate::config) auto: Vec<CallRule>,
-    /// Calls that a person is asked about.
+    /// Rules for calls that a person is asked about.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"tool": "send_*"}]]))]
     pub(in crate::config) ask: Vec<CallRule>,
-    /// Calls that are never made.
+    /// Rules for calls that are never made.
     #[serde(default)]
     #[schemars(extend("examples" = [[{"tool": "delete_*"}]]))]
     pub(in crate::config) deny: Vec<CallRule>,
@@ -144,7 +151,7 @@ pub(in crate::config) enum Verdict {
     Deny,
 }
 
-/// Calls, by globs.
+/// A rule, in `auto`, `ask` or `deny`: which calls it is about, by globs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = json!({ "tool": "send_*" }))]

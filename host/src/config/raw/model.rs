@@ -44,8 +44,8 @@ pub(in crate::config) struct Model {
     /// pieces keep coming. False by default.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) stream: Option<Spanned<bool>>,
-    /// Whether the provider itself is asked to hold the answer to `output_schema`. A model that cannot do this
-    /// refuses the request. False by default; the model is told the form and its answer is checked in any case.
+    /// What `structured_output` in `[agent]` says, for this model alone: of use in `[[model.fallback]]`. In `[model]` it is
+    /// the older place of that key, and says nothing of the fallbacks.
     #[schemars(with = "Option<bool>")]
     pub(in crate::config) structured_output: Option<Spanned<bool>>,
     /// Members that are added to every request, in the provider's own words, such as

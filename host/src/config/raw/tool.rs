@@ -1,7 +1,11 @@
+use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use toml::Spanned;
 
@@ -42,6 +46,10 @@ pub(in crate::config) struct Tool {
     /// `[limits]`; 0 for no limit. Use it for a tool that reports progress.
     #[schemars(with = "Option<u32>", range(min = 0, max = MAX_TURNS_LIMIT), example = 20)]
     pub(in crate::config) max_repeats: Option<Spanned<u32>>,
+    /// How much of an output the model is shown, such as `"64KiB"` (the default): of a longer one its beginning and its
+    /// end. The journal has all of it.
+    #[schemars(with = "Option<String>", example = &"64KiB")]
+    pub(in crate::config) shown_output: Option<Spanned<String>>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// The limits of one call.
@@ -77,15 +85,16 @@ pub(in crate::config) struct ToolRetry {
 pub(in crate::config) struct Permissions {
     /// Directories it may use.
     #[serde(default)]
-    #[schemars(extend("examples" = [[{"host": "./work", "guest": "/data", "access": "ro"}]]))]
+    #[schemars(extend("examples" = [[{"path": "./work", "guest": "/data", "access": "read"}]]))]
     pub(in crate::config) dirs: Vec<Dir>,
     /// Environment variables it may see.
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["LANG"]]))]
     pub(in crate::config) env: Vec<Spanned<String>>,
-    /// Where it may send requests.
+    /// Where it may send requests: a site such as `"https://api.github.com"`, for GET alone, or a table that says more.
     #[serde(default)]
-    pub(in crate::config) network: Vec<Network>,
+    #[schemars(with = "Vec<NetworkForm>", extend("examples" = [["https://api.github.com"]]))]
+    pub(in crate::config) network: Vec<Spanned<NetworkForm>>,
     /// Where its random numbers come from; `"seeded"` by default.
     pub(in crate::config) random: Option<Random>,
     /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
@@ -98,16 +107,17 @@ pub(in crate::config) struct Permissions {
 /// A directory of this machine and what a component may do with it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = json!({ "host": "./work", "guest": "/data", "access": "ro" }))]
+#[schemars(example = json!({ "path": "./work", "guest": "/data", "access": "read" }))]
 pub(in crate::config) struct Dir {
     /// The directory, relative to this file; `~` and `$VARIABLE` stand for what they do in a shell.
+    #[serde(alias = "host")]
     #[schemars(with = "PathBuf", example = &"./work")]
-    pub(in crate::config) host: Spanned<PathBuf>,
+    pub(in crate::config) path: Spanned<PathBuf>,
     /// What the component calls it: an absolute path, such as `/data`.
     #[schemars(with = "String", example = &"/data")]
     pub(in crate::config) guest: Spanned<String>,
     /// What it may do there.
-    #[schemars(example = &"ro")]
+    #[schemars(example = &"read")]
     pub(in crate::config) access: Access,
 }
 
@@ -116,20 +126,76 @@ pub(in crate::config) struct Dir {
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Access {
     /// Reading and listing.
-    Ro,
-    /// Everything, down to deleting what is in it.
-    Rw,
+    #[serde(alias = "ro")]
+    Read,
+    /// Reading, and everything else, down to deleting what is in it.
+    #[serde(alias = "rw")]
+    Write,
+}
+
+/// A site alone, or with what else is granted there.
+#[derive(Debug)]
+pub(in crate::config) enum NetworkForm {
+    /// The site, for GET alone.
+    Site(String),
+    /// The site, and what is granted there.
+    Table(Network),
+}
+
+impl<'de> Deserialize<'de> for NetworkForm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NetworkVisitor)
+    }
+}
+
+struct NetworkVisitor;
+
+impl<'de> Visitor<'de> for NetworkVisitor {
+    type Value = NetworkForm;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a site or a table")
+    }
+
+    fn visit_str<E: de::Error>(self, site: &str) -> Result<NetworkForm, E> {
+        Ok(NetworkForm::Site(site.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<NetworkForm, A::Error> {
+        // As a table and not untagged, so that the places of its values are known.
+        Network::deserialize(MapAccessDeserializer::new(table)).map(NetworkForm::Table)
+    }
+}
+
+impl JsonSchema for NetworkForm {
+    fn schema_name() -> Cow<'static, str> {
+        "NetworkForm".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<Network>();
+        let site = "The site, for GET alone.";
+        json_schema!({ "oneOf": [
+            { "type": "string", "description": site, "examples": ["https://api.github.com"] },
+            table
+        ] })
+    }
 }
 
 /// A site a component may send requests to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = json!({ "host": "https://api.github.com", "methods": ["GET"] }))]
+#[schemars(example = json!({ "url": "https://api.github.com", "methods": ["GET"] }))]
 pub(in crate::config) struct Network {
     /// The site, such as `https://api.github.com`: a scheme and a host, or `*.` and a domain for any host
     /// one label below it; then, if wanted, a port and a path, with everything below that path.
+    #[serde(alias = "host")]
     #[schemars(with = "String", example = &"https://api.github.com")]
-    pub(in crate::config) host: Spanned<String>,
+    pub(in crate::config) url: Spanned<String>,
     /// The methods it may use.
     #[schemars(with = "Vec<String>", extend("examples" = [["GET"]]))]
     pub(in crate::config) methods: Spanned<Vec<Spanned<String>>>,
@@ -184,9 +250,8 @@ pub(in crate::config) struct ToolLimits {
     /// The output, such as `"1MiB"` (the default); 256 MiB at most.
     #[schemars(with = "Option<String>", example = &"1MiB")]
     pub(in crate::config) output: Option<Spanned<String>>,
-    /// How much of an output the model is shown, such as `"64KiB"` (the default): of a longer one its
-    /// beginning and its end. The journal has all of it.
-    #[schemars(with = "Option<String>", example = &"64KiB")]
+    /// The older place of `shown_output` in `[tools.NAME]`.
+    #[schemars(with = "Option<String>", example = &"64KiB", extend("deprecated" = true))]
     pub(in crate::config) shown: Option<Spanned<String>>,
     /// Log lines, stdout and stderr together, such as `"64KiB"` (the default); 256 MiB at most.
     #[schemars(with = "Option<String>", example = &"64KiB")]
@@ -203,7 +268,8 @@ pub(in crate::config) struct ToolLimits {
     /// Random bytes, such as `"1MiB"` (the default); 1 GiB at most.
     #[schemars(with = "Option<String>", example = &"1MiB")]
     pub(in crate::config) random_bytes: Option<Spanned<String>>,
-    /// Calls of other tools; 1000 by default.
+    /// Calls of other tools that one call may make; 1000 by default.
+    #[serde(alias = "calls")]
     #[schemars(range(min = 1, max = CALLS_LIMIT))]
-    pub(in crate::config) calls: Option<u32>,
+    pub(in crate::config) tool_calls: Option<u32>,
 }
