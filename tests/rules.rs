@@ -11,7 +11,7 @@ use host::message::{
     Arguments, Budgets, Ending, Json, Manifest, ModelIdentity, Origin, PricedModel, Reply, Request, Retry,
     Rules, RunId, Slot,
 };
-use host::model::{Models, Script, Scripted};
+use host::model::{Clients, Models, Script, Scripted};
 use host::session::{Decisions, Mode, Session};
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -255,7 +255,8 @@ async fn asked_in_two_turns(rules: Rules) -> (usize, usize) {
     };
     let fallbacks = vec![PricedModel { model: identity(&up), prices: None }];
     let manifest = Manifest { rules, tools: vec![], model: identity(&down), fallbacks, ..manifest() };
-    let models = Models::connect([&remote(&down), &remote(&up)], None, Retry::NEVER).unwrap();
+    let models =
+        Models::connect([&remote(&down), &remote(&up)], None, Retry::NEVER, &Clients::default()).unwrap();
     let (ending, _) = run_with(manifest, models).await;
     assert_eq!(ending, Ending::Answer("the end".to_owned()));
     (down.bodies().await.len(), up.bodies().await.len())

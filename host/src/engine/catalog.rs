@@ -14,7 +14,7 @@ use super::plan::{Task, manifest};
 use crate::config::{Config, ConfigError, ModelConfig, ParameterError, SubAgent};
 use crate::dispatch::{agent_entry, builtin_entry};
 use crate::message::{Manifest, Rules, ToolEntry};
-use crate::model::{ModelError, Models};
+use crate::model::{Clients, ModelError, Models};
 use crate::sandbox::{EngineError, Sandbox};
 use crate::toolbox::{CacheError, ComponentCache, Tell, Toolbox, ToolboxError};
 
@@ -106,6 +106,7 @@ pub enum LoadError {
 pub(super) struct Loader<'a> {
     pub(super) sandbox: &'a Sandbox,
     pub(super) cache: &'a ComponentCache,
+    pub(super) clients: &'a Clients,
     /// Directories that no tool may be granted.
     pub(super) own: Vec<&'a Path>,
     pub(super) purpose: Purpose,
@@ -165,12 +166,14 @@ impl Loader<'_> {
     fn models(&self, config: &Config) -> Result<Models, LoadError> {
         let connected = match self.purpose {
             Purpose::Tools(_) => return Ok(Models::absent()),
-            Purpose::Run => Models::connect(config.models(), config.summary.as_ref(), config.model_retry),
+            Purpose::Run => {
+                Models::connect(config.models(), config.summary.as_ref(), config.model_retry, self.clients)
+            }
             Purpose::Inspection => {
                 let models: Vec<ModelConfig> =
                     config.models().map(|model| model.clone().without_secrets()).collect();
                 let summary = config.summary.clone().map(ModelConfig::without_secrets);
-                Models::connect(&models, summary.as_ref(), config.model_retry)
+                Models::connect(&models, summary.as_ref(), config.model_retry, self.clients)
             }
         };
         connected.map_err(|error| match config.misled(&error) {

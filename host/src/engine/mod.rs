@@ -49,6 +49,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::config::Config;
 use crate::journal::{RunsDir, SessionsDir};
+use crate::model::Clients;
 use crate::sandbox::Sandbox;
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
@@ -68,6 +69,8 @@ struct Parts {
     cache: PathBuf,
     compiler: Compiler,
     exporter: Option<Collector>,
+    /// What requests to model providers share.
+    clients: Clients,
     /// Made when the first agent is loaded: it reserves address space.
     sandbox: OnceLock<Sandbox>,
 }
@@ -95,8 +98,18 @@ impl Builder {
         let (runs, sessions) = (RunsDir::new(&state), SessionsDir::new(&state));
         let approvals = ApprovalsFile::new(runs.path());
         let conversations = Conversations::new(sessions);
-        let (live, sandbox) = (LiveRuns::default(), OnceLock::new());
-        Engine(Arc::new(Parts { runs, conversations, approvals, live, cache, compiler, exporter, sandbox }))
+        let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
+        Engine(Arc::new(Parts {
+            runs,
+            conversations,
+            approvals,
+            live,
+            cache,
+            compiler,
+            exporter,
+            clients,
+            sandbox,
+        }))
     }
 }
 
@@ -136,7 +149,8 @@ impl Engine {
         let cache = self.cache()?;
         let tell = |progress: crate::toolbox::Progress<'_>| watcher.tell(Told::Loading(progress));
         let own = vec![cache.directory(), self.runs().path(), self.sessions().path()];
-        let loader = Loader { sandbox: self.sandbox()?, cache: &cache, own, purpose, tell: &tell };
+        let (sandbox, clients) = (self.sandbox()?, &self.0.clients);
+        let loader = Loader { sandbox, cache: &cache, clients, own, purpose, tell: &tell };
         Ok(Arc::new(loader.load(config).await?))
     }
 

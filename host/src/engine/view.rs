@@ -161,7 +161,7 @@ impl Engine {
                 break;
             }
             let found = self.runs().read(run.run).map_err(SessionError::from);
-            match found.and_then(|entries| waiting(entries)) {
+            match found.and_then(waiting) {
                 Ok(waiting) if waiting.is_empty() => {}
                 Ok(waiting) => waits.push(RunWaits { run, waiting }),
                 Err(error) => {

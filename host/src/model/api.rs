@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::remote::{Interface, Remote};
+use super::remote::{Clients, Interface, Remote};
 use super::{Model, ModelError, RemoteConfig};
 use super::{anthropic, gemini, ollama, openai_chat, openai_responses};
 
@@ -29,7 +29,7 @@ pub struct Api {
     connect: Connect,
 }
 
-type Connect = fn(&RemoteConfig, Option<SecretString>) -> Result<Arc<dyn Model>, ModelError>;
+type Connect = fn(&RemoteConfig, Option<SecretString>, &Clients) -> Result<Arc<dyn Model>, ModelError>;
 
 impl Api {
     const fn of<I: Interface>() -> Self {
@@ -41,7 +41,7 @@ impl Api {
             key_variable: I::KEY_VARIABLE,
             form_without_calls: I::FORM_WITHOUT_CALLS,
             counts_streamed: I::counts_streamed,
-            connect: |config, key| Ok(Arc::new(Remote::<I>::new(config, key)?)),
+            connect: |config, key, clients| Ok(Arc::new(Remote::<I>::new(config, key, clients)?)),
         }
     }
 
@@ -103,8 +103,9 @@ impl Api {
         self,
         config: &RemoteConfig,
         key: Option<SecretString>,
+        clients: &Clients,
     ) -> Result<Arc<dyn Model>, ModelError> {
-        (self.connect)(config, key)
+        (self.connect)(config, key, clients)
     }
 }
 

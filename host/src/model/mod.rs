@@ -22,7 +22,7 @@ pub use absent::Absent;
 pub use api::Api;
 pub use error::ModelError;
 pub use models::{Models, WhoseTurn};
-pub use remote::{InText, ReasoningTags, TextCalls};
+pub use remote::{Clients, InText, ReasoningTags, TextCalls};
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
 pub use scripted::Scripted;
@@ -38,12 +38,17 @@ use crate::message::{Caller, Json, Message, ModelIdentity, Reply, ToolSpec};
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
+    connect_by(&Clients::default(), config)
+}
+
+/// The same, by clients that it shares with others.
+fn connect_by(clients: &Clients, config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
     let remote = match &config.provider {
         Provider::Scripted { script } => return Ok(Arc::new(Scripted::new(Script::load(script)?))),
         Provider::Remote(remote) => remote,
     };
     let key = remote.key.as_ref().map(read_key).transpose()?;
-    remote.api.connect(remote, key)
+    remote.api.connect(remote, key, clients)
 }
 
 /// The model of a recorded run, to write requests with as they were sent, streamed or not: it has no key.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Absent, Model, ModelConfig, ModelError, ModelRequest, Purpose, connect};
+use super::{Absent, Clients, Model, ModelConfig, ModelError, ModelRequest, Purpose, connect_by};
 use crate::message::{Json, Manifest, ModelFailure, ModelIdentity, Reply, Retry, ToolSpec};
 
 /// The models of an agent: the one it is meant for, those that stand in for it, in order, and the one for summaries.
@@ -35,12 +35,15 @@ impl WhoseTurn {
 }
 
 impl Models {
-    /// The models of these settings, the first choice first, and the one for summaries, if there is one.
+    /// The models of these settings, the first choice first, and the one for summaries, if there is one. They send their
+    /// requests by these clients.
     pub fn connect<'a>(
         settings: impl IntoIterator<Item = &'a ModelConfig>,
-        summary: Option<&ModelConfig>,
+        summary: Option<&'a ModelConfig>,
         retry: Retry,
+        clients: &Clients,
     ) -> Result<Self, ModelError> {
+        let connect = |config| connect_by(clients, config);
         let choices = settings.into_iter().map(connect).collect::<Result<_, _>>()?;
         Ok(Self { choices, summary: summary.map(connect).transpose()?, retry })
     }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Request, Response, StatusCode, Url};
 use rig_core::error::ProviderError;
 use secrecy::SecretString;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::clients::{self, Clients};
 use super::failure::{self, Failure};
 use super::frames::{Framer, Frames};
 use super::headers::Headers;
@@ -21,7 +23,7 @@ use crate::message::Caller;
 use crate::model::{Connection, ModelError, RemoteConfig};
 
 /// To connect, TLS included: a server that takes longer is down or unreachable.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer that is read: far above what any model writes, far below what would hurt the host.
 pub(super) const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How much of an error's body is read in search of its message.
@@ -33,6 +35,8 @@ const MESSAGE_BYTES_MAX: usize = 2 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     client: Client,
+    /// Room for requests to the same server.
+    room: Arc<Semaphore>,
     base: Url,
     /// What comes after the path of every request.
     query: Option<String>,
@@ -59,6 +63,7 @@ impl Endpoint {
         config: &RemoteConfig,
         (key_header, prefix): (&'static str, &str),
         key: Option<SecretString>,
+        clients: &Clients,
     ) -> Result<Self, ModelError> {
         let Connection { headers: others, proxy, timeout, idle_timeout } = &config.connection;
         let mut base = Url::parse(&config.base_url)
@@ -76,28 +81,17 @@ impl Endpoint {
         base.set_query(None);
         let headers = Headers::new((key_header, prefix), key, others)?;
         let proxy = Between::of(proxy, &base)?;
-        let mut tls = crate::tls::config()
-            .map(Arc::unwrap_or_clone)
-            .map_err(|reason| ModelError::Setup(format!("cannot set up HTTPS: {reason}")))?;
-        tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            // A redirected POST arrives as a GET without a body: better to show where the server points.
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        let client = match &proxy {
-            Some(between) => client.proxy(between.connector()?),
-            None => client,
-        };
-        let client = client
-            .build()
-            .map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))?;
+        let client = clients.client(proxy.as_ref())?;
+        let room = clients.room(&base);
         let (timeout, idle_timeout) = (*timeout, *idle_timeout);
         // What names no span is said where the run begins.
         let caller = Caller::of_environment().ok().flatten();
-        Ok(Self { client, base, query, proxy, headers, caller, timeout, idle_timeout })
+        Ok(Self { client, room, base, query, proxy, headers, caller, timeout, idle_timeout })
+    }
+
+    /// Waits until one more request may be sent to this server. It counts as sent until what this gives is dropped.
+    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        clients::enter(&self.room).await
     }
 
     /// The longest wait between two pieces of an answer.
@@ -337,7 +331,7 @@ fn location(response: &Response) -> Option<Url> {
 }
 
 /// An error with all its causes: the outermost one only says that sending failed.
-fn reason(error: reqwest::Error) -> String {
+pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();
@@ -405,7 +399,9 @@ mod tests {
     fn an_excerpt_is_short_and_has_no_key_and_no_control_characters() {
         let api = crate::model::Api::named("openai").unwrap();
         let config = RemoteConfig::new(api, "m", "http://127.0.0.1:1/v1");
-        let endpoint = Endpoint::new(&config, ("authorization", "Bearer "), Some("sk-1".into())).unwrap();
+        let endpoint =
+            Endpoint::new(&config, ("authorization", "Bearer "), Some("sk-1".into()), &Clients::default())
+                .unwrap();
         assert_eq!(endpoint.excerpt("bad key sk-1\u{1b}[2J"), "bad key [API key] [2J");
         let long = endpoint.excerpt(&"é".repeat(MESSAGE_BYTES_MAX));
         assert!(long.len() <= MESSAGE_BYTES_MAX + 6 && long.ends_with("é [...]"), "{long}");

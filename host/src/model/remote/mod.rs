@@ -10,6 +10,7 @@
 //! signatures, phases), and goes back byte for byte. Only what the provider itself would refuse is mended, once, when
 //! it arrives, so that one bad call never makes the rest of a conversation fail.
 
+mod clients;
 mod failure;
 mod frames;
 mod headers;
@@ -29,6 +30,7 @@ mod strict;
 mod surrogates;
 mod too_long;
 
+pub use clients::Clients;
 pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};
 pub use in_text::{InText, ReasoningTags, TextCalls};
@@ -188,8 +190,12 @@ pub(super) struct Remote<A: Interface> {
 impl<A: Interface> Remote<A> {
     /// Checks the settings. Without a key, or with an empty one, requests carry none. Nothing is sent before the
     /// first request.
-    pub(super) fn new(config: &RemoteConfig, key: Option<SecretString>) -> Result<Self, ModelError> {
-        let http = Endpoint::new(config, A::KEY, key)?;
+    pub(super) fn new(
+        config: &RemoteConfig,
+        key: Option<SecretString>,
+        clients: &Clients,
+    ) -> Result<Self, ModelError> {
+        let http = Endpoint::new(config, A::KEY, key, clients)?;
         let wire = A::wire(http.base_url(), &config.name);
         let RemoteConfig { stream, structured_output, ref extra, .. } = *config;
         if let (true, Some(extra)) = (structured_output, extra) {
@@ -212,6 +218,7 @@ impl<A: Interface> Remote<A> {
 
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
         let post = self.write(request)?;
+        let _room = self.http.enter().await;
         let reply = match self.http.send(post, self.stream, request.span).await? {
             Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,

@@ -11,7 +11,7 @@ use crate::model::{ModelError, Proxy};
 pub(super) const PROXY_WANTS_PASSWORD: &str = "proxy authorization required";
 
 /// A proxy that requests go through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Between {
     address: String,
     /// What it is sent to be let through; it is not shown.
