@@ -13,8 +13,15 @@ mkdir -p "$work"
 if [ $# -eq 0 ]; then trap 'rm -rf "$work"' EXIT; fi
 toolchains=${RUSTUP_HOME:-$HOME/.rustup}
 
+# What a machine needs to reach the network at all.
+network=()
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR; do
+    if [ -n "${!name:-}" ]; then network+=("$name=${!name}"); fi
+done
+
 newcomer() {
-    env -i PATH="$PATH" HOME="$work/home" CARGO_HOME="$work/home/.cargo" RUSTUP_HOME="$toolchains" TERM=dumb "$@"
+    env -i ${network[@]+"${network[@]}"} PATH="$PATH" HOME="$work/home" CARGO_HOME="$work/home/.cargo" RUSTUP_HOME="$toolchains" \
+        TERM=dumb "$@"
 }
 
 # measure NAME COMMAND…: runs the command as a newcomer, and adds a line to the table.
@@ -43,12 +50,12 @@ host=$work/clone/target/release/host
 
 cd "$work"
 measure init "$host" init my-agent
-measure first-own-answer "$host" run my-agent/agent.toml
+measure first-own-answer "$host" run my-agent
 sed -i 's/Hello, /Good evening, /' my-agent/tools/greet/src/lib.rs
-measure changed-tool "$host" call my-agent/agent.toml greet name=Ada
+measure changed-tool "$host" call my-agent greet name=Ada
 case $answer in *"Good evening, Ada"*) ;; *) echo "not the changed greeting: $answer" >&2; exit 1 ;; esac
 measure second-agent-init "$host" init other-agent
-measure second-agent "$host" run other-agent/agent.toml
+measure second-agent "$host" run other-agent
 
 printf '\n%-28s %10s %10s\n' step wall processor
 cat "$table"
