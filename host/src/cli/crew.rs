@@ -98,9 +98,9 @@ impl Loaded {
     }
 
     /// The agents, ready to be called, each attended by whoever attends the run.
-    pub(super) fn callable(self, person: &AtTerminal) -> anyhow::Result<CalledAgents> {
+    pub(super) fn callable(&self, person: &AtTerminal) -> anyhow::Result<CalledAgents> {
         let members: anyhow::Result<Vec<_>> =
-            self.members.into_iter().map(|member| member.callable(person)).collect();
+            self.members.iter().map(|member| member.callable(person)).collect();
         Ok(CalledAgents::new(members?))
     }
 }
@@ -115,15 +115,16 @@ impl Member {
         Ok(models)
     }
 
-    fn callable(self, person: &AtTerminal) -> anyhow::Result<(String, CalledAgent)> {
+    fn callable(&self, person: &AtTerminal) -> anyhow::Result<(String, CalledAgent)> {
         let models = self.models()?;
         let Self { entry, config, loaded, manifest } = self;
-        let person = person.beside(&config, &manifest);
+        let person = person.beside(config, manifest);
         let (toolbox, limits) = (Arc::clone(&loaded.toolbox), &config.limits);
-        let dispatcher = Dispatcher::new(&manifest, toolbox, limits.max_parallel_tools);
+        let dispatcher = Dispatcher::new(manifest, toolbox, limits.max_parallel_tools);
         let dispatcher = dispatcher.calling(Arc::new(loaded.callable(&person)?));
         let dispatcher = Arc::new(dispatcher.attended_by(Arc::new(person)));
         let wall_time = limits.wall_time_ms.map(Duration::from_millis);
-        Ok((entry.spec.name, CalledAgent { manifest, models, dispatcher, wall_time }))
+        let name = entry.spec.name.clone();
+        Ok((name, CalledAgent { manifest: manifest.clone(), models, dispatcher, wall_time }))
     }
 }

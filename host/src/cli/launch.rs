@@ -80,8 +80,21 @@ pub(super) async fn prepare(
     places: &Places,
     screen: &Screen,
 ) -> anyhow::Result<Prepared> {
-    let models = models(config)?;
+    // What is wrong with the model is known at once, and tools may take a while to build.
+    models(config)?;
     let loaded = Loaded::load(config, task.rules, places, screen).await?;
+    prepare_loaded(config, &loaded, task, places, screen)
+}
+
+/// The same with tools that are loaded, for a run of the rules that they were loaded for.
+pub(super) fn prepare_loaded(
+    config: &Config,
+    loaded: &Loaded,
+    task: Task,
+    places: &Places,
+    screen: &Screen,
+) -> anyhow::Result<Prepared> {
+    let models = models(config)?;
     let manifest = manifest(config, &loaded.toolbox, task)?;
     models.take(&manifest.offered(), manifest.output_schema.as_ref())?;
     let approvals = ApprovalsFile::new(places.runs()?.path());

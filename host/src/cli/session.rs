@@ -44,45 +44,56 @@ pub(super) async fn said(
     agent: &str,
 ) -> anyhow::Result<Vec<Message>> {
     for run in open.runs().iter().rev().copied() {
-        let or_forget = format!("or `host sessions forget {key} --last` takes that run out of the session");
-        let entries = match runs.read(run) {
-            Err(JournalError::UnknownRun { .. }) => {
-                let message = format!(
-                    "the last run of the session {key}, {run}, is not in {}\n  `host journal import` brings it back, {or_forget}",
-                    runs.path().display()
-                );
-                return Err(Misuse(message).into());
-            }
-            entries => entries?,
-        };
-        // One that was killed before it began said nothing.
-        if entries.is_empty() {
-            continue;
+        if let Some(said) = said_after(run, key, runs, agent).await? {
+            return Ok(said);
         }
-        let manifest = recorded::manifest(run, &entries)?.clone();
-        if manifest.session.as_ref() != Some(key) || manifest.agent != agent {
-            let with = manifest.session.map_or(String::new(), |other| format!(" in the session {other}"));
+    }
+    Ok(Vec::new())
+}
+
+/// What was said in it by the end of one of its runs; nothing, if that run was killed before it began.
+pub(super) async fn said_after(
+    run: RunId,
+    key: &SessionKey,
+    runs: &RunsDir,
+    agent: &str,
+) -> anyhow::Result<Option<Vec<Message>>> {
+    let or_forget = format!("or `host sessions forget {key} --last` takes that run out of the session");
+    let entries = match runs.read(run) {
+        Err(JournalError::UnknownRun { .. }) => {
             let message = format!(
-                "the session {key} is with another agent than {agent}: its last run, {run}, is one of {}{with}\n  choose another key, {or_forget}",
-                manifest.agent
+                "the last run of the session {key}, {run}, is not in {}\n  `host journal import` brings it back, {or_forget}",
+                runs.path().display()
             );
             return Err(Misuse(message).into());
         }
-        return match ending(&entries) {
-            None => {
-                let message = format!(
-                    "the last run of the session {key} has not ended\n  `host resume {run}` goes on with it, {or_forget}"
-                );
-                Err(Misuse(message).into())
-            }
-            // What a model refused to speak about is not brought up again.
-            Some(Ending::Refused(_)) => Ok(manifest.earlier),
-            Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. } | Ending::Empty(_)) => {
-                said_by(run, entries, manifest).await
-            }
-        };
+        entries => entries?,
+    };
+    if entries.is_empty() {
+        return Ok(None);
     }
-    Ok(Vec::new())
+    let manifest = recorded::manifest(run, &entries)?.clone();
+    if manifest.session.as_ref() != Some(key) || manifest.agent != agent {
+        let with = manifest.session.map_or(String::new(), |other| format!(" in the session {other}"));
+        let message = format!(
+            "the session {key} is with another agent than {agent}: its last run, {run}, is one of {}{with}\n  choose another key, {or_forget}",
+            manifest.agent
+        );
+        return Err(Misuse(message).into());
+    }
+    match ending(&entries) {
+        None => {
+            let message = format!(
+                "the last run of the session {key} has not ended\n  `host resume {run}` goes on with it, {or_forget}"
+            );
+            Err(Misuse(message).into())
+        }
+        // What a model refused to speak about is not brought up again.
+        Some(Ending::Refused(_)) => Ok(Some(manifest.earlier)),
+        Some(Ending::Answer(_) | Ending::Limit(_) | Ending::Unfit { .. } | Ending::Empty(_)) => {
+            Ok(Some(said_by(run, entries, manifest).await?))
+        }
+    }
 }
 
 /// What was said by the end of a run, gathered by going through it again.
