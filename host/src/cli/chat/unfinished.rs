@@ -1,0 +1,182 @@
+//! A run of the conversation that has not ended: what becomes of it is asked.
+
+use anyhow::Context as _;
+
+use super::conversation::{Exchange, Partner};
+use crate::cli::changes;
+use crate::cli::exit::Exit;
+use crate::cli::launch::{self, Task};
+use crate::cli::moment::Moment;
+use crate::cli::recorded;
+use crate::cli::runs::state_word;
+use crate::cli::settle::{self, Settle};
+use crate::cli::signals::Signals;
+use crate::cli::words::{beginning, headline};
+use crate::journal::{Change, JournalStore as _, has_replied};
+use crate::message::{Rules, RunId, SessionKey};
+use crate::session::{Decisions, Waiting, Wants};
+
+/// What becomes of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Becomes {
+    /// It has ended now, or is left out: the conversation goes on.
+    Settled,
+    /// It is as it was, or waits again.
+    Open(Exit),
+}
+
+impl Partner {
+    /// Asks what becomes of the run, and has it so.
+    pub(super) async fn settle_last(
+        &self,
+        key: &SessionKey,
+        last: &Exchange,
+        signals: &Signals,
+    ) -> anyhow::Result<Becomes> {
+        let Exchange { run, summary, .. } = last;
+        let word = state_word(summary.state);
+        let text = format!("the last run has not ended ({word}): {}", beginning(&summary.prompt));
+        loop {
+            let question = "[g]o on with it, [l]eave it out of the conversation, [b]ack: ";
+            let Some(answer) = self.ask(&text, question, signals).await else {
+                return Ok(Becomes::Open(Exit::Interrupted));
+            };
+            match answer.as_str() {
+                "g" | "go" => return self.go_on(*run, signals).await.map(Becomes::of),
+                "l" | "leave" => {
+                    self.leave_out(key, *run).await?;
+                    self.screen.say(&format!("left out; it stays recorded: {run}"));
+                    return Ok(Becomes::Settled);
+                }
+                "b" | "back" | "" => return Ok(Becomes::Open(Exit::Ok)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Goes on with a run, until it has ended or waits for what cannot be had here.
+    pub(super) async fn go_on(&self, run: RunId, signals: &Signals) -> anyhow::Result<Exit> {
+        let (mut settled, mut change) = (Vec::new(), Change::Refused);
+        loop {
+            let (exit, is_changed) = self.resume(run, &settled, change, signals).await?;
+            if is_changed {
+                match self.ask("", "[g]o on, keeping what is recorded, or [b]ack: ", signals).await.as_deref()
+                {
+                    Some("g" | "go") => change = Change::Accepted,
+                    Some(_) | None => return Ok(Exit::Divergence),
+                }
+                continue;
+            }
+            if exit != Exit::Suspended {
+                return Ok(exit);
+            }
+            let waiting = self.screen.waiting();
+            let doubtful: Vec<&Waiting> = waiting.iter().filter(|it| it.wants == Wants::Settlement).collect();
+            if doubtful.is_empty() {
+                self.say_what_waits(&waiting);
+                return Ok(exit);
+            }
+            settled.clear();
+            for waiting in doubtful {
+                match self.ask_of(waiting, signals).await {
+                    Some(settle) => settled.push(settle),
+                    None => return Ok(exit),
+                }
+            }
+        }
+    }
+
+    /// Carries on with a run; whether something has changed that has to be accepted first.
+    async fn resume(
+        &self,
+        id: RunId,
+        settled: &[Settle],
+        change: Change,
+        signals: &Signals,
+    ) -> anyhow::Result<(Exit, bool)> {
+        let Self { config, screen, places, .. } = self;
+        let run = self.runs.open(id)?;
+        let entries = run.store.read(id)?;
+        let recorded = recorded::manifest(id, &entries)?.clone();
+        let settlements = settle::settlements(settled, &entries, &recorded)?;
+        let change = if has_replied(&entries) { change } else { Change::Accepted };
+        let task = Task::of(&recorded);
+        let prepared = if recorded.rules == Rules::NOW {
+            launch::prepare_loaded(config, &self.loaded, task, places, screen)?
+        } else {
+            launch::prepare(config, task, places, screen).await?
+        };
+        let changes = changes::between(&recorded, &prepared.manifest, &entries);
+        if !changes.is_empty() && change == Change::Refused {
+            screen.changed(&changes, "undo that, or go on with it as things are now");
+            return Ok((Exit::Divergence, true));
+        }
+        let decisions = Decisions { settlements, change };
+        let exit =
+            launch::carry_out(run, entries, prepared, decisions, screen, &self.traces, signals).await?;
+        Ok((exit, false))
+    }
+
+    /// What a person says of a call that is in doubt; nothing if that is not known yet.
+    async fn ask_of(&self, waiting: &Waiting, signals: &Signals) -> Option<Settle> {
+        let Waiting { slot, request, at_ms, .. } = waiting;
+        let mut text = format!(
+            "the host stopped in the middle of {} (began {}): whether it took effect is not known",
+            headline(slot, request),
+            Moment(*at_ms).to_the_second()
+        );
+        loop {
+            let question =
+                "[r]etry it, it [f]ailed, the path of a file with its output as JSON, or [l]ater: ";
+            let answer = self.ask(&text, question, signals).await?;
+            let how = match answer.as_str() {
+                "r" | "retry" => "retry".to_owned(),
+                "f" | "failed" => "failed".to_owned(),
+                "l" | "later" | "" => return None,
+                file => format!("result:{file}"),
+            };
+            let settle = format!("{slot}={how}").parse::<Settle>().context("this is no answer");
+            match settle {
+                Ok(settle) => return Some(settle),
+                Err(error) => text = format!("asked again: {error:#}"),
+            }
+        }
+    }
+
+    /// Says what a suspended run waits for, to whoever talks with the agent: others were told by then.
+    pub(super) fn say_what_waits(&self, waiting: &[Waiting]) {
+        if waiting.is_empty() {
+            return;
+        }
+        for Waiting { slot, request, wants, .. } in waiting {
+            let what = match wants {
+                Wants::Settlement => "may have taken effect, or not".to_owned(),
+                Wants::Approval => "waits for approval".to_owned(),
+                Wants::Answer => "waits for an answer".to_owned(),
+                Wants::Moment(until_ms) => format!("waits until {}", Moment(*until_ms).to_the_second()),
+            };
+            self.screen.say(&format!("  {} {what}", headline(slot, request)));
+        }
+        self.screen.say("the run is suspended: /retry goes on with it");
+    }
+
+    /// What a person types; nothing if the process is asked to end, or the question to go away.
+    async fn ask(&self, text: &str, question: &str, signals: &Signals) -> Option<String> {
+        let answer = tokio::select! {
+            answer = self.screen.ask(text, question) => answer?,
+            () = signals.asked() => return None,
+        };
+        Some(answer.trim().to_owned())
+    }
+}
+
+impl Becomes {
+    fn of(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok | Exit::Failure | Exit::Limit => Self::Settled,
+            Exit::Usage | Exit::Suspended | Exit::Provider | Exit::Divergence | Exit::Interrupted => {
+                Self::Open(exit)
+            }
+        }
+    }
+}
