@@ -21,6 +21,7 @@ mod call;
 mod calls;
 mod cases;
 mod changes;
+mod chat;
 mod cli;
 mod compaction;
 mod compile;

@@ -15,34 +15,40 @@ use crate::approval::{ASK_NEW_YORK, TWO, asking};
 use crate::shells::slow_to_build;
 use crate::support::{Agent, outcome, root, tool_error, tool_output};
 
-/// What the person does.
-enum Does<'a> {
+/// What the person does, or somebody else.
+pub enum Does<'a> {
     /// Types a line.
     Types(&'a str),
     /// Types a line after so many seconds.
     Thinks(u64, &'a str),
-    /// Presses Ctrl-C.
+    /// Presses these keys.
+    Presses(&'a str),
+    /// Presses Ctrl-C while a run goes on.
     Interrupts,
+    /// Ends the process, as it can: with this signal.
+    Kills(Signal),
+    /// Something happens elsewhere.
+    Elsewhere(&'a dyn Fn()),
     /// Nothing yet.
     Looks,
 }
 
-use Does::{Interrupts, Looks, Thinks, Types};
+use Does::{Elsewhere, Interrupts, Kills, Looks, Presses, Thinks, Types};
 
 /// A terminal, and what is set in the environment of who runs there.
 #[derive(Clone, Copy)]
-struct Terminal<'a> {
-    columns: u16,
-    env: &'a [(&'a str, &'a str)],
+pub struct Terminal<'a> {
+    pub columns: u16,
+    pub env: &'a [(&'a str, &'a str)],
 }
 
 const ROWS: u16 = 40;
 
 /// 80 columns, and no editor.
-const USUAL: Terminal<'static> = Terminal { columns: 80, env: &[] };
+pub const USUAL: Terminal<'static> = Terminal { columns: 80, env: &[] };
 
 /// What the question of an approval ends with.
-const ASKED: &str = "[s]uspend: ";
+pub const ASKED: &str = "[s]uspend: ";
 
 /// Runs the agent at a terminal, where the person does these things, each after what is to be on the screen first, behind
 /// what was awaited before.
@@ -51,7 +57,7 @@ fn at_a_terminal(agent: &Agent, args: &[&str], does: &[(&str, Does<'_>)]) -> (Op
 }
 
 /// The same at some terminal.
-fn at(
+pub fn at(
     Terminal { columns, env }: Terminal<'_>,
     agent: &Agent,
     args: &[&str],
@@ -75,7 +81,11 @@ fn at(
         .envs(env.iter().copied())
         .stdin(Stdio::from(line.try_clone().unwrap()))
         .stderr(Stdio::from(line.try_clone().unwrap()))
-        .stdout(if args.contains(&"show") { line.try_clone().unwrap().into() } else { Stdio::piped() })
+        .stdout(if args.iter().any(|arg| ["show", "chat"].contains(arg)) {
+            line.try_clone().unwrap().into()
+        } else {
+            Stdio::piped()
+        })
         .spawn()
         .unwrap();
     drop(line);
@@ -94,13 +104,19 @@ fn at(
                     std::thread::sleep(Duration::from_secs(*seconds));
                     types(line);
                 }
+                Presses(keys) => terminal.write_all(keys.as_bytes()).unwrap(),
                 Interrupts => kill_process(Pid::from_child(&child), Signal::INT).unwrap(),
+                Kills(signal) => kill_process(Pid::from_child(&child), *signal).unwrap(),
+                Elsewhere(happens) => happens(),
                 Looks => {}
             }
         }
     }
     assert!(does.next().is_none(), "not everything that was awaited was seen: {screen}");
     let code = child.wait().unwrap().code();
+    if code.is_none() {
+        return (code, screen);
+    }
     // Asked of its other end, a terminal says how it was left.
     let left = tcgetattr(&terminal).unwrap().local_modes;
     assert!(left.contains(LocalModes::ICANON | LocalModes::ECHO), "{left:?}");
@@ -108,7 +124,7 @@ fn at(
 }
 
 /// What is to be seen in the end of all that was written to a terminal, line by line.
-fn left_on(columns: u16, written: &str) -> Vec<String> {
+pub fn left_on(columns: u16, written: &str) -> Vec<String> {
     let mut parser = vt100::Parser::new(ROWS, columns, 1000);
     parser.process(written.as_bytes());
     let screen = parser.screen();
@@ -414,6 +430,41 @@ fn what_was_typed_before_the_question_answers_nothing() {
     let (code, screen) = at_a_terminal(&agent, &["run"], &does);
     assert_eq!(code, Some(0), "{screen}");
     assert!(tool_error(&agent.show(), "tool(1,0)").1.ends_with("no"));
+}
+
+/// What begins while an editor has the terminal is drawn once the editor is gone.
+#[test]
+fn what_begins_behind_an_editor_is_seen_after_it() {
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let script = format!(
+        "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = 1 }} }}, {}, {}]\n[[reply]]\ntext = \"x\"",
+        busy(1500),
+        busy(20_000)
+    );
+    let agent = Agent::scripted(&script)
+        .guest("hostile")
+        .table("[tools.hostile.limits]\ncpu = \"30s\"")
+        .table("[limits]\nmax_parallel_tools = 1")
+        .table("[[approval.ask]]\ntool = \"echo\"");
+    agent.host(&["check"]).ok();
+    // It stays open until the second call has ended, and so until the third one has begun.
+    let editor = agent.dir.path().join("editor");
+    let waits = format!(
+        "#!/bin/sh\nuntil {} runs show last | grep -q '→ null'; do sleep 0.05; done\n",
+        env!("CARGO_BIN_EXE_host")
+    );
+    std::fs::write(&editor, waits).unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let command = editor.display().to_string();
+    let terminal = Terminal { env: &[("EDITOR", &command)], ..USUAL };
+    let does = [
+        ("tool(0,1) slow", Looks),
+        (ASKED, Types("e")),
+        ("asked again: the input is what the model wrote", Looks),
+        ("tool(0,2) slow", Interrupts),
+    ];
+    let (code, screen) = at(terminal, &agent, &["run"], &does);
+    assert_eq!(code, Some(130), "{screen}");
 }
 
 #[test]

@@ -30,6 +30,9 @@ impl Watcher for Shown {
             Told::Queued(key) => {
                 self.screen.say(&format!("waiting for another run of the session {key} to end"));
             }
+            Told::Changed(changed) if self.screen.is_talk() && changed.change == Change::Refused => {
+                self.screen.changed(&changed.changes, "undo that, or go on with it as things are now");
+            }
             Told::Changed(changed) => self.screen.changed(&changed.changes, &what_next(changed)),
             Told::Began { run, manifest } => self.screen.run_started(run, manifest),
             Told::Effect(notice) => self.screen.notice(notice),

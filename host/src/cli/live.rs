@@ -8,9 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::layout::width_of;
+use super::streams;
 use super::typed;
 use super::words::one_line;
 use crate::message::Slot;
@@ -23,6 +24,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 
 /// How often what is typed is drawn.
 const REDRAW_TYPED: Duration = Duration::from_millis(40);
+
+/// Rows that are left beside the text that comes: for what was said last, and for other calls.
+const ROWS_APART: usize = 8;
 
 /// Where typing goes on. The cursor itself stands at the end of what is drawn.
 const CARET: char = '▏';
@@ -40,7 +44,11 @@ pub(super) enum Doing {
 pub(super) struct Live {
     progress: MultiProgress,
     term: Term,
+    /// Whether there is a terminal to draw on, whoever has it.
+    is_wanted: bool,
     running: Mutex<HashMap<Slot, ProgressBar>>,
+    /// Whatever is drawn, or was.
+    drawn: Mutex<Vec<ProgressBar>>,
     /// The question that stands.
     question: Mutex<Option<ProgressBar>>,
     /// What is said while another program has the terminal.
@@ -55,7 +63,9 @@ impl Live {
         Self {
             progress: MultiProgress::with_draw_target(target),
             term,
+            is_wanted: visible,
             running: Mutex::default(),
+            drawn: Mutex::default(),
             question: Mutex::default(),
             held: Mutex::default(),
         }
@@ -76,19 +86,26 @@ impl Live {
         self.terminal_width().unwrap_or(WIDTH_WITHOUT_TERMINAL)
     }
 
-    /// Says lines above what is drawn; whether there is a terminal to say them on.
-    pub(super) fn say(&self, lines: &str) -> bool {
+    /// Says lines above what is drawn. Where nothing is, they are written as they are: what is drawn leaves the cursor
+    /// behind its last line, and whoever writes next has to begin a new one.
+    pub(super) fn say(&self, lines: &str) {
         if let Some(held) = &mut *self.held() {
             held.push(lines.to_owned());
-            return true;
+            return;
         }
+        // Held, so that nothing is drawn meanwhile.
+        let mut drawn = self.drawn();
+        drawn.retain(|bar| !bar.is_finished());
         // A terminal that went away is no reason to stop.
-        !self.is_hidden() && self.progress.println(lines).is_ok()
+        let is_said = !self.is_hidden() && !drawn.is_empty() && self.progress.println(lines).is_ok();
+        if !is_said {
+            streams::say(lines);
+        }
     }
 
-    /// Draws a line for an effect.
+    /// Draws a line for an effect. While another program has the terminal it is not to be seen, and it is afterwards.
     pub(super) fn begin(&self, slot: &Slot, text: String, doing: Doing) {
-        if !self.is_hidden() {
+        if self.is_wanted {
             self.running().insert(slot.clone(), self.line(text, doing));
         }
     }
@@ -100,6 +117,7 @@ impl Live {
             Some(question) => self.progress.insert_before(question, bar),
             None => self.progress.add(bar),
         };
+        self.drawn().push(bar.clone());
         bar.set_style(style(match doing {
             Doing::Works => "  {spinner} {wide_msg} {elapsed:>5}",
             Doing::Waits => "  ⧖ {wide_msg} waiting {elapsed:>5}",
@@ -114,6 +132,25 @@ impl Live {
         if let Some(bar) = self.running().get(slot) {
             bar.set_message(tail(&format!("{} {}", bar.message(), one_line(text)), self.width()));
         }
+    }
+
+    /// Shows lines where the line of an effect is: those that `lines` makes of the width of the terminal and the room
+    /// in it, each time anew.
+    pub(super) fn show(
+        &self,
+        slot: &Slot,
+        lines: impl Fn(usize, usize) -> String + Clone + Send + Sync + 'static,
+    ) {
+        let Some(bar) = self.running().get(slot).cloned() else { return };
+        let term = self.term.clone();
+        let draw = move |_: &ProgressState, line: &mut dyn std::fmt::Write| {
+            let (rows, columns) = term.size();
+            let room = usize::from(rows).saturating_sub(ROWS_APART).max(1);
+            // Writing to a string cannot fail.
+            let _ = line.write_str(&lines(usize::from(columns), room));
+        };
+        bar.set_style(style("{lines}").with_key("lines", draw));
+        bar.tick();
     }
 
     /// Takes away the line of an effect.
@@ -145,6 +182,7 @@ impl Live {
     /// the question back.
     pub(super) async fn ask(&self, question: &str) -> Option<String> {
         let bar = self.progress.add(ProgressBar::new_spinner());
+        self.drawn().push(bar.clone());
         bar.set_style(style("{msg}"));
         let room = self.width().saturating_sub(2);
         let drawn = |typed: &str| {
@@ -182,6 +220,10 @@ impl Live {
     // Only what is drawn is in these; after a panic elsewhere it is as good as before.
     fn running(&self) -> MutexGuard<'_, HashMap<Slot, ProgressBar>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drawn(&self) -> MutexGuard<'_, Vec<ProgressBar>> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn question(&self) -> MutexGuard<'_, Option<ProgressBar>> {

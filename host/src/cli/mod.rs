@@ -7,6 +7,7 @@ mod always;
 mod build;
 mod call;
 mod cancel;
+mod chat;
 mod check;
 mod decide;
 mod diff;
@@ -89,6 +90,8 @@ struct Cli {
 enum Command {
     /// Run an agent.
     Run(run::Args),
+    /// Talk with an agent: each line is the prompt of the next run of a conversation.
+    Chat(chat::Args),
     /// Go on with a run that stopped.
     ///
     /// Calls and model requests that ended are reused from the journal; the rest is carried out.
@@ -198,6 +201,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
         Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
+        Command::Chat(args) => block_on(|signals| async move { chat::run(args, &places, &signals).await }),
         Command::Resume(args) => {
             block_on(|signals| async move { resume::run(args, &places, &signals).await })
         }

@@ -27,15 +27,22 @@ pub(super) struct Prompt {
     /// A file that holds what to ask; `-` for stdin.
     #[arg(long = "prompt-file", value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
+    /// A picture that belongs to the prompt: PNG, JPEG, GIF or WebP, up to 5 MiB. May be given several times.
+    #[arg(long = "image", value_name = "FILE")]
+    images: Vec<PathBuf>,
+}
+
+/// The values of an agent's parameters.
+#[derive(Debug, clap::Args)]
+pub(super) struct Given {
     /// The value of a parameter, for `{{ NAME }}` in the prompt and in the instructions. May be given several times.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
     /// A file with values of parameters: a JSON object.
     #[arg(long, value_name = "FILE")]
     params_file: Option<PathBuf>,
-    /// A picture that belongs to the prompt: PNG, JPEG, GIF or WebP, up to 5 MiB. May be given several times.
-    #[arg(long = "image", value_name = "FILE")]
-    images: Vec<PathBuf>,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -97,6 +104,13 @@ impl Prompt {
         self.images.iter().map(image).collect()
     }
 
+    /// The value of every parameter.
+    pub(super) fn parameters(&self, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+        self.given.parameters(config)
+    }
+}
+
+impl Given {
     /// The value of every parameter.
     pub(super) fn parameters(&self, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
         let mut given = BTreeMap::new();

@@ -41,8 +41,14 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let engine = places.engine(traces.exporter(&screen))?;
     let id = engine.runs().find(&run)?;
     let settlements = settle.iter().map(Settle::read).collect::<anyhow::Result<_>>()?;
-    let terms =
-        Terms { settlements, accept_changes, config, by: Some(at_terminal()), caller: caller(&screen) };
+    let terms = Terms {
+        settlements,
+        accept_changes,
+        config,
+        agent: None,
+        by: Some(at_terminal()),
+        caller: caller(&screen),
+    };
     let front = front(&screen, places.verbose, &engine);
     let handle = engine.resume(id, terms, front).await.map_err(|error| of_resume(error, &settle))?;
     follow(handle, &screen, signals).await

@@ -8,12 +8,13 @@ use console::Style;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::chat::{Talk, below_answer, draw};
 use super::exit::Exit;
 use super::layout::{LongWord, laid_out, unbroken};
 use super::live::{Doing, Lent, Live};
 use super::moment::duration;
 use super::output::OutputFile;
-use super::streams::{self, deliver};
+use super::streams::deliver;
 use super::waiting::{self, Shown};
 use super::words::{self, Channel, counted, denial, headline, result};
 use crate::journal::{Failed, Finished};
@@ -34,6 +35,8 @@ pub(super) enum Format {
     Text,
     /// One JSON object a line.
     Json,
+    /// Lines for a person who talks with an agent: what the model says is drawn as it comes.
+    Talk,
 }
 
 impl Format {
@@ -50,6 +53,8 @@ struct Inner {
     /// The tools whose calls wait for a person or a moment.
     waiting_tools: Mutex<BTreeSet<String>>,
     substituted: AtomicU64,
+    /// What was shown of a conversation.
+    talk: Talk,
 }
 
 /// One line of `--json`.
@@ -77,9 +82,10 @@ impl Screen {
         Self(Arc::new(Inner {
             format,
             answer_to,
-            live: Live::new(format == Format::Text),
+            live: Live::new(format != Format::Json),
             waiting_tools: Mutex::default(),
             substituted: AtomicU64::new(0),
+            talk: Talk::default(),
         }))
     }
 
@@ -88,11 +94,14 @@ impl Screen {
         self.say_as_it_is(&laid_out(line, self.0.live.terminal_width(), HANGING, LongWord::Whole));
     }
 
+    /// The same for a line that goes on at some column.
+    pub(super) fn say_hanging(&self, line: &str, column: usize) {
+        self.say_as_it_is(&laid_out(line, self.0.live.terminal_width(), column, LongWord::Whole));
+    }
+
     /// The same for lines that are to be copied.
-    fn say_as_it_is(&self, lines: &str) {
-        if !self.0.live.say(lines) {
-            streams::say(lines);
-        }
+    pub(super) fn say_as_it_is(&self, lines: &str) {
+        self.0.live.say(lines);
     }
 
     /// What the session tells while the run goes on.
@@ -104,6 +113,7 @@ impl Screen {
     pub(super) fn run_started(&self, run: RunId, manifest: &Manifest) {
         match self.0.format {
             Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
+            Format::Talk => waiting_tools(manifest, &mut self.waiting_tools()),
             Format::Text => {
                 waiting_tools(manifest, &mut self.waiting_tools());
                 let tools = counted(manifest.tools.len(), "tool");
@@ -133,19 +143,28 @@ impl Screen {
                 arrived = deliver(&shown);
             }
             (Format::Text, Ending::Answer(_)) => {}
-            (Format::Text, Ending::Unfit { answer, why }) => {
+            (Format::Talk, Ending::Answer(answer)) => self.0.talk.answered(&self.0.live, answer),
+            (Format::Text | Format::Talk, Ending::Unfit { answer, why }) => {
                 self.say(&format!("the model's answer is of no use, and it was told once: {}", clean(why)));
                 self.say(&format!("it said: {}", clean(answer)));
             }
-            (Format::Text, Ending::Empty(why)) => self.say(&format!("there is no answer: {}", clean(why))),
-            (Format::Text, Ending::Cancelled(cancelled)) => {
+            (Format::Text | Format::Talk, Ending::Empty(why)) => {
+                self.say(&format!("there is no answer: {}", clean(why)));
+            }
+            (Format::Text | Format::Talk, Ending::Refused(text)) => {
+                self.say(&format!("the model refused: {}", clean(text)));
+            }
+            (Format::Text | Format::Talk, Ending::Limit(text)) => {
+                self.say(&format!("stopped by a limit: {}", clean(text)));
+            }
+            (Format::Text | Format::Talk, Ending::Cancelled(cancelled)) => {
                 self.say(&format!("the run was {}", clean(&cancelled.to_string())));
             }
-            (Format::Text, Ending::Refused(text)) => self.say(&format!("the model refused: {}", clean(text))),
-            (Format::Text, Ending::Limit(text)) => self.say(&format!("stopped by a limit: {}", clean(text))),
         }
-        if let (Format::Text, Some(used)) = (self.0.format, used) {
-            self.say(&format!("used: {}", words::used(used)));
+        match (self.0.format, used) {
+            (Format::Text, Some(used)) => self.say(&format!("used: {}", words::used(used))),
+            (Format::Talk, Some(used)) => self.say(&below_answer(used)),
+            (Format::Text | Format::Talk, None) | (Format::Json, _) => {}
         }
         match (arrived, ending) {
             (Err(error), Ending::Answer(_)) if self.0.answer_to.is_none() => Err(anyhow!(
@@ -160,6 +179,7 @@ impl Screen {
         match self.0.format {
             Format::Json => event(&JsonEvent::Interrupted { run }),
             Format::Text => self.say(&format!("interrupted; go on with: {}", resume(run))),
+            Format::Talk => self.say("interrupted: /retry goes on where it stopped"),
         }
     }
 
@@ -181,7 +201,24 @@ impl Screen {
                 event(&JsonEvent::Suspended { run, waiting, exit_code });
             }
             Format::Text => waiting::lines(run, waiting).iter().for_each(|line| self.say(line)),
+            // Whoever talks with the agent is asked.
+            Format::Talk => self.0.talk.waits(waiting),
         }
+    }
+
+    /// What the run waits for that was suspended last, where a person talks with the agent.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        self.0.talk.waiting()
+    }
+
+    /// Draws what was said before, above what goes on.
+    pub(super) fn draw(&self, markdown: &str) {
+        draw(&self.0.live, markdown);
+    }
+
+    /// Whether a person talks with the agent.
+    pub(super) fn is_talk(&self) -> bool {
+        self.0.format == Format::Talk
     }
 
     /// Whether it is people who read this.
@@ -211,9 +248,10 @@ impl Screen {
                 let exit_code = Exit::of_error(error) as u8;
                 event(&JsonEvent::RunFailed { run, error: format!("{error:#}"), exit_code });
             }
-            Format::Text => {
+            Format::Text | Format::Talk => {
                 let mark = Style::new().for_stderr().red().apply_to("✗");
-                self.say(&format!("{mark} the run broke off; when the cause is mended: {}", resume(run)));
+                let how = if self.0.format == Format::Talk { "/retry".to_owned() } else { resume(run) };
+                self.say(&format!("{mark} the run broke off; when the cause is mended: {how}"));
             }
         }
     }
@@ -235,6 +273,9 @@ impl Screen {
 
     /// Shows what the session tells while the run goes on.
     pub(super) fn notice(&self, notice: &Notice<'_>) {
+        if self.0.format == Format::Talk && self.0.talk.shows(&self.0.live, notice) {
+            return;
+        }
         match (self.0.format, notice) {
             (Format::Json, Notice::Started { slot, attempt, request }) => {
                 event(&JsonEvent::Started { slot, attempt: *attempt, request });
@@ -243,15 +284,15 @@ impl Screen {
                 event(&JsonEvent::Finished { slot, substituted: *substituted, finished });
             }
             (Format::Json, Notice::Heard { slot, text }) => event(&JsonEvent::Heard { slot, text }),
-            (Format::Text, Notice::Heard { slot, text }) => self.0.live.hear(slot, text),
+            (Format::Text | Format::Talk, Notice::Heard { slot, text }) => self.0.live.hear(slot, text),
             (Format::Json, Notice::Failed { slot, failed, .. }) => event(&JsonEvent::Failed { slot, failed }),
-            (Format::Text, Notice::Started { slot, request, .. }) => {
+            (Format::Text | Format::Talk, Notice::Started { slot, request, .. }) => {
                 self.0.live.begin(slot, headline(slot, request), self.doing(request));
             }
-            (Format::Text, Notice::Failed { slot, request, failed }) => {
+            (Format::Text | Format::Talk, Notice::Failed { slot, request, failed }) => {
                 self.show_failed(slot, request, failed);
             }
-            (Format::Text, Notice::Finished { slot, request, finished, substituted }) => {
+            (Format::Text | Format::Talk, Notice::Finished { slot, request, finished, substituted }) => {
                 self.show_finished(slot, request, finished, *substituted);
             }
         }

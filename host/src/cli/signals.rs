@@ -5,6 +5,9 @@
 //! dropped, and the processes that it started end with it. The second ends the process at once: what is recorded is on
 //! disk. Invariant: whatever keeps the other threads busy, a signal arrives, because it is waited for on a thread of its
 //! own. A process that is the first one of a container ends by no signal that it does not wait for.
+//!
+//! Work that goes on in rounds, as a conversation does, is ended by Ctrl-C one round at a time; what the others ask for
+//! is the end of all of it.
 
 use std::io;
 use std::sync::Arc;
@@ -20,9 +23,41 @@ use super::typed::give_back;
 /// What a process knows of the signals that asked it to end.
 #[derive(Clone, Debug)]
 pub(super) struct Signals {
-    asked: watch::Receiver<bool>,
+    asked: Arc<watch::Sender<Asked>>,
     /// Whether the work itself ends in good order when it is asked to.
     attended: Arc<AtomicBool>,
+    /// Whether the work goes on in rounds, of which Ctrl-C ends one.
+    in_rounds: Arc<AtomicBool>,
+}
+
+/// What the process was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// To end this round.
+    Stop,
+    /// To end.
+    End,
+}
+
+impl Asked {
+    /// The same after one more signal; none if the process has to end at once.
+    fn after(self, signal: Asks, in_rounds: bool) -> Option<Self> {
+        match (self, signal) {
+            (Self::Nothing, Asks::Interrupt) if in_rounds => Some(Self::Stop),
+            (Self::Nothing, Asks::Interrupt | Asks::End) | (Self::Stop, Asks::End) => Some(Self::End),
+            (Self::Stop, Asks::Interrupt) | (Self::End, Asks::Interrupt | Asks::End) => None,
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Ctrl-C.
+    Interrupt,
+    /// The others.
+    End,
 }
 
 impl Signals {
@@ -33,9 +68,11 @@ impl Signals {
             let _context = runtime.enter();
             Heard::new()?
         };
-        let (asked, first) = watch::channel(false);
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || heard.wait(&runtime, &asked))?;
-        Ok(Self { asked: first, attended: Arc::default() })
+        let asked = Arc::new(watch::Sender::new(Asked::Nothing));
+        let signals = Self { asked, attended: Arc::default(), in_rounds: Arc::default() };
+        let told = signals.clone();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || heard.wait(&runtime, &told))?;
+        Ok(signals)
     }
 
     /// Says that the work ends in good order from now on when it is asked to.
@@ -43,12 +80,37 @@ impl Signals {
         self.attended.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until the process is asked to end.
+    /// Begins a round of the work, and says that it goes on in rounds from now on: Ctrl-C ends the round, and only what
+    /// else asks the process to end is meant for all of it.
+    pub(super) fn begin_round(&self) {
+        self.in_rounds.store(true, Ordering::SeqCst);
+        self.asked.send_if_modified(|asked| {
+            let was_stopped = *asked == Asked::Stop;
+            if was_stopped {
+                *asked = Asked::Nothing;
+            }
+            was_stopped
+        });
+    }
+
+    /// Waits until the process, or the round that goes on, is asked to end.
     pub(super) async fn asked(&self) {
-        if self.asked.clone().wait_for(|asked| *asked).await.is_err() {
-            // Nobody waits for signals any more, so no signal comes.
-            std::future::pending::<()>().await;
-        }
+        self.wait_for(|asked| asked != Asked::Nothing).await;
+    }
+
+    /// Waits until the process is asked to end.
+    pub(super) async fn asked_to_end(&self) {
+        self.wait_for(|asked| asked == Asked::End).await;
+    }
+
+    /// Whether the process was asked to end.
+    pub(super) fn has_to_end(&self) -> bool {
+        *self.asked.borrow() == Asked::End
+    }
+
+    async fn wait_for(&self, it_is: impl Fn(Asked) -> bool) {
+        // The sender is this one's own, so that it cannot go away.
+        let _ = self.asked.subscribe().wait_for(|asked| it_is(*asked)).await;
     }
 
     /// The same, while the work does not end by itself then.
@@ -79,17 +141,22 @@ impl Heard {
         })
     }
 
-    fn wait(mut self, runtime: &Runtime, asked: &watch::Sender<bool>) {
+    fn wait(mut self, runtime: &Runtime, told: &Signals) {
         runtime.block_on(async {
-            self.next().await;
-            asked.send_replace(true);
-            self.next().await;
+            loop {
+                let asks = self.next().await;
+                let asked = *told.asked.borrow();
+                match asked.after(asks, told.in_rounds.load(Ordering::SeqCst)) {
+                    Some(asked) => told.asked.send_replace(asked),
+                    None => break,
+                };
+            }
         });
         give_back();
         std::process::exit(Exit::Interrupted as i32);
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asks {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(hang_up) => hang_up.recv().await,
@@ -97,9 +164,9 @@ impl Heard {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = hang_up => {}
+            _ = self.interrupt.recv() => Asks::Interrupt,
+            _ = self.terminate.recv() => Asks::End,
+            _ = hang_up => Asks::End,
         }
     }
 }
@@ -114,6 +181,21 @@ fn ignores(status: &str, signal: SignalKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ctrl_c_ends_a_round_and_a_second_one_the_process() {
+        let after = |signals: &[Asks], in_rounds| {
+            signals.iter().try_fold(Asked::Nothing, |asked, signal| asked.after(*signal, in_rounds))
+        };
+        assert_eq!(after(&[Asks::Interrupt], true), Some(Asked::Stop));
+        assert_eq!(after(&[Asks::Interrupt], false), Some(Asked::End));
+        assert_eq!(after(&[Asks::Interrupt, Asks::End], true), Some(Asked::End));
+        for in_rounds in [true, false] {
+            assert_eq!(after(&[Asks::End], in_rounds), Some(Asked::End));
+            assert_eq!(after(&[Asks::Interrupt, Asks::Interrupt], in_rounds), None);
+            assert_eq!(after(&[Asks::End, Asks::Interrupt], in_rounds), None);
+        }
+    }
 
     #[test]
     fn the_mask_says_what_is_ignored() {

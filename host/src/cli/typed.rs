@@ -21,7 +21,16 @@ const NOTICED_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 const READ_BYTES: usize = 256;
 
 /// How the terminal was before keys were taken, for as long as they are.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+static BEFORE: Mutex<Option<Before>> = Mutex::new(None);
+
+struct Before {
+    modes: Termios,
+    /// What else has to be written to a terminal that was given to others meanwhile.
+    also: &'static str,
+}
+
+/// Ends what an editor of lines asks of a terminal: marks around what is pasted.
+const NO_MARKS_AROUND_PASTE: &str = "\u{1b}[?2004l";
 
 /// Keys are taken as they are pressed until this is dropped.
 struct Keys;
@@ -32,7 +41,7 @@ impl Keys {
         let before = tcgetattr(stdin)?;
         let mut by_key = before.clone();
         by_key.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        remember(Before { modes: before, also: "" });
         let keys = Self;
         // What was typed before is dropped: it was no answer to this question.
         tcsetattr(stdin, OptionalActions::Flush, &by_key)?;
@@ -50,8 +59,31 @@ impl Drop for Keys {
 pub(super) fn give_back() {
     if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
         // A terminal that went away needs nothing.
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before);
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before.modes);
+        let _ = rustix::io::write(rustix::stdio::stdout(), before.also.as_bytes());
     }
+}
+
+/// Remembers how the terminal is while an editor of lines takes keys, until this is dropped: for who ends the process
+/// meanwhile.
+pub(super) struct KeysElsewhere;
+
+impl KeysElsewhere {
+    pub(super) fn begin() -> rustix::io::Result<Self> {
+        remember(Before { modes: tcgetattr(rustix::stdio::stdin())?, also: NO_MARKS_AROUND_PASTE });
+        Ok(Self)
+    }
+}
+
+impl Drop for KeysElsewhere {
+    fn drop(&mut self) {
+        // The editor has put the terminal back by itself.
+        BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+fn remember(before: Before) {
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
 }
 
 /// The line that is typed; none if the terminal is at its end, or went away. `shown` is given the line once keys are

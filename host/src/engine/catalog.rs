@@ -23,7 +23,7 @@ pub struct LoadedAgent {
     config: Config,
     toolbox: Arc<Toolbox>,
     models: Models,
-    members: Vec<Member>,
+    members: Arc<[Member]>,
 }
 
 /// An agent that another agent calls like a tool.
@@ -146,7 +146,8 @@ impl Loader<'_> {
             }
             toolbox.check_names(&config).map_err(in_file)?;
             let models = connected.map_or_else(|| self.models(&config), Ok)?;
-            let agent = LoadedAgent { config, toolbox: Arc::new(toolbox), models, members };
+            let (toolbox, members) = (Arc::new(toolbox), members.into());
+            let agent = LoadedAgent { config, toolbox, models, members };
             let offered: Vec<_> =
                 agent.tools().iter().filter(|tool| !tool.hidden).map(|it| it.spec.clone()).collect();
             agent.models.take(&offered, agent.config.agent.output_schema.as_ref())?;
@@ -164,26 +165,47 @@ impl Loader<'_> {
     }
 
     fn models(&self, config: &Config) -> Result<Models, LoadError> {
-        let connected = match self.purpose {
-            Purpose::Tools(_) => return Ok(Models::absent()),
-            Purpose::Run => {
-                Models::connect(config.models(), config.summary.as_ref(), config.model_retry, self.clients)
-            }
+        match self.purpose {
+            Purpose::Tools(_) => Ok(Models::absent()),
+            Purpose::Run => connected(config, self.clients),
             Purpose::Inspection => {
                 let models: Vec<ModelConfig> =
                     config.models().map(|model| model.clone().without_secrets()).collect();
                 let summary = config.summary.clone().map(ModelConfig::without_secrets);
-                Models::connect(&models, summary.as_ref(), config.model_retry, self.clients)
+                let models = Models::connect(&models, summary.as_ref(), config.model_retry, self.clients);
+                models.map_err(|error| misled(config, error))
             }
-        };
-        connected.map_err(|error| match config.misled(&error) {
-            Some(in_file) => in_file.into(),
-            None => error.into(),
-        })
+        }
+    }
+}
+
+/// The models of an agent.
+fn connected(config: &Config, clients: &Clients) -> Result<Models, LoadError> {
+    let models = Models::connect(config.models(), config.summary.as_ref(), config.model_retry, clients);
+    models.map_err(|error| misled(config, error))
+}
+
+/// An error of a model, in agent.toml if its cause stands there.
+fn misled(config: &Config, error: ModelError) -> LoadError {
+    match config.misled(&error) {
+        Some(in_file) => in_file.into(),
+        None => error.into(),
     }
 }
 
 impl LoadedAgent {
+    /// The same with models that are set up anew.
+    pub(super) fn with_new_models(&self, clients: &Clients) -> Result<Self, LoadError> {
+        let Self { config, toolbox, members, .. } = self;
+        let models = connected(config, clients)?;
+        Ok(Self {
+            config: config.clone(),
+            toolbox: Arc::clone(toolbox),
+            models,
+            members: Arc::clone(members),
+        })
+    }
+
     /// Its configuration. Without its secrets, if they were left out.
     #[must_use]
     pub fn config(&self) -> &Config {

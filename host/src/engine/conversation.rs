@@ -142,35 +142,46 @@ impl Turn {
         agent: &str,
     ) -> Result<Vec<Message>, ConversationError> {
         for run in self.session.runs().iter().rev().copied() {
-            let session = || key.clone();
-            let entries = match runs.read(run) {
-                Err(JournalError::UnknownRun { .. }) => {
-                    let path = runs.path().to_owned();
-                    return Err(ConversationError::RunGone { session: session(), run, path });
-                }
-                entries => entries?,
-            };
-            // A run that was killed before it began said nothing.
-            let Some(manifest) = manifest(&entries).cloned() else { continue };
-            if manifest.session.as_ref() != Some(key) || manifest.agent != agent {
-                let (agent, other) = (agent.to_owned(), manifest.agent);
-                let of = manifest.session;
-                return Err(ConversationError::OtherAgent { session: session(), agent, run, other, of });
+            if let Some(said) = said_after(run, key, runs, agent).await? {
+                return Ok(said);
             }
-            return match ending(&entries) {
-                None => Err(ConversationError::Unfinished { session: session(), run }),
-                // What a model refused to speak about is not brought up again.
-                Some(Ending::Refused(_)) => Ok(manifest.earlier),
-                Some(
-                    Ending::Answer(_)
-                    | Ending::Limit(_)
-                    | Ending::Unfit { .. }
-                    | Ending::Empty(_)
-                    | Ending::Cancelled(_),
-                ) => said_by(run, entries, manifest).await,
-            };
         }
         Ok(Vec::new())
+    }
+}
+
+/// What was said in a session by the end of one of its runs; `None` if that run was killed before it began.
+pub(super) async fn said_after(
+    run: RunId,
+    key: &SessionKey,
+    runs: &RunsDir,
+    agent: &str,
+) -> Result<Option<Vec<Message>>, ConversationError> {
+    let session = || key.clone();
+    let entries = match runs.read(run) {
+        Err(JournalError::UnknownRun { .. }) => {
+            let path = runs.path().to_owned();
+            return Err(ConversationError::RunGone { session: session(), run, path });
+        }
+        entries => entries?,
+    };
+    let Some(manifest) = manifest(&entries).cloned() else { return Ok(None) };
+    if manifest.session.as_ref() != Some(key) || manifest.agent != agent {
+        let (agent, other) = (agent.to_owned(), manifest.agent);
+        let of = manifest.session;
+        return Err(ConversationError::OtherAgent { session: session(), agent, run, other, of });
+    }
+    match ending(&entries) {
+        None => Err(ConversationError::Unfinished { session: session(), run }),
+        // What a model refused to speak about is not brought up again.
+        Some(Ending::Refused(_)) => Ok(Some(manifest.earlier)),
+        Some(
+            Ending::Answer(_)
+            | Ending::Limit(_)
+            | Ending::Unfit { .. }
+            | Ending::Empty(_)
+            | Ending::Cancelled(_),
+        ) => Ok(Some(said_by(run, entries, manifest).await?)),
     }
 }
 

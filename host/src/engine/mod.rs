@@ -154,6 +154,12 @@ impl Engine {
         Ok(Arc::new(loader.load(config).await?))
     }
 
+    /// The same agent with models that are set up anew: a script, or a key in a file, may have changed since. Its tools are
+    /// the loaded ones.
+    pub fn with_new_models(&self, agent: &LoadedAgent) -> Result<Arc<LoadedAgent>, LoadError> {
+        Ok(Arc::new(agent.with_new_models(&self.0.clients)?))
+    }
+
     /// Loads the components of an agent alone, to call one of them.
     pub async fn load_tools(
         &self,

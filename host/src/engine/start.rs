@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
-use super::conversation::{ConversationError, Turn};
+use super::conversation::{ConversationError, Turn, said_after};
 use super::drive::Work;
 use super::handle::RunHandle;
 use super::people::Front;
@@ -17,7 +17,7 @@ use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
 use crate::config::{Config, ParameterError};
 use crate::journal::{Change, JournalError, JournalStore as _, ending, has_replied, used};
-use crate::message::{By, Caller, Image, Manifest, RunId, SessionKey, Slot};
+use crate::message::{By, Caller, Image, Manifest, Message, RunId, SessionKey, Slot};
 use crate::session::{Decisions, SessionError, Settlement};
 
 /// A run that is to be started.
@@ -27,7 +27,18 @@ pub struct NewRun {
     parameters: BTreeMap<String, String>,
     images: Vec<Image>,
     session: Option<SessionKey>,
+    place: Place,
     caller: Option<Caller>,
+}
+
+/// Where a run stands in its session.
+enum Place {
+    /// After the last run.
+    Last,
+    /// Instead of the last run, if that is this run: it is taken out of the session, and stays recorded.
+    InsteadOf(RunId),
+    /// After a run of another session, if it is the first of its own.
+    After(SessionKey, RunId),
 }
 
 /// On what terms a recorded run goes on.
@@ -40,6 +51,8 @@ pub struct Terms {
     pub accept_changes: bool,
     /// The agent.toml of the run, if it is not where it was.
     pub config: Option<PathBuf>,
+    /// The agent of the run, if it is loaded. Then no agent.toml is read.
+    pub agent: Option<Arc<LoadedAgent>>,
     /// Who says so.
     pub by: Option<By>,
     /// In the course of which span the run goes on.
@@ -81,7 +94,8 @@ impl NewRun {
     #[must_use]
     pub fn new(agent: Arc<LoadedAgent>, prompt: impl Into<String>) -> Self {
         let (parameters, images) = (BTreeMap::new(), Vec::new());
-        Self { agent, prompt: prompt.into(), parameters, images, session: None, caller: None }
+        let (prompt, session, place, caller) = (prompt.into(), None, Place::Last, None);
+        Self { agent, prompt, parameters, images, session, place, caller }
     }
 
     /// With the values of the agent's parameters.
@@ -102,6 +116,18 @@ impl NewRun {
         Self { session, ..self }
     }
 
+    /// Instead of the last run of the session, if that is this run. It is taken out of the session, and stays recorded.
+    #[must_use]
+    pub fn instead_of(self, run: RunId) -> Self {
+        Self { place: Place::InsteadOf(run), ..self }
+    }
+
+    /// As the first run of the session, which goes on from a run of another session.
+    #[must_use]
+    pub fn after(self, session: SessionKey, run: RunId) -> Self {
+        Self { place: Place::After(session, run), ..self }
+    }
+
     /// In the course of a span.
     #[must_use]
     pub fn caller(self, caller: Option<Caller>) -> Self {
@@ -112,11 +138,11 @@ impl NewRun {
 impl Engine {
     /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
     pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
-        let NewRun { agent, prompt, parameters, images, session, caller } = new;
+        let NewRun { agent, prompt, parameters, images, session, place, caller } = new;
         let (mut turn, mut earlier) = (None, Vec::new());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
-            earlier = taken.said(key, self.runs(), &agent.config().agent.name).await?;
+            earlier = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
         let id = RunId::new();
@@ -124,15 +150,37 @@ impl Engine {
         let manifest = manifest(&agent, task)?;
         let run = self.runs().create(id)?;
         if let Some(turn) = &mut turn {
+            if place.is_instead(turn) {
+                turn.session.forget_last()?;
+            }
             turn.session.add(id)?;
         }
         let (entries, decisions) = (Vec::new(), Decisions::default());
         self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
     }
 
+    /// What was said before a run that stands there in its session.
+    async fn said_before(
+        &self,
+        turn: &Turn,
+        key: &SessionKey,
+        place: &Place,
+        agent: &str,
+    ) -> Result<Vec<Message>, ConversationError> {
+        match place {
+            Place::InsteadOf(run) if place.is_instead(turn) => {
+                Ok(recorded_manifest(*run, &self.runs().read(*run)?)?.earlier.clone())
+            }
+            Place::After(other, run) if turn.session.runs().is_empty() => {
+                Ok(said_after(*run, other, self.runs(), agent).await?.unwrap_or_default())
+            }
+            Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, self.runs(), agent).await,
+        }
+    }
+
     /// Goes on with a recorded run. One that has ended ends the same way at once.
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
-        let Terms { settlements: said, accept_changes, config, by, caller } = terms;
+        let Terms { settlements: said, accept_changes, config, agent, by, caller } = terms;
         let turn = self.take_turn_of(id, &*front.watcher).await?;
         let runs = self.runs();
         if runs.is_sealed(id) {
@@ -150,8 +198,12 @@ impl Engine {
         // Before its first reply the model was asked for nothing that another agent.toml could contradict.
         let has_replied = has_replied(&entries);
         let change = if accept_changes || !has_replied { Change::Accepted } else { Change::Refused };
-        let config = recorded_config(&recorded, config.as_deref())?;
-        let agent = self.load(config, Purpose::Run, &*front.watcher).await?;
+        let agent = if let Some(agent) = agent {
+            agent
+        } else {
+            let config = recorded_config(&recorded, config.as_deref())?;
+            self.load(config, Purpose::Run, &*front.watcher).await?
+        };
         let manifest = manifest(&agent, Task::of(&recorded))?;
         let changes = changes::between(&recorded, &manifest, &entries);
         if !changes.is_empty() {
@@ -172,6 +224,16 @@ impl Engine {
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
             None => Ok(None),
+        }
+    }
+}
+
+impl Place {
+    /// Whether the last run of the session is to be taken out of it.
+    fn is_instead(&self, turn: &Turn) -> bool {
+        match self {
+            Self::InsteadOf(run) => turn.session.runs().last() == Some(run),
+            Self::Last | Self::After(..) => false,
         }
     }
 }
