@@ -71,7 +71,7 @@ impl Loaded {
             let cache = places.cache()?;
             let (runs, sessions) = (places.runs()?, places.sessions()?);
             let in_file = |error: ToolboxError| error.in_file(config);
-            let own = [cache.directory(), runs.path(), sessions.path()];
+            let own = [cache.directory(), runs.path(), runs.journal_path(), sessions.path()];
             Toolbox::keep_apart(config, &own).map_err(in_file)?;
             let toolbox =
                 Toolbox::load(config, sandbox, &cache, &|it| works.tell(it)).await.map_err(in_file)?;

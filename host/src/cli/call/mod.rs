@@ -98,7 +98,8 @@ fn config(path: &Path) -> anyhow::Result<Config> {
 async fn load(config: &Config, places: &Places, screen: &Screen) -> anyhow::Result<Arc<Toolbox>> {
     let cache = places.cache()?;
     let (runs, sessions) = (places.runs()?, places.sessions()?);
-    Toolbox::keep_apart(config, &[cache.directory(), runs.path(), sessions.path()])?;
+    let own = [cache.directory(), runs.path(), runs.journal_path(), sessions.path()];
+    Toolbox::keep_apart(config, &own)?;
     let works = Works::new(screen, places.verbose);
     Ok(Arc::new(Toolbox::load(config, &Sandbox::new()?, &cache, &|it| works.tell(it)).await?))
 }
