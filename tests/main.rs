@@ -53,6 +53,7 @@ mod sandbox;
 mod secure;
 mod served;
 mod sessions;
+mod shared;
 mod shells;
 mod states;
 mod subagents;

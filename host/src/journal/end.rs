@@ -22,10 +22,12 @@ const VERSION: u8 = 1;
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct End {
     /// Also tells such a file from any other.
-    host_end: u8,
+    #[serde(rename = "host_end")]
+    version: u8,
     segment: u32,
     /// Where the segment ends, in bytes.
-    pub(super) end: u64,
+    #[serde(rename = "end")]
+    pub(super) at: u64,
     pub(super) runs: Parts,
 }
 
@@ -35,8 +37,8 @@ struct Version {
 }
 
 impl End {
-    pub(super) fn new(segment: u32, end: u64, runs: Parts) -> Self {
-        Self { host_end: VERSION, segment, end, runs }
+    pub(super) fn new(segment: u32, at: u64, runs: Parts) -> Self {
+        Self { version: VERSION, segment, at, runs }
     }
 
     /// Writes it, whole or not at all; it is on disk when this returns. The lock of the directory is held meanwhile.

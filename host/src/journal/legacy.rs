@@ -131,10 +131,13 @@ fn read(directory: &Path) -> Result<Vec<KeyValue>, JournalError> {
     Ok(pairs)
 }
 
-/// The segments that count, oldest first: what is in them, and where each ends from which another one goes on.
-fn chain(directory: &Path) -> Result<Vec<(u32, Vec<u8>, Option<u64>)>, JournalError> {
+/// A segment that counts: its epoch, what is in it, and where it ends if another one goes on from it.
+type Link = (u32, Vec<u8>, Option<u64>);
+
+/// The segments that count, oldest first.
+fn chain(directory: &Path) -> Result<Vec<Link>, JournalError> {
     let io = |error: std::io::Error| io_error(directory, &error);
-    let mut chain: Vec<(u32, Vec<u8>, Option<u64>)> = Vec::new();
+    let mut chain: Vec<Link> = Vec::new();
     let mut due = None;
     for epoch in epochs(directory).map_err(io)?.into_iter().rev() {
         if due.is_some_and(|(due, _)| due != epoch) {

@@ -120,7 +120,7 @@ impl RunsDir {
                 legacy.remove()?;
                 Ok(run)
             }
-            (None, Some(legacy)) => self.take_over(run, &legacy),
+            (None, Some(legacy)) => Self::take_over(run, &legacy),
             (None, None) => Err(self.unknown(&id.to_string())),
         }
     }
@@ -142,7 +142,7 @@ impl RunsDir {
     }
 
     /// Takes a run over into the journal that an older host left.
-    fn take_over(&self, run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
+    fn take_over(run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
         let id = run.id;
         let _lock = legacy.seize(id)?;
         let entries = legacy.read()?;
@@ -337,11 +337,11 @@ impl RunsDir {
     }
 
     /// The summary of a run that is not one file, by what was last read of the journal.
-    fn unsealed_summary(&self, id: RunId, held: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
-        let head = self.survey().head(id)?.filter(|head| !head.gone);
-        let (written, is_held) = match (&head, self.legacy(id)) {
+    fn unsealed_summary(&self, id: RunId, open: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
+        let recorded = self.survey().head(id)?.filter(|head| !head.gone);
+        let (written, is_held) = match (recorded, self.legacy(id)) {
             (Some(head), _) if !head.has_begun => return Ok(None),
-            (Some(head), _) => (head.summary.clone(), held.contains(&id)),
+            (Some(head), _) => (head.summary, open.contains(&id)),
             (None, Some(legacy)) => (legacy.summary(), legacy.is_held()),
             (None, None) => return Ok(None),
         };

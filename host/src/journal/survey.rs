@@ -186,7 +186,7 @@ impl Survey {
         self.forget(segment)?;
         let known = self.known(segment);
         known.parts = end.runs;
-        known.reached.end = end.end;
+        known.reached.end = end.at;
         known.state = State::Over;
         self.index(segment)
     }

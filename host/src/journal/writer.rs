@@ -97,7 +97,7 @@ impl Writer {
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         while let Some(message) = next(inbox) {
             self.take(message);
-            inbox.try_iter().for_each(|message| self.take(message));
+            self.take_all(inbox);
             if self.waiting.iter().any(|write| write.when == Durability::Now) {
                 self.linger(inbox);
                 self.commit();
@@ -130,6 +130,12 @@ impl Writer {
         }
     }
 
+    fn take_all(&mut self, inbox: &Receiver<Message>) {
+        for message in inbox.try_iter() {
+            self.take(message);
+        }
+    }
+
     /// Waits a moment for the ends of effects that have just begun: the calls of one turn end within
     /// microseconds of each other, and then one sync serves them all.
     fn linger(&mut self, inbox: &Receiver<Message>) {
@@ -145,7 +151,7 @@ impl Writer {
                 Some(message) => self.take(message),
                 None => return,
             }
-            inbox.try_iter().for_each(|message| self.take(message));
+            self.take_all(inbox);
         }
     }
 
@@ -207,9 +213,9 @@ impl Writer {
 
     pub(super) fn begin_segment(&mut self, lock: &Lock) -> Result<(), JournalError> {
         let directory: &Path = &self.shared.directory;
-        let begin = |number| Segment::begin(directory, number, self.shared.holder.number);
-        let begun = lock.draw(directory).and_then(begin);
-        let segment = begun.map_err(|error| JournalError::Stopped { reason: error.to_string() })?;
+        let drawn = lock.draw(directory);
+        let made = drawn.and_then(|number| Segment::begin(directory, number, self.shared.holder.number));
+        let segment = made.map_err(|error| JournalError::Stopped { reason: error.to_string() })?;
         self.shared.survey().begun(segment.number);
         self.segment = Some(segment);
         self.current.clear();
