@@ -106,7 +106,7 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
         return false;
     }
     assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
-    if agent.show().is_empty() {
+    if agent.shown_so_far().is_empty() {
         return true;
     }
     assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "{point} at commit {nth}");
@@ -368,7 +368,7 @@ fn a_kill_at_every_write_goes_on_from_the_shortened_conversation() {
                 return false;
             }
             assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
-            if !agent.show().is_empty() {
+            if !agent.shown_so_far().is_empty() {
                 let resumed = agent.host(&["resume", "last"]);
                 assert_eq!(resumed.ok().stdout, "the end\n", "{point} at commit {nth}");
                 assert_eq!(slots(&agent), all);

@@ -6,30 +6,36 @@ use host::journal::{JournalError, RunFile, RunsDir};
 
 use crate::kills::SCRIPT;
 use crate::recorded::{ended, ids};
+use crate::shared::work::{id, process};
 use crate::support::Agent;
 
 #[test]
 fn a_changed_byte_of_a_log_is_an_error_or_changes_nothing() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
     // Two processes, and so two segments, the second of which stopped in the middle, too.
-    for (args, commits) in [(["run"].as_slice(), 3), (&["resume", "last"], 2)] {
+    for (args, commits) in [(["run"].as_slice(), 4), (&["resume", "last"], 2)] {
         let failpoint = format!("journal-before-ack={commits}*off->1*return");
         assert!(!agent.command(args).env("FAILPOINTS", failpoint).output().unwrap().status.success());
     }
     let runs = RunsDir::new(&agent.state());
     let id = runs.find("last").unwrap();
     let whole = runs.read(id).unwrap();
-    let journal = runs.path().join(id.to_string()).join("journal");
     let (mut found, mut unnoticed) = (0, 0);
-    for segment in ["log.1", "log.2"] {
-        let path = journal.join(segment);
+    let mut files: Vec<_> =
+        fs::read_dir(runs.journal_path()).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == "log" || it == "end"));
+    files.sort();
+    // The first segment is over, and the second one is not.
+    assert_eq!(files.len(), 3, "{files:?}");
+    for path in files {
+        let segment = path.file_name().unwrap().to_str().unwrap();
         let bytes = fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 600;
         for at in 0..used.min(bytes.len()) {
             let mut changed = bytes.clone();
             changed[at] ^= 0x11;
             fs::write(&path, &changed).unwrap();
-            match runs.read(id) {
+            match RunsDir::new(&agent.state()).read(id) {
                 Ok(read) => {
                     assert_eq!(read, whole, "{segment}, byte {at}");
                     unnoticed += 1;
@@ -47,6 +53,53 @@ fn a_changed_byte_of_a_log_is_an_error_or_changes_nothing() {
     println!("{found} changed bytes found, {unnoticed} behind the last commit");
     assert!(found > 5 * unnoticed, "{found}, {unnoticed}");
     assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+}
+
+#[test]
+fn a_changed_byte_of_a_journal_of_several_runs_is_an_error_or_changes_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    // The one process is killed among four runs, and so is the one that takes it for dead and goes on.
+    for commits in [10, 6] {
+        let mut command = process(state.path(), 4, 3);
+        let killed =
+            command.env("FAILPOINTS", format!("journal-before-ack={commits}*off->1*return")).output();
+        assert!(!killed.unwrap().status.success());
+    }
+    let read = || {
+        let dir = RunsDir::new(state.path());
+        (0..4).map(|run| (id(run), dir.read(id(run)))).collect::<Vec<_>>()
+    };
+    let whole: Vec<_> = read().into_iter().map(|(_, entries)| entries.ok()).collect();
+    assert!(whole.iter().flatten().count() > 1);
+    let mut files: Vec<_> =
+        fs::read_dir(state.path().join("journal")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == "log" || it == "end"));
+    assert_eq!(files.len(), 3, "{files:?}");
+    let (mut found, mut unnoticed) = (0, 0);
+    for path in files {
+        let bytes = fs::read(&path).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 100;
+        for at in (0..used.min(bytes.len())).step_by(61) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x11;
+            fs::write(&path, &changed).unwrap();
+            for ((run, read), whole) in read().into_iter().zip(&whole) {
+                match read {
+                    Ok(read) => {
+                        assert_eq!(Some(read), *whole, "run {run}: {}, byte {at}", path.display());
+                        unnoticed += 1;
+                    }
+                    Err(JournalError::UnknownRun { .. }) => assert_eq!(*whole, None),
+                    Err(JournalError::Corrupt { .. } | JournalError::Version { .. }) => found += 1,
+                    Err(error) => panic!("run {run}: {}, byte {at}: {error}", path.display()),
+                }
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    // A byte of one run's commit in a segment that is over is no other run's damage.
+    println!("{found} times a run was found damaged, {unnoticed} times it was read as it is");
+    assert!(found > 100 && unnoticed > 100);
 }
 
 #[test]

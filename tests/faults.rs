@@ -15,10 +15,9 @@ use crate::support::{Agent, Ran, tool_output};
 #[test]
 fn the_index_may_be_anything_when_a_run_is_resumed() {
     let agent = Agent::scripted(SCRIPT).guest("hostile");
-    let failpoint = "journal-before-ack=4*off->1*return";
+    let failpoint = "journal-before-ack=5*off->1*return";
     assert!(!agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap().status.success());
-    let run = std::fs::read_dir(agent.state().join("runs")).unwrap().next().unwrap().unwrap().path();
-    let index = run.join("journal/index");
+    let index = agent.state().join("journal/1.index");
     for file in ["db", "conf", "snap.0000000000000000"] {
         std::fs::write(index.join(file), vec![0xa5; 100_000]).unwrap();
     }
@@ -58,7 +57,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
 #[test]
 fn after_a_write_or_a_sync_that_failed_nothing_more_is_acknowledged() {
     for fault in ["journal-write-fails", "journal-sync-fails"] {
-        for nth in 0..7 {
+        for nth in 0..8 {
             let agent = Agent::scripted(SCRIPT).guest("hostile");
             // It fails once; whatever is tried after that would succeed.
             let failed = agent

@@ -55,6 +55,7 @@ mod sandbox;
 mod secure;
 mod served;
 mod sessions;
+mod shared;
 mod shells;
 mod spelling;
 mod states;

@@ -86,7 +86,7 @@ fn only_runs_that_ended_are_cleared_away() {
         agent.host(&["run"]).ok();
     }
     let killed =
-        agent.command(&["run"]).env("FAILPOINTS", "journal-before-ack=2*off->1*return").output().unwrap();
+        agent.command(&["run"]).env("FAILPOINTS", "journal-before-ack=3*off->1*return").output().unwrap();
     assert!(!killed.status.success());
     let before = ids(&agent);
     assert_eq!(before.len(), 5);
@@ -143,7 +143,7 @@ fn a_date_that_nobody_can_write_is_shown_as_the_last_one_that_one_can() {
 }
 
 /// The fixtures of a version: written once, by the host that wrote that version, and read by every later one.
-fn fixtures(version: &str) -> PathBuf {
+pub fn fixtures(version: &str) -> PathBuf {
     root().join("tests/fixtures").join(version)
 }
 
@@ -183,4 +183,4 @@ fn runs_that_began_by_rules_2_go_on_by_them() {
     agent.host(&["journal", "verify"]).ok();
 }
 
-const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
+pub const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";

@@ -164,9 +164,9 @@ fn a_run_that_has_not_ended_holds_up_the_next_one() {
         let killed = agent.command(&run).env("FAILPOINTS", failpoint).output().unwrap();
         assert_eq!(killed.status.signal(), Some(9));
     };
-    killed(0);
-    killed(2);
-    let run = ids(&agent)[1].clone();
+    killed(1);
+    killed(3);
+    let run = ids(&agent).last().unwrap().clone();
     let next = ada(&agent, "Are you sure?");
     next.exits(2).says("the last run of the session ada has not ended").says(&format!("`host resume {run}`"));
     assert!(
@@ -189,7 +189,7 @@ fn a_run_that_has_not_ended_holds_up_the_next_one() {
 
     // Or it is given up.
     reply(&agent, CALLS);
-    killed(2);
+    killed(3);
     ada(&agent, "Well?").exits(2);
     agent.host(&["sessions", "forget", "ada", "--last"]).ok();
     reply(&agent, "[[reply]]\ntext = \"Well.\"");
@@ -231,7 +231,8 @@ fn a_run_that_never_began_is_passed_over_after_a_clearing_up_too() {
     let agent = calling();
     ada(&agent, "What is it?").ok();
     let run = ["run", "agent.toml", "Never asked.", "--session", "ada"];
-    let failpoint = "journal-before-write=0*off->1*return";
+    // It is on disk that there is a run, and nothing of it.
+    let failpoint = "journal-before-write=1*off->1*return";
     let killed = agent.command(&run).env("FAILPOINTS", failpoint).output().unwrap();
     assert_eq!(killed.status.signal(), Some(9));
     // What no session names goes, as before.

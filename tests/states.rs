@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use wiremock::{Request, ResponseTemplate};
 
+use host::journal::{RunSummary, RunsDir};
+
 use crate::providers::rule;
 use crate::replies::completion;
 use crate::served::{FAST, Served};
@@ -55,10 +57,9 @@ fn a_run_that_its_provider_refused_has_failed_wherever_its_state_is_shown() {
     };
     shown_as_failed();
     // The journal itself says so, too.
-    let runs = std::fs::read_dir(agent.state().join("runs")).unwrap();
-    let run = runs.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
-    std::fs::remove_file(run.join("summary.json")).unwrap();
-    shown_as_failed();
+    let runs = RunsDir::new(&agent.state());
+    let id = runs.find("last").unwrap();
+    assert_eq!(RunSummary::of(id, &runs.read(id).unwrap()), runs.summary(id).unwrap());
     // The next run of the session waits for it, and a resume goes on.
     agent.host(&["run", "--session", "ada"]).exits(2).says("host resume");
     assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");

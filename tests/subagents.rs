@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use host::message::Digest;
 use serde_json::Value;
 
-use crate::kills::slots;
+use crate::kills::{never_began, slots};
 use crate::support::{Agent, outcome, root, tool_error, tool_output};
 
 /// A model that asks two agents at once.
@@ -160,7 +160,7 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
     let before = slots(&agent);
     let resumed = agent.host(&["resume", "last"]);
     if before.is_empty() {
-        resumed.exits(2).says("interrupted before it began");
+        never_began(&resumed);
         return true;
     }
     assert_eq!(resumed.ok().stdout, "the end\n", "{point} at commit {nth}");

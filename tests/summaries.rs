@@ -198,7 +198,7 @@ fn a_kill_at_every_write_goes_on_with_the_same_summary() {
                 return false;
             }
             assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
-            if !pair.agent.show().is_empty() {
+            if !pair.agent.shown_so_far().is_empty() {
                 assert_eq!(pair.agent.host(&["resume", "last"]).ok().stdout, "the end\n", "{point} at {nth}");
                 assert_eq!(pair.summed_up_by("summary(2)"), "s");
                 assert_eq!(pair.agent.host(&["replay", "last"]).ok().stdout, "the end\n");

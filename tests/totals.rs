@@ -163,7 +163,7 @@ fn kill_and_resume(point: &str, nth: usize) -> bool {
         assert_eq!(killed.status.code(), Some(5));
         return false;
     }
-    if agent.show().is_empty() {
+    if agent.shown_so_far().is_empty() {
         return true;
     }
     let resumed = agent.host(&["resume", "last"]);

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::journal::{
-    Durability, Entry, Event, Finished, JournalStore as _, RunFile, RunsDir, SledStore, Started,
+    Durability, Entry, Event, Finished, JournalStore as _, OpenRun, RunFile, RunState, RunSummary, RunsDir,
+    SledStore, Started,
 };
 use host::message::{
     Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
@@ -29,6 +30,7 @@ fn main() {
     let scale = if quick { 10 } else { 1 };
     let target = root().join("target");
     recovery(&tempfile::tempdir_in(&target).unwrap(), 1_000_000 / scale);
+    ended_runs_behind(&tempfile::tempdir_in(&target).unwrap(), 1_000_000 / scale);
     let state = tempfile::tempdir_in(&target).unwrap();
     let file = small_run(&state);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -71,6 +73,58 @@ fn recovery(directory: &tempfile::TempDir, records: u32) {
         opened.as_secs_f64(),
         clock.elapsed().as_secs_f64()
     );
+}
+
+/// How many events a run has that has ended, and how many at a time are recorded of one to see how fast that is.
+const RUN_EVENTS: u32 = 1_000;
+
+/// A journal in which runs with so many events have ended, one after the other, beside one that waits.
+fn ended_runs_behind(state: &tempfile::TempDir, events: u32) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let directory = RunsDir::new(state.path());
+    let waits = directory.create(RunId::new()).unwrap();
+    record(&runtime, &waits, 10);
+    drop(waits);
+    let mut times = Vec::new();
+    for _ in 0..events / RUN_EVENTS {
+        let run = directory.create(RunId::new()).unwrap();
+        let clock = Instant::now();
+        record(&runtime, &run, RUN_EVENTS);
+        times.push(clock.elapsed().as_secs_f64());
+        let (agent, prompt) = ("a".to_owned(), "go".to_owned());
+        let summary = RunSummary { run: run.id, agent, prompt, started_ms: 1, state: RunState::Answered };
+        run.seal(&summary).unwrap();
+    }
+    drop(directory);
+    let clock = Instant::now();
+    let directory = RunsDir::new(state.path());
+    let waits = directory.open(directory.list().unwrap().runs[0].run);
+    drop(waits);
+    let run = directory.create(RunId::new()).unwrap();
+    let opened = clock.elapsed().as_secs_f64() * 1e3;
+    let clock = Instant::now();
+    record(&runtime, &run, RUN_EVENTS);
+    let after = clock.elapsed().as_secs_f64();
+    let rate = |seconds: f64| f64::from(RUN_EVENTS) / seconds;
+    let first: f64 = times.iter().take(10).sum::<f64>() / 10.0;
+    println!(
+        "{events} events of ended runs behind it: listed, opened and begun after {opened:.0} ms; {:.0} events a \
+         second, and {:.0} at first",
+        rate(after),
+        rate(first)
+    );
+}
+
+/// Records events of a run, ten a commit.
+fn record(runtime: &tokio::runtime::Runtime, run: &OpenRun, events: u32) {
+    for turn in 0..events / 10 {
+        let entries: Vec<Entry> = (0..5).flat_map(|index| call(run.id, turn, index)).collect();
+        let (last, rest) = entries.split_last().unwrap();
+        for entry in rest {
+            drop(run.store.append(entry, Durability::WithNext));
+        }
+        runtime.block_on(run.store.append(last, Durability::Now).durable()).unwrap();
+    }
 }
 
 /// The weather example, carried out once.

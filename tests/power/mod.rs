@@ -18,6 +18,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::Value;
 
+use crate::shared::work::process;
+use crate::shared::{self, SMALL, finish};
 use crate::support::{Agent, Ran, root};
 use disk::{History, Syncs, Unsynced};
 
@@ -199,8 +201,8 @@ fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Checks so many states of some recorded disks. What was found wrong.
-fn check(agent: &Agent, traces: &[Trace], states: usize) -> Vec<String> {
+/// Checks so many states on all processors. What was found wrong.
+fn check(states: usize, check: impl Fn(usize) -> Result<(), String> + Sync) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut wrong = Vec::new();
@@ -209,7 +211,7 @@ fn check(agent: &Agent, traces: &[Trace], states: usize) -> Vec<String> {
             if state >= states {
                 return wrong;
             }
-            wrong.extend(traces[state % traces.len()].check(agent, state / traces.len()).err());
+            wrong.extend(check(state).err());
         }
     };
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -219,9 +221,13 @@ fn check(agent: &Agent, traces: &[Trace], states: usize) -> Vec<String> {
     })
 }
 
+fn states() -> usize {
+    std::env::var("HOST_TEST_STATES").map_or(600, |states| states.parse().unwrap())
+}
+
 #[test]
 fn nothing_that_was_acknowledged_is_lost_with_the_power() {
-    let states: usize = std::env::var("HOST_TEST_STATES").map_or(600, |states| states.parse().unwrap());
+    let states = states();
     let agent = agent();
     agent.host(&["check"]).ok();
     let run: &[&str] = &["run", "--json"];
@@ -240,7 +246,7 @@ fn nothing_that_was_acknowledged_is_lost_with_the_power() {
         ],
     ]
     .map(|commands| Trace::of(&agent, commands, Syncs::Heeded));
-    let wrong = check(&agent, &traces, states);
+    let wrong = check(states, |state| traces[state % traces.len()].check(&agent, state / traces.len()));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let calls: Vec<usize> = traces.iter().map(|trace| trace.history.length).collect();
     println!(
@@ -254,6 +260,46 @@ fn a_disk_that_ignores_syncs_is_noticed() {
     let agent = agent();
     agent.host(&["check"]).ok();
     let trace = Trace::of(&agent, &[(&["run", "--json"], "")], Syncs::Ignored);
-    let wrong = check(&agent, &[trace], 200);
+    let wrong = check(200, |state| trace.check(&agent, state));
     assert!(wrong.len() > 20, "a test that notices nothing shows nothing: {}", wrong.len());
+}
+
+/// How many runs share the journal.
+const RUNS: usize = 4;
+
+#[test]
+fn nothing_of_several_runs_in_one_journal_is_lost_with_the_power() {
+    let directory = tempfile::tempdir().unwrap();
+    let (state, log) = (directory.path().join("state"), directory.path().join("disk.log"));
+    // Segments so small that they are begun, ended, carried forward and removed all the time; a process that is killed
+    // between two commits, one that is killed when it takes that one for dead, and one that comes to the end.
+    for (failpoint, ends) in
+        [("journal-before-ack=12*off->1*return", false), ("journal-before-end=1*return", false), ("", true)]
+    {
+        let mut command = process(&state, RUNS, 3);
+        trace(&mut command, &state, &log);
+        let ran = command.env("FAILPOINTS", format!("{SMALL};{failpoint}")).output().unwrap();
+        assert_eq!(ran.status.success(), ends, "{failpoint}: {}", Ran::from(ran).stderr);
+    }
+    let history = History::read(&log, &state, Syncs::Heeded);
+    let rebuilt = tempfile::tempdir().unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    history.crash(history.length, [Unsynced::Kept; 2], &mut random, rebuilt.path());
+    assert_eq!(tree(rebuilt.path()), tree(&state));
+    let states = states() / 4;
+    let wrong = check(states, |number| {
+        let length = 1 + number * history.length / states;
+        let (disk, after) = crash(&history, length, &mut ChaCha8Rng::seed_from_u64(number as u64));
+        let mut told = shared::Told::default();
+        for (_, text) in history.told.iter().filter(|(at, _)| *at < length) {
+            told.hear(text);
+        }
+        told.check(disk.path(), RUNS).map_err(|what| format!("state {number}, {after}: {what}"))?;
+        finish(disk.path(), RUNS, &mut told).map_err(|what| format!("state {number}, {after}: {what}"))
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!(
+        "power lost in {states} states of a disk of {} calls, {RUNS} runs in one journal: 0 lost",
+        history.length
+    );
 }

@@ -10,7 +10,7 @@ use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
 use crate::dispatch::answered;
 use crate::journal::{
-    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, SledStore, Status, statuses,
+    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, RunStore, Status, statuses,
 };
 use crate::message::{
     By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, RunId, Slot, ToolAsk, Trace, Usage,
@@ -166,7 +166,7 @@ impl Engine {
     async fn record(
         &self,
         run: RunId,
-        store: &SledStore,
+        store: &RunStore,
         words: Vec<(Slot, Word)>,
         by: Option<By>,
         counts: &(dyn Fn(&Slot) -> bool + Sync),
@@ -256,7 +256,7 @@ impl Pending {
     async fn record(
         self,
         run: RunId,
-        store: &SledStore,
+        store: &RunStore,
         word: Word,
         by: Option<By>,
     ) -> Result<(), DecideError> {
@@ -279,7 +279,7 @@ impl Pending {
 }
 
 /// Whether an attempt at a slot still waits for its end, by what is recorded now.
-fn still_waits(run: RunId, store: &SledStore, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
+fn still_waits(run: RunId, store: &RunStore, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
     let entries = store.read(run)?;
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let waits =

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::ApprovalsFile;
 use crate::dispatch::{Person, Spoken};
-use crate::journal::SledStore;
+use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
 
 /// The runs of an engine that go on.
@@ -21,7 +21,7 @@ pub(super) struct LiveRuns(Mutex<HashMap<RunId, Arc<Live>>>);
 /// A run that goes on.
 pub(super) struct Live {
     /// `None` once the run is left.
-    store: Mutex<Option<Arc<SledStore>>>,
+    store: Mutex<Option<Arc<RunStore>>>,
     stop: watch::Sender<Stop>,
     left: watch::Sender<bool>,
     questions: Mutex<HashMap<Slot, Question>>,
@@ -61,7 +61,7 @@ pub(super) enum Stop {
 }
 
 impl LiveRuns {
-    pub(super) fn add(&self, run: RunId, store: Arc<SledStore>) -> Arc<Live> {
+    pub(super) fn add(&self, run: RunId, store: Arc<RunStore>) -> Arc<Live> {
         let (stop, left) = (watch::channel(Stop::Not).0, watch::channel(false).0);
         let store = Mutex::new(Some(store));
         let (questions, words) = (Mutex::default(), tokio::sync::Mutex::default());
@@ -85,7 +85,7 @@ impl LiveRuns {
 
 impl Live {
     /// Where the run is recorded, unless it is left.
-    pub(super) fn store(&self) -> Option<Arc<SledStore>> {
+    pub(super) fn store(&self) -> Option<Arc<RunStore>> {
         lock(&self.store).clone()
     }
 

@@ -148,7 +148,7 @@ impl Engine {
     ) -> Result<Arc<LoadedAgent>, LoadError> {
         let cache = self.cache()?;
         let tell = |progress: crate::toolbox::Progress<'_>| watcher.tell(Told::Loading(progress));
-        let own = vec![cache.directory(), self.runs().path(), self.sessions().path()];
+        let own = self.own(&cache).to_vec();
         let (sandbox, clients) = (self.sandbox()?, &self.0.clients);
         let loader = Loader { sandbox, cache: &cache, clients, own, purpose, tell: &tell };
         Ok(Arc::new(loader.load(config).await?))
@@ -168,8 +168,14 @@ impl Engine {
     ) -> Result<Arc<Toolbox>, LoadError> {
         let cache = self.cache()?;
         let tell: &Tell<'_> = &|progress| watcher.tell(Told::Loading(progress));
-        Toolbox::keep_apart(config, &[cache.directory(), self.runs().path(), self.sessions().path()])?;
+        Toolbox::keep_apart(config, &self.own(&cache))?;
         Ok(Arc::new(Toolbox::load(config, self.sandbox()?, &cache, tell).await?))
+    }
+
+    /// Where the host keeps its own files: no tool may be granted any of it.
+    fn own<'a>(&'a self, cache: &'a ComponentCache) -> [&'a Path; 4] {
+        let runs = self.runs();
+        [cache.directory(), runs.path(), runs.journal_path(), self.sessions().path()]
     }
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {

@@ -29,8 +29,9 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins: [`Query::before`]. `None` if this is the last one.
     pub next: Option<RunId>,
-    /// The runs of which it cannot be said how they stand, and why.
-    pub unreadable: Vec<(RunId, JournalError)>,
+    /// The runs of which it cannot be said how they stand, and why; and what is damaged of which it cannot be said whose
+    /// it is.
+    pub unreadable: Vec<(Option<RunId>, JournalError)>,
 }
 
 /// A run, and what it waits for.
@@ -172,7 +173,7 @@ impl Engine {
                             reason: other.to_string(),
                         },
                     };
-                    unreadable.push((run.run, damaged(error)));
+                    unreadable.push((Some(run.run), damaged(error)));
                 }
             }
         }

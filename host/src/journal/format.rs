@@ -222,6 +222,11 @@ fn corrupt(key: &[u8], reason: &str) -> JournalError {
     JournalError::Corrupt { place: place(key), reason: reason.to_owned() }
 }
 
+/// Two records at one place that say different things.
+pub(super) fn written_twice(key: &[u8]) -> JournalError {
+    corrupt(key, "two records at this place differ")
+}
+
 /// The slot in a key, or the key itself where it is not one of ours.
 fn place(key: &[u8]) -> String {
     let stem = key.get(..key.len().saturating_sub(4)).unwrap_or_default();

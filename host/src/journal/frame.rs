@@ -13,7 +13,8 @@ pub(super) const ALIGNMENT: usize = 32;
 const HEADER_BYTES: usize = 32;
 const HEADER_CHECKED_BYTES: usize = 20;
 
-const SECTOR_BYTES: usize = 512;
+/// What a disk keeps or loses as a whole.
+pub(super) const SECTOR_BYTES: usize = 512;
 
 /// What a header begins with; no byte of it is zero.
 const MARK: [u8; 4] = *b"hfr1";

@@ -1,36 +1,21 @@
-//! Which commits of the log hold something of which run: sled, made anew whenever the journal is opened.
+//! Which commits of the journal hold something of which run: sled, made anew by each process that writes.
 //!
-//! An entry's key is the run (16), the segment's epoch (4) and where in it the commit begins (8), its value the
-//! commit's length (4), all big-endian. Nothing here has to survive anything.
+//! An entry's key is the run (16), the segment's number (4) and where in it the commits begin (8), its value how long
+//! they are (8), all big-endian. Nothing here has to survive anything.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::frame::{self, Damage};
+use super::segment::Extent;
 use super::{JournalError, format, io_error};
 use crate::message::RunId;
 
 /// sled keeps this much in memory. Its default is 1 GB; a run's records are read once, front to back.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Where sled has its files, below the journal's directory.
-const INDEX: &str = "index";
-
 const RUN_BYTES: usize = 16;
 
-/// Where a commit stands in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The segment.
-    pub(super) epoch: u32,
-    /// Where in it the commit begins, in bytes.
-    pub(super) offset: u64,
-    /// How long it is, in bytes.
-    pub(super) length: u32,
-}
-
-/// The index over the log in one directory.
+/// The index of one process.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     db: sled::Db,
@@ -38,15 +23,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// An empty index. What a process that died left of its own goes first.
-    pub(super) fn open(directory: &Path) -> Result<Self, JournalError> {
-        let path = directory.join(INDEX);
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io_error(&path, &error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+    /// An empty index. It goes when the last of those goes who have it open.
+    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+        let path = path.to_owned();
         // sled names its files by the clock, and panics where that has no name.
         if SystemTime::now() < UNIX_EPOCH {
             let reason =
@@ -61,40 +40,30 @@ impl Index {
         }
     }
 
-    /// Notes that a commit holds something of these runs.
-    pub(super) fn insert(&self, runs: &Runs, place: Place) -> Result<(), JournalError> {
-        for run in &runs.0 {
-            let mut key = format::run_prefix(*run).to_vec();
-            key.extend_from_slice(&place.epoch.to_be_bytes());
-            key.extend_from_slice(&place.offset.to_be_bytes());
-            let inserted = self.db.insert(key, &place.length.to_be_bytes());
-            inserted.map_err(|error| JournalError::Stopped { reason: error.to_string() })?;
+    /// Notes that commits of a segment hold something of a run.
+    pub(super) fn insert(&self, run: RunId, segment: u32, extent: Extent) -> Result<(), JournalError> {
+        let mut key = prefix(run, segment);
+        key.extend_from_slice(&extent.offset.to_be_bytes());
+        let inserted = self.db.insert(key, &extent.length.to_be_bytes());
+        inserted.map(drop).map_err(|error| stopped(&error))
+    }
+
+    /// Forgets what a segment holds of a run.
+    pub(super) fn remove(&self, run: RunId, segment: u32) -> Result<(), JournalError> {
+        for key in self.db.scan_prefix(prefix(run, segment)).keys() {
+            let removed = key.and_then(|key| self.db.remove(key));
+            removed.map_err(|error| stopped(&error))?;
         }
         Ok(())
     }
 
-    /// The commits that hold something of a run, in the order in which they were made.
-    pub(super) fn places(&self, run: RunId) -> impl Iterator<Item = Result<Place, JournalError>> {
+    /// The commits that hold something of a run, by segment, in the order in which they were made.
+    pub(super) fn places(&self, run: RunId) -> impl Iterator<Item = Result<(u32, Extent), JournalError>> {
         self.db.scan_prefix(format::run_prefix(run)).map(|found| {
             let (key, length) = found.map_err(|error| self.unreadable(&error))?;
             place(&key, &length)
-                .ok_or_else(|| self.unreadable(&"the index holds something that is no place in the log"))
+                .ok_or_else(|| self.unreadable(&"the index holds something that is no place in the journal"))
         })
-    }
-
-    /// The runs that there are, oldest first.
-    pub(super) fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        let mut runs = Vec::new();
-        let mut from = vec![];
-        // One look-up a run, whatever the number of its commits.
-        while let Some(pair) = self.db.range(from..).next() {
-            let (key, _) = pair.map_err(|error| self.unreadable(&error))?;
-            let Some(run) = format::run_of(&key) else { break };
-            runs.push(run);
-            from = format::run_prefix(run).to_vec();
-            from.extend_from_slice(&[0xff; 16]);
-        }
-        Ok(runs)
     }
 
     fn unreadable(&self, error: &dyn std::fmt::Display) -> JournalError {
@@ -102,28 +71,19 @@ impl Index {
     }
 }
 
-fn place(key: &[u8], length: &[u8]) -> Option<Place> {
-    let (epoch, offset) = key.get(RUN_BYTES..)?.split_first_chunk()?;
-    Some(Place {
-        epoch: u32::from_be_bytes(*epoch),
-        offset: u64::from_be_bytes(offset.try_into().ok()?),
-        length: u32::from_be_bytes(length.try_into().ok()?),
-    })
+fn stopped(error: &sled::Error) -> JournalError {
+    JournalError::Stopped { reason: error.to_string() }
 }
 
-/// The runs of which one commit holds something.
-#[derive(Debug, Default)]
-pub(super) struct Runs(BTreeSet<RunId>);
-
-impl Runs {
-    /// The runs of a commit as it is read.
-    pub(super) fn of_payload(payload: &[u8]) -> Result<Self, Damage> {
-        Ok(frame::pairs(payload)?.into_iter().map(|(key, _)| key).collect())
-    }
+fn prefix(run: RunId, segment: u32) -> Vec<u8> {
+    let mut key = format::run_prefix(run).to_vec();
+    key.extend_from_slice(&segment.to_be_bytes());
+    key
 }
 
-impl<'a> FromIterator<&'a [u8]> for Runs {
-    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(keys: I) -> Self {
-        Self(keys.into_iter().filter_map(format::run_of).collect())
-    }
+fn place(key: &[u8], length: &[u8]) -> Option<(u32, Extent)> {
+    let (segment, offset) = key.get(RUN_BYTES..)?.split_first_chunk()?;
+    let offset = u64::from_be_bytes(offset.try_into().ok()?);
+    let length = u64::from_be_bytes(length.try_into().ok()?);
+    Some((u32::from_be_bytes(*segment), Extent { offset, length }))
 }

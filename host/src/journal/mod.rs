@@ -1,33 +1,53 @@
 //! What happened, durably: the events of every slot of every run.
 //!
 //! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
-//! keep them ([`SledStore`], [`MemoryStore`]), the directory of runs ([`RunsDir`]), the file that an ended run
+//! keep them ([`SledStore`], [`MemoryStore`]), the runs of a state directory ([`RunsDir`]), the file that an ended run
 //! becomes ([`RunFile`]), and which runs are one conversation ([`SessionsDir`]). Knows nothing of models, tools
 //! or replay: [`crate::session`] decides what an event means.
 //!
 //! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
 //! a [`JournalError`]; after a failed write or sync nothing more is acknowledged.
+//!
+//! All runs of a state directory, and all processes that work on them, share one journal. From the bytes up:
+//!
+//! - [`mod@format`]: an event as keys and values. `note`: what else is said of a run. `frame`: a commit.
+//! - `segment`: the file that one process writes. `end`: what says that it is over. `parts`: what it holds of whom.
+//! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
+//! - `survey`: what all segments say of a run. `index`: sled, where its commits stand.
+//! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
+//! - `run`: one run that a process works on. `runs`: all of them. `legacy`: runs as older hosts left them.
 
+mod catalogue;
 mod cursor;
+mod end;
 mod event;
 pub mod format;
 mod frame;
+mod holder;
 mod index;
-mod lock;
-mod log;
+mod legacy;
 mod memory;
+mod note;
+mod parts;
+mod places;
 mod portable;
+mod run;
 mod runs;
+mod segment;
 mod sessions;
 mod sled;
 mod summary;
+mod survey;
+mod tidy;
 mod work;
+mod writer;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
-pub use runs::{Compacted, Listing, OpenRun, RunsDir};
+pub use run::{OpenRun, RunStore};
+pub use runs::{Compacted, Listing, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use summary::{RunState, RunSummary};
@@ -41,7 +61,7 @@ use tokio::sync::oneshot;
 
 use crate::message::RunId;
 
-/// Keeps events. One process writes a store at a time.
+/// Keeps events. One process writes a run at a time.
 pub trait JournalStore: Send + Sync {
     /// Hands one event over. Events become durable in the order in which they were handed over: when the
     /// returned [`Ack`] resolves, this event and every one before it are on disk.
@@ -99,13 +119,13 @@ impl Ack {
 /// Why the journal could not do its work.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Another process has the journal open.
+    /// Another process works on the run.
     #[error(
-        "{path} is in use by {holder}\n  wait until it ends, or end it; one process writes a journal at a time"
+        "run {run} is in use by {holder}\n  wait until it ends, or end it; one process works on a run at a time"
     )]
     Locked {
-        /// The journal's directory.
-        path: PathBuf,
+        /// The run.
+        run: RunId,
         /// Who holds it, as far as it can be told.
         holder: String,
     },
@@ -269,6 +289,13 @@ fn crash_point(name: &str) {
     )
     .unwrap_or_default());
     let _ = name;
+}
+
+/// A number that the tests may set to another one.
+fn setting(name: &str, value: u64) -> u64 {
+    fail::fail_point!(name, |set| set.and_then(|set| set.parse().ok()).unwrap_or(value));
+    let _ = name;
+    value
 }
 
 /// Where the tests let the disk fail.

@@ -13,6 +13,7 @@ use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::run::PROMPT_CHARS_MAX;
 use super::{Entry, Event, JournalError, RunSummary, io_error};
 use crate::message::{Digest, Slot, from_json_line, json_line};
 
@@ -24,9 +25,6 @@ const COMPRESSION: Compression = Compression::fast();
 
 /// What a gzip file begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// The first line is read in a listing, so it is kept short.
-const PROMPT_CHARS_MAX: usize = 200;
 
 /// No first line is longer; what claims to be is none.
 const HEAD_BYTES_MAX: u64 = 64 * 1024;

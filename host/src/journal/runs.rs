@@ -1,38 +1,38 @@
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::catalogue::Catalogue;
+use super::holder;
+use super::legacy::Legacy;
+use super::run::{OpenRun, RunStore};
+use super::survey::{Head, Survey};
 use super::{
-    Durability, Entry, JournalError, JournalStore as _, RunFile, RunState, RunSummary, SessionsDir,
-    SledStore, crash_point, ending, format, io_error, lock, log, make_directory, sync_directory, write_whole,
+    Entry, JournalError, RunFile, RunState, RunSummary, SessionsDir, SledStore, crash_point, ending, format,
+    io_error, make_directory, places, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
-/// The directory that holds every run, named by its id: a directory while it goes on, and one file once it has
-/// ended.
+/// Every run below a state directory: in the journal that all of them share while they go on, and one file each once
+/// they have ended.
 ///
-/// In a run's directory stand `journal`, `lock` (held by the process that writes, with its id inside) and
-/// `summary.json` (what `host runs` prints). The journal is the truth; the summary is there so that listing
-/// runs opens no database. When a run has ended it is sealed: written into the file `ID.jsonl.gz`, after which
-/// the directory goes. Where both are there, a crash came between the two, and the file counts.
+/// A run that has ended is sealed: written into the file `ID.jsonl.gz`, after which the journal needs it no more.
+/// Where it is in both, a crash came between the two, and the file counts. What there is of a run is read without
+/// claiming it; who writes claims it first.
 #[derive(Clone, Debug)]
 pub struct RunsDir {
-    path: PathBuf,
+    shared: Arc<Shared>,
 }
 
-/// A run that this process has open, exclusively.
 #[derive(Debug)]
-pub struct OpenRun {
-    /// The run.
-    pub id: RunId,
-    /// Its journal.
-    pub store: Arc<SledStore>,
+struct Shared {
+    /// Where the runs are that have ended.
     path: PathBuf,
-    runs: RunsDir,
-    /// Held until the run is dropped, after the store above is closed.
-    lock: File,
+    /// Where the others are.
+    journal: PathBuf,
+    /// The journal, from when this process first writes to it.
+    store: Mutex<Option<Arc<SledStore>>>,
+    survey: Mutex<Survey>,
 }
 
 /// What [`RunsDir::list`] found.
@@ -40,8 +40,9 @@ pub struct OpenRun {
 pub struct Listing {
     /// The runs, oldest first.
     pub runs: Vec<RunSummary>,
-    /// Those of which it cannot be said how they stand, and why.
-    pub unreadable: Vec<(RunId, JournalError)>,
+    /// Those of which it cannot be said how they stand, and why; and what is damaged of which it cannot be said whose
+    /// it is.
+    pub unreadable: Vec<(Option<RunId>, JournalError)>,
 }
 
 /// What [`RunsDir::compact`] did.
@@ -49,79 +50,127 @@ pub struct Listing {
 pub struct Compacted {
     /// Runs that had ended and are one file now.
     pub sealed: u32,
-    /// Files and directories that a process left when it died.
+    /// What a process left of a run when it died.
     pub removed: u32,
 }
 
-const JOURNAL: &str = "journal";
-const SUMMARY: &str = "summary.json";
 const SEALED: &str = ".jsonl.gz";
 
-/// How often a journal that is being written is read again, when its last commit was seen half written.
-const READ_TRIES: u32 = 5;
-const READ_RETRY: Duration = Duration::from_millis(5);
+/// The file of a run that has ended.
+pub(super) fn sealed_path(runs: &Path, id: RunId) -> PathBuf {
+    runs.join(format!("{id}{SEALED}"))
+}
 
 impl RunsDir {
     /// The runs below a state directory. Nothing is made until a run begins.
     #[must_use]
     pub fn new(state: &Path) -> Self {
-        Self { path: state.join("runs") }
+        let (path, journal) = (state.join("runs"), state.join("journal"));
+        let survey = Mutex::new(Survey::new(&journal, None));
+        Self { shared: Arc::new(Shared { path, journal, store: Mutex::default(), survey }) }
     }
 
-    /// Where the runs are.
+    /// Where the runs are that have ended.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.shared.path
     }
 
-    /// Makes the directory of a new run and opens its journal.
-    pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let path = self.run_path(id);
-        let made = make_directory(&path)
-            .and_then(|()| sync_directory(&self.path))
-            .and_then(|()| self.path.parent().map_or(Ok(()), sync_directory));
-        made.map_err(|error| io_error(&path, &error))?;
-        self.open(id)
+    /// Where the journal of the others is.
+    #[must_use]
+    pub fn journal_path(&self) -> &Path {
+        &self.shared.journal
     }
 
-    /// Opens the journal of a run that exists, as the only process.
-    pub fn open(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let path = self.run_path(id);
-        if !path.is_dir() {
-            return Err(self.unknown(&id.to_string()));
+    /// The journal, to be written to. It stays open as long as this, or a run of it.
+    fn store(&self) -> Result<Arc<SledStore>, JournalError> {
+        let mut store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(Arc::clone(store));
         }
-        let lock = lock::take(&path)?;
-        let store = Arc::new(SledStore::open(&path.join(JOURNAL))?);
-        // The journal's own name has to be on disk as well as what is in it.
-        sync_directory(&path).map_err(|error| io_error(&path, &error))?;
-        Ok(OpenRun { id, store, path, runs: self.clone(), lock })
+        make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
+        let opened = Arc::new(SledStore::beside(self.journal_path(), Some(self.path()))?);
+        *store = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn survey(&self) -> MutexGuard<'_, Survey> {
+        // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
+        self.shared.survey.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a run: it is on disk that there is one when this returns.
+    pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
+        let (run, _) = self.claim(id)?;
+        self.store()?.claim(id, &[], &[])?;
+        Ok(run)
+    }
+
+    /// Opens a run that exists, as the only process.
+    pub fn open(&self, id: RunId) -> Result<OpenRun, JournalError> {
+        // What the journal has of it, or that it has nothing, can be said only if all of it can be read.
+        let (run, head) = self.claim(id)?;
+        self.check(id)?;
+        match (head, self.legacy(id)) {
+            // Somebody sealed it, and gave it back since.
+            _ if self.is_sealed(id) => Err(self.unknown(&id.to_string())),
+            (Some(_), None) => Ok(run),
+            (Some(_), Some(legacy)) => {
+                let _lock = legacy.seize(id)?;
+                legacy.remove()?;
+                Ok(run)
+            }
+            (None, Some(legacy)) => Self::take_over(run, &legacy),
+            (None, None) => Err(self.unknown(&id.to_string())),
+        }
+    }
+
+    /// Claims a run, whatever there is of it.
+    fn claim(&self, id: RunId) -> Result<(OpenRun, Option<Head>), JournalError> {
+        let store = self.store()?;
+        let head = store.hold(id)?.filter(|head| !head.gone);
+        let left = head.as_ref().and_then(|head| head.summary.as_ref()).map(|summary| summary.state);
+        Ok((OpenRun::new(RunStore::new(id, store), self.clone(), left), head))
+    }
+
+    /// An error if it cannot be told what the journal has of a run.
+    fn check(&self, id: RunId) -> Result<(), JournalError> {
+        let mut survey = self.survey();
+        survey.refresh()?;
+        survey.head(id)?;
+        survey.check()
+    }
+
+    /// Takes a run over into the journal that an older host left.
+    fn take_over(run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
+        let id = run.id;
+        let _lock = legacy.seize(id)?;
+        let entries = legacy.read()?;
+        let summary = legacy.summary().or_else(|| RunSummary::of(id, &entries));
+        let run = run.go_on_from(&entries, summary.as_ref())?;
+        crash_point("journal-before-legacy-removal");
+        legacy.remove()?;
+        Ok(run)
     }
 
     /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it
     /// has come.
     pub fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
+        if let Some(entries) = self.try_read(id)? {
+            return Ok(entries);
+        }
+        // It may have become another thing between two looks.
+        self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))
+    }
+
+    fn try_read(&self, id: RunId) -> Result<Option<Vec<Entry>>, JournalError> {
         if self.is_sealed(id) {
-            return Ok(RunFile::read(&self.sealed_path(id))?.entries);
+            return Ok(Some(RunFile::read(&self.sealed_path(id))?.entries));
         }
-        let path = self.run_path(id);
-        if !path.is_dir() {
-            return Err(self.unknown(&id.to_string()));
+        if let Some(pairs) = self.survey().read(id)? {
+            return format::decode(pairs.into_iter().map(Ok)).map(Some);
         }
-        // A process that dies when it has made the one directory has not made the other.
-        if !path.join(JOURNAL).is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut read = log::read(&path.join(JOURNAL));
-        for _ in 1..READ_TRIES {
-            if read.is_ok() || !lock::is_held(&path) {
-                break;
-            }
-            std::thread::sleep(READ_RETRY);
-            read = log::read(&path.join(JOURNAL));
-        }
-        let mut pairs = read?;
-        pairs.sort_unstable();
-        format::decode(pairs.into_iter().map(Ok))
+        self.legacy(id).map(|legacy| legacy.read()).transpose()
     }
 
     /// Whether anything is recorded of a run: nothing is of one that was killed before it began, or that is gone.
@@ -139,79 +188,95 @@ impl RunsDir {
     }
 
     /// Puts a run that was recorded elsewhere here, as it is: one that has ended as one file, and one that goes on
-    /// as a directory, to be resumed.
+    /// into the journal, to be resumed.
     pub async fn import(&self, run: &RunFile) -> Result<(), JournalError> {
         let id = run.summary.run;
         // What never began, because an import before this one was cut short, is no run.
-        if self.is_sealed(id) || (self.run_path(id).is_dir() && !self.read(id)?.is_empty()) {
-            return Err(JournalError::Exists { run: id, path: self.path.clone() });
+        if self.is_sealed(id) || self.has_begun(id)? {
+            return Err(JournalError::Exists { run: id, path: self.path().to_owned() });
         }
         if ending(&run.entries).is_some() {
-            make_directory(&self.path).map_err(|error| io_error(&self.path, &error))?;
-            return self.write_sealed(run, &self.path);
+            make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
+            return self.write_sealed(run, &self.path().join(format!("{id}.part")));
         }
-        self.create(id)?.begin_with(run).await
+        let (open, _) = self.claim(id)?;
+        open.begin_with(run).await
     }
 
     /// Seals the runs that ended without being sealed, because the process died before, and removes what else
     /// such a process left behind. Leaves alone what some process is working on, and what a conversation names: that
-    /// the directory of a run is there and empty says that it never began, and is not missing.
+    /// a run is there and has no events says that it never began, and is not missing.
     pub fn compact(&self, sessions: &SessionsDir) -> Result<Compacted, JournalError> {
         let mut done = Compacted::default();
+        let held = self.held()?;
         for id in self.ids()? {
-            let path = self.run_path(id);
-            if !path.is_dir() || lock::is_held(&path) {
+            let is_open = held.contains(&id) || self.legacy(id).is_some_and(|legacy| legacy.is_held());
+            let is_here = self.legacy(id).is_some() || self.head(id)?.is_some();
+            if is_open || !is_here {
                 continue;
             }
-            let _lock = lock::take(&path)?;
-            let entries = if self.is_sealed(id) { Vec::new() } else { self.read(id)? };
+            if self.is_sealed(id) {
+                self.remove_unsealed(id)?;
+                done.removed += 1;
+                continue;
+            }
+            let entries = self.read(id)?;
             if entries.is_empty() {
-                // It is sealed already, or never began.
-                if self.is_sealed(id) || !sessions.have(id)? {
-                    fs::remove_dir_all(&path).map_err(|error| io_error(&path, &error))?;
+                if !sessions.have(id)? {
+                    self.remove_unsealed(id)?;
                     done.removed += 1;
                 }
             } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
-                let summary = RunSummary { state: ending.into(), ..summary };
-                self.seal(&RunFile::new(&summary, entries), &path)?;
+                self.open(id)?.seal(&RunSummary { state: ending.into(), ..summary })?;
                 done.sealed += 1;
             }
+        }
+        if self.journal_path().is_dir() {
+            self.store()?.tidy()?;
         }
         Ok(done)
     }
 
     /// Removes a run that has ended.
     pub fn remove(&self, id: RunId) -> Result<(), JournalError> {
-        let failed = |error: std::io::Error| io_error(&self.path, &error);
-        let path = self.run_path(id);
-        if path.is_dir() {
-            let _lock = lock::take(&path)?;
-            fs::remove_dir_all(&path).map_err(failed)?;
-        }
+        self.remove_unsealed(id)?;
         match fs::remove_file(self.sealed_path(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(self.path(), &error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    fn seal(&self, run: &RunFile, directory: &Path) -> Result<(), JournalError> {
-        self.write_sealed(run, directory)?;
-        crash_point("journal-before-remove");
-        fs::remove_dir_all(directory).map_err(|error| io_error(directory, &error))
+    /// Lets nothing count of a run but its file, if it has one.
+    fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
+        if self.head(id)?.is_some() {
+            let (run, head) = self.claim(id)?;
+            if head.is_some() {
+                run.forget()?;
+            }
+        }
+        let Some(legacy) = self.legacy(id) else { return Ok(()) };
+        let _lock = legacy.seize(id)?;
+        legacy.remove()
     }
 
-    /// Writes a run's file, whole or not at all, by way of a directory.
+    pub(super) fn seal(&self, run: &RunFile, holder: u32) -> Result<(), JournalError> {
+        let by = places::part(self.journal_path(), holder, &run.summary.run.to_string());
+        self.write_sealed(run, &by)?;
+        crash_point("journal-before-remove");
+        Ok(())
+    }
+
+    /// Writes a run's file, whole or not at all, under another name first.
     fn write_sealed(&self, run: &RunFile, by: &Path) -> Result<(), JournalError> {
         let sealed = self.sealed_path(run.summary.run);
-        let by = by.join(format!("{}.part", run.summary.run));
         let write = |file: &File| -> std::io::Result<()> {
             run.write_gzip(file)?;
             file.sync_all()?;
             crash_point("journal-before-seal");
             Ok(())
         };
-        let written = write_whole(&sealed, &by, write).and_then(|()| sync_directory(&self.path));
-        written.map_err(|error| io_error(&self.path, &error))
+        let written = write_whole(&sealed, by, write).and_then(|()| sync_directory(self.path()));
+        written.map_err(|error| io_error(self.path(), &error))
     }
 
     /// Finds a run by its id, by the beginning of it, or as `last`: the one that began last.
@@ -228,7 +293,7 @@ impl RunsDir {
             [_, ..] => Err(JournalError::AmbiguousRun {
                 name: name.to_owned(),
                 count: fits.len(),
-                path: self.path.clone(),
+                path: self.path().to_owned(),
             }),
         }
     }
@@ -237,35 +302,55 @@ impl RunsDir {
     /// recorded is not listed.
     pub fn list(&self) -> Result<Listing, JournalError> {
         let mut listing = Listing::default();
-        for run in self.ids()? {
-            match self.summary(run) {
+        // A run that is sealed meanwhile is in both, and one that is in neither is in neither for good.
+        let mut ids = self.unsealed_ids()?;
+        let named = self.named_ids()?;
+        ids.extend(named.iter().copied());
+        ids.sort();
+        ids.dedup();
+        if let Err(error) = self.survey().check() {
+            listing.unreadable.push((None, error));
+        }
+        let held = self.held()?;
+        let mut catalogue = Catalogue::read(self.path());
+        for run in ids {
+            let summary = match catalogue.summary(run) {
+                Ok(None) => self.unsealed_summary(run, &held),
+                summary => summary,
+            };
+            match summary {
                 Ok(summary) => listing.runs.extend(summary),
-                Err(error) => listing.unreadable.push((run, error)),
+                Err(error) => listing.unreadable.push((Some(run), error)),
             }
         }
+        catalogue.keep(named.len(), std::process::id());
         Ok(listing)
     }
 
-    /// What the run's summary says; none if the run never began. A summary that was lost with the power is made
-    /// from the journal.
+    /// What the run's summary says; none if the run never began.
     pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
         if self.is_sealed(id) {
             return RunFile::read_summary(&self.sealed_path(id)).map(Some);
         }
-        let path = self.run_path(id);
-        let written = match fs::read(path.join(SUMMARY)) {
-            Ok(text) => serde_json::from_slice::<RunSummary>(&text).ok(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_error(&path, &error)),
+        self.survey().refresh()?;
+        self.unsealed_summary(id, &self.held()?)
+    }
+
+    /// The summary of a run that is not one file, by what was last read of the journal.
+    fn unsealed_summary(&self, id: RunId, open: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
+        let recorded = self.survey().head(id)?.filter(|head| !head.gone);
+        let (written, is_held) = match (recorded, self.legacy(id)) {
+            (Some(head), _) if !head.has_begun => return Ok(None),
+            (Some(head), _) => (head.summary, open.contains(&id)),
+            (None, Some(legacy)) => (legacy.summary(), legacy.is_held()),
+            (None, None) => return Ok(None),
         };
         let summary = match written {
             Some(summary) => Some(summary),
             None => RunSummary::of(id, &self.read(id)?),
         };
         Ok(summary.map(|summary| match summary.state {
-            RunState::Running if !lock::is_held(&path) => {
-                RunSummary { state: RunState::Interrupted, ..summary }
-            }
+            RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },
             RunState::Running
             | RunState::Interrupted
             | RunState::Suspended
@@ -279,17 +364,55 @@ impl RunsDir {
         }))
     }
 
+    /// The runs that some process works on.
+    fn held(&self) -> Result<Vec<RunId>, JournalError> {
+        let names = self.survey().names()?;
+        let living = holder::living(self.journal_path(), &names);
+        let living = living.map_err(|error| io_error(self.journal_path(), &error))?;
+        Ok(living.into_iter().flat_map(|living| living.runs).collect())
+    }
+
+    /// Where a run is in the journal, if it is there.
+    fn head(&self, id: RunId) -> Result<Option<Head>, JournalError> {
+        let mut survey = self.survey();
+        survey.refresh()?;
+        Ok(survey.head(id)?.filter(|head| !head.gone))
+    }
+
     /// The runs that there are, oldest first.
     pub fn ids(&self) -> Result<Vec<RunId>, JournalError> {
+        let mut ids = self.unsealed_ids()?;
+        ids.extend(self.named_ids()?);
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// The runs that the journal has.
+    fn unsealed_ids(&self) -> Result<Vec<RunId>, JournalError> {
+        let mut survey = self.survey();
+        survey.refresh()?;
+        let mut ids = Vec::new();
+        for run in survey.runs() {
+            // Of one of which two segments say different things it is said when it is read.
+            if survey.head(run).map_or(true, |head| head.is_some_and(|head| !head.gone)) {
+                ids.push(run);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The runs that a file or a directory is named by.
+    fn named_ids(&self) -> Result<Vec<RunId>, JournalError> {
         let unreadable = |error: std::io::Error| JournalError::Unreadable {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             reason: error.to_string(),
         };
-        let entries = match fs::read_dir(&self.path) {
+        let entries = match fs::read_dir(self.path()) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                return Err(io_error(&self.path, &error));
+                return Err(io_error(self.path(), &error));
             }
             Err(error) => return Err(unreadable(error)),
         };
@@ -300,60 +423,18 @@ impl RunsDir {
             let id = name.to_str().map(|name| name.strip_suffix(SEALED).unwrap_or(name));
             ids.extend(id.and_then(|id| id.parse::<RunId>().ok()));
         }
-        ids.sort();
-        ids.dedup();
         Ok(ids)
     }
 
-    fn run_path(&self, id: RunId) -> PathBuf {
-        self.path.join(id.to_string())
+    fn legacy(&self, id: RunId) -> Option<Legacy> {
+        Legacy::find(self.path().join(id.to_string()))
     }
 
     fn sealed_path(&self, id: RunId) -> PathBuf {
-        self.path.join(format!("{id}{SEALED}"))
+        sealed_path(self.path(), id)
     }
 
     fn unknown(&self, name: &str) -> JournalError {
-        JournalError::UnknownRun { name: name.to_owned(), path: self.path.clone() }
-    }
-}
-
-impl OpenRun {
-    /// Makes one file of a run that has ended, and removes its directory.
-    pub fn seal(self, summary: &RunSummary) -> Result<(), JournalError> {
-        let Self { id, store, path, runs, lock } = self;
-        let entries = store.read(id)?;
-        // The index removes itself when it is closed.
-        drop(store);
-        runs.seal(&RunFile::new(summary, entries), &path)?;
-        drop(lock);
-        Ok(())
-    }
-
-    /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
-    #[must_use]
-    pub fn left(&self) -> Option<RunState> {
-        let text = fs::read(self.path.join(SUMMARY)).ok()?;
-        serde_json::from_slice::<RunSummary>(&text).ok().map(|summary| summary.state)
-    }
-
-    /// Replaces the run's summary, whole or not at all.
-    pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
-        let text = serde_json::to_vec(summary).map_err(std::io::Error::from);
-        let path = self.path.join(SUMMARY);
-        let write = |mut file: &File| file.write_all(&text?);
-        let written = write_whole(&path, &path.with_extension("part"), write);
-        written.map_err(|error| io_error(&self.path, &error))
-    }
-
-    /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
-    pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
-        if let Some((last, before)) = run.entries.split_last() {
-            for entry in before {
-                drop(self.store.append(entry, Durability::WithNext));
-            }
-            self.store.append(last, Durability::Now).durable().await?;
-        }
-        self.write_summary(&run.summary)
+        JournalError::UnknownRun { name: name.to_owned(), path: self.path().to_owned() }
     }
 }

@@ -1,117 +1,198 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::end;
 use super::format::{self, KeyValue};
+use super::holder::{self, Holder, Living};
 use super::index::Index;
-use super::log::{Log, Segments, commit};
+use super::note::{self, Note};
+use super::places::{self, Lock, Names};
+use super::survey::{Head, Survey, fetch};
+use super::writer::{Message, Reply, Write, Writer};
 use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error, make_directory};
 use crate::message::RunId;
 
-/// How long a commit waits for company: less than the sync it may save takes.
-const LINGER: Duration = Duration::from_micros(100);
+/// How often a run is asked for that somebody has, [`RETRY`] apart: who has just ended gives it back in a moment.
+const TRIES: u32 = 5;
+const RETRY: Duration = Duration::from_millis(10);
 
-/// How long the writer stays awake after a commit.
-const AWAKE: Duration = Duration::from_micros(100);
+/// How often, if who has it says that it is giving it back: what is to be on disk before that may be much.
+const LEAVING_TRIES: u32 = 1_000;
 
-/// A journal on disk: a log that makes commits durable, and sled as the index over it: which commits hold something
-/// of which run.
+/// The journal of a state directory, as one process writes it: segments that make commits durable, and sled as the
+/// index over them: which commits hold something of which run.
 ///
-/// All writes go through one thread. It takes whatever is queued, writes it to the log as one commit, calls
-/// `fdatasync` once, tells sled, and then acknowledges every event of it: group commit across all runs of
-/// the process. Nothing that was acknowledged depends on sled's own files: its `flush` ends in
+/// All writes of the process, of however many runs, go through one thread and one file. It takes whatever is queued,
+/// writes it as one commit, calls `fdatasync` once, tells sled, and then acknowledges every event of it: group commit
+/// across all runs. Nothing that was acknowledged depends on sled's own files: its `flush` ends in
 /// `sync_file_range`, which leaves the disk's cache and the file's metadata as they are (sled issue 1452), and
-/// its values above 128 KiB are never synced. So when a journal is opened, the index is made anew from the log,
-/// which for a run takes less time than sled's own recovery.
+/// its values above 128 KiB are never synced. So each process makes an index of its own, from what the ends of the
+/// segments say.
+///
+/// Whoever appends by this type itself is not asked whether another process works on the run.
 #[derive(Debug)]
 pub struct SledStore {
-    index: Index,
-    path: PathBuf,
-    commits: Arc<Commits>,
-    queue: Option<Sender<Write>>,
+    pub(super) shared: Arc<Shared>,
+    queue: Option<Sender<Message>>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// How much a store has written since it was opened.
-#[derive(Debug, Default)]
-struct Commits {
+/// Who has a run that was asked for.
+enum Held {
+    /// This process. Where the run is, if anything is recorded of it.
+    Here(Option<Head>),
+    /// Somebody else.
+    Elsewhere(String),
+    /// Somebody else, who is giving it back.
+    Leaving(String),
+}
+
+/// What the thread that writes shares with those that read and claim.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) directory: PathBuf,
+    /// Where runs are that have ended and are one file.
+    pub(super) runs: Option<PathBuf>,
+    pub(super) holder: Holder,
+    survey: Mutex<Survey>,
     syncs: AtomicU64,
     events: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Write {
-    pairs: Vec<KeyValue>,
-    when: Durability,
-    ack: oneshot::Sender<Result<(), JournalError>>,
-}
-
 impl SledStore {
-    /// Opens the journal in a directory, making it if there is none. Whoever had it open before can write
-    /// nothing more.
+    /// Opens the journal in a directory, making it if there is none, beside the processes that have it open.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        make_directory(path).map_err(|error| io_error(path, &error))?;
-        let (log, commits) = Log::open(path)?;
+        Self::beside(path, None)
+    }
+
+    /// The same, where a run that is one file in `runs` needs nothing here any more.
+    pub(super) fn beside(path: &Path, runs: Option<&Path>) -> Result<Self, JournalError> {
+        let failed = |error: std::io::Error| io_error(path, &error);
+        make_directory(path).map_err(failed)?;
+        let holder = {
+            let lock = Lock::take(path).map_err(failed)?;
+            let number = lock.draw(path).map_err(failed)?;
+            Holder::join(path, number).map_err(failed)?
+        };
         crash_point("journal-before-index");
-        let index = Index::open(path)?;
-        for (place, runs) in commits {
-            index.insert(&runs, place)?;
-        }
-        let commits = Arc::new(Commits::default());
-        let writer = Writer { index: index.clone(), log, commits: Arc::clone(&commits), failed: None };
+        let index = Index::open(&places::index(path, holder.number))?;
+        let survey = Mutex::new(Survey::new(path, Some(index)));
+        let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
+        let (syncs, events) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { directory, runs, holder, survey, syncs, events });
+        shared.recover(&Lock::take(path).map_err(failed)?, &mut shared.survey())?;
         let (queue, inbox) = channel();
+        let writer = Writer::new(Arc::clone(&shared));
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
-            .map_err(|error| io_error(path, &error))?;
-        Ok(Self { index, path: path.to_owned(), commits, queue: Some(queue), writer: Some(writer) })
+            .map_err(failed)?;
+        Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
     }
-}
 
-impl SledStore {
     /// How many events were made durable since the journal was opened, and how many syncs that took.
     #[must_use]
     pub fn events_and_syncs(&self) -> (u64, u64) {
-        let Commits { events, syncs } = &*self.commits;
+        let Shared { events, syncs, .. } = &*self.shared;
         (events.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
+    }
+
+    /// Claims a run: until it is given back nobody else works on it. Says where it is, if anything is recorded of it.
+    pub(super) fn hold(&self, run: RunId) -> Result<Option<Head>, JournalError> {
+        for tries in 1.. {
+            match self.shared.try_hold(run)? {
+                Held::Here(head) => return Ok(head),
+                Held::Leaving(_) if tries < LEAVING_TRIES => std::thread::sleep(RETRY),
+                Held::Elsewhere(_) if tries < TRIES => std::thread::sleep(RETRY),
+                Held::Leaving(holder) | Held::Elsewhere(holder) => {
+                    return Err(JournalError::Locked { run, holder });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a run back when everything is on disk that was handed over of it. One that has ended is needed no more.
+    pub(super) fn give_back(&self, run: RunId, ended: bool) {
+        self.shared.holder.leave(run);
+        self.send(Message::Leave { run, ended });
+    }
+
+    /// Hands over what belongs together: all of it is recorded, or nothing.
+    pub(super) fn append_all(&self, run: RunId, entries: &[Entry], notes: &[Note], when: Durability) -> Ack {
+        let pairs = match encode(run, entries, notes) {
+            Ok(pairs) => pairs,
+            Err(error) => return Ack::ready(Err(error)),
+        };
+        let (ack, receiver) = oneshot::channel();
+        self.write(run, pairs, entries.len(), when, Reply::Ack(ack));
+        Ack::waiting(receiver)
+    }
+
+    /// Hands over a note, to be written with what comes next.
+    pub(super) fn note(&self, run: RunId, note: Note) -> Result<(), JournalError> {
+        self.write(run, encode(run, &[], &[note])?, 0, Durability::WithNext, Reply::Nobody);
+        Ok(())
+    }
+
+    /// Records that a run goes on here, and what belongs together besides, and waits until that is on disk.
+    pub(super) fn claim(&self, run: RunId, entries: &[Entry], notes: &[Note]) -> Result<(), JournalError> {
+        let pairs = encode(run, entries, notes)?;
+        let (reply, receiver) = channel();
+        self.write(run, pairs, entries.len(), Durability::Now, Reply::Wait(reply));
+        receiver.recv().unwrap_or_else(|_| Err(JournalError::writer_gone()))
+    }
+
+    fn write(&self, run: RunId, pairs: Vec<KeyValue>, events: usize, when: Durability, reply: Reply) {
+        self.send(Message::Write(Write { run, pairs, events: events as u64, when, reply }));
+    }
+
+    /// Removes what nobody needs any more, and waits until that is done.
+    pub(super) fn tidy(&self) -> Result<(), JournalError> {
+        let (reply, receiver) = channel();
+        self.send(Message::Tidy(reply));
+        receiver.recv().unwrap_or_else(|_| Err(JournalError::writer_gone()))
+    }
+
+    fn send(&self, message: Message) {
+        if let Some(queue) = &self.queue {
+            // When the thread is gone the receiver sees its end of the channel dropped, and says so.
+            drop(queue.send(message));
+        }
     }
 }
 
 impl JournalStore for SledStore {
     fn append(&self, entry: &Entry, when: Durability) -> Ack {
-        let pairs = match format::encode(entry) {
-            Ok(pairs) => pairs,
-            Err(error) => return Ack::ready(Err(error)),
-        };
-        let (ack, receiver) = oneshot::channel();
-        match &self.queue {
-            // When the thread is gone the receiver sees its end of the channel dropped, and says so.
-            Some(queue) => drop(queue.send(Write { pairs, when, ack })),
-            None => drop(ack),
-        }
-        Ack::waiting(receiver)
+        self.append_all(entry.run, std::slice::from_ref(entry), &[], when)
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        let mut segments = Segments::new(&self.path);
-        let frames: Vec<Vec<u8>> =
-            self.index.places(run).map(|place| segments.read(place?)).collect::<Result<_, _>>()?;
-        let prefix = format::run_prefix(run);
-        let mut pairs = Vec::new();
-        for frame in &frames {
-            pairs.extend(commit(frame, &self.path)?.into_iter().filter(|(key, _)| key.starts_with(&prefix)));
-        }
-        pairs.sort_unstable();
-        format::decode(pairs.into_iter().map(Ok))
+        let places = {
+            let survey = self.shared.survey();
+            match survey.head(run)? {
+                Some(head) => survey.places(run, &head.needed)?,
+                None => Vec::new(),
+            }
+        };
+        format::decode(fetch(&self.shared.directory, run, &places)?.into_iter().map(Ok))
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        self.index.runs()
+        let survey = self.shared.survey();
+        let mut runs = Vec::new();
+        for run in survey.runs() {
+            if survey.head(run)?.is_some_and(|head| head.has_begun) {
+                runs.push(run);
+            }
+        }
+        Ok(runs)
     }
 }
 
@@ -125,83 +206,194 @@ impl Drop for SledStore {
     }
 }
 
-/// The next write; none when the store is closed. Waking a thread takes as long as a third of a sync, so
-/// the one that has just committed stays awake a little for what follows.
-fn next(inbox: &Receiver<Write>) -> Option<Write> {
-    poll_until(inbox, Instant::now() + AWAKE).or_else(|| inbox.recv().ok())
-}
-
-/// Waits a moment for the ends of effects that have just begun: the calls of one turn end within
-/// microseconds of each other, and then one sync serves them all.
-fn linger(inbox: &Receiver<Write>, waiting: &mut Vec<Write>) {
-    let deadline = Instant::now() + LINGER;
-    loop {
-        let begun = waiting.iter().filter(|write| write.when == Durability::WithNext).count();
-        if waiting.len() - begun >= begun {
-            return;
-        }
-        match poll_until(inbox, deadline) {
-            Some(write) => waiting.push(write),
-            None => return,
-        }
-        waiting.extend(inbox.try_iter());
+impl Shared {
+    pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
+        // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn poll_until(inbox: &Receiver<Write>, deadline: Instant) -> Option<Write> {
-    loop {
-        match inbox.try_recv() {
-            Ok(write) => return Some(write),
-            Err(TryRecvError::Empty) if Instant::now() < deadline => std::thread::yield_now(),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
-        }
+    pub(super) fn lock(&self) -> Result<Lock, JournalError> {
+        Lock::take(&self.directory).map_err(|error| self.failed(&error))
     }
-}
 
-struct Writer {
-    index: Index,
-    log: Log,
-    commits: Arc<Commits>,
-    failed: Option<JournalError>,
-}
+    pub(super) fn failed(&self, error: &std::io::Error) -> JournalError {
+        io_error(&self.directory, error)
+    }
 
-impl Writer {
-    fn run(mut self, inbox: &Receiver<Write>) {
-        let mut waiting = Vec::new();
-        while let Some(write) = next(inbox) {
-            waiting.push(write);
-            waiting.extend(inbox.try_iter());
-            if waiting.iter().any(|write| write.when == Durability::Now) {
-                linger(inbox, &mut waiting);
-                self.commit(&mut waiting);
+    /// Counts a commit.
+    pub(super) fn count(&self, events: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn try_hold(&self, run: RunId) -> Result<Held, JournalError> {
+        // One that this process is about to give back is waited for.
+        self.holder.wait_until_left(run);
+        let lock = self.lock()?;
+        if self.holder.has(run) {
+            return Ok(Held::Elsewhere(format!("process {}", std::process::id())));
+        }
+        let mut survey = self.survey();
+        let living = self.recover(&lock, &mut survey)?;
+        if let Some(other) = living.iter().find(|other| other.runs.contains(&run)) {
+            let held = if other.leaving.contains(&run) { Held::Leaving } else { Held::Elsewhere };
+            return Ok(held(other.name()));
+        }
+        let head = survey.head(run)?;
+        // Who writes the segment in which the run stands has to be known, or it cannot be told what it works on.
+        for segment in head.iter().flat_map(|head| &head.needed).filter(|it| survey.is_open(**it)) {
+            let writer = end::writer(&self.directory, *segment);
+            if !living.iter().any(|living| Some(living.number) == writer) {
+                return Ok(Held::Elsewhere("another process".to_owned()));
             }
         }
-        if !waiting.is_empty() {
-            self.commit(&mut waiting);
+        drop(survey);
+        self.holder.take(run).map_err(|error| self.failed(&error))?;
+        crash_point("journal-after-hold");
+        Ok(Held::Here(head))
+    }
+
+    /// Ends what processes that died have left, and reads what has changed. Says which other processes live.
+    pub(super) fn recover(&self, _lock: &Lock, survey: &mut Survey) -> Result<Vec<Living>, JournalError> {
+        let failed = |error: std::io::Error| self.failed(&error);
+        let names = Names::read(&self.directory).map_err(failed)?;
+        let mut living = holder::living(&self.directory, &names).map_err(failed)?;
+        let lives = |number: &u32| living.iter().any(|it| it.number == *number);
+        // Whoever of them still writes notices by that that it was taken for dead.
+        for number in names.held.iter().filter(|number| !lives(number)) {
+            remove(&places::held(&self.directory, *number)).map_err(failed)?;
+        }
+        for (_, path) in names.own.iter().filter(|(number, _)| !lives(number)) {
+            remove(path).map_err(failed)?;
+        }
+        living.retain(|it| it.number != self.holder.number);
+        for segment in names.logs {
+            if !survey.is_closed(segment) {
+                self.fence(segment, survey)?;
+            }
+        }
+        survey.refresh()?;
+        Ok(living)
+    }
+
+    /// Ends a segment if its process died.
+    fn fence(&self, segment: u32, survey: &mut Survey) -> Result<(), JournalError> {
+        let is_written =
+            std::fs::metadata(places::end(&self.directory, segment)).is_ok_and(|it| it.len() > 0);
+        let lives = places::is_locked(&places::log(&self.directory, segment));
+        if is_written || lives.map_err(|error| self.failed(&error))? {
+            return Ok(());
+        }
+        match end::fence(&self.directory, segment, self.holder.number) {
+            Ok(Some(end)) => survey.over(segment, end),
+            Ok(None) => survey.forget(segment),
+            // Other segments are good all the same.
+            Err(error @ (JournalError::Corrupt { .. } | JournalError::Version { .. })) => {
+                survey.damaged(segment, error);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Writes what waits as one commit and acknowledges it.
-    fn commit(&mut self, waiting: &mut Vec<Write>) {
-        if self.failed.is_none() {
-            self.failed = self.write_and_sync(waiting).err();
-        }
-        let result = self.failed.clone().map_or(Ok(()), Err);
-        for write in waiting.drain(..) {
-            // Whoever does not wait has dropped the receiver.
-            let _ = write.ack.send(result.clone());
-        }
+    /// Whether a run has ended and is one file.
+    pub(super) fn is_sealed(&self, run: RunId) -> bool {
+        self.runs.as_ref().is_some_and(|runs| super::runs::sealed_path(runs, run).is_file())
+    }
+}
+
+/// The bytes of what belongs together.
+fn encode(run: RunId, entries: &[Entry], notes: &[Note]) -> Result<Vec<KeyValue>, JournalError> {
+    let mut pairs = Vec::new();
+    for entry in entries {
+        pairs.extend(format::encode(entry)?);
+    }
+    for note in notes {
+        pairs.push(note::encode(run, note)?);
+    }
+    Ok(pairs)
+}
+
+/// Removes a file or a directory that somebody left, if nobody else did.
+fn remove(path: &Path) -> std::io::Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::journal::{Event, Finished};
+    use crate::message::{Json, Outcome, Slot, ToolOutcome, Trace, Usage};
+
+    fn event(run: RunId, index: u32) -> Entry {
+        let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
+        let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
+        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
+        Entry { run, slot: Slot::tool(0, index), event: Event::Finished(finished) }
     }
 
-    fn write_and_sync(&mut self, waiting: &[Write]) -> Result<(), JournalError> {
-        crash_point("journal-before-write");
-        let pairs = || waiting.iter().flat_map(|write| &write.pairs);
-        let place = self.log.commit(pairs(), || crash_point("journal-before-sync"))?;
-        self.commits.syncs.fetch_add(1, Ordering::Relaxed);
-        self.commits.events.fetch_add(waiting.len() as u64, Ordering::Relaxed);
-        crash_point("journal-before-insert");
-        self.index.insert(&pairs().map(|(key, _)| key.as_slice()).collect(), place)?;
-        crash_point("journal-before-ack");
-        Ok(())
+    async fn append(store: &SledStore, event: &Entry) -> Result<(), JournalError> {
+        store.append(event, Durability::Now).durable().await
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_taken_for_dead_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (run, other) = (RunId::new(), RunId::new());
+        let stale = SledStore::open(directory.path()).unwrap();
+        stale.hold(run).unwrap();
+        append(&stale, &event(run, 0)).await.unwrap();
+        let store = SledStore::open(directory.path()).unwrap();
+        assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })));
+        // Whatever made its locks get lost.
+        std::fs::remove_file(places::held(directory.path(), stale.shared.holder.number)).unwrap();
+        assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })), "its segment is locked");
+        assert!(matches!(append(&stale, &event(run, 1)).await, Err(JournalError::Fenced)));
+        let [segment] = Names::read(directory.path()).unwrap().logs.into_iter().collect::<Vec<_>>()[..]
+        else {
+            unreachable!("one process wrote")
+        };
+        end::fence(directory.path(), segment, store.shared.holder.number).unwrap().unwrap();
+        let there = store.hold(run).unwrap().unwrap();
+        assert!(there.has_begun && there.needed.contains(&segment));
+        append(&store, &event(run, 2)).await.unwrap();
+        for index in 3..6 {
+            assert!(matches!(append(&stale, &event(run, index)).await, Err(JournalError::Fenced)));
+            assert!(matches!(append(&stale, &event(other, index)).await, Err(JournalError::Fenced)));
+        }
+        // That it was written before the process was fenced, and by whom, decides what counts.
+        let read = store.read(run).unwrap();
+        assert_eq!(read, [event(run, 0), event(run, 1), event(run, 2)]);
+        drop((stale, store));
+        let store = SledStore::open(directory.path()).unwrap();
+        assert_eq!((store.read(run).unwrap(), store.runs().unwrap()), (read, vec![run]));
+    }
+
+    #[tokio::test]
+    async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let (run, other) = (RunId::new(), RunId::new());
+        for index in 0..2 {
+            let store = SledStore::open(directory.path()).unwrap();
+            append(&store, &event(run, index)).await.unwrap();
+            append(&store, &event(other, index)).await.unwrap();
+        }
+        // A copy without the claim that belongs behind it, as a process leaves it that dies.
+        let lock = Lock::take(directory.path()).unwrap();
+        let number = lock.draw(directory.path()).unwrap();
+        let mut segment = super::super::segment::Segment::begin(directory.path(), number, number).unwrap();
+        segment.commit(format::encode(&event(run, 0)).unwrap().iter(), || ()).unwrap();
+        drop((segment, lock));
+        let store = SledStore::open(directory.path()).unwrap();
+        assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
+        store.tidy().unwrap();
+        let left = Names::read(directory.path()).unwrap().logs;
+        assert!(!left.contains(&number) && left.len() == 2, "{left:?}");
+        assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
     }
 }
