@@ -61,8 +61,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::message::visible_json;
-use crate::sandbox::Metering;
-use crate::toolbox::{COMPILE_SUBCOMMAND, serve_compiler};
+use crate::toolbox::serve_compiler_if_asked;
 use exit::Exit;
 use places::Places;
 use signals::Signals;
@@ -162,8 +161,9 @@ enum Command {
 pub fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _armed_until_the_end = fail::FailScenario::setup();
-    if let Some(exit) = compiled() {
-        return exit;
+    // The host starts itself so; it is no command of a person, and so is neither listed nor completed nor suggested.
+    if let Some(exit) = serve_compiler_if_asked() {
+        return exit.into();
     }
     let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -183,18 +183,6 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
-}
-
-/// Compiles a component from stdin to stdout, under limits, if that is what the process was started for. The host starts
-/// it so itself; it is no command of a person, and so is neither listed nor completed nor suggested.
-fn compiled() -> Option<ExitCode> {
-    let mut args = std::env::args_os().skip(1);
-    if args.next()? != COMPILE_SUBCOMMAND {
-        return None;
-    }
-    let counted = args.next()?;
-    let metering = [Metering::Time, Metering::Fuel].into_iter().find(|it| counted == it.as_str())?;
-    Some(serve_compiler(metering).into())
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {

@@ -194,6 +194,15 @@ fn misled(config: &Config, error: ModelError) -> LoadError {
 }
 
 impl LoadedAgent {
+    /// The same with another model in the place of its own: one that the program itself is, for instance. The record still
+    /// names the model of its configuration.
+    #[must_use]
+    pub fn replied_by(&self, models: Models) -> Arc<Self> {
+        let Self { config, toolbox, members, .. } = self;
+        let (config, toolbox, members) = (config.clone(), Arc::clone(toolbox), Arc::clone(members));
+        Arc::new(Self { config, toolbox, models, members })
+    }
+
     /// The same with models that are set up anew.
     pub(super) fn with_new_models(&self, clients: &Clients) -> Result<Self, LoadError> {
         let Self { config, toolbox, members, .. } = self;

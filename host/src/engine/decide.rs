@@ -10,7 +10,7 @@ use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
 use crate::dispatch::answered;
 use crate::journal::{
-    Durability, Entry, Event, Finished, JournalError, JournalStore, RunSummary, RunStore, Status, statuses,
+    Durability, Entry, Event, Finished, JournalError, JournalStore, RunStore, RunSummary, Status, statuses,
 };
 use crate::message::{
     By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, RunId, Slot, ToolAsk, Trace, Usage,

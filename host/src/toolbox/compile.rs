@@ -15,7 +15,7 @@ use crate::message::clean;
 use crate::sandbox::{Metering, compiler};
 
 /// The subcommand that is the compiler.
-pub const SUBCOMMAND: &str = "compile-component";
+const SUBCOMMAND: &str = "compile-component";
 
 /// Address space of the compiler. A Python component of 40 MB takes a fifth of it.
 const ADDRESS_SPACE_BYTES: u64 = 8 << 30;
@@ -149,9 +149,21 @@ impl Compiler {
 /// How the compiler exits when the component is at fault.
 const INVALID: i32 = 2;
 
-/// The compiler: reads a component from stdin, writes its code to stdout, and gives the exit code.
+/// Compiles a component from stdin to stdout, under limits, if that is what the process was started for, and gives the
+/// exit code. A program that names itself to [`Compiler::new`] calls this first of all.
 #[must_use]
-pub fn serve(metering: Metering) -> u8 {
+pub fn serve_if_asked() -> Option<u8> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != SUBCOMMAND {
+        return None;
+    }
+    let counted = args.next()?;
+    let metering = [Metering::Time, Metering::Fuel].into_iter().find(|it| counted == it.as_str())?;
+    Some(serve(metering))
+}
+
+/// The compiler: reads a component from stdin, writes its code to stdout, and gives the exit code.
+fn serve(metering: Metering) -> u8 {
     match compile_under_limits(metering) {
         Ok(()) => 0,
         Err(Fault::Component(reason)) => {

@@ -17,7 +17,7 @@ mod source;
 
 pub use build::{BuildError, Built, build};
 pub use cache::{CacheError, ComponentCache};
-pub use compile::{CompileError, Compiler, SUBCOMMAND as COMPILE_SUBCOMMAND, serve as serve_compiler};
+pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_asked};
 pub use progress::{Progress, Tell};
 
 use std::collections::HashMap;
