@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::segment::Extent;
+use super::extent::Extent;
 use super::{JournalError, format, io_error};
 use crate::message::RunId;
 

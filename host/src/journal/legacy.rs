@@ -10,8 +10,9 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::extent::Extent;
 use super::format::KeyValue;
-use super::segment::{self, Extent, Reached, damaged};
+use super::segment::{self, Reached, damaged};
 use super::{Entry, JournalError, RunSummary, format, frame, io_error, sync_directory};
 use crate::message::RunId;
 

@@ -13,19 +13,22 @@
 //! - [`mod@format`]: an event as keys and values. `note`: what else is said of a run. `frame`: a commit.
 //! - `segment`: the file that one process writes. `end`: what says that it is over. `parts`: what it holds of whom.
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
-//! - `survey`: what all segments say of a run. `index`: sled, where its commits stand.
+//! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
-//! - `run`: one run that a process works on. `runs`: all of them. `legacy`: runs as older hosts left them.
+//! - `run`: one run that a process works on. `runs`: all of them. `listing`: how they stand, with `catalogue` as its
+//!   cache. `legacy`: runs as older hosts left them.
 
 mod catalogue;
 mod cursor;
 mod end;
 mod event;
+mod extent;
 pub mod format;
 mod frame;
 mod holder;
 mod index;
 mod legacy;
+mod listing;
 mod memory;
 mod note;
 mod parts;
@@ -44,10 +47,11 @@ mod writer;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
+pub use listing::Listing;
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use run::{OpenRun, RunStore};
-pub use runs::{Compacted, Listing, RunsDir};
+pub use runs::{Compacted, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use summary::{RunState, RunSummary};

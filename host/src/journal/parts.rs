@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::RunSummary;
+use super::extent::Extent;
 use super::format;
 use super::frame::{self, Damage};
 use super::note::{self, Claimed, Note};
-use super::segment::Extent;
 use crate::message::RunId;
 
 /// What a segment holds of a run.

@@ -2,14 +2,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::catalogue::Catalogue;
 use super::holder;
 use super::legacy::Legacy;
 use super::run::{OpenRun, RunStore};
 use super::survey::{Head, Survey};
 use super::{
-    Entry, JournalError, RunFile, RunState, RunSummary, SessionsDir, SledStore, crash_point, ending, format,
-    io_error, make_directory, places, sync_directory, write_whole,
+    Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
+    make_directory, places, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
@@ -33,16 +32,6 @@ struct Shared {
     /// The journal, from when this process first writes to it.
     store: Mutex<Option<Arc<SledStore>>>,
     survey: Mutex<Survey>,
-}
-
-/// What [`RunsDir::list`] found.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// The runs, oldest first.
-    pub runs: Vec<RunSummary>,
-    /// Those of which it cannot be said how they stand, and why; and what is damaged of which it cannot be said whose
-    /// it is.
-    pub unreadable: Vec<(Option<RunId>, JournalError)>,
 }
 
 /// What [`RunsDir::compact`] did.
@@ -94,7 +83,7 @@ impl RunsDir {
         Ok(opened)
     }
 
-    fn survey(&self) -> MutexGuard<'_, Survey> {
+    pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
         // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
         self.shared.survey.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,74 +287,8 @@ impl RunsDir {
         }
     }
 
-    /// What every run's summary says, oldest first, and of which runs none can be read. A run of which nothing is
-    /// recorded is not listed.
-    pub fn list(&self) -> Result<Listing, JournalError> {
-        let mut listing = Listing::default();
-        // A run that is sealed meanwhile is in both, and one that is in neither is in neither for good.
-        let mut ids = self.unsealed_ids()?;
-        let named = self.named_ids()?;
-        ids.extend(named.iter().copied());
-        ids.sort();
-        ids.dedup();
-        if let Err(error) = self.survey().check() {
-            listing.unreadable.push((None, error));
-        }
-        let held = self.held()?;
-        let mut catalogue = Catalogue::read(self.path());
-        for run in ids {
-            let summary = match catalogue.summary(run) {
-                Ok(None) => self.unsealed_summary(run, &held),
-                summary => summary,
-            };
-            match summary {
-                Ok(summary) => listing.runs.extend(summary),
-                Err(error) => listing.unreadable.push((Some(run), error)),
-            }
-        }
-        catalogue.keep(named.len(), std::process::id());
-        Ok(listing)
-    }
-
-    /// What the run's summary says; none if the run never began.
-    pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
-        if self.is_sealed(id) {
-            return RunFile::read_summary(&self.sealed_path(id)).map(Some);
-        }
-        self.survey().refresh()?;
-        self.unsealed_summary(id, &self.held()?)
-    }
-
-    /// The summary of a run that is not one file, by what was last read of the journal.
-    fn unsealed_summary(&self, id: RunId, open: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
-        let recorded = self.survey().head(id)?.filter(|head| !head.gone);
-        let (written, is_held) = match (recorded, self.legacy(id)) {
-            (Some(head), _) if !head.has_begun => return Ok(None),
-            (Some(head), _) => (head.summary, open.contains(&id)),
-            (None, Some(legacy)) => (legacy.summary(), legacy.is_held()),
-            (None, None) => return Ok(None),
-        };
-        let summary = match written {
-            Some(summary) => Some(summary),
-            None => RunSummary::of(id, &self.read(id)?),
-        };
-        Ok(summary.map(|summary| match summary.state {
-            RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },
-            RunState::Running
-            | RunState::Interrupted
-            | RunState::Suspended
-            | RunState::Failed
-            | RunState::Answered
-            | RunState::Refused
-            | RunState::Limited
-            | RunState::Unfit
-            | RunState::Empty
-            | RunState::Cancelled => summary,
-        }))
-    }
-
     /// The runs that some process works on.
-    fn held(&self) -> Result<Vec<RunId>, JournalError> {
+    pub(super) fn held(&self) -> Result<Vec<RunId>, JournalError> {
         let names = self.survey().names()?;
         let living = holder::living(self.journal_path(), &names);
         let living = living.map_err(|error| io_error(self.journal_path(), &error))?;
@@ -389,7 +312,7 @@ impl RunsDir {
     }
 
     /// The runs that the journal has.
-    fn unsealed_ids(&self) -> Result<Vec<RunId>, JournalError> {
+    pub(super) fn unsealed_ids(&self) -> Result<Vec<RunId>, JournalError> {
         let mut survey = self.survey();
         survey.refresh()?;
         let mut ids = Vec::new();
@@ -403,7 +326,7 @@ impl RunsDir {
     }
 
     /// The runs that a file or a directory is named by.
-    fn named_ids(&self) -> Result<Vec<RunId>, JournalError> {
+    pub(super) fn named_ids(&self) -> Result<Vec<RunId>, JournalError> {
         let unreadable = |error: std::io::Error| JournalError::Unreadable {
             path: self.path().to_owned(),
             reason: error.to_string(),
@@ -426,11 +349,11 @@ impl RunsDir {
         Ok(ids)
     }
 
-    fn legacy(&self, id: RunId) -> Option<Legacy> {
+    pub(super) fn legacy(&self, id: RunId) -> Option<Legacy> {
         Legacy::find(self.path().join(id.to_string()))
     }
 
-    fn sealed_path(&self, id: RunId) -> PathBuf {
+    pub(super) fn sealed_path(&self, id: RunId) -> PathBuf {
         sealed_path(self.path(), id)
     }
 

@@ -4,15 +4,12 @@
 //! what is damaged. A process that was taken for dead finds out before it tells anybody that something is safe: there
 //! is an `N.end` then, or its file is gone.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::extent::Extent;
 use super::format::KeyValue;
 use super::frame::{self, ALIGNMENT, Damage, Found, SECTOR_BYTES};
 use super::{JournalError, fault, io_error, places, sync_directory};
@@ -26,35 +23,6 @@ pub(super) const START_BYTES: usize = ALIGNMENT;
 /// Space is made in steps of this size, filled with zeros: a sync that only has to write data, and no new
 /// file size or block map, takes about half the time.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-/// Whole commits that follow each other in a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "(u64, u64)", into = "(u64, u64)")]
-pub(super) struct Extent {
-    /// Where the first one begins, in bytes.
-    pub(super) offset: u64,
-    /// How long they are together, in bytes.
-    pub(super) length: u64,
-}
-
-impl From<(u64, u64)> for Extent {
-    fn from((offset, length): (u64, u64)) -> Self {
-        Self { offset, length }
-    }
-}
-
-impl From<Extent> for (u64, u64) {
-    fn from(Extent { offset, length }: Extent) -> Self {
-        (offset, length)
-    }
-}
-
-impl Extent {
-    /// Where the commit behind it begins.
-    pub(super) fn end(self) -> u64 {
-        self.offset.saturating_add(self.length)
-    }
-}
 
 /// How far a segment was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,61 +225,6 @@ pub(super) fn secure(path: &Path, Reached { end, last, .. }: Reached) -> std::io
     file.sync_all()
 }
 
-/// The segments of a directory, open to be read.
-#[derive(Debug)]
-pub(super) struct Segments<'a> {
-    directory: &'a Path,
-    open: HashMap<u32, File>,
-}
-
-impl<'a> Segments<'a> {
-    pub(super) fn new(directory: &'a Path) -> Self {
-        Self { directory, open: HashMap::new() }
-    }
-
-    /// The payloads of commits, as they are found; none if the segment is not there (any more).
-    pub(super) fn read(
-        &mut self,
-        number: u32,
-        extent: Extent,
-        mut visit: impl FnMut(&[u8]) -> Result<(), Damage>,
-    ) -> Result<Option<()>, JournalError> {
-        let path = places::log(self.directory, number);
-        let file = match self.open.entry(number) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(vacant) => match File::open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                opened => {
-                    let file = opened.map_err(|error| io_error(&path, &error))?;
-                    if begun(&file, number, &path)? == Begun::Never {
-                        return Err(damaged(&path, 0, "it does not begin as a segment of the journal does"));
-                    }
-                    vacant.insert(file)
-                }
-            },
-        };
-        let mut bytes = vec![0; usize::try_from(extent.length).unwrap_or_default()];
-        let changed = |at| damaged(&path, at, "a commit is not what was written");
-        match file.read_exact_at(&mut bytes, extent.offset) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(changed(extent.offset)),
-            read => read.map_err(|error| io_error(&path, &error))?,
-        }
-        let mut at = 0;
-        while at < bytes.len() {
-            match frame::read(&bytes, at) {
-                Found::Frame { payload, end, .. } if end <= bytes.len() => {
-                    visit(payload).map_err(|Damage| changed(extent.offset + at as u64))?;
-                    at = end;
-                }
-                Found::Frame { .. } | Found::Nothing | Found::Torn | Found::Damaged(_) => {
-                    return Err(changed(extent.offset + at as u64));
-                }
-            }
-        }
-        Ok(Some(()))
-    }
-}
-
 /// Damage at a byte of a file.
 pub(super) fn damaged(path: &Path, at: u64, reason: &str) -> JournalError {
     JournalError::Corrupt { place: format!("{}, byte {at}", path.display()), reason: reason.to_owned() }
@@ -320,6 +233,7 @@ pub(super) fn damaged(path: &Path, at: u64, reason: &str) -> JournalError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+    use super::super::extent::Segments;
     use super::*;
 
     fn pair(n: u8, size: usize) -> KeyValue {

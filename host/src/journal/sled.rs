@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::end;
+use super::extent::fetch;
 use super::format::{self, KeyValue};
 use super::holder::{self, Holder, Living};
 use super::index::Index;
 use super::note::{self, Note};
 use super::places::{self, Lock, Names};
-use super::survey::{Head, Survey, fetch};
+use super::survey::{Head, Survey};
 use super::writer::{Message, Reply, Write, Writer};
 use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error, make_directory};
 use crate::message::RunId;

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::end::End;
+use super::extent::{Extent, fetch, missing};
 use super::format::KeyValue;
-use super::frame;
 use super::index::Index;
-use super::note::{self, Claimed};
+use super::note::Claimed;
 use super::parts::{Part, Parts};
 use super::places::{self, Names};
-use super::segment::{self, Extent, Reached, Segments, damaged};
+use super::segment::{self, Reached};
 use super::{JournalError, RunSummary, format, io_error};
 use crate::message::RunId;
 
@@ -344,8 +344,8 @@ impl Survey {
         run: RunId,
         needed: &BTreeSet<u32>,
     ) -> Result<Vec<(u32, Extent)>, JournalError> {
-        if let Some(missing) = needed.iter().find(|segment| !self.segments.contains_key(segment)) {
-            return Err(missing_segment(&self.directory, *missing, run));
+        if let Some(segment) = needed.iter().find(|it| !self.segments.contains_key(it)) {
+            return Err(missing(&self.directory, *segment, run));
         }
         if let Some(index) = &self.index {
             let places = index.places(run);
@@ -369,36 +369,5 @@ impl Survey {
             }
         }
         Ok(None)
-    }
-}
-
-/// A segment is not there that holds something of a run.
-fn missing_segment(directory: &Path, segment: u32, run: RunId) -> JournalError {
-    damaged(&places::log(directory, segment), 0, &format!("it is missing, and run {run} goes on from it"))
-}
-
-/// What stands of a run at these places, in the order of keys. What was carried forward may be there twice.
-pub(super) fn fetch(
-    directory: &Path,
-    run: RunId,
-    places: &[(u32, Extent)],
-) -> Result<Vec<KeyValue>, JournalError> {
-    let prefix = format::run_prefix(run);
-    let mut segments = Segments::new(directory);
-    let mut pairs: Vec<KeyValue> = Vec::new();
-    for (segment, extent) in places {
-        let found = segments.read(*segment, *extent, |payload| {
-            let of_run = |(key, _): &(&[u8], &[u8])| key.starts_with(&prefix) && !note::is_note(key);
-            let found = frame::pairs(payload)?.into_iter().filter(of_run);
-            pairs.extend(found.map(|(key, value)| (key.to_vec(), value.to_vec())));
-            Ok(())
-        })?;
-        found.ok_or_else(|| missing_segment(directory, *segment, run))?;
-    }
-    pairs.sort_unstable();
-    pairs.dedup();
-    match pairs.windows(2).find(|two| two[0].0 == two[1].0) {
-        Some(two) => Err(format::written_twice(&two[0].0)),
-        None => Ok(pairs),
     }
 }

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeSet;
 
+use super::extent::fetch;
 use super::format::KeyValue;
 use super::holder::Living;
 use super::note::{self, Note};
 use super::places::{self, Lock};
-use super::survey::{Survey, fetch};
+use super::survey::Survey;
 use super::writer::Writer;
-use super::{JournalError, crash_point, setting};
+use super::{JournalError, crash_point, setting, sync_directory};
 use crate::message::RunId;
 
 /// So many segments may stay that are needed and less than half as large as a segment can be: each one that another
@@ -68,18 +69,16 @@ impl Writer {
     /// Removes every segment that is over and that nobody needs.
     fn remove_unneeded(&self, lock: &Lock) -> Result<(), JournalError> {
         loop {
-            let over = self.shared.survey().over_segments();
-            let mut removed = false;
-            for segment in over {
-                if !self.is_needed(segment) {
-                    self.remove_segment(segment, lock)?;
-                    removed = true;
-                }
-            }
-            // One that says that a run is gone can go when the run's others have gone.
-            if !removed {
+            let mut unneeded = self.shared.survey().over_segments();
+            unneeded.retain(|segment| !self.is_needed(*segment));
+            if unneeded.is_empty() {
                 break;
             }
+            for segment in unneeded {
+                self.remove_segment(segment, lock)?;
+            }
+            // What says that a run is gone goes next, when the run's other segments have gone, and for good.
+            sync_directory(&self.shared.directory).map_err(|error| self.shared.failed(&error))?;
         }
         // An end may have outlived its segment.
         let names = self.shared.survey().names()?;
@@ -153,7 +152,11 @@ impl Writer {
         }
         self.write_copies(&pairs)?;
         crash_point("journal-before-removal");
-        if self.is_needed(kept.segment) { Ok(()) } else { self.remove_segment(kept.segment, lock) }
+        if self.is_needed(kept.segment) {
+            return Ok(());
+        }
+        self.remove_segment(kept.segment, lock)?;
+        sync_directory(&self.shared.directory).map_err(|error| self.shared.failed(&error))
     }
 
     /// Everything that is recorded of a run, to be written once more. Its claim comes after it, so that what was

@@ -1,0 +1,81 @@
+use super::catalogue::Catalogue;
+use super::{JournalError, RunFile, RunState, RunSummary, RunsDir};
+use crate::message::RunId;
+
+/// What [`RunsDir::list`] found.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The runs, oldest first.
+    pub runs: Vec<RunSummary>,
+    /// Those of which it cannot be said how they stand, and why; and what is damaged of which it cannot be said whose
+    /// it is.
+    pub unreadable: Vec<(Option<RunId>, JournalError)>,
+}
+
+impl RunsDir {
+    /// What every run's summary says, oldest first, and of which runs none can be read. A run of which nothing is
+    /// recorded is not listed.
+    pub fn list(&self) -> Result<Listing, JournalError> {
+        let mut listing = Listing::default();
+        // A run that is sealed meanwhile is in both, and one that is in neither is in neither for good.
+        let mut ids = self.unsealed_ids()?;
+        let named = self.named_ids()?;
+        ids.extend(named.iter().copied());
+        ids.sort();
+        ids.dedup();
+        if let Err(error) = self.survey().check() {
+            listing.unreadable.push((None, error));
+        }
+        let held = self.held()?;
+        let mut catalogue = Catalogue::read(self.path());
+        for run in ids {
+            let summary = match catalogue.summary(run) {
+                Ok(None) => self.unsealed_summary(run, &held),
+                summary => summary,
+            };
+            match summary {
+                Ok(summary) => listing.runs.extend(summary),
+                Err(error) => listing.unreadable.push((Some(run), error)),
+            }
+        }
+        catalogue.keep(named.len(), std::process::id());
+        Ok(listing)
+    }
+
+    /// What the run's summary says; none if the run never began.
+    pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
+        if self.is_sealed(id) {
+            return RunFile::read_summary(&self.sealed_path(id)).map(Some);
+        }
+        self.survey().refresh()?;
+        self.unsealed_summary(id, &self.held()?)
+    }
+
+    /// The summary of a run that is not one file, by what was last read of the journal.
+    fn unsealed_summary(&self, id: RunId, open: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
+        let recorded = self.survey().head(id)?.filter(|head| !head.gone);
+        let (written, is_held) = match (recorded, self.legacy(id)) {
+            (Some(head), _) if !head.has_begun => return Ok(None),
+            (Some(head), _) => (head.summary, open.contains(&id)),
+            (None, Some(legacy)) => (legacy.summary(), legacy.is_held()),
+            (None, None) => return Ok(None),
+        };
+        let summary = match written {
+            Some(summary) => Some(summary),
+            None => RunSummary::of(id, &self.read(id)?),
+        };
+        Ok(summary.map(|summary| match summary.state {
+            RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },
+            RunState::Running
+            | RunState::Interrupted
+            | RunState::Suspended
+            | RunState::Failed
+            | RunState::Answered
+            | RunState::Refused
+            | RunState::Limited
+            | RunState::Unfit
+            | RunState::Empty
+            | RunState::Cancelled => summary,
+        }))
+    }
+}
