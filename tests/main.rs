@@ -63,3 +63,4 @@ mod telemetry;
 mod terminal;
 mod totals;
 mod waiting;
+mod words;
