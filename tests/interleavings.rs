@@ -11,7 +11,7 @@ use host::dispatch::{Dispatcher, ToolRunner};
 use host::journal::{Ack, Durability, Entry, Event, JournalError, JournalStore, MemoryStore};
 use host::message::{
     Approvals, Arguments, Budgets, Digest, Ending, ErrorKind, Json, Manifest, Message, ModelIdentity, Reply,
-    Retry, Rules, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec,
+    Retry, Rules, RunId, Slot, ToolCall, ToolEntry, ToolOutcome, ToolSpec, Words,
 };
 use host::model::{Model, ModelError, ModelRequest, Models};
 use host::session::{Attempt, Conduct, Decisions, Done, Doubt, FanOut, Mode, Reach, Session};
@@ -238,6 +238,7 @@ pub fn manifest() -> Manifest {
         compact_at_tokens: None,
         forked: None,
         rules: Rules::NOW,
+        words: Some(Arc::new(Words::now())),
     }
 }
 

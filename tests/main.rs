@@ -66,3 +66,4 @@ mod telemetry;
 mod terminal;
 mod totals;
 mod waiting;
+mod words;

@@ -33,7 +33,7 @@ use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
 use host::message::{
-    Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, Rules, RunId, Slot,
+    Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, Rules, RunId, Slot, Words,
 };
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
@@ -326,6 +326,7 @@ impl Bench {
             compact_at_tokens: None,
             forked: None,
             rules: Rules::NOW,
+            words: Some(Arc::new(Words::now())),
         })
     }
 }

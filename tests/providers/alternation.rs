@@ -2,7 +2,7 @@
 //! conversation in which they do not.
 
 use host::config::RemoteConfig;
-use host::message::{Image, Message, Reply, summed_up};
+use host::message::{Image, Message, Reply, Words};
 use host::model::{ModelRequest, connect};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn roles(provider: &str, messages: &[Message]) -> Vec<String> {
 
 #[test]
 fn whatever_is_said_in_a_row_is_one_message() {
-    let summary = || user(&summed_up("We spoke of Oslo."));
+    let summary = || user(&Words::first().summed_up("We spoke of Oslo."));
     let conversations = [
         // After a compaction, and in a session whose last run a budget stopped.
         vec![user("Go."), summary(), calls(), result("a", "t", 0)],

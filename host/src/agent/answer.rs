@@ -1,4 +1,4 @@
-use crate::message::{Ending, Json, JsonError, Reply, Rules, Stop};
+use crate::message::{Ending, Json, JsonError, Reply, Rules, Stop, Told, Topic};
 use crate::schema::{About, Schema};
 
 /// Holds the last word of a run to the schema that agent.toml names, if it names one, and to saying anything.
@@ -16,7 +16,7 @@ pub(super) enum LastWord {
     /// It ends the run, so.
     Ends(Ending),
     /// The model is told this, and asked once more.
-    Told(String),
+    Told(Told),
 }
 
 impl Answer {
@@ -51,7 +51,7 @@ impl Answer {
     /// What becomes of a reply that says nothing and calls nothing.
     fn ask_once_more(&mut self, stop: &Stop) -> LastWord {
         if !std::mem::replace(&mut self.said_nothing, true) {
-            return LastWord::Told(SAID_NOTHING.to_owned());
+            return LastWord::Told(Told { topic: Topic::EmptyReply, text: SAID_NOTHING.to_owned() });
         }
         let reason = match stop {
             Stop::Other(word) if word != Stop::UNSAID => {
@@ -85,14 +85,13 @@ impl Answer {
         if std::mem::replace(&mut self.told, true) {
             return LastWord::Ends(Ending::Unfit { answer: text.to_owned(), why });
         }
-        LastWord::Told(format!(
-            "{why}\nAnswer again: one JSON value that fits the schema, and no other text."
-        ))
+        let text = format!("{why}\nAnswer again: one JSON value that fits the schema, and no other text.");
+        LastWord::Told(Told { topic: Topic::UnfitAnswer, text })
     }
 }
 
-/// What the model is told of a reply that says nothing.
-pub(super) const SAID_NOTHING: &str =
+/// What the model is told of a reply that says nothing. It is recorded with each request that it comes with.
+const SAID_NOTHING: &str =
     "Your last reply was empty: it had no text and called no tool. Answer, or call a tool.";
 
 /// The answer as a value. At first, numbers went through 64 bits, and of two members of one name the last one counted.
@@ -101,17 +100,6 @@ fn parsed(text: &str, rules: Rules) -> Result<Json, JsonError> {
         return Json::parse(text.to_owned());
     }
     Ok(Json::canonical(&serde_json::from_str::<serde_json::Value>(text)?))
-}
-
-/// What the model has to know of the form of its answer, behind its instructions.
-pub(super) fn instructed(instructions: &str, schema: Option<&Json>) -> String {
-    let Some(schema) = schema else { return instructions.to_owned() };
-    let form = format!(
-        "Your final answer, the one without tool calls, has to be one JSON value that fits this JSON Schema, without \
-         any other text:\n{}",
-        schema.as_str()
-    );
-    if instructions.is_empty() { form } else { format!("{instructions}\n\n{form}") }
 }
 
 /// The text without the fence that many models put around JSON.

@@ -65,7 +65,7 @@ impl AgentRunner for CalledAgents {
             };
             let CalledAgent { manifest, models, dispatcher, wall_time } = called;
             let agent = Agent {
-                manifest: Arc::new(Manifest { prompt, seed: attempt.seed, ..manifest.clone() }),
+                manifest: Arc::new(Manifest { prompt, seed: attempt.seed, ..session.called_in(manifest) }),
                 session: Arc::clone(session),
                 models: models.clone(),
                 dispatcher: Arc::clone(dispatcher),
@@ -98,10 +98,8 @@ fn outcome(ending: Ending, is_json: bool, rules: Rules) -> ToolOutcome {
         }
         Ending::Answer(answer) if is_json => answered(serde_json::from_str(&answer).unwrap_or(Value::Null)),
         Ending::Answer(answer) => answered(answer.into()),
-        Ending::Unfit { answer, why } => {
-            failed(&format!("gave an answer that is of no use, {why}: {answer}"))
-        }
-        Ending::Empty(why) => failed(&format!("gave no answer: {why}")),
+        Ending::Unfit { answer, why } => ToolOutcome::agent_unfit(&answer, &why),
+        Ending::Empty(why) => ToolOutcome::agent_empty(&why),
         Ending::Cancelled(cancelled) => failed(&format!("was {cancelled}")),
         Ending::Refused(text) => failed(&format!("refused: {text}")),
         Ending::Limit(why) => ToolOutcome::agent_stopped(&why),

@@ -3,7 +3,7 @@
 use super::spending::Spending;
 use super::transcript::Transcript;
 use super::{Agent, RunError};
-use crate::message::{Ending, Reply, Stop};
+use crate::message::{Ending, Reply, Stop, Told, Topic};
 use crate::model::Purpose;
 
 impl Agent {
@@ -36,7 +36,8 @@ impl Agent {
         talk: &mut Transcript,
         spending: &mut Spending,
     ) -> Result<Option<Ending>, RunError> {
-        let Some(mut aside) = talk.aside_of_beginning(&self.manifest, SUMMARISE) else {
+        let word = self.asks_for_summary(turn, talk);
+        let Some(mut aside) = talk.aside_of_beginning(&self.manifest, word) else {
             talk.shorten(&self.manifest, turn, None);
             return Ok(None);
         };
@@ -62,7 +63,8 @@ impl Agent {
         if !talk.is_too_long() {
             return Ok(None);
         }
-        let mut aside = talk.aside(&self.manifest, SUMMARISE);
+        let word = self.asks_for_summary(turn, talk);
+        let mut aside = talk.aside(&self.manifest, word);
         let Some(reply) = self.ask(turn, Purpose::Summary, &mut aside).await? else {
             talk.keep_whole();
             return Ok(None);
@@ -75,8 +77,19 @@ impl Agent {
         }
         Ok(spending.judge_tokens(&reply))
     }
+
+    /// The word that asks for a summary before a turn. If it was asked for before, it is the same word, and what the host
+    /// said since the last request stands in the conversation as it was said then.
+    fn asks_for_summary(&self, turn: u32, talk: &mut Transcript) -> Told {
+        let word = Told { topic: Topic::Summary, text: SUMMARISE.to_owned() };
+        let recorded = self.session.said_at(&self.slot.summary_of(turn));
+        let Some((last, before)) = recorded.split_last() else { return word };
+        talk.take_over(before);
+        word.as_recorded(last).unwrap_or(word)
+    }
 }
 
+/// What asks for a summary. It is recorded with each request that it comes with.
 const SUMMARISE: &str = "\
 The conversation has become too long to be kept whole. Do not go on with the task now, and call no tool. Sum up what \
 was said so far, for yourself, to go on from it without having read the rest: what was asked for, with every \

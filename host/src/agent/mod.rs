@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::dispatch::Dispatcher;
 use crate::message::{
     Cancelled, Ending, ErrorKind, Manifest, ModelFailure, Reply, Request, SHOWN_BYTES_MAX, Slot, Stop,
-    ToolCall, ToolOutcome, ToolResult, Used,
+    ToolCall, ToolOutcome, ToolResult, Topic, Used,
 };
 use crate::model::{ModelRequest, Models, Purpose, WhoseTurn};
 use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
@@ -177,12 +177,12 @@ impl Agent {
             if let Some(limit) = limit {
                 return self.end(limit, spending).await;
             }
-            if let Some(note) = told {
-                talk.push_word(note);
+            if let Some(told) = told {
+                talk.push_word(told);
             } else if refused {
-                talk.push_notes(calls.iter().map(|call| not_made(call, REFUSED)));
+                talk.push_not_made(Topic::RefusedCall, calls.iter().map(|call| not_made(call, REFUSED)));
             } else if matches!(stop, Stop::MaxTokens | Stop::ContextWindow) {
-                talk.push_notes(calls.iter().map(|call| not_made(call, CUT_OFF)));
+                talk.push_not_made(Topic::CutOffCall, calls.iter().map(|call| not_made(call, CUT_OFF)));
             } else if let Some(limit) = self.call(turn, &calls, talk, spending).await? {
                 return self.end(limit, spending).await;
             }
@@ -225,14 +225,18 @@ impl Agent {
         purpose: Purpose,
         talk: &mut Transcript,
     ) -> Result<Option<Reply>, RunError> {
-        let request = Request::Model(talk.ask());
-        let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
-        // A reply that was lost is asked for again: it may cost twice, and does no other harm.
-        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, room: None };
         let slot = match purpose {
             Purpose::Reply => self.slot.model_of(turn),
             Purpose::Summary => self.slot.summary_of(turn),
         };
+        // What asks for a summary is in the recorded words already.
+        if purpose == Purpose::Reply {
+            talk.take_over(&self.session.said_at(&slot));
+        }
+        let request = Request::Model(talk.ask());
+        let reach = if self.models.reach_outside() { Reach::Outside } else { Reach::Pure };
+        // A reply that was lost is asked for again: it may cost twice, and does no other harm.
+        let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: self.models.retry, room: None };
         let heard = |text: &str| self.session.heard(&slot, text);
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
@@ -304,6 +308,7 @@ fn not_made(call: &ToolCall, why: &str) -> ToolResult {
     }
 }
 
+// What the model is told of such calls. It is recorded with each request that it comes with.
 const REFUSED: &str = "your reply ended in a refusal, so none of its calls was made";
 
 const CUT_OFF: &str = "your reply was cut off at its token limit (max_tokens), so none of its calls was made: \

@@ -1,13 +1,13 @@
 //! Leaving out the middle of long results, so that a conversation fits a model that found it too long.
 
-use crate::message::Message;
+use crate::message::{Message, Words};
 
 /// A result is shortened to so many bytes at the least: that much says what it is.
 pub(super) const RESULT_BYTES_MIN: u64 = 512;
 
 /// The messages with the middle of the longest results left out, so that results are half as long together as they were,
 /// or no result is long any more; and how many bytes a result has by then at the most.
-pub(super) fn shortened(messages: Vec<Message>) -> (Vec<Message>, u64) {
+pub(super) fn shortened(messages: Vec<Message>, words: &Words) -> (Vec<Message>, u64) {
     let lengths: Vec<u64> = messages.iter().filter_map(result_bytes).collect();
     let total = |result_max: u64| -> u64 { lengths.iter().map(|bytes| result_max.min(*bytes)).sum() };
     let mut result_max = lengths.iter().copied().max().unwrap_or_default();
@@ -16,7 +16,7 @@ pub(super) fn shortened(messages: Vec<Message>) -> (Vec<Message>, u64) {
         result_max = (result_max / 2).max(RESULT_BYTES_MIN);
     }
     let shorter = |message| match message {
-        Message::Tool(result) => Message::Tool(result.shown_shorter(result_max)),
+        Message::Tool(result) => Message::Tool(result.shown_shorter(result_max, words)),
         Message::User(_) | Message::Image(_) | Message::Assistant(_) => message,
     };
     (messages.into_iter().map(shorter).collect(), result_max)
@@ -72,7 +72,7 @@ mod tests {
             let mut rounds = 0;
             loop {
                 let before = total(&messages);
-                let (shorter, result_max) = shortened(messages.clone());
+                let (shorter, result_max) = shortened(messages.clone(), Words::first());
                 prop_assert_eq!(&shorter[0], &messages[0], "what is no result stays");
                 let after = total(&shorter);
                 prop_assert!(after <= before);

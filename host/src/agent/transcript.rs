@@ -1,8 +1,9 @@
-use super::answer::{SAID_NOTHING, instructed};
+use std::sync::Arc;
+
 use super::shortened::{RESULT_BYTES_MIN, result_bytes, shortened};
 use crate::message::{
-    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Slot, Stop, ToolResult, ToolSpec,
-    summed_up,
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Rules, Slot, Stop, Told, ToolResult,
+    ToolSpec, Topic, Words,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -16,8 +17,16 @@ pub struct Transcript {
     messages: Vec<Message>,
     instructions: String,
     tools: Vec<ToolSpec>,
+    rules: Rules,
+    words: Arc<Words>,
+    /// The digest of what is said before any message.
+    beginning: Digest,
     digest: Digest,
+    /// What came since the last request. As many messages are the last ones, but for what stands for several of them,
+    /// which is the first of these.
     appended: Vec<MessageRef>,
+    /// The notes in which the model was told that it said nothing.
+    said_nothing: Vec<String>,
     /// What the last request and its reply took together.
     tokens: u64,
     compact_at_tokens: Option<u64>,
@@ -59,7 +68,8 @@ impl Transcript {
     fn empty(manifest: &Manifest, run: &Slot) -> Self {
         let tools = manifest.offered();
         let Manifest { model, fallbacks, output_schema, compact_at_tokens, .. } = manifest;
-        let instructions = instructed(&manifest.instructions, output_schema.as_ref());
+        let words = manifest.words.clone().unwrap_or_else(|| Arc::new(Words::first().clone()));
+        let instructions = words.instructed(&manifest.instructions, output_schema.as_ref());
         let digest = if fallbacks.is_empty() {
             Digest::of_json(&(&instructions, model, &tools))
         } else {
@@ -73,8 +83,12 @@ impl Transcript {
             messages,
             instructions,
             tools,
+            rules: manifest.rules,
+            words,
+            beginning: digest,
             digest,
             appended,
+            said_nothing: Vec::new(),
             tokens,
             compact_at_tokens,
             has_replied,
@@ -85,10 +99,11 @@ impl Transcript {
 
     /// The request that asks for a reply to everything said so far.
     pub fn ask(&mut self) -> ModelAsk {
+        let appended = std::mem::take(&mut self.appended);
         ModelAsk {
             messages: u32::try_from(self.messages.len()).unwrap_or(u32::MAX),
             conversation: self.digest,
-            appended: std::mem::take(&mut self.appended),
+            appended: appended.into_iter().map(|at| at.by(self.rules)).collect(),
         }
     }
 
@@ -110,8 +125,9 @@ impl Transcript {
     }
 
     /// Appends what the host says in its own name.
-    pub fn push_word(&mut self, text: String) {
-        self.push(Message::User(text.clone()), MessageRef::Note(text));
+    pub fn push_word(&mut self, told: Told) {
+        self.note_said_nothing(&told);
+        self.push(Message::User(told.text.clone()), MessageRef::Told(told));
     }
 
     /// Appends what the model replied.
@@ -150,10 +166,16 @@ impl Transcript {
     }
 
     /// Appends results that the host gives in its own name, for calls it did not make.
-    pub fn push_notes(&mut self, results: impl IntoIterator<Item = ToolResult>) {
+    pub fn push_not_made(&mut self, topic: Topic, results: impl IntoIterator<Item = ToolResult>) {
         for result in results {
-            let note = result.model_text();
-            self.push(Message::Tool(result), MessageRef::Note(note));
+            let told = Told { topic, text: result.model_text() };
+            self.push(Message::Tool(result), MessageRef::Told(told));
+        }
+    }
+
+    fn note_said_nothing(&mut self, told: &Told) {
+        if told.topic == Topic::EmptyReply {
+            self.said_nothing.push(told.text.clone());
         }
     }
 
@@ -205,13 +227,13 @@ impl Transcript {
     /// What was said before the last reply, with one more word of the host, if there is anything to sum up that was not
     /// just summed up. Long results are shortened in it, so that the model can read it and has room for a summary.
     #[must_use]
-    pub fn aside_of_beginning(&self, manifest: &Manifest, word: &str) -> Option<Self> {
+    pub fn aside_of_beginning(&self, manifest: &Manifest, word: Told) -> Option<Self> {
         if !self.has_beginning() || self.length == Length::StillTooLong {
             return None;
         }
         let beginning = self.messages.iter().take(self.last_reply_at()).cloned().collect();
         let mut aside = Self { answered: self.answered.clone(), ..Self::empty(manifest, &self.run) };
-        let (messages, _) = shortened(beginning);
+        let (messages, _) = shortened(beginning, &self.words);
         for message in messages {
             aside.add(message);
         }
@@ -222,14 +244,14 @@ impl Transcript {
     /// for everything before the last reply, as in [`Self::compact`], and the middle of long results is left out.
     pub fn shorten(&mut self, manifest: &Manifest, turn: u32, summary: Option<&str>) {
         let (has_replied, compact_at_tokens) = (self.has_replied, self.compact_at_tokens);
-        let answered = self.answered.clone();
+        let (answered, said_nothing) = (self.answered.clone(), std::mem::take(&mut self.said_nothing));
         if let Some(summary) = summary {
             self.compact(manifest, turn, summary);
         }
         let appended = std::mem::take(&mut self.appended);
-        let (messages, result_bytes_max) = shortened(std::mem::take(&mut self.messages));
+        let (messages, result_bytes_max) = shortened(std::mem::take(&mut self.messages), &self.words);
         let empty = Self::empty(manifest, &self.run);
-        *self = Self { appended, compact_at_tokens, has_replied, answered, ..empty };
+        *self = Self { appended, said_nothing, compact_at_tokens, has_replied, answered, ..empty };
         for message in messages {
             self.add(message);
         }
@@ -238,31 +260,32 @@ impl Transcript {
 
     /// The same conversation with one more word of the host, that is not part of it.
     #[must_use]
-    pub fn aside(&mut self, manifest: &Manifest, word: &str) -> Self {
+    pub fn aside(&mut self, manifest: &Manifest, word: Told) -> Self {
         let aside = Self { appended: std::mem::take(&mut self.appended), ..self.clone() };
         aside.asking(manifest, word)
     }
 
     /// The conversation with a word that asks for a summary. Which model is asked, if summaries have one of their own, is
     /// part of what is asked for.
-    fn asking(mut self, manifest: &Manifest, word: &str) -> Self {
+    fn asking(mut self, manifest: &Manifest, word: Told) -> Self {
         if let Some(summary) = &manifest.summary {
             let model = Digest::of_json(&summary.model);
             self.digest = Hasher::default().part(self.digest.as_bytes()).part(model.as_bytes()).finish();
         }
-        self.push_word(word.to_owned());
+        self.push_word(word);
         self
     }
 
     /// Lets the summary that was made before a turn stand for everything before the last reply, but for the prompt.
     pub fn compact(&mut self, manifest: &Manifest, turn: u32, summary: &str) {
         let (has_replied, answered) = (self.has_replied, self.answered.take());
+        let said_nothing = std::mem::take(&mut self.said_nothing);
         let kept = self.messages.split_off(self.last_reply_at());
-        *self = Self { has_replied, answered, ..Self::empty(manifest, &self.run) };
+        *self = Self { said_nothing, has_replied, answered, ..Self::empty(manifest, &self.run) };
         if has_replied {
             self.push_prompt(manifest);
         }
-        self.add(Message::User(summed_up(summary)));
+        self.add(Message::User(self.words.summed_up(summary)));
         for message in kept {
             self.add(message);
         }
@@ -285,7 +308,8 @@ impl Transcript {
             .pop_if(|last| matches!(last, Message::Assistant(reply) if is_open(reply)))
             .is_some()
         {
-            self.messages.pop_if(|last| matches!(last, Message::User(text) if text == SAID_NOTHING));
+            let told = &self.said_nothing;
+            self.messages.pop_if(|last| matches!(last, Message::User(text) if told.contains(text)));
         }
         let shown = |message| match message {
             Message::Tool(result) => Message::Tool(result.as_shown()),
@@ -312,17 +336,45 @@ impl Transcript {
         &self.tools
     }
 
+    /// Takes over the words in which the host said what came since the last request, from the record of that request, if
+    /// the host says something about the same there now. Nothing is taken over if anything else differs.
+    pub fn take_over(&mut self, recorded: &[MessageRef]) {
+        if self.appended.len() != recorded.len() {
+            return;
+        }
+        let said = self.appended.iter().zip(recorded).map(|(own, recorded)| own.as_recorded(recorded));
+        let Some(said) = said.collect::<Option<Vec<_>>>().filter(|said| *said != self.appended) else {
+            return;
+        };
+        for (message, at) in self.messages.iter_mut().rev().zip(said.iter().rev()) {
+            if let MessageRef::Told(told) = at {
+                told.say_in(message);
+            }
+        }
+        for at in &said {
+            if let MessageRef::Told(told) = at {
+                self.note_said_nothing(told);
+            }
+        }
+        self.appended = said;
+        self.digest = self.messages.iter().fold(self.beginning, chained);
+    }
+
     fn push(&mut self, message: Message, at: MessageRef) {
         self.add(message);
         self.appended.push(at);
     }
 
     fn add(&mut self, message: Message) {
-        let message_digest = Digest::of_json(&message);
-        self.digest = Hasher::default().part(self.digest.as_bytes()).part(message_digest.as_bytes()).finish();
+        self.digest = chained(self.digest, &message);
         if let Message::Assistant(Reply { tokens, .. }) = &message {
             self.tokens = tokens.input.saturating_add(tokens.output);
         }
         self.messages.push(message);
     }
+}
+
+/// The digest of a conversation with one more message.
+fn chained(digest: Digest, message: &Message) -> Digest {
+    Hasher::default().part(digest.as_bytes()).part(Digest::of_json(message).as_bytes()).finish()
 }

@@ -141,7 +141,8 @@ impl Recording {
     fn shown(&self, call: &SeenCall) -> String {
         let entry = self.manifest.tools.iter().find(|tool| tool.spec.name == call.tool);
         let shown_bytes_max = entry.map_or(SHOWN_BYTES_MAX, |tool| tool.shown_bytes_max);
-        call.outcome.model_text(shown_bytes_max, self.manifest.rules.results_are_whole())
+        let is_whole = self.manifest.rules.results_are_whole();
+        call.outcome.model_text(shown_bytes_max, is_whole, self.manifest.words())
     }
 
     /// A call that is recorded at a slot.

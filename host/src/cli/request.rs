@@ -79,7 +79,10 @@ pub(super) async fn run(
     let before = |entry: &Entry| {
         entry.slot < slot && (entry.slot != Slot::RUN || matches!(entry.event, Event::Started(_)))
     };
-    let before = entries.iter().filter(|entry| before(entry)).cloned().collect();
+    let before: Vec<Entry> = entries.iter().filter(|entry| before(entry)).cloned().collect();
+    // What the host said there is recorded there; the attempt goes on as the first one.
+    let asked = entries.iter().rev().find(|entry| entry.slot == slot && started(entry).is_some());
+    let before = before.into_iter().chain(asked.and_then(as_first)).collect();
     let unwatched = Box::new(|_: &crate::session::Notice<'_>| {});
     let mode = Mode::Live(Arc::new(MemoryStore::default()));
     let session = Session::open(id, mode, before, &manifest, Decisions::default(), unwatched).await?;
@@ -98,6 +101,19 @@ pub(super) async fn run(
         (None, Ok(_)) => return Err(Misuse(format!("the run ends before {slot}")).into()),
     }
     Ok(Exit::Ok)
+}
+
+fn started(entry: &Entry) -> Option<&Started> {
+    match &entry.event {
+        Event::Started(started) => Some(started),
+        Event::Failed(_) | Event::Finished(_) => None,
+    }
+}
+
+/// The beginning of an attempt, as that of the first one.
+fn as_first(entry: &Entry) -> Option<Entry> {
+    let started = Started { attempt: 1, ..started(entry)?.clone() };
+    Some(Entry { event: Event::Started(started), ..entry.clone() })
 }
 
 /// Where the run's own agent asked its model last.
@@ -199,5 +215,6 @@ fn agent_at(manifest: &Manifest, entries: &[Entry], slot: &Slot) -> Option<Manif
         })?;
     let Arguments::Json(input) = &ask.arguments else { return None };
     let agent = caller.tools.iter().find(|tool| tool.spec.name == ask.name)?.agent.as_deref()?;
-    Some(Manifest { prompt: agent_prompt(input).ok()?, ..agent.clone() })
+    let (rules, words) = (manifest.rules, manifest.words.clone());
+    Some(Manifest { prompt: agent_prompt(input).ok()?, rules, words, ..agent.clone() })
 }

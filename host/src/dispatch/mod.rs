@@ -236,7 +236,7 @@ impl Dispatcher {
             match self.gate.pass(session, &*self.person, &slot, &ask).await? {
                 Passed::Approved(None) => {}
                 Passed::Approved(Some(input)) => {
-                    note = Some(format!("the person changed the input of this call to {}", input.as_str()));
+                    note = Some(session.words().changed_input(&input));
                     call.arguments = Arguments::Json(input);
                     ask.arguments = call.arguments.clone();
                 }
@@ -275,7 +275,9 @@ impl Dispatcher {
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
         let (call_id, name) = (call.id.clone(), call.name.clone());
         let is_whole = session.rules().results_are_whole();
-        Ok(ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None, is_whole })
+        let result = ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None, is_whole };
+        let is_recorded = session.rules().what_is_told_is_recorded();
+        Ok(if is_recorded { result.told_in(session.words()) } else { result })
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.

@@ -158,9 +158,9 @@ impl Loader<'_> {
     async fn member(&self, agent: SubAgent) -> Result<Member, LoadError> {
         let SubAgent { table, prefix, max_repeats, description, config, agents } = agent;
         let agent = self.agent(config, agents).await?;
-        // Its prompt comes with each call, its seed is that of the run that calls it, and so are its rules.
+        // Its prompt comes with each call, its seed is that of the run that calls it, and so are its rules and the words.
         let task = Task::new(String::new(), BTreeMap::new(), 0);
-        let manifest = Manifest { rules: Rules::default(), ..manifest(&agent, task)? };
+        let manifest = Manifest { rules: Rules::default(), words: None, ..manifest(&agent, task)? };
         Ok(Member { table, prefix, max_repeats, description, agent, manifest })
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::catalog::LoadedAgent;
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::message::{
     Fork, Image, Manifest, Message, ModelIdentity, Origin, PricedModel, Rules, Said, SessionKey, ToolEntry,
+    Words,
 };
 
 /// Everything a run is that does not come from agent.toml.
@@ -21,6 +23,7 @@ pub struct Task {
     forked: Option<Fork>,
     seed: u64,
     rules: Rules,
+    words: Option<Arc<Words>>,
 }
 
 impl Task {
@@ -28,8 +31,8 @@ impl Task {
     #[must_use]
     pub fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
         let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
-        let rules = Rules::NOW;
-        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed, rules }
+        let (rules, words) = (Rules::NOW, Some(Arc::new(Words::now())));
+        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed, rules, words }
     }
 
     /// With pictures.
@@ -47,9 +50,10 @@ impl Task {
     /// What a recorded run has to do.
     #[must_use]
     pub fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, rules, .. } =
-            recorded.clone();
-        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules }
+        let Manifest {
+            prompt, images, session, earlier, parameters, said, forked, seed, rules, words, ..
+        } = recorded.clone();
+        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules, words }
     }
 }
 
@@ -64,7 +68,7 @@ pub(crate) fn manifest_of(
     tools: Vec<ToolEntry>,
     task: Task,
 ) -> Result<Manifest, ParameterError> {
-    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules } = task;
+    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules, words } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
@@ -92,6 +96,7 @@ pub(crate) fn manifest_of(
         said,
         forked,
         rules,
+        words,
     })
 }
 

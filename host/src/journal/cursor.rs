@@ -335,6 +335,17 @@ impl Cursor {
         }
     }
 
+    /// What was asked for at a slot, as long as nobody has asked for it again.
+    #[must_use]
+    pub fn asked(&self, slot: &Slot) -> Option<&Request> {
+        match &self.slots.get(slot)?.status {
+            Status::Started { started, .. }
+            | Status::Failed { started, .. }
+            | Status::Finished { started, .. } => Some(&started.request),
+            Status::Absent => None,
+        }
+    }
+
     /// What is recorded as the end of the effect at a slot.
     #[must_use]
     pub fn ended(&self, slot: &Slot) -> Option<&Finished> {

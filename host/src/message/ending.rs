@@ -58,6 +58,12 @@ const OUT_OF_TIME: &str = "the run took longer than wall_time";
 /// What is said of an agent, before the reason, that a limit stopped.
 const AGENT_STOPPED: &str = "the agent was stopped by a limit: ";
 
+/// What is said of an agent, before the reason, whose answer is of another form than it was to give.
+const AGENT_UNFIT: &str = "the agent gave an answer that is of no use, ";
+
+/// What is said of an agent, before the reason, that said nothing.
+const AGENT_EMPTY: &str = "the agent gave no answer: ";
+
 impl Ending {
     /// Why a run is stopped that takes longer than so many seconds.
     #[must_use]
@@ -70,6 +76,25 @@ impl Ending {
     #[must_use]
     pub fn is_out_of_time(&self) -> bool {
         matches!(self, Self::Limit(why) if why.starts_with(OUT_OF_TIME))
+    }
+
+    /// Whether it is this end, whatever words of the host's come with it: those of the checker of schemas, for one, may
+    /// have been others when the end was recorded.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unfit { answer, .. }, Self::Unfit { answer: other, .. }) => answer == other,
+            (Self::Empty(_), Self::Empty(_)) => true,
+            (
+                Self::Answer(_)
+                | Self::Refused(_)
+                | Self::Limit(_)
+                | Self::Unfit { .. }
+                | Self::Empty(_)
+                | Self::Cancelled(_),
+                _,
+            ) => self == other,
+        }
     }
 
     /// Whether it came from outside of the run, wherever the run stood: it says nothing of what the rest of the run would
@@ -85,6 +110,30 @@ impl ToolOutcome {
     #[must_use]
     pub fn agent_stopped(why: &str) -> Self {
         Self::error(ErrorKind::Failed, format!("{AGENT_STOPPED}{why}"))
+    }
+
+    /// What the call of an agent comes to that gave an answer of another form than it was to give.
+    #[must_use]
+    pub fn agent_unfit(answer: &str, why: &str) -> Self {
+        Self::error(ErrorKind::Failed, format!("{AGENT_UNFIT}{why}: {answer}"))
+    }
+
+    /// What the call of an agent comes to that said nothing.
+    #[must_use]
+    pub fn agent_empty(why: &str) -> Self {
+        Self::error(ErrorKind::Failed, format!("{AGENT_EMPTY}{why}"))
+    }
+
+    /// Whether the call of an agent came to this, whatever words of the host's come with it; see [`Ending::is_alike`].
+    /// What the agent said is compared where it was said.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        let (Self::Error(error), Self::Error(other_error)) = (self, other) else { return self == other };
+        let both = |said: &str| error.message.starts_with(said) && other_error.message.starts_with(said);
+        error == other_error
+            || error.kind == ErrorKind::Failed
+                && other_error.kind == error.kind
+                && (both(AGENT_UNFIT) || both(AGENT_EMPTY))
     }
 
     /// Whether it is that of an agent whose time ran out.

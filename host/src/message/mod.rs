@@ -21,8 +21,10 @@ mod rules;
 mod session;
 mod slot;
 mod text;
+mod told;
 mod trace;
 mod used;
+mod words;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use budgets::{Budgets, Prices};
@@ -44,9 +46,11 @@ pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub(crate) use text::hexadecimal;
-pub use text::{clean, is_unseen, shorten, spelled_out, summed_up, toml_string};
+pub use text::{clean, is_unseen, spelled_out, toml_string};
+pub use told::{Told, Topic};
 pub use trace::{Denial, HttpRecord, LogLine, Remedy, Trace, Usage};
 pub use used::Used;
+pub use words::Words;
 
 use std::borrow::Cow;
 
@@ -214,7 +218,8 @@ pub struct ToolResult {
     /// What the model has to know besides, such as that a person changed the input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// What the model reads, where the outcome itself is not at hand: it is recorded with an earlier run.
+    /// What the model reads, where that does not follow from the outcome alone: it was cut or shortened, or the outcome is
+    /// recorded with an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<String>,
     /// Whether the model reads hidden characters in it, too; see [`Rules::results_are_whole`].
@@ -233,18 +238,32 @@ impl ToolResult {
         if let Some(shown) = &self.shown {
             return shown.clone();
         }
-        let text = self.outcome.model_text(self.shown_bytes_max, self.is_whole);
+        // Where a run has words of its own, what is said in them is in `shown`.
+        self.text_in(Words::first())
+    }
+
+    fn text_in(&self, words: &Words) -> String {
+        let text = self.outcome.model_text(self.shown_bytes_max, self.is_whole, words);
         match &self.note {
             Some(note) => format!("{text}\n({note})"),
             None => text,
         }
     }
 
+    /// The same, as the model reads it in the words of a run that has them recorded: how much is left out of it, if it
+    /// is too long.
+    #[must_use]
+    pub fn told_in(self, words: &Words) -> Self {
+        let bytes = u64::try_from(self.outcome.text_len()).unwrap_or(u64::MAX);
+        let is_cut = bytes > self.shown_bytes_max;
+        Self { shown: is_cut.then(|| self.text_in(words)), ..self }
+    }
+
     /// The same, of which the model reads no more than the beginning and the end, of so many bytes together.
     #[must_use]
-    pub fn shown_shorter(self, bytes_max: u64) -> Self {
+    pub fn shown_shorter(self, bytes_max: u64, words: &Words) -> Self {
         let text = self.model_text();
-        match shorten(&text, bytes_max) {
+        match words.shorten(&text, bytes_max) {
             // What is said of the rest may be longer than the rest.
             Cow::Owned(shorter) if shorter.len() < text.len() => Self { shown: Some(shorter), ..self },
             Cow::Borrowed(_) | Cow::Owned(_) => self,

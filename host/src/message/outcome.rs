@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Json, clean, shorten};
+use super::{Json, Words, clean};
 
 /// What a tool call came to. A failure is data: the model reads it and goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind in words, as it is printed and told to the model.
+    /// The kind in words, as it is printed and told to the model. These are part of what old runs were told: they may not
+    /// change.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -162,10 +163,19 @@ impl ToolOutcome {
     /// repeat nothing that it does not see. Where `is_whole` is false, hidden characters are taken out, as they were
     /// from all results by the first rules of the loop.
     #[must_use]
-    pub fn model_text(&self, bytes_max: u64, is_whole: bool) -> String {
+    pub fn model_text(&self, bytes_max: u64, is_whole: bool, words: &Words) -> String {
         let text = self.text();
         let text = if is_whole { text } else { clean(&text).into_owned() };
-        shorten(&text, bytes_max).into_owned()
+        words.shorten(&text, bytes_max).into_owned()
+    }
+
+    /// How long the text is, in bytes.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Output(json) => json.as_str().len(),
+            Self::Error(_) => self.text().len(),
+        }
     }
 
     /// Whether the call gave an output.

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Approvals, Arguments, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message, ModelFailure,
-    ModelIdentity, Prices, Reply, Rules, RunId, SessionKey, Slot, ToolOutcome, ToolSpec,
+    ModelIdentity, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome, ToolSpec, Words,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -111,6 +112,10 @@ pub struct Manifest {
     /// What it goes by; an agent that is called goes by the rules of the run that it is called in.
     #[serde(default, skip_serializing_if = "Rules::are_first")]
     pub rules: Rules,
+    /// In which words the host says what it says around other texts; an agent that is called is told so in the words of
+    /// the run that it is called in. Not recorded of runs that began before there was a choice: see [`Words::first`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Arc<Words>>,
 }
 
 /// A model besides the first choice.
@@ -168,6 +173,12 @@ impl Manifest {
     #[must_use]
     pub fn summary_asked_first(&self, rules: Rules, last: Option<&Reply>) -> usize {
         if self.summary.is_some() { 0 } else { self.asked_first(rules, last) }
+    }
+
+    /// In which words the host says what it says around other texts.
+    #[must_use]
+    pub fn words(&self) -> &Words {
+        self.words.as_deref().unwrap_or_else(|| Words::first())
     }
 
     /// The tools that the model is offered.
@@ -252,8 +263,11 @@ pub enum MessageRef {
     Said(u32),
     /// The outcome at this slot.
     At(Slot),
-    /// What the host said to the model in its own name, such as the result of a call it did not make.
+    /// What the host said to the model in its own name, such as the result of a call it did not make; in runs that have
+    /// no topics recorded.
     Note(String),
+    /// What the host said to the model in its own name.
+    Told(Told),
 }
 
 /// A tool call as it is recorded.

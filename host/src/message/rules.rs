@@ -8,7 +8,7 @@ pub struct Rules(u32);
 
 impl Rules {
     /// Those of new runs.
-    pub const NOW: Self = Self(3);
+    pub const NOW: Self = Self(4);
 
     /// Whether they are the first ones, which are not recorded.
     #[must_use]
@@ -71,6 +71,13 @@ impl Rules {
     #[must_use]
     pub fn patterns_are_explained(self) -> bool {
         self >= Self(3)
+    }
+
+    /// Whether a note of the host's is recorded with what it is about, and a result that is cut with what the model is
+    /// shown of it; before, the words alone were recorded of the one, and nothing of the other.
+    #[must_use]
+    pub fn what_is_told_is_recorded(self) -> bool {
+        self >= Self(4)
     }
 
     /// Whether a moment has to say where the clock is that shows it; at first one without an offset was taken for UTC, and

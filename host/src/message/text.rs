@@ -66,28 +66,6 @@ pub fn toml_string(text: &str) -> String {
     string
 }
 
-/// The beginning and the end of a text that is longer than `bytes_max`, and between them how much is missing.
-#[must_use]
-pub fn shorten(text: &str, bytes_max: u64) -> Cow<'_, str> {
-    let max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    // A result says most where it begins; what went wrong stands at the end.
-    let head = text.floor_char_boundary(max / 3 * 2);
-    let tail = text.ceil_char_boundary(text.len() - max / 3).max(head);
-    let (start, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
-    Cow::Owned(format!("{start}\n[… {} bytes left out …]\n{end}", tail - head))
-}
-
-/// What the model reads in place of all that a summary sums up.
-#[must_use]
-pub fn summed_up(summary: &str) -> String {
-    format!(
-        "What was said before has been replaced by this summary of it; what follows it is whole.\n\n{summary}"
-    )
-}
-
 /// The number that hexadecimal digits say. Nothing else than digits says a number: the standard library takes a sign, too.
 #[must_use]
 pub(crate) fn hexadecimal(digits: &str) -> Option<u32> {
@@ -130,14 +108,5 @@ mod tests {
         let table: toml::Table = toml::from_str(&format!("a = {string}")).unwrap();
         assert_eq!(table["a"].as_str(), Some(text.as_str()));
         assert!(!string.contains(is_unseen));
-    }
-
-    #[test]
-    fn a_long_text_keeps_its_beginning_and_its_end() {
-        let text: String = ('a'..='z').collect();
-        assert_eq!(shorten(&text, 26), text);
-        assert_eq!(shorten(&text, 9), "abcdef\n[… 17 bytes left out …]\nxyz");
-        assert!(shorten("ääääääää", 5).starts_with('ä'));
-        assert!(shorten("ä", 0).contains("2 bytes left out"));
     }
 }

@@ -30,8 +30,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
 use crate::message::{
-    By, Caller, Ending, Manifest, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Trace, Usage,
-    Used,
+    By, Caller, Ending, Manifest, MessageRef, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome,
+    Trace, Usage, Used, Words,
 };
 
 /// A run being carried out, resumed or replayed.
@@ -39,6 +39,8 @@ pub struct Session {
     run: RunId,
     seed: u64,
     rules: Rules,
+    /// In which words the host speaks, as it is recorded.
+    words: Option<Arc<Words>>,
     mode: Mode,
     settlements: Settlements,
     /// Who settled, and accepted changes.
@@ -104,10 +106,11 @@ impl Session {
             Claim::Taken => return Err(SessionError::Taken { slot: Slot::RUN }),
         };
         let Manifest { seed, rules, .. } = *manifest;
+        let words = manifest.words.clone();
         let (cursor, used, clock) = (Mutex::new(cursor), Mutex::default(), Clock::default());
         let spans: SpanAt = Box::new(|_| None);
         let session =
-            Self { run, seed, rules, mode, settlements, by, cursor, watch, spans, root, clock, used };
+            Self { run, seed, rules, words, mode, settlements, by, cursor, watch, spans, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
             let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
@@ -177,7 +180,7 @@ impl Session {
                 }
                 Err(error) => return Err(error),
             };
-            if attempted != recorded.outcome && !is_out_of_time(&recorded.outcome) {
+            if !are_alike(&attempted, &recorded.outcome) && !is_out_of_time(&recorded.outcome) {
                 let (recorded, attempted) = (Box::new(recorded.outcome.clone()), Box::new(attempted));
                 let kind = DivergenceKind::OtherResult { recorded, attempted };
                 return Err(diverged(effect.slot, kind));
@@ -204,7 +207,7 @@ impl Session {
             return Ok(ending);
         }
         match (&self.root, &self.mode) {
-            (Root::Ended(recorded, _), _) if *recorded == ending || recorded.is_from_outside() => {
+            (Root::Ended(recorded, _), _) if recorded.is_alike(&ending) || recorded.is_from_outside() => {
                 Ok(recorded.clone())
             }
             (Root::Ended(recorded, _), _) => {
@@ -269,6 +272,27 @@ impl Session {
         self.rules
     }
 
+    /// In which words the host says what it says around other texts.
+    #[must_use]
+    pub fn words(&self) -> &Words {
+        self.words.as_deref().unwrap_or_else(|| Words::first())
+    }
+
+    /// The manifest of an agent as it is called in this run: by its rules, and in its words.
+    #[must_use]
+    pub fn called_in(&self, agent: &Manifest) -> Manifest {
+        Manifest { rules: self.rules, words: self.words.clone(), ..agent.clone() }
+    }
+
+    /// What a model was told when it was asked at a slot, and not in the request before; nothing if it was not asked yet.
+    #[must_use]
+    pub fn said_at(&self, slot: &Slot) -> Vec<MessageRef> {
+        match self.cursor().asked(slot) {
+            Some(Request::Model(ask)) => ask.appended.clone(),
+            Some(Request::Run(_) | Request::Tool(_) | Request::Approval(_)) | None => Vec::new(),
+        }
+    }
+
     /// The time that the run has taken, but for that in which a person or a moment was waited for.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -304,6 +328,21 @@ impl Session {
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
         // A claim is one step, so a panic elsewhere leaves nothing half done.
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the call of an agent came to the same twice.
+fn are_alike(attempted: &Outcome, recorded: &Outcome) -> bool {
+    match (attempted, recorded) {
+        (Outcome::Tool(attempted), Outcome::Tool(recorded)) => attempted.is_alike(recorded),
+        (
+            Outcome::Tool(_)
+            | Outcome::Run(_)
+            | Outcome::Model(_)
+            | Outcome::NoReply(_)
+            | Outcome::Decision(_),
+            _,
+        ) => attempted == recorded,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::attributes::finish_reason;
 use crate::message::{
     Arguments, Image, Manifest, Message, MessageRef, ModelAsk, Outcome, Reply, SHOWN_BYTES_MAX, Said, Slot,
-    Step, ToolCall, ToolOutcome, summed_up,
+    Step, Told, ToolCall, ToolOutcome, Words,
 };
 
 /// What is said in a run, in the form that the conventions have for it.
@@ -24,6 +24,8 @@ pub(super) struct Talk {
     shown: HashMap<String, u64>,
     /// Whether that is with hidden characters and all.
     is_whole: bool,
+    /// In which words the host speaks.
+    words: Words,
     /// All messages of the last request, as the conventions have them.
     messages: Vec<Value>,
     /// Whether the last of them asked for a summary, and belongs to that request alone.
@@ -49,6 +51,7 @@ impl Talk {
             said: manifest.said.clone(),
             shown: shown.collect(),
             is_whole: manifest.rules.results_are_whole(),
+            words: manifest.words().clone(),
             messages: Vec::new(),
             last_is_aside: false,
             kept_back: Vec::new(),
@@ -97,10 +100,12 @@ impl Talk {
                     self.has_replied |= matches!(slot.steps(), [.., Step::Model { .. }]);
                     self.outcomes.remove(slot)
                 }
-                MessageRef::Note(text) => Some(match self.next_call() {
-                    Some(call) => response(Some(&call.id), &Value::from(text.as_str())),
-                    None => user(text),
-                }),
+                MessageRef::Note(text) | MessageRef::Told(Told { text, .. }) => {
+                    Some(match self.next_call() {
+                        Some(call) => response(Some(&call.id), &Value::from(text.as_str())),
+                        None => user(text),
+                    })
+                }
             };
             self.messages.extend(message);
         }
@@ -151,12 +156,13 @@ impl Talk {
                 self.outcomes.insert(slot.clone(), said(reply));
             }
             ([.., Step::Summary { .. }], Outcome::Model(reply)) => {
-                self.outcomes.insert(slot.clone(), user(&summed_up(&reply.text)));
+                self.outcomes.insert(slot.clone(), user(&self.words.summed_up(&reply.text)));
             }
             ([.., Step::Tool { .. }], Outcome::Tool(outcome)) => {
                 let call = self.calls.remove(slot);
                 let shown = call.as_ref().and_then(|call| self.shown.get(&call.name));
-                let shown = outcome.model_text(shown.copied().unwrap_or(SHOWN_BYTES_MAX), self.is_whole);
+                let bytes_max = shown.copied().unwrap_or(SHOWN_BYTES_MAX);
+                let shown = outcome.model_text(bytes_max, self.is_whole, &self.words);
                 let id = call.map(|call| call.id);
                 self.outcomes.insert(slot.clone(), response(id.as_deref(), &json_or_text(&shown)));
             }
