@@ -12,7 +12,7 @@ use host::message::RunId;
 
 use super::work::{EVENTS, entry, id, recorded};
 use crate::recorded::{INTERRUPTED, fixtures};
-use crate::support::{Agent, copy};
+use crate::support::{Agent, Ran, copy};
 
 /// Records the events of a run from one place to another.
 async fn record(open: &OpenRun, run: usize, events: std::ops::Range<usize>) {
@@ -204,6 +204,11 @@ async fn what_a_dead_process_left_damaged_stops_no_new_run() {
         }
     }
     damaged(RunsDir::new(state.path()).read(id(0)).unwrap_err());
+    let agent = Agent::raw("version = 1");
+    let verified = agent.command(&["journal", "verify"]).env("HOST_STATE", state.path()).output().unwrap();
+    let verified = Ran::from(verified);
+    verified.exits(1).says("2 runs: 2 whole, 0 damaged");
+    assert!(verified.stdout.contains("DAMAGED: the journal is damaged at "), "{}", verified.stdout);
 }
 
 #[tokio::test]

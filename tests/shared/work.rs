@@ -102,13 +102,13 @@ pub fn entry(run: usize, n: usize) -> Entry {
     } else if n == EVENTS - 1 {
         (Slot::RUN, finished(Outcome::Run(Ending::Answer(format!("that of run {run}")))))
     } else {
-        let slot = Slot::tool(0, u32::try_from(n / 2).unwrap());
+        let slot = Slot::tool(0, u32::try_from((n - 1) / 2).unwrap());
         let ask = ToolAsk { name: "echo".to_owned(), arguments: Arguments::parse("{\"n\":1}"), target: None };
         // Some fit into a sector, some need more than one chunk.
         let size = if n == 6 { 70_000 } else { (run * 131 + n * 977) % 3000 };
         let output = Json::parse(format!("\"{run} {n} {}\"", "x".repeat(size))).unwrap();
         let event = match n % 2 {
-            0 => started(Request::Tool(ask)),
+            1 => started(Request::Tool(ask)),
             _ => finished(Outcome::Tool(ToolOutcome::Output(output))),
         };
         (slot, event)

@@ -99,8 +99,15 @@ fn verify(runs: &RunsDir, run: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
+    // What a damaged part of the journal holds that no process ended, nobody can say: it is counted as no run.
+    let listed = if run.is_none() { runs.list()?.unreadable } else { Vec::new() };
+    let mut is_whole = bad == 0;
+    for (_, error) in listed.into_iter().filter(|(run, _)| run.is_none()) {
+        is_whole = false;
+        print(&format!("DAMAGED: {error}"))?;
+    }
     say(format_args!("{}: {good} whole, {bad} damaged", counted(good + bad, "run")));
-    Ok(if bad == 0 { Exit::Ok } else { Exit::Failure })
+    Ok(if is_whole { Exit::Ok } else { Exit::Failure })
 }
 
 fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result<Exit> {
