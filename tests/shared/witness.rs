@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use host::agent::Agent;
-use host::dispatch::{Dispatcher, FanOut, ToolRunner};
+use host::dispatch::{Dispatcher, ToolRunner};
 use host::journal::{JournalError, JournalStore, RunState, RunSummary, RunsDir};
 use host::message::{Arguments, ErrorKind, Json, Reply, Retry, Slot, Step, ToolCall, ToolEntry, ToolOutcome};
 use host::model::{Model, ModelError, ModelRequest, Models};
-use host::session::{Attempt, Conduct, Decisions, Done, Doubt, Mode, Reach, Session};
+use host::session::{Attempt, Conduct, Decisions, Done, Doubt, FanOut, Mode, Reach, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::SMALL;
@@ -67,7 +67,7 @@ impl ToolRunner for Telling {
 
     fn conduct(&self, _tool: &ToolEntry) -> Conduct<'static> {
         let retry = Retry { max_attempts: 9, initial_delay_ms: 1, max_delay_ms: 1, max_asked_ms: 0 };
-        Conduct { reach: Reach::Outside, doubt: Doubt::Repeat, retry, gate: None }
+        Conduct { reach: Reach::Outside, doubt: Doubt::Repeat, retry, room: None }
     }
 }
 

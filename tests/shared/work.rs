@@ -95,8 +95,9 @@ pub fn entry(run: usize, n: usize) -> Entry {
         let digest = request.digest();
         Event::Started(Started { attempt, at_ms, digest, request, kept: None })
     };
-    let finished =
-        |outcome| Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false });
+    let finished = |outcome| {
+        Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None })
+    };
     let (slot, event) = if n == 0 {
         (Slot::RUN, started(Request::Run(Box::new(manifest()))))
     } else if n == EVENTS - 1 {

@@ -334,7 +334,7 @@ mod tests {
     fn event(run: RunId, index: u32) -> Entry {
         let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
         let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
-        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false };
+        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None };
         Entry { run, slot: Slot::tool(0, index), event: Event::Finished(finished) }
     }
 
