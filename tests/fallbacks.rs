@@ -290,8 +290,10 @@ fn a_kill_at_every_write_forgets_of_no_model_that_it_found_the_request_too_long(
             return false;
         }
         assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
-        assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "killed at {nth}");
-        assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        if !agent.show().is_empty() {
+            assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n", "killed at {nth}");
+            assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+        }
         true
     });
     assert!(kills.count() >= 9);
