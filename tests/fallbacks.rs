@@ -282,7 +282,8 @@ fn a_kill_at_every_write_forgets_of_no_model_that_it_found_the_request_too_long(
     let reads_two_results: fn(&Request) -> ResponseTemplate = reads_two_results;
     let kills = (0..100).take_while(|nth| {
         let answers = [(CHAT, reads_two_results), (MESSAGES, takes_no_key)];
-        let agent = Served::responding(answers, &two_models("")).guest("weather").agent;
+        let served = Served::responding(answers, &two_models("")).guest("weather");
+        let agent = &served.agent;
         let failpoint = format!("journal-before-ack={nth}*off->1*return");
         let killed = agent.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
         if killed.status.success() {
