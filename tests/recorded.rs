@@ -1,12 +1,14 @@
 //! What is recorded: whole or refused, carried elsewhere as it is, listed, and cleared away.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use host::journal::{Event, RunFile, RunsDir};
+use host::journal::{Event, RunFile, RunState, RunsDir};
+use host::message::{Request, Slot};
 use serde_json::Value;
 
 use crate::support::{Agent, copy, has_ended, root};
+use crate::words::{killed_at, notes};
 
 const SCRIPT: &str = "[[reply]]\ncalls = [{ name = \"echo\", input = { value = \"ü\" } }, { name = \"panic_now\" }]\n\
                       [[reply]]\ntext = \"the end\"";
@@ -184,3 +186,93 @@ fn runs_that_began_by_rules_2_go_on_by_them() {
 }
 
 pub const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
+
+/// The agent whose runs the fixtures of rules 3 and 4 are. One of each was recorded by a host that says everything to the
+/// model in other words than any host that was let out.
+fn told_agent() -> Agent {
+    let toml = "version = 1\n[agent]\nname = \"fixture\"\n\
+                instructions = \"A run that later versions have to read.\"\n\
+                output_schema = { type = \"object\", required = [\"a\"] }\nprompt = \"go\"\n\
+                [model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n[limits]\ncompact_at_tokens = 1000\n";
+    let calls = |call: &str| format!("[[reply]]\ncalls = [{{ {call} }}]\n");
+    let script = [
+        "[[reply]]\n",
+        &format!("{}stop = \"max_tokens\"\n", calls("name = \"nothing\"")),
+        &calls(&format!("name = {:?}", "n".repeat(2000))),
+        "[[reply]]\nerror = { message = \"too long\", too_long = true }\n",
+        "[[reply]]\nsummary = true\ntext = \"It began with nothing.\"\n",
+        &calls("name = \"nothing\", input = { a = 1 }"),
+        "tokens = { input = 500, output = 50 }\n",
+        &calls("name = \"nothing\", input = { a = 2 }"),
+        "tokens = { input = 900, output = 200 }\n",
+        "[[reply]]\nsummary = true\ntext = \"It was nothing again.\"\n",
+        "[[reply]]\ntext = \"{}\"\n[[reply]]\ntext = '{\"a\":1}'\n",
+    ];
+    let agent = Agent::raw(toml);
+    fs::write(agent.dir.path().join("script.toml"), script.concat()).unwrap();
+    agent
+}
+
+/// What is left of such a run, if it was killed while the model was asked at a slot and the agent.toml is here.
+fn left_of(agent: &Agent, fixture: &Path, slot: &Slot) -> PathBuf {
+    let mut run = RunFile::read(fixture).unwrap();
+    run.summary.state = RunState::Interrupted;
+    run.entries = killed_at(&run.entries, slot);
+    for entry in &mut run.entries {
+        if let Event::Started(started) = &mut entry.event
+            && let Request::Run(manifest) = &mut started.request
+        {
+            agent.toml().to_str().unwrap().clone_into(&mut manifest.config);
+        }
+    }
+    let path = agent.dir.path().join("left.jsonl");
+    run.write(&mut fs::File::create(&path).unwrap()).unwrap();
+    path
+}
+
+/// What the host said to the model in the last run.
+fn told(agent: &Agent) -> Vec<String> {
+    let path = agent.dir.path().join("told.jsonl");
+    let _ = fs::remove_file(&path);
+    agent.host(&["journal", "export", "last", "-o", path.to_str().unwrap()]).ok();
+    let mut told = notes(&RunFile::read(&path).unwrap().entries);
+    // An attempt that was cut off is followed by one that asks the same.
+    told.dedup();
+    told
+}
+
+#[test]
+fn runs_go_on_in_the_words_in_which_they_began() {
+    let answer = "{\"a\":1}\n";
+    for fixture in ["rules3/ended", "rules3/other-words", "rules4/ended", "rules4/other-words"] {
+        let fixture = fixtures(&format!("{fixture}.jsonl"));
+        let path = fixture.to_str().unwrap();
+        let mut said = notes(&RunFile::read(&fixture).unwrap().entries);
+        said.dedup();
+        let agent = told_agent();
+        assert_eq!(agent.host(&["replay", path]).ok().stdout, answer, "{path}");
+        agent.host(&["journal", "import", path]).ok();
+        agent.host(&["journal", "verify"]).ok();
+        assert_eq!(told(&agent), said, "{path}");
+
+        for killed in [Slot::model(1), Slot::RUN.summary_of(4), Slot::RUN.summary_of(6), Slot::model(7)] {
+            let agent = told_agent();
+            let left = left_of(&agent, &fixture, &killed);
+            agent.host(&["journal", "import", left.to_str().unwrap()]).ok();
+            let recorded = told(&agent);
+            assert_eq!(agent.host(&["resume", "last"]).ok().stdout, answer, "{path} killed at {killed}");
+            assert_eq!(told(&agent)[..recorded.len()], recorded, "{path} killed at {killed}");
+            assert_eq!(agent.host(&["replay", "last"]).ok().stdout, answer);
+        }
+
+        let whole = left_of(&agent, &fixture, &Slot::model(7));
+        for at in ["1", "4", "6"] {
+            let forked = agent.host(&["fork", whole.to_str().unwrap(), "--at", at]);
+            assert_eq!(forked.ok().stdout, answer, "{path} forked at {at}");
+            assert_eq!(agent.host(&["replay", "last"]).ok().stdout, answer);
+        }
+        assert_eq!(told(&agent)[..3], said[..3], "{path}: what was said before the fork");
+    }
+}
+
+const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";

@@ -1,6 +1,7 @@
 //! Every model request of a run can be shown as it was sent: streamed ones, those for summaries, and those of agents
 //! that are called.
 
+use host::journal::RunFile;
 use serde_json::{Value, json};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -8,6 +9,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::fallbacks::message;
 use crate::providers::events;
 use crate::support::{Agent, InTurn, root};
+use crate::words::{notes, say_otherwise, set_digests};
 
 /// A chat completion that comes piece by piece.
 fn streamed(delta: &Value, reason: &str) -> ResponseTemplate {
@@ -88,8 +90,31 @@ fn wherever_a_model_was_asked() {
     }
     agent.host(&["runs", "request", "last", "turn 1"]).exits(2).says("turn 1");
     assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
+    in_other_words(&runtime, &agent, &sent[3]);
     let asked = runtime.block_on(server.received_requests()).unwrap().len();
     assert_eq!(asked, slots.len(), "none was sent again");
+}
+
+/// The same run, as if the host had asked for the summary in other words: these are shown, and replayed.
+fn in_other_words(runtime: &tokio::runtime::Runtime, agent: &Agent, sent: &str) {
+    let path = agent.dir.path().join("run.jsonl");
+    agent.host(&["journal", "export", "last", "-o", path.to_str().unwrap()]).ok();
+    let mut run = RunFile::read(&path).unwrap();
+    let before = notes(&run.entries);
+    assert_eq!(before.len(), 1);
+    say_otherwise(&mut run.entries, &["Be brief about it.".to_owned()]);
+    let manifest = host::engine::recorded_manifest(run.summary.run, &run.entries).unwrap().clone();
+    assert_eq!(
+        runtime.block_on(set_digests(&manifest, &mut run.entries)),
+        1,
+        "it belongs to that request alone"
+    );
+    run.write(&mut std::fs::File::create(&path).unwrap()).unwrap();
+    let elsewhere = Agent::raw("version = 1");
+    elsewhere.host(&["journal", "import", path.to_str().unwrap()]).ok();
+    let shown = elsewhere.host(&["runs", "request", "last", "tool(0,0)/summary(2)"]).ok().stdout.clone();
+    assert_eq!(shown.trim_end(), sent.replace(&before[0], "Be brief about it."));
+    assert_eq!(elsewhere.host(&["replay", "last"]).ok().stdout, "the end\n");
 }
 
 #[test]

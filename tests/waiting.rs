@@ -2,10 +2,13 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use host::journal::{Event, RunFile};
+use host::journal::{Event, RunFile, RunState};
+use host::message::{Digest, Json, Manifest, Request, Slot};
 use serde_json::{Value, json};
 
+use crate::subagents::one;
 use crate::support::{Agent, root, tool_error, tool_output};
+use crate::words::{killed_at, set_digests};
 
 #[test]
 fn a_question_waits_for_its_answer() {
@@ -206,4 +209,72 @@ fn a_test_answers_for_the_person() {
     let tested = agent.host(&["test"]);
     let said = "was not made, because it waits for a person, or for a moment";
     assert!(tested.exits(1).stdout.contains(said), "{}", tested.stdout);
+}
+
+/// Has the host describe its own tools, and what a called agent takes, in other words.
+fn describe_otherwise(manifest: &mut Manifest) {
+    for tool in &mut manifest.tools {
+        if let Some(agent) = &mut tool.agent {
+            describe_otherwise(agent);
+            tool.component = Digest::of_json(&agent.identity());
+            let schema = tool.spec.input_schema.as_str();
+            let other = schema.replace("What it is to do", "What to do");
+            assert_ne!(schema, other);
+            tool.spec.input_schema = Json::parse(other).unwrap();
+        } else {
+            "Asks somebody.".clone_into(&mut tool.spec.description);
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_what_its_models_were_told_of_the_hosts_own_tools() {
+    let script = "[[reply]]\ncalls = [{ name = \"ask_human\", input = { question = \"Which?\" } }]\n\
+                  [[reply]]\nexpect = [\"the second\"]\ntext = \"done\"";
+    let agent = one(script, &[]).builtins(&["ask_human"]);
+    let toml = agent.dir.path().join("one/agent.toml");
+    let text =
+        std::fs::read_to_string(&toml).unwrap().replace("[agent]", "[agent]\nbuiltins = [\"ask_human\"]");
+    std::fs::write(&toml, text).unwrap();
+    agent.host(&["run"]).exits(3);
+    agent.host(&["answer", "last", "the second"]).ok();
+    agent.host(&["resume", "last"]).ok();
+    let file = agent.dir.path().join("run.jsonl");
+    let path = file.to_str().unwrap();
+    agent.host(&["journal", "export", "last", "-o", path]).ok();
+    let mut run = RunFile::read(&file).unwrap();
+    let mut components = None;
+    for entry in &mut run.entries {
+        let Event::Started(started) = &mut entry.event else { continue };
+        match &mut started.request {
+            Request::Run(manifest) => {
+                let before = manifest.tool("one").unwrap().component;
+                describe_otherwise(manifest);
+                components = Some((before, manifest.tool("one").unwrap().component));
+            }
+            Request::Tool(ask) | Request::Approval(ask) => {
+                let (before, after) = components.unwrap();
+                if let Some(target) = ask.target.as_mut().filter(|target| target.component == before) {
+                    target.component = after;
+                }
+            }
+            Request::Model(_) => {}
+        }
+        started.digest = started.request.digest();
+    }
+    let manifest = host::engine::recorded_manifest(run.summary.run, &run.entries).unwrap().clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(set_digests(&manifest, &mut run.entries)), 4, "every request");
+    // As it was before the agent that is called had its answer.
+    let caller = Slot::tool(0, 0);
+    run.entries = killed_at(&run.entries, &caller.model_of(1));
+    run.entries.retain(|entry| entry.slot != caller || matches!(entry.event, Event::Started(_)));
+    run.summary.state = RunState::Interrupted;
+    run.write(&mut std::fs::File::create(&file).unwrap()).unwrap();
+    std::fs::remove_dir_all(agent.state()).unwrap();
+    agent.host(&["journal", "import", path]).ok();
+    assert_eq!(agent.host(&["resume", "last"]).ok().stdout, "the end\n");
+    agent.host(&["replay", "last"]).ok();
+    let shown = agent.host(&["runs", "show", "last", "--json"]).ok().stdout.clone();
+    assert!(shown.contains("Asks somebody.") && !shown.contains("Asks the person"), "{shown}");
 }

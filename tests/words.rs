@@ -140,7 +140,7 @@ async fn replay(manifest: &Manifest, entries: &[Entry]) -> Result<Ending, RunErr
     Ok(Agent::recorded(manifest.clone(), session).again().await?.0.ending)
 }
 
-fn ask(entry: &Entry) -> Option<&ModelAsk> {
+pub fn ask(entry: &Entry) -> Option<&ModelAsk> {
     match &entry.event {
         Event::Started(started) => match &started.request {
             Request::Model(ask) => Some(ask),
@@ -163,7 +163,7 @@ fn change_asks(entries: &mut [Entry], mut change: impl FnMut(&Slot, &mut ModelAs
 }
 
 /// The words of all notes, in order, whether or not their topics are recorded.
-fn notes(entries: &[Entry]) -> Vec<String> {
+pub fn notes(entries: &[Entry]) -> Vec<String> {
     let appended = entries.iter().filter_map(ask).flat_map(|ask| &ask.appended);
     let text = |at: &MessageRef| match at {
         MessageRef::Note(text) | MessageRef::Told(Told { text, .. }) => Some(text.clone()),
@@ -178,7 +178,7 @@ fn notes(entries: &[Entry]) -> Vec<String> {
 }
 
 /// Puts other words into the notes, in order, and leaves the digests as they are.
-fn say_otherwise(entries: &mut [Entry], words: &[String]) {
+pub fn say_otherwise(entries: &mut [Entry], words: &[String]) {
     let mut words = words.iter();
     change_asks(entries, |_, ask| {
         for at in &mut ask.appended {
@@ -207,7 +207,7 @@ fn divergence(replayed: Result<Ending, RunError>) -> (Slot, ModelAsk, ModelAsk) 
 }
 
 /// Sets the digests as a host that speaks in these words would have recorded them; how many differed. Nothing else does.
-async fn set_digests(manifest: &Manifest, entries: &mut [Entry]) -> usize {
+pub async fn set_digests(manifest: &Manifest, entries: &mut [Entry]) -> usize {
     let mut changed = 0;
     while let Err(error) = replay(manifest, entries).await {
         let (at, recorded, attempted) = divergence(Err(error));
@@ -227,7 +227,7 @@ async fn set_digests(manifest: &Manifest, entries: &mut [Entry]) -> usize {
 }
 
 /// What is recorded of a run that was killed while the model was asked at a slot.
-fn killed_at(entries: &[Entry], slot: &Slot) -> Vec<Entry> {
+pub fn killed_at(entries: &[Entry], slot: &Slot) -> Vec<Entry> {
     let began = |entry: &Entry| matches!(entry.event, Event::Started(_));
     let before = |entry: &&Entry| {
         (entry.slot < *slot && entry.slot != Slot::RUN)
@@ -376,6 +376,33 @@ fn a_note_about_something_else_is_a_divergence() {
         let (slot, recorded, attempted) = divergence(replay(&before, &entries).await);
         assert_eq!(slot, Slot::model(1));
         assert_ne!(recorded.appended, attempted.appended);
+    });
+}
+
+#[test]
+fn an_answer_that_is_of_no_use_is_so_whatever_the_checker_said_of_it() {
+    let script = "[[reply]]\ntext = '{}'\n[[reply]]\ntext = '[]'";
+    runtime().block_on(async {
+        let manifest = Manifest { said: vec![], ..told("4", Some(Words::now())) };
+        let (ending, mut entries) = carry_out(&manifest, script, vec![]).await;
+        let Ending::Unfit { answer, why } = ending else { panic!("{ending:?}") };
+        assert!(answer == "[]" && !why.is_empty());
+        let mut ends = |ending: Ending| {
+            for entry in entries.iter_mut().filter(|entry| entry.slot == Slot::RUN) {
+                if let Event::Finished(finished) = &mut entry.event {
+                    finished.outcome = Outcome::Run(ending.clone());
+                }
+            }
+            entries.clone()
+        };
+        let otherwise = Ending::Unfit { answer, why: "It is a list.".to_owned() };
+        assert_eq!(replay(&manifest, &ends(otherwise.clone())).await.unwrap(), otherwise);
+        for other in
+            [Ending::Unfit { answer: "[0]".to_owned(), why }, Ending::Empty(String::new())].map(&mut ends)
+        {
+            let diverged = replay(&manifest, &other).await.unwrap_err();
+            assert!(diverged.to_string().contains("ended otherwise than recorded"), "{diverged}");
+        }
     });
 }
 

@@ -123,7 +123,7 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
         }
     }
     for member in agent.members() {
-        let (entry, config) = (member.entry(Rules::NOW), member.agent().config());
+        let (entry, config) = (member.entry(Rules::NOW, None), member.agent().config());
         let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
         say(format!("\n[tools.{}] is the agent {}", entry.source, config.path.display()));
         say(format!("  {}: {summary}", entry.spec.name));

@@ -141,7 +141,7 @@ impl Loader<'_> {
                 let member = self.member(agent).await;
                 let member =
                     member.map_err(|source| LoadError::Member { table, path, source: Box::new(source) })?;
-                toolbox.offer(member.entry(Rules::NOW)).map_err(in_file)?;
+                toolbox.offer(member.entry(Rules::NOW, None)).map_err(in_file)?;
                 members.push(member);
             }
             toolbox.check_names(&config).map_err(in_file)?;
@@ -227,12 +227,17 @@ impl LoadedAgent {
         self.toolbox.entries()
     }
 
-    /// The same in a run that goes by these rules: the host's own tools may have been others.
+    /// The same in a run that goes by these rules, and of which these tools are recorded if it has begun: the host's own
+    /// tools may have been others, and what the host said of them.
     #[must_use]
-    pub fn tools_under(&self, rules: Rules) -> Vec<ToolEntry> {
-        let under = |tool: &ToolEntry| match tool.builtin {
-            Some(builtin) => builtin_entry(builtin, rules),
-            None => self.member(&tool.spec.name).map_or_else(|| tool.clone(), |member| member.entry(rules)),
+    pub fn tools_under(&self, rules: Rules, recorded: &[ToolEntry]) -> Vec<ToolEntry> {
+        let under = |tool: &ToolEntry| {
+            let recorded = recorded.iter().find(|it| it.spec.name == tool.spec.name);
+            match (tool.builtin, self.member(&tool.spec.name)) {
+                (Some(builtin), _) => builtin_entry(builtin, rules).told_as(recorded),
+                (None, Some(member)) => member.entry(rules, recorded),
+                (None, None) => tool.clone(),
+            }
         };
         self.tools().iter().map(under).collect()
     }
@@ -261,11 +266,14 @@ impl LoadedAgent {
 }
 
 impl Member {
-    /// The tool that it is to its caller.
+    /// The tool that it is to its caller, in a run that goes by these rules, and of which this is recorded if it has begun.
     #[must_use]
-    pub fn entry(&self, rules: Rules) -> ToolEntry {
-        let entry = agent_entry(&self.table, &self.prefix, &self.description, self.manifest(rules));
-        ToolEntry { max_repeats: self.max_repeats, ..entry }
+    pub fn entry(&self, rules: Rules, recorded: Option<&ToolEntry>) -> ToolEntry {
+        let tools = recorded.and_then(|it| it.agent.as_deref()).map_or(&[][..], |agent| &agent.tools);
+        // The prompt comes with the call.
+        let manifest = Manifest { tools: self.agent.tools_under(rules, tools), ..self.manifest.clone() };
+        let entry = agent_entry(&self.table, &self.prefix, &self.description, manifest);
+        ToolEntry { max_repeats: self.max_repeats, ..entry }.told_as(recorded)
     }
 
     /// What its caller calls it.
@@ -278,11 +286,5 @@ impl Member {
     #[must_use]
     pub fn agent(&self) -> &LoadedAgent {
         &self.agent
-    }
-
-    /// What each of its runs does where the run that calls it goes by these rules. The prompt comes with the call.
-    #[must_use]
-    pub fn manifest(&self, rules: Rules) -> Manifest {
-        Manifest { tools: self.agent.tools_under(rules), ..self.manifest.clone() }
     }
 }

@@ -183,16 +183,16 @@ impl Driver {
 
     /// Who calls the tools of an agent, and the agents among them, each attended by whoever attends the run.
     fn dispatcher(&self, agent: &LoadedAgent, manifest: &Manifest) -> Dispatcher {
-        let rules = self.manifest.rules;
-        let called = agent.members().iter().map(|member| {
-            let (agent, manifest) = (member.agent(), member.manifest(rules));
+        let called = agent.members().iter().filter_map(|member| {
+            let manifest = manifest.tool(&member.name())?.agent.as_deref()?.clone();
+            let agent = member.agent();
             let called = CalledAgent {
                 models: agent.models().clone(),
                 dispatcher: Arc::new(self.dispatcher(agent, &manifest)),
                 wall_time: agent.config().limits.wall_time_ms.map(Duration::from_millis),
                 manifest,
             };
-            (member.name(), called)
+            Some((member.name(), called))
         });
         let called = Arc::new(CalledAgents::new(called));
         let asked = Asked {

@@ -24,6 +24,8 @@ pub struct Task {
     seed: u64,
     rules: Rules,
     words: Option<Arc<Words>>,
+    /// What the model was told of the tools when the run began, if it has begun.
+    recorded: Vec<ToolEntry>,
 }
 
 impl Task {
@@ -31,8 +33,20 @@ impl Task {
     #[must_use]
     pub fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
         let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
-        let (rules, words) = (Rules::NOW, Some(Arc::new(Words::now())));
-        Self { prompt, images, session: None, earlier, parameters, said, forked: None, seed, rules, words }
+        let (rules, words, recorded) = (Rules::NOW, Some(Arc::new(Words::now())), Vec::new());
+        Self {
+            prompt,
+            images,
+            session: None,
+            earlier,
+            parameters,
+            said,
+            forked: None,
+            seed,
+            rules,
+            words,
+            recorded,
+        }
     }
 
     /// With pictures.
@@ -50,16 +64,17 @@ impl Task {
     /// What a recorded run has to do.
     #[must_use]
     pub fn of(recorded: &Manifest) -> Self {
-        let Manifest {
-            prompt, images, session, earlier, parameters, said, forked, seed, rules, words, ..
-        } = recorded.clone();
-        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules, words }
+        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, .. } =
+            recorded.clone();
+        let Manifest { rules, ref words, ref tools, .. } = *recorded;
+        let (words, recorded) = (words.clone(), tools.clone());
+        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules, words, recorded }
     }
 }
 
 /// What the run is going to be, as it is recorded.
 pub fn manifest(agent: &LoadedAgent, task: Task) -> Result<Manifest, ParameterError> {
-    manifest_of(agent.config(), agent.tools_under(task.rules), task)
+    manifest_of(agent.config(), agent.tools_under(task.rules, &task.recorded), task)
 }
 
 /// The same of a configuration and these tools.
@@ -68,7 +83,7 @@ pub(crate) fn manifest_of(
     tools: Vec<ToolEntry>,
     task: Task,
 ) -> Result<Manifest, ParameterError> {
-    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules, words } = task;
+    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules, words, .. } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();

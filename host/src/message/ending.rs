@@ -144,3 +144,29 @@ impl ToolOutcome {
             && error.message.strip_prefix(AGENT_STOPPED).is_some_and(|why| why.starts_with(OUT_OF_TIME))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_failed_alike_failed_alike_in_other_words() {
+        let of = [
+            [
+                ToolOutcome::agent_unfit("[]", "it is a list"),
+                ToolOutcome::agent_unfit("[]", "it has to be an object"),
+            ],
+            [ToolOutcome::agent_empty("it was empty"), ToolOutcome::agent_empty("it said nothing")],
+            [ToolOutcome::agent_stopped("the first limit"), ToolOutcome::agent_stopped("the first limit")],
+        ];
+        for (place, [one, other]) in of.iter().enumerate() {
+            assert!(one.is_alike(other), "{one:?}");
+            for (_, [another, _]) in of.iter().enumerate().filter(|(at, _)| *at != place) {
+                assert!(!one.is_alike(another), "{one:?}, {another:?}");
+            }
+        }
+        assert!(!of[2][0].is_alike(&ToolOutcome::agent_stopped("another limit")));
+        let timeout = ToolOutcome::error(ErrorKind::Timeout, of[1][0].text());
+        assert!(!timeout.is_alike(&of[1][0]));
+    }
+}

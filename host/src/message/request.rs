@@ -234,6 +234,18 @@ pub struct ToolEntry {
     pub shown_bytes_max: u64,
 }
 
+impl ToolEntry {
+    /// The same tool, with what the host said of it in its own words when this was recorded. What a tool of the host's, or
+    /// an agent, takes and gives is the same as long as the component is; the description of an agent is not the host's.
+    #[must_use]
+    pub fn told_as(self, recorded: Option<&Self>) -> Self {
+        let Some(recorded) = recorded.filter(|it| it.component == self.component) else { return self };
+        let description =
+            if self.builtin.is_some() { &recorded.spec } else { &self.spec }.description.clone();
+        Self { spec: ToolSpec { description, ..recorded.spec.clone() }, ..self }
+    }
+}
+
 /// A model request, without repeating the conversation: a digest over all of it, and references to the
 /// messages that came since the last request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
