@@ -193,14 +193,20 @@ impl Agent {
     /// Runs the agent until it is killed at the first commit after which this holds of what is recorded. How many
     /// events a commit takes up depends on the machine, so that the commits cannot be counted beforehand.
     pub fn run_killed_once(&self, holds: impl Fn(&[Value]) -> bool) {
+        let before = tempfile::tempdir().unwrap();
+        if self.state().is_dir() {
+            copy(&self.state(), &before.path().join("state"));
+        }
         for commit in 0..100 {
             let failpoint = format!("journal-before-ack={}*off->1*return", commit % 20);
             let killed = self.command(&["run"]).env("FAILPOINTS", failpoint).output().unwrap();
             if !killed.status.success() && holds(&self.shown_so_far()) {
                 return;
             }
-            std::fs::remove_dir_all(self.state().join("journal")).unwrap();
-            let _ = std::fs::remove_dir_all(self.state().join("runs"));
+            std::fs::remove_dir_all(self.state()).unwrap();
+            if before.path().join("state").is_dir() {
+                copy(&before.path().join("state"), &self.state());
+            }
         }
         panic!("it never held at a commit");
     }
