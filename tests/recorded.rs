@@ -274,5 +274,3 @@ fn runs_go_on_in_the_words_in_which_they_began() {
         assert_eq!(told(&agent)[..3], said[..3], "{path}: what was said before the fork");
     }
 }
-
-const INTERRUPTED: &str = "01M84F5HV6C2FKD3SEBBE0SGS3";
