@@ -487,6 +487,25 @@ fn a_script_is_told_why_there_is_no_answer() {
     piped(&agent, &ADA, "Well?\n").exits(2).says("has not ended").says("host resume");
 }
 
+/// A script goes on with no run of another agent, and is not kept from its own conversation by what is damaged elsewhere.
+#[test]
+fn a_script_keeps_to_its_agent_and_to_its_conversation() {
+    let agent = asking(ASK_NEW_YORK);
+    agent.host(&["run", "--session", "ada"]).exits(3);
+    let toml = std::fs::read_to_string(agent.toml()).unwrap();
+    std::fs::write(agent.toml(), toml.replace("[agent]", "[agent]\nname = \"another\"")).unwrap();
+    piped(&agent, &ADA, "/retry\n").exits(2).says("is with another agent");
+    piped(&agent, &ADA, "/runs\n").exits(2).says("is with another agent");
+
+    let agent = saying("Hi.");
+    agent.host(&["run", "--session", "other"]).ok();
+    let runs = agent.state().join("runs");
+    for run in std::fs::read_dir(&runs).unwrap() {
+        std::fs::write(run.unwrap().path(), "garbage").unwrap();
+    }
+    assert_eq!(piped(&agent, &ADA, "Hello?\n").ok().stdout, "Hi.\n");
+}
+
 /// Where no editor takes the key, Ctrl-C ends the conversation also while nothing goes on.
 #[test]
 fn ctrl_c_ends_a_script_that_says_nothing() {

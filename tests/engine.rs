@@ -2,14 +2,16 @@
 //! runs that are cancelled.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use host::config::Config;
 use host::dispatch::{Dispatcher, Person, Spoken, ToolRunner};
 use host::engine::{
-    CancelError, DecideError, Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, People, Purpose, Task,
-    Told, Unwatched, Watcher, Word,
+    CancelError, DecideError, Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, People, Purpose, Query,
+    Task, Terms, Told, Unwatched, Watcher, Word,
 };
 use host::journal::{JournalStore as _, MemoryStore, RunState};
 use host::message::{
@@ -22,7 +24,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
-use crate::support::{Agent, cache, outcome};
+use crate::support::{Agent, Ran, cache, outcome};
 
 fn engine(agent: &Agent) -> Engine {
     let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
@@ -203,6 +205,84 @@ fn whoever_waits_or_was_killed_can_be_cancelled_from_the_command_line() {
     agent.host(&["cancel", "01JD5Q0Z3N8B1M4W6V2YT7XK9C"]).exits(2).says("no run");
 }
 
+/// Whoever is asked breaks: the run is given back, and goes on elsewhere.
+struct Broken;
+
+impl People for Broken {
+    fn attend(&self, _agent: &LoadedAgent, _manifest: &Manifest) -> Arc<dyn Person> {
+        panic!("nobody can be asked")
+    }
+}
+
+#[test]
+fn a_run_whose_work_breaks_is_given_back() {
+    let agent = asking(ASK_NEW_YORK);
+    runtime().block_on(async {
+        let engine = engine(&agent);
+        let loaded = load(&engine, &agent).await;
+        let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(Broken) };
+        let mut run = engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap();
+        let id = run.id();
+        let broke = tokio::spawn(async move { run.outcome().await }).await;
+        assert!(broke.is_err_and(|error| error.is_panic()));
+        let terms = Terms { agent: Some(loaded), ..Terms::default() };
+        let mut run = engine.resume(id, terms, Front::default()).await.unwrap();
+        assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+        run.close().await;
+        engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
+    });
+}
+
+/// A start that is given up on the way leaves a run that can be resumed, or none.
+#[test]
+fn a_start_that_is_given_up_holds_no_run() {
+    let agent = Agent::scripted(TWO).guest("weather");
+    runtime().block_on(async {
+        let engine = engine(&agent);
+        let loaded = load(&engine, &agent).await;
+        for polls in 1..40 {
+            let mut start =
+                Box::pin(engine.start(NewRun::new(Arc::clone(&loaded), "go on"), Front::default()));
+            for _ in 0..polls {
+                if let Poll::Ready(started) = futures::poll!(&mut start) {
+                    started.unwrap().outcome().await;
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let runs = engine.list(&Query::default()).unwrap();
+        assert!(runs.unreadable.is_empty());
+        for run in runs.items {
+            let terms = Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };
+            let mut run = engine.resume(run.run, terms, Front::default()).await.unwrap();
+            assert!(matches!(run.outcome().await, Outcome::Ended { .. }));
+        }
+    });
+}
+
+/// Several processes go on with a run that has just been decided: each says how it ended, or that another one has it.
+#[test]
+fn whoever_resumes_a_run_that_ends_meanwhile_is_told_how() {
+    let agent = asking(ASK_NEW_YORK);
+    for _ in 0..4 {
+        agent.host(&["run"]).exits(3);
+        agent.host(&["approve", "last"]).ok();
+        let resumes: Vec<_> = (0..4)
+            .map(|_| agent.command(&["resume", "last"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn())
+            .collect();
+        for resume in resumes {
+            let resumed = Ran::from(resume.unwrap().wait_with_output().unwrap());
+            assert!(
+                resumed.stdout == "done\n" || resumed.stderr.contains("is in use by"),
+                "{:?} {}",
+                resumed.code,
+                resumed.stderr
+            );
+        }
+    }
+}
+
 /// A kill at every write of a cancellation: the run has ended, or it can be cancelled again.
 #[test]
 fn a_kill_in_a_cancellation_loses_nothing() {
@@ -216,6 +296,9 @@ fn a_kill_in_a_cancellation_loses_nothing() {
             let killed = agent.command(&["cancel", "last"]).env("FAILPOINTS", failpoint).output().unwrap();
             if killed.status.success() {
                 return false;
+            }
+            if point == "journal-before-seal" || point == "journal-before-remove" {
+                agent.host(&["approve", "last"]).exits(2).says("has ended");
             }
             let again = agent.host(&["cancel", "last"]);
             assert!(

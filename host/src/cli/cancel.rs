@@ -1,4 +1,4 @@
-//! `host cancel`: ends a run for good, wherever it stands.
+//! `host cancel`: ends a run for good that waits or has stopped.
 
 use super::exit::{Exit, Misuse};
 use super::person::at_terminal;
@@ -22,7 +22,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let id = engine.runs().find(&run)?;
     let cancelled = Cancelled { by: Some(at_terminal()), reason };
     engine.cancel(id, cancelled).await.map_err(|error| match error {
-        CancelError::Ended { .. } | CancelError::NotEnded { .. } => Misuse(error.to_string()).into(),
+        CancelError::Ended { .. } => Misuse(error.to_string()).into(),
         CancelError::Journal(error) => anyhow::Error::from(error),
         CancelError::Session(error) => error.into(),
         CancelError::Replay(error) => error.into(),

@@ -103,7 +103,7 @@ enum Command {
     Approvals(always::Args),
     /// Answer a question that a run waits for.
     Answer(decide::Answer),
-    /// End a run for good, wherever it stands.
+    /// End a run for good that waits or has stopped.
     ///
     /// What is recorded stays. A run that another process works on has to be stopped first, with Ctrl-C.
     Cancel(cancel::Args),

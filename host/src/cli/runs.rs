@@ -330,6 +330,9 @@ impl SlotReport {
                 lines.push("              → its caller ended first; no result was recorded".to_owned());
             } else if failures.last().is_some_and(|failed| failed.attempt >= started.attempt) {
                 return;
+            } else if state == RunState::Cancelled {
+                lines.push(format!("{} {:>10}  {headline}{attempt}", mark("✗"), "stopped"));
+                lines.push("              → the run was cancelled first; no result was recorded".to_owned());
             } else if *waits {
                 lines.push(format!("{} {:>10}  {headline}{attempt}", mark("⧖"), "waits"));
                 lines.push("              → nobody has decided yet, or the moment has not come".to_owned());

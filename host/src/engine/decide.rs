@@ -10,7 +10,8 @@ use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
 use crate::dispatch::answered;
 use crate::journal::{
-    Durability, Entry, Event, Finished, JournalError, JournalStore, RunStore, RunSummary, Status, statuses,
+    Durability, Entry, Event, Finished, JournalError, JournalStore, RunStore, RunSummary, Status, ending,
+    statuses,
 };
 use crate::message::{
     By, Cancelled, Decision, Ending, Json, Manifest, Moment, Outcome, RunId, Slot, ToolAsk, Trace, Usage,
@@ -104,12 +105,6 @@ pub enum CancelError {
         /// The run.
         run: RunId,
     },
-    /// It stopped in another way before it could be cancelled.
-    #[error("run {run} stopped before it could be cancelled; it has not ended")]
-    NotEnded {
-        /// The run.
-        run: RunId,
-    },
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -150,6 +145,7 @@ impl Engine {
         if self.runs().is_sealed(run) {
             return Err(DecideError::Ended { run });
         }
+        self.while_it_is_left(run).await;
         if let Some(live) = self.0.live.get(run) {
             let mut said = live.words.lock().await;
             if let Some(store) = live.store().filter(|_| !said.is_over) {
@@ -185,7 +181,7 @@ impl Engine {
             if let Word::Approve { input, always } = &word {
                 self.approvals().add(&call.agent.config, &call.ask, input.as_ref(), *always)?;
             }
-            if !counts(&call.slot) {
+            if !counts(&call.asked_at()) {
                 return Err(DecideError::NoLonger { slot: call.slot });
             }
             call.record(run, store, word, by.clone()).await?;
@@ -202,27 +198,34 @@ impl Engine {
             return Err(CancelError::Ended { run });
         }
         if let Some(live) = self.0.live.get(run) {
-            live.stop(Stop::Cancel(cancelled));
+            live.stop(Stop::Cancel(cancelled.clone()));
             live.left().await;
-            let ended = self.runs().is_sealed(run);
-            return if ended { Ok(()) } else { Err(CancelError::NotEnded { run }) };
+            match ending(&self.runs().read(run)?) {
+                Some(Ending::Cancelled(_)) => return Ok(()),
+                Some(_) => return Err(CancelError::Ended { run }),
+                // It stopped otherwise just before.
+                None => {}
+            }
         }
-        let open = self.runs().open(run)?;
+        let open = match self.runs().open(run) {
+            Err(_) if self.runs().is_sealed(run) => return Err(CancelError::Ended { run }),
+            open => open?,
+        };
         let entries = open.store.read(run)?;
+        let summary = RunSummary::of(run, &entries).ok_or(JournalError::NotBegun { run })?;
+        if summary.state.has_ended() {
+            open.seal(&summary)?;
+            return Err(CancelError::Ended { run });
+        }
+        // So that the end is recorded with how the run stands then.
+        open.write_summary(&summary)?;
         let manifest = recorded_manifest(run, &entries)?.clone();
         let used = Agent::used_so_far(run, entries.clone(), &manifest).await?;
         let store: Arc<dyn JournalStore> = Arc::clone(&open.store) as _;
         let unwatched = Box::new(|_: &Notice<'_>| {});
-        let session = Session::open(
-            run,
-            Mode::Live(store),
-            entries.clone(),
-            &manifest,
-            Decisions::default(),
-            unwatched,
-        );
+        let session =
+            Session::open(run, Mode::Live(store), entries, &manifest, Decisions::default(), unwatched);
         let ending = session.await?.stop(&Slot::RUN, Ending::Cancelled(cancelled), used).await?;
-        let summary = RunSummary::of(run, &entries).ok_or(JournalError::NotBegun { run })?;
         let summary = RunSummary { state: (&ending).into(), ..summary };
         Ok(open.write_summary(&summary).and_then(|()| open.seal(&summary))?)
     }
@@ -231,6 +234,9 @@ impl Engine {
 /// The calls that wait, by what is recorded.
 fn pending(run: RunId, entries: Vec<Entry>) -> Result<BTreeMap<Slot, Pending>, DecideError> {
     let manifest = recorded_manifest(run, &entries)?.clone();
+    if ending(&entries).is_some() {
+        return Err(DecideError::Ended { run });
+    }
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let pending = open_effects(&manifest, &slots).into_iter().filter_map(|open| {
         let OpenEffect { call, ask, attempt, at_ms, wants, agent, .. } = open;
@@ -246,6 +252,11 @@ fn pending(run: RunId, entries: Vec<Entry>) -> Result<BTreeMap<Slot, Pending>, D
 }
 
 impl Pending {
+    /// Where the word is recorded.
+    fn asked_at(&self) -> Slot {
+        if self.is_question { self.slot.clone() } else { self.slot.approval() }
+    }
+
     /// Whether the tool takes this input; what becomes of a call of a tool that is not there, the call itself says.
     pub fn takes(&self, input: &Json) -> Result<(), DecideError> {
         let Some(tool) = self.agent.tool(&self.ask.name) else { return Ok(()) };

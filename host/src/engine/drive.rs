@@ -9,7 +9,7 @@ use super::Engine;
 use super::catalog::LoadedAgent;
 use super::conversation::Turn;
 use super::handle::{Outcome, RunHandle};
-use super::live::{Asked, Live};
+use super::live::{Asked, Working};
 use super::people::Front;
 use super::start::StartError;
 use super::watch::{Told, Watcher};
@@ -29,18 +29,24 @@ pub(super) struct Work {
     pub(super) decisions: Decisions,
     /// Held for as long as the run goes on.
     pub(super) turn: Option<Turn>,
+    /// The run of the session that this run takes the place of.
+    pub(super) instead_of: Option<RunId>,
     pub(super) caller: Option<Caller>,
 }
 
 impl Engine {
     /// Carries a run out, or the rest of it, as a task.
     pub(super) async fn carry_out(&self, work: Work, front: Front) -> Result<RunHandle, StartError> {
-        let Work { run, entries, agent, manifest, decisions, turn, caller } = work;
+        let Work { run, entries, agent, manifest, decisions, mut turn, instead_of, caller } = work;
         let id = run.id;
         let trace = self.trace(id, caller, &*front.watcher);
         let invocation = Invocation::after(&entries, run.left() == Some(RunState::Running));
         let work = Driver::new(self, run, manifest, front, trace)?;
         let session = work.open_first(entries, decisions).await?;
+        // Not before this run is on disk: otherwise a crash would leave the session without either.
+        if let (Some(turn), Some(other)) = (&mut turn, instead_of) {
+            turn.session.forget_run(other)?;
+        }
         work.front.watcher.tell(Told::Began { run: id, manifest: &work.manifest });
         if let Some(ending) = session.recorded_ending().cloned() {
             let used = session.recorded_used();
@@ -50,7 +56,7 @@ impl Engine {
         if let Some(trace) = &work.trace {
             trace.begin(&work.manifest, invocation);
         }
-        let live = Arc::clone(&work.live);
+        let live = Arc::clone(&work.working.live);
         let (done, outcome) = oneshot::channel();
         let task = tokio::spawn(async move {
             let (outcome, trace, watcher) = work.until_it_stops(&agent, session).await;
@@ -82,7 +88,7 @@ struct Driver {
     left: Option<RunState>,
     front: Front,
     trace: Option<Trace>,
-    live: Arc<Live>,
+    working: Working,
 }
 
 impl Driver {
@@ -103,16 +109,15 @@ impl Driver {
         };
         let left = run.left();
         run.write_summary(&summary)?;
-        let live = engine.0.live.add(run.id, Arc::clone(&run.store));
+        let working = Working::on(engine, run.id, Arc::clone(&run.store));
         let (engine, manifest) = (engine.clone(), Arc::new(manifest));
-        Ok(Self { engine, run, manifest, summary, left, front, trace, live })
+        Ok(Self { engine, run, manifest, summary, left, front, trace, working })
     }
 
     /// Opens the run as this process found it.
     async fn open_first(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
         let opened = self.open(entries, decisions).await;
         if opened.is_err() {
-            self.engine.0.live.close(self.run.id);
             // A run that may not go on stands as it stood; the error matters more than that this is written.
             let stood = self.left.map(|state| RunSummary { state, ..self.summary.clone() });
             let _ = stood.map(|summary| self.run.write_summary(&summary));
@@ -148,7 +153,7 @@ impl Driver {
                 Ok(session) => self.once(agent, &dispatcher, session).await,
                 Err(error) => Outcome::of(Err(RunError::Session(error))),
             };
-            let mut words = self.live.words.lock().await;
+            let mut words = self.working.live.words.lock().await;
             if !(matches!(outcome, Outcome::Suspended(_)) && std::mem::take(&mut words.came_in)) {
                 // From here on a word goes to whoever opens the run.
                 words.is_over = true;
@@ -176,8 +181,8 @@ impl Driver {
             slot: Slot::RUN,
         };
         tokio::select! {
-            ended = agent.run_until(wall_time, self.live.cancelled()) => Outcome::of(ended),
-            () = self.live.interrupted() => Outcome::Interrupted,
+            ended = agent.run_until(wall_time, self.working.live.cancelled()) => Outcome::of(ended),
+            () = self.working.live.interrupted() => Outcome::Interrupted,
         }
     }
 
@@ -197,7 +202,7 @@ impl Driver {
         let called = Arc::new(CalledAgents::new(called));
         let asked = Asked {
             person: self.front.people.attend(agent, manifest),
-            live: Arc::clone(&self.live),
+            live: Arc::clone(&self.working.live),
             approvals: self.engine.approvals().clone(),
             config: manifest.config.clone(),
         };
@@ -209,7 +214,7 @@ impl Driver {
 
     /// Leaves a run on which nothing more is carried out.
     fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
-        let Self { engine, run, summary, front, trace, live, .. } = self;
+        let Self { run, summary, front, trace, working, .. } = self;
         let state = match &outcome {
             Outcome::Ended { ending, .. } => ending.into(),
             Outcome::Suspended(_) => RunState::Suspended,
@@ -217,14 +222,14 @@ impl Driver {
             Outcome::Failed(_) => RunState::Failed,
         };
         let summary = RunSummary { state, ..summary };
-        engine.0.live.close(run.id);
+        working.live.close();
         if state.has_ended() {
             conclude(run, &summary, &*front.watcher);
         } else {
             // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
             let _ = run.write_summary(&summary);
         }
-        live.leave();
+        drop(working);
         (outcome, trace, front.watcher)
     }
 
@@ -242,7 +247,7 @@ fn conclude(run: OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
     if let Err(error) = sealed {
         // Its end is recorded all the same.
         watcher.tell(Told::Trouble(&format!(
-            "{error}\n  the run has ended and is recorded, and is sealed later"
+            "{error}\n  the run has ended and is recorded; compacting the journal makes one file of it"
         )));
     }
 }

@@ -146,7 +146,8 @@ impl Engine {
         run.begin_with(&RunFile { summary, entries: entries.clone() }).await?;
         // Whatever differs from the recorded run is what the fork is for.
         let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
-        let work = Work { run, entries, agent, manifest, decisions, turn: None, caller };
+        let (turn, instead_of) = (None, None);
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
         Ok(self.carry_out(work, front).await?)
     }
 }

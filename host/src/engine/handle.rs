@@ -95,7 +95,7 @@ impl RunHandle {
     ///
     /// # Panics
     ///
-    /// If the run panicked, with the same panic.
+    /// If the run panicked, with the same panic; and if it has been asked before.
     pub async fn outcome(&mut self) -> Outcome {
         match (&mut self.outcome).await {
             Ok(outcome) => outcome,

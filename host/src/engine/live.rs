@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
-use super::ApprovalsFile;
+use super::{ApprovalsFile, Engine};
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -75,11 +75,33 @@ impl LiveRuns {
         lock(&self.0).get(&run).cloned()
     }
 
-    /// Notes that nothing more is recorded of a run by this process.
-    pub(super) fn close(&self, run: RunId) {
-        if let Some(live) = lock(&self.0).remove(&run) {
-            lock(&live.store).take();
+    fn remove(&self, run: RunId, live: &Arc<Live>) {
+        let mut runs = lock(&self.0);
+        // Somebody else may work on the run by now.
+        if runs.get(&run).is_some_and(|other| Arc::ptr_eq(other, live)) {
+            runs.remove(&run);
         }
+    }
+}
+
+/// Notes for as long as it lives that an engine works on a run. However the work ends, the run is given back.
+pub(super) struct Working {
+    engine: Engine,
+    run: RunId,
+    pub(super) live: Arc<Live>,
+}
+
+impl Working {
+    pub(super) fn on(engine: &Engine, run: RunId, store: Arc<RunStore>) -> Self {
+        Self { engine: engine.clone(), run, live: engine.0.live.add(run, store) }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.live.close();
+        self.engine.0.live.remove(self.run, &self.live);
+        self.live.left.send_replace(true);
     }
 }
 
@@ -89,9 +111,9 @@ impl Live {
         lock(&self.store).clone()
     }
 
-    /// Notes that the run is left.
-    pub(super) fn leave(&self) {
-        self.left.send_replace(true);
+    /// Notes that nothing more is recorded of the run.
+    pub(super) fn close(&self) {
+        lock(&self.store).take();
     }
 
     /// Waits until the run is left.
@@ -195,13 +217,13 @@ pub(super) struct Asked {
 
 impl Person for Asked {
     fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
-        let decision = async {
+        let decision = async move {
             if self.approvals.is_always(&self.config, ask) {
                 return Some(Decision::Approved { input: None }.into());
             }
             self.person.decide(slot, ask).await
         };
-        Box::pin(self.live.ask(slot, decision))
+        Box::pin(async move { self.live.ask(&slot.approval(), decision).await })
     }
 
     fn answer<'a>(&'a self, slot: &'a Slot, question: &'a str) -> BoxFuture<'a, Option<Spoken<String>>> {

@@ -149,14 +149,14 @@ impl Engine {
         let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
         let manifest = manifest(&agent, task)?;
         let run = self.runs().create(id)?;
+        let mut instead_of = None;
         if let Some(turn) = &mut turn {
-            if place.is_instead(turn) {
-                turn.session.forget_last()?;
-            }
+            instead_of = place.instead_of(turn);
             turn.session.add(id)?;
         }
         let (entries, decisions) = (Vec::new(), Decisions::default());
-        self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
+        self.carry_out(work, front).await
     }
 
     /// What was said before a run that stands there in its session.
@@ -168,7 +168,7 @@ impl Engine {
         agent: &str,
     ) -> Result<Vec<Message>, ConversationError> {
         match place {
-            Place::InsteadOf(run) if place.is_instead(turn) => {
+            Place::InsteadOf(run) if place.instead_of(turn).is_some() => {
                 Ok(recorded_manifest(*run, &self.runs().read(*run)?)?.earlier.clone())
             }
             Place::After(other, run) if turn.session.runs().is_empty() => {
@@ -182,16 +182,22 @@ impl Engine {
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
         let Terms { settlements: said, accept_changes, config, agent, by, caller } = terms;
         let turn = self.take_turn_of(id, &*front.watcher).await?;
+        self.while_it_is_left(id).await;
         let runs = self.runs();
-        if runs.is_sealed(id) {
-            let entries = runs.read(id)?;
-            let manifest = recorded_manifest(id, &entries)?;
-            settlements(&said, &entries, manifest)?;
-            front.watcher.tell(Told::Began { run: id, manifest });
-            let ending = ending(&entries).ok_or(JournalError::NotBegun { run: id })?.clone();
-            return Ok(RunHandle::ended(id, ending, used(&entries).copied()));
-        }
-        let run = runs.open(id)?;
+        let open = if runs.is_sealed(id) { None } else { Some(runs.open(id)) };
+        let run = match open {
+            Some(Ok(run)) => run,
+            // It may have ended meanwhile.
+            Some(Err(error)) if !runs.is_sealed(id) => return Err(error.into()),
+            Some(Err(_)) | None => {
+                let entries = runs.read(id)?;
+                let manifest = recorded_manifest(id, &entries)?;
+                settlements(&said, &entries, manifest)?;
+                front.watcher.tell(Told::Began { run: id, manifest });
+                let ending = ending(&entries).ok_or(JournalError::NotBegun { run: id })?.clone();
+                return Ok(RunHandle::ended(id, ending, used(&entries).copied()));
+            }
+        };
         let entries = run.store.read(id)?;
         let recorded = recorded_manifest(id, &entries)?.clone();
         let settlements = settlements(&said, &entries, &recorded)?;
@@ -210,7 +216,15 @@ impl Engine {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
         }
         let decisions = Decisions { settlements, change, by };
-        self.carry_out(Work { run, entries, agent, manifest, decisions, turn, caller }, front).await
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of: None, caller };
+        self.carry_out(work, front).await
+    }
+
+    /// Waits while this engine leaves a run: it is sealed then, and cannot be opened.
+    pub(super) async fn while_it_is_left(&self, run: RunId) {
+        if let Some(live) = self.0.live.get(run).filter(|live| live.store().is_none()) {
+            live.left().await;
+        }
     }
 
     /// Waits until a run may be added to a session, or taken out of it.
@@ -229,11 +243,11 @@ impl Engine {
 }
 
 impl Place {
-    /// Whether the last run of the session is to be taken out of it.
-    fn is_instead(&self, turn: &Turn) -> bool {
+    /// The last run of the session, if it is to be taken out of it.
+    fn instead_of(&self, turn: &Turn) -> Option<RunId> {
         match self {
-            Self::InsteadOf(run) => turn.session.runs().last() == Some(run),
-            Self::Last | Self::After(..) => false,
+            Self::InsteadOf(run) => turn.session.runs().last().copied().filter(|last| last == run),
+            Self::Last | Self::After(..) => None,
         }
     }
 }

@@ -74,6 +74,10 @@ impl RunsDir {
     /// The journal, to be written to. It stays open as long as this, or a run of it.
     fn store(&self) -> Result<Arc<SledStore>, JournalError> {
         let mut store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+        // A journal that failed is opened anew once no run has it open: the disk may be mended by now.
+        if store.as_ref().is_some_and(|store| store.has_failed() && Arc::strong_count(store) == 1) {
+            *store = None;
+        }
         if let Some(store) = &*store {
             return Ok(Arc::clone(store));
         }
@@ -188,7 +192,11 @@ impl RunsDir {
             make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
             return self.write_sealed(run, &self.path().join(format!("{id}.part")));
         }
-        let (open, _) = self.claim(id)?;
+        let (open, head) = self.claim(id)?;
+        // Somebody else may have been quicker.
+        if self.is_sealed(id) || head.is_some_and(|head| head.has_begun) {
+            return Err(JournalError::Exists { run: id, path: self.path().to_owned() });
+        }
         open.begin_with(run).await
     }
 

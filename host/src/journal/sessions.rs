@@ -157,6 +157,12 @@ impl OpenSession {
         self.write()
     }
 
+    /// Takes a run out of the conversation; it stays recorded.
+    pub fn forget_run(&mut self, run: RunId) -> Result<(), JournalError> {
+        self.runs.retain(|other| *other != run);
+        self.write()
+    }
+
     /// Takes the last run out of the conversation; it stays recorded. Gives its id, if there was one.
     pub fn forget_last(&mut self) -> Result<Option<RunId>, JournalError> {
         let last = self.runs.pop();

@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -64,6 +64,8 @@ pub(super) struct Shared {
     survey: Mutex<Survey>,
     syncs: AtomicU64,
     events: AtomicU64,
+    /// Whether a write or a sync failed: nothing more is acknowledged.
+    pub(super) has_failed: AtomicBool,
 }
 
 impl SledStore {
@@ -86,7 +88,8 @@ impl SledStore {
         let survey = Mutex::new(Survey::new(path, Some(index)));
         let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
         let (syncs, events) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { directory, runs, holder, survey, syncs, events });
+        let has_failed = AtomicBool::new(false);
+        let shared = Arc::new(Shared { directory, runs, holder, survey, syncs, events, has_failed });
         shared.recover(&Lock::take(path).map_err(failed)?, &mut shared.survey())?;
         let (queue, inbox) = channel();
         let writer = Writer::new(Arc::clone(&shared));
@@ -95,6 +98,11 @@ impl SledStore {
             .spawn(move || writer.run(&inbox))
             .map_err(failed)?;
         Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Whether a write or a sync failed: nothing more is acknowledged.
+    pub(super) fn has_failed(&self) -> bool {
+        self.shared.has_failed.load(Ordering::Relaxed)
     }
 
     /// How many events were made durable since the journal was opened, and how many syncs that took.

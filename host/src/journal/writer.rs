@@ -159,10 +159,18 @@ impl Writer {
     fn commit(&mut self) {
         if self.failed.is_none() {
             self.failed = self.write_and_sync().err();
+            self.note_failure();
         }
         let result = self.failed.clone().map_or(Ok(()), Err);
         for write in self.waiting.drain(..) {
             write.reply.send(result.clone());
+        }
+    }
+
+    /// Lets others know of a failure: a journal that failed is opened anew when nobody has it any more.
+    fn note_failure(&self) {
+        if self.failed.is_some() {
+            self.shared.has_failed.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -253,6 +261,7 @@ impl Writer {
         if self.failed.is_none() {
             let finished = self.tidy().and_then(|()| self.end_segment(&self.shared.lock()?));
             self.failed = finished.err();
+            self.note_failure();
         }
         // A segment that is not ended is one whose process died.
         self.segment = None;

@@ -112,14 +112,9 @@ impl Partner {
         let mut found = Vec::new();
         for key in self.engine.sessions().keys()? {
             let mut runs = self.engine.sessions().runs(&key)?.into_iter().rev();
-            let summary = runs.find_map(|run| match self.engine.runs().has_begun(run) {
-                Ok(true) => self.engine.runs().summary(run).transpose(),
-                Ok(false) => None,
-                Err(error) => Some(Err(error)),
-            });
-            if let Some(summary) =
-                summary.transpose()?.filter(|it| it.agent == self.agent.config().agent.name)
-            {
+            // What cannot be read, or never began, is no conversation to go on with.
+            let summary = runs.find_map(|run| self.engine.runs().summary(run).ok().flatten());
+            if let Some(summary) = summary.filter(|it| it.agent == self.agent.config().agent.name) {
                 found.push((key, summary));
             }
         }
@@ -154,7 +149,8 @@ impl Partner {
             () = signals.asked() => None,
         };
         let Some(handle) = started else {
-            screen.say("interrupted before the run began");
+            // Where it had begun, the next prompt asks what becomes of it.
+            screen.say("interrupted: /retry goes on, if the run had begun");
             return Ok(Exit::Interrupted);
         };
         conversation.from = None;
@@ -195,8 +191,17 @@ impl Partner {
     }
 
     /// Takes the last run out of a conversation; it stays recorded.
-    pub(super) async fn leave_out(&self, key: &SessionKey, run: RunId) -> anyhow::Result<()> {
-        let mut turn = self.engine.take_turn(key, &*self.front.watcher).await?;
+    pub(super) async fn leave_out(
+        &self,
+        key: &SessionKey,
+        run: RunId,
+        signals: &Signals,
+    ) -> anyhow::Result<()> {
+        let taken = tokio::select! {
+            taken = self.engine.take_turn(key, &*self.front.watcher) => Some(taken?),
+            () = signals.asked() => None,
+        };
+        let Some(mut turn) = taken else { return Err(Misuse("interrupted".to_owned()).into()) };
         if turn.session.runs().last() == Some(&run) {
             turn.session.forget_last()?;
         }

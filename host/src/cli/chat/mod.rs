@@ -119,10 +119,7 @@ impl Chat {
         let mut was_interrupted = false;
         loop {
             self.begin_round();
-            self.words.set(
-                self.partner.tools(),
-                self.partner.keys()?.into_iter().map(|(key, _)| key.into()).collect(),
-            );
+            self.offer_words();
             let typed = tokio::select! {
                 typed = self.lines.next() => typed?,
                 () = self.signals.asked_to_end() => return Ok(self.leave(Exit::Interrupted)),
@@ -145,6 +142,14 @@ impl Chat {
             if self.signals.has_to_end() {
                 return Ok(self.leave(Exit::Interrupted));
             }
+        }
+    }
+
+    /// Has Tab complete what there is now. A conversation that cannot be read is not offered, and stops no other.
+    fn offer_words(&self) {
+        if let Lines::Edited(_) = self.lines {
+            let keys = self.partner.keys().unwrap_or_default();
+            self.words.set(self.partner.tools(), keys.into_iter().map(|(key, _)| key.into()).collect());
         }
     }
 
@@ -182,15 +187,15 @@ impl Chat {
 
     /// Shows what was said last, and asks about a run that has not ended.
     async fn come_back(&mut self) -> anyhow::Result<Next> {
-        if self.format != Format::Talk {
-            return Ok(Next::Line);
-        }
         let Self { partner, conversation, signals, .. } = self;
         let key = &conversation.key;
         let last = partner.last(key)?;
         if last.is_some_and(|last| last.summary.agent != partner.agent.config().agent.name) {
             let message = format!("the session {key} is with another agent; choose another key");
             return Err(Misuse(message).into());
+        }
+        if self.format != Format::Talk {
+            return Ok(Next::Line);
         }
         partner.tell_last(key)?;
         signals.begin_round();

@@ -135,7 +135,7 @@ impl Partner {
         self.screen.say(&format!("{}: {}", counted(exchanges.len(), "exchange"), words::used(&used)));
         if known < exchanges.len() {
             let untold = counted(exchanges.len() - known, "run");
-            self.screen.say(&format!("what {untold} used is not in it, because it has not ended"));
+            self.screen.say(&format!("what {untold} without an end used is not in it"));
         }
         if used.untold {
             self.screen.say("the provider did not say what some of the replies used");

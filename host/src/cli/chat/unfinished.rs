@@ -44,7 +44,7 @@ impl Partner {
             match answer.as_str() {
                 "g" | "go" => return self.go_on(*run, signals).await.map(Becomes::of),
                 "l" | "leave" => {
-                    self.leave_out(key, *run).await?;
+                    self.leave_out(key, *run, signals).await?;
                     self.screen.say(&format!("left out; it stays recorded: {run}"));
                     return Ok(Becomes::Settled);
                 }
@@ -98,7 +98,14 @@ impl Partner {
         let (agent, by) = (Some(self.with_new_models()?), Some(at_terminal()));
         let caller = caller(&self.screen);
         let terms = Terms { settlements, accept_changes, config: None, agent, by, caller };
-        match self.engine.resume(run, terms, self.front.clone()).await {
+        let resumed = tokio::select! {
+            resumed = self.engine.resume(run, terms, self.front.clone()) => resumed,
+            () = signals.asked() => {
+                self.screen.say("interrupted: /retry goes on");
+                return Ok((Exit::Interrupted, false));
+            }
+        };
+        match resumed {
             Ok(handle) => Ok((follow(handle, &self.screen, signals).await?, false)),
             // The screen says what has changed.
             Err(StartError::Session(SessionError::Diverged(_))) if !accept_changes => {
