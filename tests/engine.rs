@@ -272,12 +272,12 @@ fn whoever_resumes_a_run_that_ends_meanwhile_is_told_how() {
             .map(|_| agent.command(&["resume", "last"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn())
             .collect();
         for resume in resumes {
-            let resumed = Ran::from(resume.unwrap().wait_with_output().unwrap());
+            let ended = Ran::from(resume.unwrap().wait_with_output().unwrap());
             assert!(
-                resumed.stdout == "done\n" || resumed.stderr.contains("is in use by"),
+                ended.stdout == "done\n" || ended.stderr.contains("is in use by"),
                 "{:?} {}",
-                resumed.code,
-                resumed.stderr
+                ended.code,
+                ended.stderr
             );
         }
     }
