@@ -228,6 +228,8 @@ fn a_run_whose_work_breaks_is_given_back() {
         let terms = Terms { agent: Some(loaded), ..Terms::default() };
         let mut run = engine.resume(id, terms, Front::default()).await.unwrap();
         assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+        let state = engine.runs().summary(id).unwrap().unwrap().state;
+        assert_eq!(state, RunState::Suspended, "who knows the outcome sees how the run stands");
         run.close().await;
         engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
     });

@@ -51,7 +51,7 @@ impl Engine {
         if let Some(ending) = session.recorded_ending().cloned() {
             let used = session.recorded_used();
             drop(session);
-            return Ok(work.ended_before(ending, used));
+            return Ok(work.ended_before(ending, used).await);
         }
         if let Some(trace) = &work.trace {
             trace.begin(&work.manifest, invocation);
@@ -167,7 +167,7 @@ impl Driver {
         if let Some(trace) = &self.trace {
             trace.stop(outcome.stand());
         }
-        self.leave(outcome)
+        self.leave(outcome).await
     }
 
     /// Carries the run out as far as it gets.
@@ -213,8 +213,8 @@ impl Driver {
     }
 
     /// Leaves a run on which nothing more is carried out.
-    fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
-        let Self { run, summary, front, trace, working, .. } = self;
+    async fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
+        let Self { engine, run, summary, front, trace, working, .. } = self;
         let state = match &outcome {
             Outcome::Ended { ending, .. } => ending.into(),
             Outcome::Suspended(_) => RunState::Suspended,
@@ -228,15 +228,17 @@ impl Driver {
         } else {
             // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
             let _ = run.write_summary(&summary);
+            drop(run);
         }
+        engine.runs().left().await;
         drop(working);
         (outcome, trace, front.watcher)
     }
 
     /// Seals a run that had ended, and was not sealed.
-    fn ended_before(self, ending: Ending, used: Option<Used>) -> RunHandle {
+    async fn ended_before(self, ending: Ending, used: Option<Used>) -> RunHandle {
         let id = self.run.id;
-        let _ = self.leave(Outcome::Ended { ending: ending.clone(), used });
+        let _ = self.leave(Outcome::Ended { ending: ending.clone(), used }).await;
         RunHandle::ended(id, ending, used)
     }
 }

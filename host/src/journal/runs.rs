@@ -87,6 +87,14 @@ impl RunsDir {
         Ok(opened)
     }
 
+    /// Waits until whoever looks sees how the runs stand that this process has given back.
+    pub async fn left(&self) {
+        let store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(store) = store {
+            store.left().await;
+        }
+    }
+
     pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
         // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
         self.shared.survey.lock().unwrap_or_else(PoisonError::into_inner)

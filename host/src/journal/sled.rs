@@ -133,6 +133,14 @@ impl SledStore {
         self.send(Message::Leave { run, ended });
     }
 
+    /// Waits until every run is given back that was to be by now: until then others see it as it stood.
+    pub(super) async fn left(&self) {
+        let (reply, receiver) = oneshot::channel();
+        self.send(Message::Left(reply));
+        // When the thread is gone, so are its runs.
+        let _ = receiver.await;
+    }
+
     /// Hands over what belongs together: all of it is recorded, or nothing.
     pub(super) fn append_all(&self, run: RunId, entries: &[Entry], notes: &[Note], when: Durability) -> Ack {
         let pairs = match encode(run, entries, notes) {

@@ -40,6 +40,8 @@ pub(super) enum Message {
         /// Whether it has ended, and is one file.
         ended: bool,
     },
+    /// To say when every run is given back that was to be by now.
+    Left(oneshot::Sender<()>),
     /// To remove what nobody needs any more.
     Tidy(Sender<Result<(), JournalError>>),
 }
@@ -85,13 +87,24 @@ pub(super) struct Writer {
     /// Runs that are to be given back after the next commit.
     leaving: Vec<RunId>,
     tidying: Vec<Sender<Result<(), JournalError>>>,
+    /// Who waits for runs to be given back.
+    left: Vec<oneshot::Sender<()>>,
     failed: Option<JournalError>,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let (waiting, leaving, tidying) = (Vec::new(), Vec::new(), Vec::new());
-        Self { shared, segment: None, current: HashSet::new(), waiting, leaving, tidying, failed: None }
+        Self {
+            shared,
+            segment: None,
+            current: HashSet::new(),
+            waiting,
+            leaving,
+            tidying,
+            left: Vec::new(),
+            failed: None,
+        }
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
@@ -107,6 +120,10 @@ impl Writer {
             for run in std::mem::take(&mut self.leaving) {
                 self.current.remove(&run);
                 self.shared.holder.give_back(run);
+            }
+            for reply in std::mem::take(&mut self.left) {
+                // Who asked may have gone away.
+                let _ = reply.send(());
             }
             for reply in std::mem::take(&mut self.tidying) {
                 drop(reply.send(self.tidy()));
@@ -126,6 +143,7 @@ impl Writer {
                 }
                 self.leaving.push(run);
             }
+            Message::Left(reply) => self.left.push(reply),
             Message::Tidy(reply) => self.tidying.push(reply),
         }
     }
