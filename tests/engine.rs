@@ -11,7 +11,7 @@ use host::config::Config;
 use host::dispatch::{Dispatcher, Person, Spoken, ToolRunner};
 use host::engine::{
     CancelError, DecideError, Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, People, Purpose, Query,
-    Task, Terms, Told, Unwatched, Watcher, Word,
+    RunHandle, Task, Terms, Told, Unwatched, Watcher, Word,
 };
 use host::journal::{JournalStore as _, MemoryStore, RunState};
 use host::message::{
@@ -55,6 +55,15 @@ impl People for Silent {
     fn attend(&self, _agent: &LoadedAgent, _manifest: &Manifest) -> Arc<dyn Person> {
         Arc::new(self.clone())
     }
+}
+
+/// Starts a run, and waits until somebody is asked in it who never answers.
+async fn start_and_be_asked(engine: &Engine, agent: &Agent) -> RunHandle {
+    let silent = Silent::default();
+    let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(silent.clone()) };
+    let run = engine.start(NewRun::new(load(engine, agent).await, "go on"), front).await.unwrap();
+    silent.0.notified().await;
+    run
 }
 
 /// What was told, by run where it names one.
@@ -119,11 +128,7 @@ fn a_word_from_elsewhere_counts_while_somebody_is_asked() {
     let agent = asking(ASK_NEW_YORK);
     let run = runtime().block_on(async {
         let engine = engine(&agent);
-        let loaded = load(&engine, &agent).await;
-        let silent = Silent::default();
-        let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(silent.clone()) };
-        let mut run = engine.start(NewRun::new(loaded, "go on"), front).await.unwrap();
-        silent.0.notified().await;
+        let mut run = start_and_be_asked(&engine, &agent).await;
         let slot = Slot::tool(0, 0);
         let pending = engine.pending(run.id()).unwrap();
         assert_eq!(pending.keys().collect::<Vec<_>>(), [&slot]);
@@ -159,11 +164,7 @@ fn a_run_that_goes_on_is_cancelled_for_good() {
     let agent = asking(ASK_NEW_YORK);
     runtime().block_on(async {
         let engine = engine(&agent);
-        let loaded = load(&engine, &agent).await;
-        let silent = Silent::default();
-        let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(silent.clone()) };
-        let mut run = engine.start(NewRun::new(loaded, "go on"), front).await.unwrap();
-        silent.0.notified().await;
+        let mut run = start_and_be_asked(&engine, &agent).await;
         let cancelled = Cancelled { by: Some(ada()), reason: Some("not needed any more".to_owned()) };
         engine.cancel(run.id(), cancelled.clone()).await.unwrap();
         let ended = run.outcome().await;

@@ -55,14 +55,12 @@ impl Places {
 
     /// The engine over these directories. It makes none of them before it has to.
     pub(super) fn engine(&self, exporter: Option<Collector>) -> anyhow::Result<Engine> {
-        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
-        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler).exporter(exporter).build())
+        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?).exporter(exporter).build())
     }
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
-        let compiler = Compiler::new(&std::env::current_exe().context("cannot find the program itself")?);
-        Ok(ComponentCache::open(&self.cache_path()?, compiler)?)
+        Ok(ComponentCache::open(&self.cache_path()?, compiler()?)?)
     }
 
     fn cache_path(&self) -> anyhow::Result<PathBuf> {
@@ -75,6 +73,11 @@ impl Places {
         };
         Ok(std::path::absolute(path)?)
     }
+}
+
+/// What compiles components: this very program, started once more.
+fn compiler() -> anyhow::Result<Compiler> {
+    Ok(Compiler::new(&std::env::current_exe().context("cannot find the program itself")?))
 }
 
 /// The path in an environment variable. One that is empty counts as not set, as the XDG base directories have it.
