@@ -155,7 +155,9 @@ impl Engine {
             }
         }
         let open = self.runs().open(run)?;
-        self.record(run, &open.store, words, by, &|_| true).await
+        let recorded = self.record(run, &open.store, words, by, &|_| true).await;
+        open.leave().await;
+        recorded
     }
 
     /// Records words, each unless it `counts` no more.
@@ -227,7 +229,9 @@ impl Engine {
             Session::open(run, Mode::Live(store), entries, &manifest, Decisions::default(), unwatched);
         let ending = session.await?.stop(&Slot::RUN, Ending::Cancelled(cancelled), used).await?;
         let summary = RunSummary { state: (&ending).into(), ..summary };
-        Ok(open.write_summary(&summary).and_then(|()| open.seal(&summary))?)
+        open.write_summary(&summary).and_then(|()| open.seal(&summary))?;
+        open.leave().await;
+        Ok(())
     }
 }
 

@@ -214,7 +214,7 @@ impl Driver {
 
     /// Leaves a run on which nothing more is carried out.
     async fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
-        let Self { engine, run, summary, front, trace, working, .. } = self;
+        let Self { run, summary, front, trace, working, .. } = self;
         let state = match &outcome {
             Outcome::Ended { ending, .. } => ending.into(),
             Outcome::Suspended(_) => RunState::Suspended,
@@ -224,13 +224,12 @@ impl Driver {
         let summary = RunSummary { state, ..summary };
         working.live.close();
         if state.has_ended() {
-            conclude(run, &summary, &*front.watcher);
+            conclude(&run, &summary, &*front.watcher);
         } else {
             // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
             let _ = run.write_summary(&summary);
-            drop(run);
         }
-        engine.runs().left().await;
+        run.leave().await;
         drop(working);
         (outcome, trace, front.watcher)
     }
@@ -244,7 +243,7 @@ impl Driver {
 }
 
 /// Makes one file of a run that has ended.
-fn conclude(run: OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
+fn conclude(run: &OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
     let sealed = run.write_summary(summary).and_then(|()| run.seal(summary));
     if let Err(error) = sealed {
         // Its end is recorded all the same.

@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::oneshot;
+
 use super::note::Note;
 use super::{
     Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary,
@@ -20,6 +22,7 @@ pub struct OpenRun {
     pub store: Arc<RunStore>,
     runs: RunsDir,
     left: Option<RunState>,
+    given_back: oneshot::Receiver<()>,
 }
 
 /// One run's part of the journal: as long as there is one, no other process works on the run.
@@ -30,14 +33,11 @@ pub struct RunStore {
     /// How the run stood when that was last said.
     summary: Mutex<Option<RunSummary>>,
     has_ended: AtomicBool,
+    /// Its receiver learns that this is dropped.
+    _given_back: oneshot::Sender<()>,
 }
 
 impl RunStore {
-    /// For a run that was claimed.
-    pub(super) fn new(run: RunId, journal: Arc<SledStore>) -> Self {
-        Self { run, journal, summary: Mutex::default(), has_ended: AtomicBool::new(false) }
-    }
-
     /// How the run stands when its end is recorded, to be recorded with it.
     fn at_the_end(&self, entry: &Entry) -> Option<Note> {
         let Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) = &entry.event else {
@@ -82,12 +82,31 @@ impl Drop for RunStore {
 }
 
 impl OpenRun {
-    pub(super) fn new(store: RunStore, runs: RunsDir, left: Option<RunState>) -> Self {
-        Self { id: store.run, store: Arc::new(store), runs, left }
+    /// For a run that was claimed.
+    pub(super) fn new(run: RunId, journal: Arc<SledStore>, runs: RunsDir, left: Option<RunState>) -> Self {
+        let (sender, given_back) = oneshot::channel();
+        let store = RunStore {
+            run,
+            journal,
+            summary: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+            _given_back: sender,
+        };
+        Self { id: run, store: Arc::new(store), runs, left, given_back }
+    }
+
+    /// Gives the run back, and waits until others see how it stands. A call that was cancelled may hold the run for a
+    /// moment longer.
+    pub async fn leave(self) {
+        let Self { store, runs, given_back, .. } = self;
+        drop(store);
+        // The sender is never used: it is dropped with the last part of the run.
+        let _ = given_back.await;
+        runs.left().await;
     }
 
     /// Makes one file of a run that has ended. The journal needs it no more.
-    pub fn seal(self, summary: &RunSummary) -> Result<(), JournalError> {
+    pub fn seal(&self, summary: &RunSummary) -> Result<(), JournalError> {
         let entries = self.store.read(self.id)?;
         self.runs.seal(&RunFile::new(summary, entries), self.store.journal.shared.holder.number)?;
         self.store.has_ended.store(true, Ordering::Relaxed);

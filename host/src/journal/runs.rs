@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::holder;
 use super::legacy::Legacy;
-use super::run::{OpenRun, RunStore};
+use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
     Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
@@ -88,7 +88,7 @@ impl RunsDir {
     }
 
     /// Waits until whoever looks sees how the runs stand that this process has given back.
-    pub async fn left(&self) {
+    pub(super) async fn left(&self) {
         let store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(store) = store {
             store.left().await;
@@ -131,7 +131,7 @@ impl RunsDir {
         let store = self.store()?;
         let head = store.hold(id)?.filter(|head| !head.gone);
         let left = head.as_ref().and_then(|head| head.summary.as_ref()).map(|summary| summary.state);
-        Ok((OpenRun::new(RunStore::new(id, store), self.clone(), left), head))
+        Ok((OpenRun::new(id, store, self.clone(), left), head))
     }
 
     /// An error if it cannot be told what the journal has of a run.
