@@ -26,12 +26,12 @@ use tokio::sync::Notify;
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
 use crate::support::{Agent, Ran, cache, outcome};
 
-fn engine(agent: &Agent) -> Engine {
+pub fn engine(agent: &Agent) -> Engine {
     let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
     Engine::builder(&agent.state(), &cache(), compiler).build()
 }
 
-async fn load(engine: &Engine, agent: &Agent) -> Arc<LoadedAgent> {
+pub async fn load(engine: &Engine, agent: &Agent) -> Arc<LoadedAgent> {
     engine.load(Config::load(&agent.toml()).unwrap(), Purpose::Run, &Unwatched).await.unwrap()
 }
 
@@ -85,7 +85,7 @@ fn ada() -> By {
     By { name: "ada".to_owned(), through: "a test".to_owned() }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

@@ -237,6 +237,7 @@ pub fn manifest() -> Manifest {
         earlier: Vec::new(),
         compact_at_tokens: None,
         forked: None,
+        order: None,
         rules: Rules::NOW,
         words: Some(Arc::new(Words::now())),
     }

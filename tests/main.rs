@@ -9,6 +9,7 @@
     reason = "a test may panic, and nobody but tests uses it"
 )]
 
+mod accepted;
 mod agent;
 mod answer;
 mod approval;
@@ -53,6 +54,7 @@ mod rerun;
 mod rules;
 mod sandbox;
 mod secure;
+mod serve;
 mod served;
 mod sessions;
 mod shared;

@@ -325,6 +325,7 @@ impl Bench {
             earlier: Vec::new(),
             compact_at_tokens: None,
             forked: None,
+            order: None,
             rules: Rules::NOW,
             words: Some(Arc::new(Words::now())),
         })

@@ -92,7 +92,15 @@ fn ended_runs_behind(state: &tempfile::TempDir, events: u32) {
         record(&runtime, &run, RUN_EVENTS);
         times.push(clock.elapsed().as_secs_f64());
         let (agent, prompt) = ("a".to_owned(), "go".to_owned());
-        let summary = RunSummary { run: run.id, agent, prompt, started_ms: 1, state: RunState::Answered };
+        let summary = RunSummary {
+            run: run.id,
+            agent,
+            prompt,
+            started_ms: 1,
+            state: RunState::Answered,
+            session: None,
+            order: None,
+        };
         run.seal(&summary).unwrap();
     }
     drop(directory);

@@ -29,9 +29,10 @@
 //! - `tls`: the one configuration that every connection is encrypted by.
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
+//! - [`server`]: agents over HTTP: many runs at once, for other programs to use; thin over the engine.
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
-//! Dependencies point one way: `cli → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
+//! Dependencies point one way: `cli → server → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
 //! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model → document}`.
 
 pub mod agent;
@@ -47,6 +48,7 @@ pub mod message;
 pub mod model;
 pub mod sandbox;
 pub mod schema;
+pub mod server;
 pub mod session;
 pub mod telemetry;
 mod tls;

@@ -22,7 +22,15 @@ async fn record(open: &OpenRun, run: usize, events: std::ops::Range<usize>) {
 }
 
 fn summary(run: usize, state: RunState) -> RunSummary {
-    RunSummary { run: id(run), agent: "a".to_owned(), prompt: "go".to_owned(), started_ms: 7, state }
+    RunSummary {
+        run: id(run),
+        agent: "a".to_owned(),
+        prompt: "go".to_owned(),
+        started_ms: 7,
+        state,
+        session: None,
+        order: None,
+    }
 }
 
 fn read(dir: &RunsDir, run: usize) -> usize {

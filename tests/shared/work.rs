@@ -126,7 +126,15 @@ pub fn recorded(run: usize, entries: &[Entry]) -> usize {
 }
 
 fn summary(run: usize, state: RunState) -> RunSummary {
-    RunSummary { run: id(run), agent: "a".to_owned(), prompt: "go".to_owned(), started_ms: 7, state }
+    RunSummary {
+        run: id(run),
+        agent: "a".to_owned(),
+        prompt: "go".to_owned(),
+        started_ms: 7,
+        state,
+        session: None,
+        order: None,
+    }
 }
 
 async fn to_the_end(dir: &RunsDir, run: usize, mut random: Random) {

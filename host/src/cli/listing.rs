@@ -46,7 +46,8 @@ impl Which {
     }
 
     fn query(&self) -> Query {
-        Query { agent: self.agent.clone(), state: self.status, before: None, limit: self.limit }
+        let (agent, state, limit) = (self.agent.clone(), self.status, self.limit);
+        Query { agent, state, limit, ..Query::default() }
     }
 }
 
@@ -75,7 +76,7 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
         let like_this = if which.status.is_some() && !there.is_empty() { "such " } else { "" };
         say(format_args!("no {like_this}runs in {}", engine.runs().path().display()));
     }
-    for RunSummary { run, agent, prompt, started_ms, state } in summaries {
+    for RunSummary { run, agent, prompt, started_ms, state, .. } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
         let (started, mark) = (Moment(started_ms).to_the_second(), state_mark(state));
         let line = format!("{run}  {started}  {mark} {:11}  {agent}: {prompt}", state_word(state));

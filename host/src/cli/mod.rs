@@ -40,12 +40,14 @@ mod run;
 mod runs;
 mod screen;
 mod script;
+mod serve;
 mod sessions;
 mod settle;
 mod signals;
 mod streams;
 mod target;
 mod test;
+mod token;
 mod traces;
 mod typed;
 mod waiting;
@@ -89,6 +91,12 @@ struct Cli {
 enum Command {
     /// Run an agent.
     Run(run::Args),
+    /// Serve agents over HTTP.
+    ///
+    /// Runs are durable: what is interrupted goes on at the next start.
+    Serve(serve::Args),
+    /// Make a token for a server.
+    Token(token::Args),
     /// Talk with an agent: each line is the prompt of the next run of a conversation.
     Chat(chat::Args),
     /// Go on with a run that stopped.
@@ -189,6 +197,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
         Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
+        Command::Serve(args) => block_on(|signals| async move { serve::run(args, &places, &signals).await }),
+        Command::Token(args) => token::run(&args),
         Command::Chat(args) => block_on(|signals| async move { chat::run(args, &places, &signals).await }),
         Command::Resume(args) => {
             block_on(|signals| async move { resume::run(args, &places, &signals).await })

@@ -42,7 +42,8 @@ impl Places {
         Ok(SessionsDir::new(&self.state()?))
     }
 
-    fn state(&self) -> anyhow::Result<PathBuf> {
+    /// The state directory.
+    pub(super) fn state(&self) -> anyhow::Result<PathBuf> {
         let state = if let Some(path) = self.state.clone().or_else(|| set("HOST_STATE")) {
             path
         } else {

@@ -99,6 +99,7 @@ fn turn_or_slot(text: &str) -> Result<Slot, SlotParseError> {
 
 pub(super) fn state_word(state: RunState) -> &'static str {
     match state {
+        RunState::Queued => "queued",
         RunState::Running => "running",
         RunState::Interrupted => "interrupted",
         RunState::Suspended => "suspended",
@@ -115,7 +116,7 @@ pub(super) fn state_word(state: RunState) -> &'static str {
 /// The mark of an end, good or bad; nothing where there is none yet.
 pub(super) fn state_mark(state: RunState) -> char {
     match state {
-        RunState::Running | RunState::Interrupted | RunState::Suspended => ' ',
+        RunState::Queued | RunState::Running | RunState::Interrupted | RunState::Suspended => ' ',
         RunState::Answered => '✓',
         RunState::Failed
         | RunState::Refused

@@ -19,7 +19,7 @@ mod raw;
 mod spelling;
 mod template;
 mod tool;
-mod units;
+
 mod validate;
 
 pub use crate::document::{ConfigError, KeyPath, Problem, SourceText};

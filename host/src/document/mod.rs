@@ -11,6 +11,7 @@ mod keys;
 mod layout;
 mod shown;
 mod source;
+pub(crate) mod units;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use error::{place, quote, suggest};

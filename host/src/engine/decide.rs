@@ -154,7 +154,11 @@ impl Engine {
                 return Ok(());
             }
         }
-        let open = self.runs().open(run)?;
+        let open = match self.runs().open(run) {
+            // It has ended meanwhile.
+            Err(_) if self.runs().is_sealed(run) => return Err(DecideError::Ended { run }),
+            open => open?,
+        };
         let recorded = self.record(run, &open.store, words, by, &|_| true).await;
         open.leave().await;
         recorded

@@ -56,7 +56,7 @@ impl Engine {
         if let Some(trace) = &work.trace {
             trace.begin(&work.manifest, invocation);
         }
-        let live = Arc::clone(&work.working.live);
+        let (live, summary) = (Arc::clone(&work.working.live), work.summary.clone());
         let (done, outcome) = oneshot::channel();
         let task = tokio::spawn(async move {
             let (outcome, trace, watcher) = work.until_it_stops(&agent, session).await;
@@ -68,7 +68,7 @@ impl Engine {
                 watcher.tell(Told::Trouble(&lost));
             }
         });
-        Ok(RunHandle::new(id, live, outcome, task))
+        Ok(RunHandle::new(summary, live, outcome, task))
     }
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
@@ -100,13 +100,7 @@ impl Driver {
         front: Front,
         trace: Option<Trace>,
     ) -> Result<Self, JournalError> {
-        let summary = RunSummary {
-            run: run.id,
-            agent: manifest.agent.clone(),
-            prompt: manifest.prompt.clone(),
-            started_ms: run.id.started_ms(),
-            state: RunState::Running,
-        };
+        let summary = RunSummary::new(run.id, &manifest, RunState::Running);
         let left = run.left();
         run.write_summary(&summary)?;
         let working = Working::on(engine, run.id, Arc::clone(&run.store));
@@ -236,9 +230,9 @@ impl Driver {
 
     /// Seals a run that had ended, and was not sealed.
     async fn ended_before(self, ending: Ending, used: Option<Used>) -> RunHandle {
-        let id = self.run.id;
+        let summary = self.summary.clone();
         let _ = self.leave(Outcome::Ended { ending: ending.clone(), used }).await;
-        RunHandle::ended(id, ending, used)
+        RunHandle::ended(summary, ending, used)
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::live::{Live, Stop};
 use crate::agent::{Ended, RunError};
+use crate::journal::RunSummary;
 use crate::message::{Ending, RunId, Used};
 use crate::session::{SessionError, Waiting};
 use crate::telemetry::Stand;
@@ -32,7 +33,7 @@ pub enum Outcome {
 
 /// A run that was started, or goes on. Dropping the handle leaves the run to itself.
 pub struct RunHandle {
-    run: RunId,
+    summary: RunSummary,
     /// `None` if the run had ended before.
     live: Option<Arc<Live>>,
     outcome: oneshot::Receiver<Outcome>,
@@ -62,26 +63,32 @@ impl Outcome {
 impl RunHandle {
     /// The handle of a run on which a task works.
     pub(super) fn new(
-        run: RunId,
+        summary: RunSummary,
         live: Arc<Live>,
         outcome: oneshot::Receiver<Outcome>,
         work: JoinHandle<()>,
     ) -> Self {
-        Self { run, live: Some(live), outcome, work: Some(work) }
+        Self { summary, live: Some(live), outcome, work: Some(work) }
     }
 
     /// The handle of a run that had ended before.
-    pub(super) fn ended(run: RunId, ending: Ending, used: Option<Used>) -> Self {
+    pub(super) fn ended(summary: RunSummary, ending: Ending, used: Option<Used>) -> Self {
         let (done, outcome) = oneshot::channel();
         // The receiver is there.
         let _ = done.send(Outcome::Ended { ending, used });
-        Self { run, live: None, outcome, work: None }
+        Self { summary, live: None, outcome, work: None }
     }
 
     /// The run.
     #[must_use]
     pub fn id(&self) -> RunId {
-        self.run
+        self.summary.run
+    }
+
+    /// The run as it was when it began, or went on. Its prompt is whole.
+    #[must_use]
+    pub fn summary(&self) -> &RunSummary {
+        &self.summary
     }
 
     /// Stops the run: what is in flight is cancelled, and the run can be resumed.

@@ -41,7 +41,7 @@ pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
 pub use start::{NewRun, StartError, Terms};
-pub use view::{Page, Query, RunWaits, waiting};
+pub use view::{Page, Query, RunWaits, waiting, why_it_broke_off};
 pub use watch::{Changed, Told, Unwatched, Watcher};
 
 use std::path::{Path, PathBuf};

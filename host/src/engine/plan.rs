@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::catalog::LoadedAgent;
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::message::{
-    Fork, Image, Manifest, Message, ModelIdentity, Origin, PricedModel, Rules, Said, SessionKey, ToolEntry,
-    Words,
+    Fork, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, Said, SessionKey,
+    ToolEntry, Words,
 };
 
 /// Everything a run is that does not come from agent.toml.
@@ -19,6 +19,7 @@ pub struct Task {
     session: Option<SessionKey>,
     earlier: Vec<Message>,
     parameters: BTreeMap<String, String>,
+    order: Option<Order>,
     said: Vec<Said>,
     forked: Option<Fork>,
     seed: u64,
@@ -40,6 +41,7 @@ impl Task {
             session: None,
             earlier,
             parameters,
+            order: None,
             said,
             forked: None,
             seed,
@@ -61,14 +63,33 @@ impl Task {
         Self { session, earlier, ..self }
     }
 
+    /// As it was ordered.
+    #[must_use]
+    pub fn ordered(self, order: Option<Order>) -> Self {
+        Self { order, ..self }
+    }
+
     /// What a recorded run has to do.
     #[must_use]
     pub fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, images, session, earlier, parameters, said, forked, seed, .. } =
+        let Manifest { prompt, images, session, earlier, parameters, order, said, forked, seed, .. } =
             recorded.clone();
         let Manifest { rules, ref words, ref tools, .. } = *recorded;
         let (words, recorded) = (words.clone(), tools.clone());
-        Self { prompt, images, session, earlier, parameters, said, forked, seed, rules, words, recorded }
+        Self {
+            prompt,
+            images,
+            session,
+            earlier,
+            parameters,
+            order,
+            said,
+            forked,
+            seed,
+            rules,
+            words,
+            recorded,
+        }
     }
 }
 
@@ -83,7 +104,9 @@ pub(crate) fn manifest_of(
     tools: Vec<ToolEntry>,
     task: Task,
 ) -> Result<Manifest, ParameterError> {
-    let Task { prompt, images, session, earlier, parameters, said, forked, seed, rules, words, .. } = task;
+    let Task {
+        prompt, images, session, earlier, parameters, order, said, forked, seed, rules, words, ..
+    } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
         parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
@@ -104,6 +127,7 @@ pub(crate) fn manifest_of(
         budgets: config.limits.budgets.clone(),
         compact_at_tokens: config.limits.compact_at_tokens,
         output_schema: config.agent.output_schema.clone(),
+        order,
         parameters,
         approvals: config.approvals.clone(),
         tools,

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
+use super::{Engine, StartError};
 use crate::journal::{Entry, Status, statuses};
-use crate::message::{ErrorKind, Json, Manifest, Outcome, Slot, ToolAsk, ToolEntry, ToolOutcome};
+use crate::message::{ErrorKind, Json, Manifest, Outcome, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
 use crate::schema::{About, Schema};
 use crate::session::{SessionError, Settlement, Settlements, Wants};
 
@@ -43,6 +45,15 @@ fn those(in_doubt: &[Slot]) -> String {
     match in_doubt.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
         [] => "nothing in this run is".to_owned(),
         slots => slots.join(", ") + " is",
+    }
+}
+
+impl Engine {
+    /// An error unless what a person says of calls of a run can count: each has to be in doubt.
+    pub fn check_settlements(&self, run: RunId, said: &[(Slot, Settlement)]) -> Result<(), StartError> {
+        let entries = self.runs().read(run)?;
+        settlements(said, &entries, recorded_manifest(run, &entries)?)?;
+        Ok(())
     }
 }
 

@@ -10,24 +10,30 @@ use super::changes;
 use super::conversation::{ConversationError, Turn, said_after};
 use super::drive::Work;
 use super::handle::RunHandle;
+use super::live::Stop;
 use super::people::Front;
 use super::plan::{Task, manifest};
 use super::records::recorded_manifest;
 use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
 use crate::config::{Config, ParameterError};
-use crate::journal::{Change, JournalError, JournalStore as _, ending, has_replied, used};
-use crate::message::{By, Caller, Image, Manifest, Message, RunId, SessionKey, Slot};
+use crate::journal::{
+    Change, Entry, Event, JournalError, JournalStore as _, RunFile, RunState, RunSummary, Started, ending,
+    has_replied, used,
+};
+use crate::message::{By, Caller, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot};
 use crate::session::{Decisions, SessionError, Settlement};
 
 /// A run that is to be started.
 pub struct NewRun {
+    id: RunId,
     agent: Arc<LoadedAgent>,
     prompt: String,
     parameters: BTreeMap<String, String>,
     images: Vec<Image>,
     session: Option<SessionKey>,
     place: Place,
+    order: Option<Order>,
     caller: Option<Caller>,
 }
 
@@ -94,8 +100,27 @@ impl NewRun {
     #[must_use]
     pub fn new(agent: Arc<LoadedAgent>, prompt: impl Into<String>) -> Self {
         let (parameters, images) = (BTreeMap::new(), Vec::new());
-        let (prompt, session, place, caller) = (prompt.into(), None, Place::Last, None);
-        Self { agent, prompt, parameters, images, session, place, caller }
+        let (prompt, session, place) = (prompt.into(), None, Place::Last);
+        let (id, order, caller) = (RunId::new(), None, None);
+        Self { id, agent, prompt, parameters, images, session, place, order, caller }
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// The session that it is the next run of.
+    #[must_use]
+    pub fn session_key(&self) -> Option<&SessionKey> {
+        self.session.as_ref()
+    }
+
+    /// As it was ordered.
+    #[must_use]
+    pub fn ordered(self, order: Order) -> Self {
+        Self { order: Some(order), ..self }
     }
 
     /// With the values of the agent's parameters.
@@ -138,16 +163,15 @@ impl NewRun {
 impl Engine {
     /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
     pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
-        let NewRun { agent, prompt, parameters, images, session, place, caller } = new;
+        let NewRun { id, agent, prompt, parameters, images, session, place, order, caller } = new;
         let (mut turn, mut earlier) = (None, Vec::new());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
             earlier = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
-        let id = RunId::new();
         let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
-        let manifest = manifest(&agent, task)?;
+        let manifest = manifest(&agent, task.ordered(order))?;
         let run = self.runs().create(id)?;
         let mut instead_of = None;
         if let Some(turn) = &mut turn {
@@ -157,6 +181,32 @@ impl Engine {
         let (entries, decisions) = (Vec::new(), Decisions::default());
         let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
         self.carry_out(work, front).await
+    }
+
+    /// Records a run that is to begin later: it is on disk when this returns, and begins when it is resumed. What was
+    /// said before in its session, it is told then.
+    pub async fn accept(&self, new: NewRun) -> Result<(), StartError> {
+        let NewRun { id, agent, prompt, parameters, images, session, place: _, order, caller: _ } = new;
+        let task =
+            Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, Vec::new());
+        let manifest = manifest(&agent, task.ordered(order))?;
+        let summary = RunSummary::new(id, &manifest, RunState::Queued);
+        let request = Request::Run(Box::new(manifest));
+        let (at_ms, digest) = (Moment::now().0, request.digest());
+        let started = Started { attempt: 1, at_ms, digest, request, kept: None };
+        let entries = vec![Entry { run: id, slot: Slot::RUN, event: Event::Started(started) }];
+        let run = self.runs().create(id)?;
+        let begun = run.begin_with(&RunFile { summary, entries }).await;
+        run.leave().await;
+        Ok(begun?)
+    }
+
+    /// Has a run that goes on in this engine stop where it is: what is in flight is cancelled, and the run can be
+    /// resumed. Its handle says when it has stopped.
+    pub fn interrupt(&self, run: RunId) {
+        if let Some(live) = self.0.live.get(run) {
+            live.stop(Stop::Interrupt);
+        }
     }
 
     /// What was said before a run that stands there in its session.
@@ -181,7 +231,7 @@ impl Engine {
     /// Goes on with a recorded run. One that has ended ends the same way at once.
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
         let Terms { settlements: said, accept_changes, config, agent, by, caller } = terms;
-        let turn = self.take_turn_of(id, &*front.watcher).await?;
+        let mut turn = self.take_turn_of(id, &*front.watcher).await?;
         self.while_it_is_left(id).await;
         let runs = self.runs();
         let open = if runs.is_sealed(id) { None } else { Some(runs.open(id)) };
@@ -195,7 +245,8 @@ impl Engine {
                 settlements(&said, &entries, manifest)?;
                 front.watcher.tell(Told::Began { run: id, manifest });
                 let ending = ending(&entries).ok_or(JournalError::NotBegun { run: id })?.clone();
-                return Ok(RunHandle::ended(id, ending, used(&entries).copied()));
+                let summary = RunSummary::new(id, manifest, (&ending).into());
+                return Ok(RunHandle::ended(summary, ending, used(&entries).copied()));
             }
         };
         let entries = run.store.read(id)?;
@@ -210,7 +261,17 @@ impl Engine {
             let config = recorded_config(&recorded, config.as_deref())?;
             self.load(config, Purpose::Run, &*front.watcher).await?
         };
-        let manifest = manifest(&agent, Task::of(&recorded))?;
+        let mut task = Task::of(&recorded);
+        if let (Some(turn), Some(key), Some(RunState::Queued)) = (&mut turn, &recorded.session, run.left()) {
+            if turn.session.runs().contains(&id) {
+                // A process that was killed just here had added it.
+                turn.session.forget_run(id)?;
+            }
+            let earlier = turn.said(key, runs, &recorded.agent).await?;
+            turn.session.add(id)?;
+            task = task.in_session(Some(key.clone()), earlier);
+        }
+        let manifest = manifest(&agent, task)?;
         let changes = changes::between(&recorded, &manifest, &entries);
         if !changes.is_empty() {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));

@@ -6,7 +6,7 @@ use super::Engine;
 use super::records::agent_at;
 use crate::dispatch::wakes_at;
 use crate::journal::{self, Entry, JournalError, Listing, RunState, RunSummary, Status, is_over, statuses};
-use crate::message::{Builtin, Manifest, Request, RunId, Slot, ToolAsk};
+use crate::message::{Builtin, Manifest, Outcome, Request, RunId, SessionKey, Slot, ToolAsk};
 use crate::session::{SessionError, Waiting, Wants};
 
 /// Which runs are meant. By default all of them.
@@ -14,8 +14,18 @@ use crate::session::{SessionError, Waiting, Wants};
 pub struct Query {
     /// Runs of the agent with this name.
     pub agent: Option<String>,
+    /// Runs of the agents with these names; of any if there is no list.
+    pub agents: Option<Vec<String>>,
     /// Runs in this state.
     pub state: Option<RunState>,
+    /// Runs of this session.
+    pub session: Option<SessionKey>,
+    /// Runs whose prompt, as far as a list has it, contains this, whatever its case.
+    pub text: Option<String>,
+    /// Runs that began at this moment or later, in milliseconds since 1970-01-01T00:00:00Z.
+    pub since_ms: Option<u64>,
+    /// Runs that began before this moment, in milliseconds since 1970-01-01T00:00:00Z.
+    pub until_ms: Option<u64>,
     /// Runs that began before this one: where the page before ended.
     pub before: Option<RunId>,
     /// At most so many.
@@ -120,10 +130,26 @@ pub fn waiting(entries: Vec<Entry>) -> Result<Vec<Waiting>, SessionError> {
     Ok(open_effects(&manifest, &slots).into_iter().map(Waiting::from).collect())
 }
 
+/// Why a run broke off, by what is recorded of it: its model gave no reply. `None` if it did not.
+#[must_use]
+pub fn why_it_broke_off(entries: &[Entry]) -> Option<String> {
+    let slots = statuses(entries.iter().cloned()).ok()?;
+    let (slot, failed) = journal::broke_off(&slots)?;
+    match &failed.outcome {
+        Outcome::NoReply(failure) => Some(format!("{slot}: {failure}")),
+        Outcome::Run(_) | Outcome::Model(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
+    }
+}
+
 impl Query {
     fn has(&self, run: &RunSummary) -> bool {
         self.agent.as_ref().is_none_or(|agent| *agent == run.agent)
+            && self.agents.as_ref().is_none_or(|agents| agents.contains(&run.agent))
             && self.state.is_none_or(|state| state == run.state)
+            && (self.session.is_none() || self.session == run.session)
+            && self.text.as_ref().is_none_or(|text| run.prompt.to_lowercase().contains(&text.to_lowercase()))
+            && self.since_ms.is_none_or(|since_ms| since_ms <= run.started_ms)
+            && self.until_ms.is_none_or(|until_ms| run.started_ms < until_ms)
             && self.before.is_none_or(|before| run.run < before)
     }
 }
@@ -148,7 +174,8 @@ impl Engine {
         for run in items {
             match run.state {
                 RunState::Suspended | RunState::Interrupted => {}
-                RunState::Running
+                RunState::Queued
+                | RunState::Running
                 | RunState::Failed
                 | RunState::Answered
                 | RunState::Refused

@@ -66,7 +66,8 @@ impl RunsDir {
         };
         Ok(summary.map(|summary| match summary.state {
             RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },
-            RunState::Running
+            RunState::Queued
+            | RunState::Running
             | RunState::Interrupted
             | RunState::Suspended
             | RunState::Failed

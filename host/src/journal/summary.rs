@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, broke_off, ending, manifest, statuses};
-use crate::message::{Ending, RunId};
+use crate::message::{Ending, Manifest, Order, RunId, SessionKey};
 
 /// What a listing tells of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,20 +16,35 @@ pub struct RunSummary {
     pub started_ms: u64,
     /// How it stands.
     pub state: RunState,
+    /// Its session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
+    /// How it was ordered, if it was accepted before it could begin, or may be ordered again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 impl RunSummary {
-    /// The summary of what is recorded of a run; none if nothing is.
+    /// The summary of a run with this manifest.
     #[must_use]
-    pub fn of(run: RunId, entries: &[Entry]) -> Option<Self> {
-        let manifest = manifest(entries)?;
-        Some(Self {
+    pub fn new(run: RunId, manifest: &Manifest, state: RunState) -> Self {
+        Self {
             run,
             agent: manifest.agent.clone(),
             prompt: manifest.prompt.clone(),
             started_ms: run.started_ms(),
-            state: ending(entries).map_or_else(|| RunState::without_end(entries), RunState::from),
-        })
+            state,
+            session: manifest.session.clone(),
+            order: manifest.order,
+        }
+    }
+
+    /// The summary of what is recorded of a run; none if nothing is.
+    #[must_use]
+    pub fn of(run: RunId, entries: &[Entry]) -> Option<Self> {
+        let manifest = manifest(entries)?;
+        let state = ending(entries).map_or_else(|| RunState::without_end(entries), RunState::from);
+        Some(Self::new(run, manifest, state))
     }
 }
 
@@ -37,6 +52,8 @@ impl RunSummary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// It was accepted, and has not begun: it waits for its moment, for its session or for a place.
+    Queued,
     /// A process is working on it.
     Running,
     /// No process is, and it has not ended: `host resume` goes on with it.
@@ -74,7 +91,7 @@ impl RunState {
             Self::Answered | Self::Refused | Self::Limited | Self::Unfit | Self::Empty | Self::Cancelled => {
                 true
             }
-            Self::Running | Self::Interrupted | Self::Suspended | Self::Failed => false,
+            Self::Queued | Self::Running | Self::Interrupted | Self::Suspended | Self::Failed => false,
         }
     }
 }

@@ -13,6 +13,7 @@ mod image;
 mod json;
 mod line;
 mod moment;
+mod order;
 mod origin;
 mod outcome;
 mod request;
@@ -36,6 +37,7 @@ pub use image::{Image, MediaType};
 pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};
 pub use line::{from_json_line, json_line, visible_json};
 pub use moment::{Moment, MomentError};
+pub use order::{Order, OrderKey};
 pub use origin::{ModelIdentity, Origin};
 pub use outcome::{ErrorKind, ModelFailure, ToolError, ToolOutcome};
 pub use request::{

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Approvals, Arguments, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message, ModelFailure,
-    ModelIdentity, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome, ToolSpec, Words,
+    ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome, ToolSpec, Words,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -93,6 +93,9 @@ pub struct Manifest {
     /// JSON Schema of the answer, where it has to have a form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Json>,
+    /// How it was ordered, if it was accepted before it could begin, or may be ordered again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// The values that `instructions` and `prompt` were made with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 
 /// Text that is not a duration or size of use here. The key and the help are the caller's to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum UnitError {
+pub(crate) enum UnitError {
     /// A number, but of what?
     #[error("has no unit")]
     NoUnit,
@@ -25,7 +25,7 @@ pub(super) enum UnitError {
 }
 
 /// Reads a duration such as `30s` or `1h 30m`, of at least a millisecond.
-pub(super) fn duration_ms(text: &str, max: Duration) -> Result<u64, UnitError> {
+pub(crate) fn duration_ms(text: &str, max: Duration) -> Result<u64, UnitError> {
     let duration = humantime::parse_duration(text).map_err(|error| match error {
         humantime::DurationError::NumberOverflow => UnitError::TooMuch,
         _ => unreadable(text),
@@ -41,7 +41,7 @@ pub(super) fn duration_ms(text: &str, max: Duration) -> Result<u64, UnitError> {
 }
 
 /// Reads a size such as `64MiB` (1024-based) or `10kB` (1000-based), of at least a byte.
-pub(super) fn bytes(text: &str, max: u64) -> Result<u64, UnitError> {
+pub(crate) fn bytes(text: &str, max: u64) -> Result<u64, UnitError> {
     if !text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(unreadable(text));
     }
@@ -54,14 +54,14 @@ pub(super) fn bytes(text: &str, max: u64) -> Result<u64, UnitError> {
 }
 
 /// What to write for a duration.
-pub(super) fn duration_help(example: &str, max: Duration) -> String {
+pub(crate) fn duration_help(example: &str, max: Duration) -> String {
     let max = humantime::format_duration(max).to_string();
     let max = max.strip_suffix("day").map_or(max.clone(), |days| format!("{days} day"));
     form("ms, s, m, h", example, "1 ms", &max.replace("days", " days"))
 }
 
 /// What to write for a size.
-pub(super) fn bytes_help(example: &str, max: u64) -> String {
+pub(crate) fn bytes_help(example: &str, max: u64) -> String {
     let max = ByteSize(max).display().iec().to_string();
     form("B, KiB, MiB, GiB", example, "1 B", &max.replace(".0 ", " "))
 }

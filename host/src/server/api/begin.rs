@@ -1,0 +1,404 @@
+//! Runs that begin: `POST /agents/NAME/runs`, and the short forms `POST /NAME/run` and `POST /NAME/KEY/run`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::Server;
+use super::super::keys::Lookup;
+use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::queue::Job;
+use super::super::shown::Run;
+use super::super::tokens::Scope;
+use super::body::{Body, Path, Query};
+use super::runs::run_of;
+use super::{Caller, State};
+use crate::config::render;
+use crate::engine::{LoadedAgent, NewRun};
+use crate::journal::RunState;
+use crate::message::{Digest, Hasher, Image, Json, Moment, Order, OrderKey, RunId, SessionKey};
+
+/// The header with the key of a request.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// No client needs a longer one.
+const KEY_BYTES_MAX: usize = 255;
+/// The largest picture that every provider takes.
+const IMAGE_BYTES_MAX: usize = 5 << 20;
+/// As far ahead as a clock can be trusted.
+const DELAY_MAX: Duration = Duration::from_hours(24 * 3660);
+
+/// A run that is to begin.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NewRunBody {
+    /// What to ask; by default the `prompt` of the agent.
+    prompt: Option<String>,
+    /// The values of the agent's parameters: texts, numbers, `true` or `false`.
+    #[schema(value_type = Object)]
+    parameters: BTreeMap<String, Value>,
+    /// Pictures that belong to the prompt.
+    images: Vec<ImageBody>,
+    /// The session that it is the next run of: 1 to 64 of the characters A-Z a-z 0-9 _ - . @ :
+    session: Option<String>,
+    /// How long to wait before it begins, as in `90s` or `1h 30m`.
+    delay: Option<String>,
+    /// When it begins (RFC 3339), as in `2027-01-31T12:00:00Z`.
+    at: Option<String>,
+}
+
+/// A picture: PNG, JPEG, GIF or WebP, up to 5 MiB.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageBody {
+    /// The bytes of the file, in base64 with padding.
+    data: String,
+}
+
+/// How long to wait for a run.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wait {
+    /// How long to wait for the run to stop, as in `30s`. The answer is 202 if it has not ended by then.
+    wait: Option<String>,
+}
+
+/// Begin a run of an agent. It is on disk when this is answered.
+#[utoipa::path(
+    post, path = "/agents/{agent}/runs", tag = "runs", security(("token" = ["run"])),
+    params(
+        ("agent" = String, Path, description = "The agent's name"),
+        Wait,
+        ("idempotency-key" = Option<String>, Header, description = "The same key and body give the same run"),
+    ),
+    request_body = NewRunBody,
+    responses(
+        (status = 200, description = "The run has ended", body = Run),
+        (status = 202, description = "The run is recorded, and has not ended", body = Run),
+        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn begin(
+    axum::extract::State(server): State,
+    caller: Caller,
+    Path(agent): Path<String>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Body(body): Body<NewRunBody>,
+) -> Result<Response, Problem> {
+    let wait = wait.time(&server)?;
+    order(&server, &caller, &agent, body, &headers, wait).await
+}
+
+/// Begin a run of an agent, and wait for its answer. Of the body, `message` or `prompt` is what to ask, and what else is
+/// in it are parameters of the agent.
+#[utoipa::path(
+    post, path = "/{agent}/run", tag = "runs", security(("token" = ["run"])),
+    params(("agent" = String, Path, description = "The agent's name"), Wait),
+    request_body = Object,
+    responses(
+        (status = 200, description = "The run has ended", body = Run),
+        (status = 202, description = "The run is recorded, and has not ended", body = Run),
+        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run(
+    axum::extract::State(server): State,
+    caller: Caller,
+    Path(agent): Path<String>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Body(body): Body<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    plain(&server, &caller, &agent, None, body, &headers, &wait).await
+}
+
+/// Begin the next run of a session, and wait for its answer. Of the body, `message` or `prompt` is what to ask, and what
+/// else is in it are parameters of the agent.
+#[utoipa::path(
+    post, path = "/{agent}/{session}/run", tag = "runs", security(("token" = ["run"])),
+    params(
+        ("agent" = String, Path, description = "The agent's name"),
+        ("session" = String, Path, description = "The session's key"),
+        Wait,
+    ),
+    request_body = Object,
+    responses(
+        (status = 200, description = "The run has ended", body = Run),
+        (status = 202, description = "The run is recorded, and has not ended", body = Run),
+        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run_in_session(
+    axum::extract::State(server): State,
+    caller: Caller,
+    Path((agent, session)): Path<(String, String)>,
+    Query(wait): Query<Wait>,
+    headers: HeaderMap,
+    Body(body): Body<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    plain(&server, &caller, &agent, Some(session), body, &headers, &wait).await
+}
+
+async fn plain(
+    server: &Arc<Server>,
+    caller: &Caller,
+    agent: &str,
+    session: Option<String>,
+    mut body: Map<String, Value>,
+    headers: &HeaderMap,
+    wait: &Wait,
+) -> Result<Response, Problem> {
+    let asked = body.remove("message").or_else(|| body.remove("prompt"));
+    let prompt = match asked {
+        None => None,
+        Some(Value::String(text)) => Some(text),
+        Some(_) => {
+            return Err(Problem::new(Kind::Malformed, "`message` has to be a text").at("body: message"));
+        }
+    };
+    let body =
+        NewRunBody { prompt, parameters: body.into_iter().collect(), session, ..NewRunBody::default() };
+    let wait = if wait.wait.is_some() { wait.time(server)? } else { Some(server.settings.wait_max) };
+    order(server, caller, agent, body, headers, wait).await
+}
+
+impl Wait {
+    fn time(&self, server: &Server) -> Result<Option<Duration>, Problem> {
+        let Some(text) = &self.wait else { return Ok(None) };
+        let max = server.settings.wait_max;
+        let time = duration(text, "query: wait")?;
+        if time > max {
+            let max = humantime::format_duration(max);
+            let help = format!("wait for at most {max}, or raise `wait` under [server.limits] in host.toml");
+            return Err(Problem::new(Kind::Unfit, "this is too long to wait").at("query: wait").help(help));
+        }
+        Ok(Some(time))
+    }
+}
+
+fn duration(text: &str, place: &str) -> Result<Duration, Problem> {
+    humantime::parse_duration(text).map_err(|error| {
+        let problem = Problem::new(Kind::Malformed, format!("this is not a duration: {error}"));
+        problem.at(place).help("write a number and a unit (ms, s, m, h), as in 30s")
+    })
+}
+
+/// Takes an order, and waits for its run as long as it is asked to.
+async fn order(
+    server: &Arc<Server>,
+    caller: &Caller,
+    agent: &str,
+    body: NewRunBody,
+    headers: &HeaderMap,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    caller.may_of(Scope::Run, agent)?;
+    let loaded = server.agents.get(agent).ok_or_else(|| no_agent(server, agent))?;
+    let key = key(headers, caller, agent, &body)?;
+    let due_ms = body.due_ms()?;
+    let new = body.into_run(loaded)?.ordered(Order { due_ms, key });
+    let run = new.id();
+    // A client that goes away stops nothing: the run is taken whole, or not at all.
+    let taking = tokio::spawn(take(Arc::clone(server), agent.to_owned(), new, due_ms, key, wait));
+    let (run, stop) = match taking.await {
+        Ok(taken) => taken?,
+        Err(error) => return Err(Problem::new(Kind::Internal, format!("run {run}: {error}"))),
+    };
+    let stopped = match (stop, wait) {
+        (Some(stop), Some(wait)) => tokio::time::timeout(wait, stop).await.ok().and_then(Result::ok),
+        (Some(_) | None, _) => None,
+    };
+    let shown = match stopped {
+        Some(stopped) => Run::clone(&stopped),
+        None => run_of(server, run).await?,
+    };
+    Ok(answered(shown))
+}
+
+type Stop = tokio::sync::oneshot::Receiver<Arc<Run>>;
+
+/// Takes an order: its run is on disk when this returns. What an order came to that comes again is known.
+async fn take(
+    server: Arc<Server>,
+    agent: String,
+    new: NewRun,
+    due_ms: Option<u64>,
+    key: Option<OrderKey>,
+    wait: Option<Duration>,
+) -> Result<(RunId, Option<Stop>), Problem> {
+    let run = new.id();
+    let reserved = match key {
+        None => None,
+        Some(key) => match server.keys.look_up(key, run).await {
+            Lookup::First(reserved) => Some(reserved),
+            Lookup::Same(run) => return Ok((run, again(&server, run, wait).await?)),
+            Lookup::Reused(run) => {
+                let detail = format!("the key was used for run {run}, which was ordered otherwise");
+                let help = "take a new key for a new order";
+                return Err(Problem::new(Kind::KeyReused, detail).at("header Idempotency-Key").help(help));
+            }
+        },
+    };
+    let stop = wait.map(|_| server.scheduler.stop_of(run));
+    let job = Job { run, agent, session: new.session_key().cloned() };
+    server.scheduler.take(job, new, due_ms).await?;
+    if let Some(reserved) = reserved {
+        reserved.recorded();
+    }
+    Ok((run, stop))
+}
+
+/// How an order waits for its run that was given before: not at all, if that has stopped.
+async fn again(server: &Arc<Server>, run: RunId, wait: Option<Duration>) -> Result<Option<Stop>, Problem> {
+    if wait.is_none() {
+        return Ok(None);
+    }
+    let stop = server.scheduler.stop_of(run);
+    let goes_on = match run_of(server, run).await?.state {
+        RunState::Queued | RunState::Running => true,
+        RunState::Interrupted
+        | RunState::Suspended
+        | RunState::Failed
+        | RunState::Answered
+        | RunState::Refused
+        | RunState::Limited
+        | RunState::Unfit
+        | RunState::Empty
+        | RunState::Cancelled => false,
+    };
+    Ok(goes_on.then_some(stop))
+}
+
+/// The answer that a run is: 200 if it has ended, and 202 if it has not.
+pub(super) fn answered(run: Run) -> Response {
+    let status = if run.state.has_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let place = HeaderValue::from_str(&format!("/runs/{}", run.run));
+    let mut response = (status, axum::Json(run)).into_response();
+    if let Ok(place) = place {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    response
+}
+
+pub(super) fn no_agent(server: &Server, name: &str) -> Problem {
+    let names: Vec<String> =
+        server.agents.all().iter().map(|it| it.agent.config().agent.name.clone()).collect();
+    Problem::new(Kind::Missing, format!("there is no agent {name}"))
+        .at("path")
+        .help(format!("there are: {}", names.join(", ")))
+}
+
+/// By what the order is known when it comes again, if its client says.
+fn key(
+    headers: &HeaderMap,
+    caller: &Caller,
+    agent: &str,
+    body: &NewRunBody,
+) -> Result<Option<OrderKey>, Problem> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        let detail = format!("a key has 1 to {KEY_BYTES_MAX} characters");
+        return Err(Problem::new(Kind::Malformed, detail).at("header Idempotency-Key"));
+    }
+    let of_client = Hasher::default().part(caller.0.name.as_bytes()).part(key.as_bytes()).finish();
+    let body = Json::canonical(&serde_json::to_value(body).unwrap_or_default());
+    let body = Digest::of_json(&(agent, body));
+    Ok(Some(OrderKey { key: of_client, body }))
+}
+
+impl NewRunBody {
+    fn due_ms(&self) -> Result<Option<u64>, Problem> {
+        match (&self.delay, &self.at) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Problem::new(Kind::Malformed, "both `delay` and `at` are given")
+                .at("body: at")
+                .help("keep one of them")),
+            (Some(delay), None) => {
+                let delay = duration(delay, "body: delay")?;
+                if delay > DELAY_MAX {
+                    return Err(Problem::new(Kind::Unfit, "this is too far ahead").at("body: delay"));
+                }
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                Ok(Some(Moment::now().0.saturating_add(delay_ms)))
+            }
+            (None, Some(at)) => match Moment::parse(at) {
+                Ok(moment) if moment.since(Moment::now()) > DELAY_MAX => {
+                    Err(Problem::new(Kind::Unfit, "this is too far ahead").at("body: at"))
+                }
+                Ok(moment) => Ok(Some(moment.0)),
+                Err(error) => Err(Problem::new(Kind::Malformed, error.to_string()).at("body: at")),
+            },
+        }
+    }
+
+    /// The run of an agent that is ordered.
+    fn into_run(self, agent: Arc<LoadedAgent>) -> Result<NewRun, Problem> {
+        let Self { prompt, parameters, images, session, delay: _, at: _ } = self;
+        let given = parameters.into_iter().map(|(name, value)| Ok((name.clone(), plain_text(&name, value)?)));
+        let given = given.collect::<Result<BTreeMap<String, String>, Problem>>()?;
+        let unfit = |error: crate::config::ParameterError| {
+            let said = error.to_string();
+            Problem::new(Kind::Unfit, said.lines().next().unwrap_or_default()).at("body: parameters")
+        };
+        let config = agent.config();
+        let given = crate::config::values(&config.parameters, &given).map_err(unfit)?;
+        let prompt = match (prompt, &config.agent.prompt) {
+            (Some(prompt), _) => prompt,
+            (None, Some(template)) => render("the prompt", template, &given).map_err(unfit)?,
+            (None, None) => {
+                let help = "give a `prompt`; the agent has none of its own";
+                return Err(Problem::new(Kind::Unfit, "there is nothing to ask")
+                    .at("body: prompt")
+                    .help(help));
+            }
+        };
+        if prompt.trim().is_empty() {
+            return Err(Problem::new(Kind::Unfit, "the prompt is empty").at("body: prompt"));
+        }
+        let session = session.map(|key| key.parse::<SessionKey>()).transpose();
+        let session =
+            session.map_err(|error| Problem::new(Kind::Malformed, error.to_string()).at("body: session"))?;
+        let images = images.into_iter().enumerate().map(|(index, image)| image.read(index));
+        let images = images.collect::<Result<Vec<Image>, Problem>>()?;
+        Ok(NewRun::new(agent, prompt).parameters(given).images(images).session(session))
+    }
+}
+
+impl ImageBody {
+    fn read(self, index: usize) -> Result<Image, Problem> {
+        let place = format!("body: images[{index}].data");
+        if self.data.len() / 4 * 3 > IMAGE_BYTES_MAX {
+            return Err(Problem::new(Kind::Unfit, "the picture is larger than 5 MiB").at(place));
+        }
+        let bytes = STANDARD.decode(self.data);
+        let bytes = bytes.map_err(|error| {
+            Problem::new(Kind::Malformed, format!("this is not base64: {error}")).at(&place)
+        })?;
+        Image::from_bytes(&bytes)
+            .ok_or_else(|| Problem::new(Kind::Unfit, "this is no PNG, JPEG, GIF or WebP picture").at(place))
+    }
+}
+
+/// The text that a parameter's value is.
+fn plain_text(name: &str, value: Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            let detail = format!("`{name}` is neither a text nor a number, nor true or false");
+            Err(Problem::new(Kind::Malformed, detail).at(format!("body: parameters.{name}")))
+        }
+    }
+}

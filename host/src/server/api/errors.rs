@@ -1,0 +1,116 @@
+//! What the engine's errors are to a client.
+
+use super::super::problem::{Kind, Problem, chain};
+use super::super::scheduler::TakeError;
+use crate::engine::{CancelError, DecideError, SettleError, StartError};
+use crate::journal::JournalError;
+use crate::session::SessionError;
+
+/// After how many seconds a request that found no place may be sent again.
+const FULL_RETRY_S: u64 = 5;
+/// After how many seconds a request to a server that ends may be sent again: another one may have begun by then.
+const DRAINS_RETRY_S: u64 = 10;
+
+impl From<TakeError> for Problem {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Drains => Self::new(Kind::Unavailable, error.to_string()).retry_after(DRAINS_RETRY_S),
+            TakeError::Full(_) => {
+                let help = "send it again later, or raise the bounds under [server.limits] in host.toml";
+                Self::new(Kind::TooMany, error.to_string()).help(help).retry_after(FULL_RETRY_S)
+            }
+            TakeError::Start(error) => error.into(),
+        }
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Parameter(error) => Self::new(Kind::Unfit, error.to_string()).at("body: parameters"),
+            StartError::Conversation(error) => Self::new(Kind::Conflict, chain(&error)).at("session"),
+            StartError::Settle(error) => error.into(),
+            StartError::Journal(error) => error.into(),
+            StartError::Session(error) => error.into(),
+            StartError::Load(_) | StartError::ConfigGone { .. } => Self::new(Kind::Conflict, chain(&error)),
+        }
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(error: JournalError) -> Self {
+        // The rest of an error of the journal is help for whoever sits before the machine.
+        let said = error.to_string();
+        let detail = said.lines().next().unwrap_or_default().to_owned();
+        match error {
+            JournalError::UnknownRun { name, .. } => {
+                Self::new(Kind::Missing, format!("there is no run {name}")).at("path")
+            }
+            JournalError::NotBegun { .. } => Self::new(Kind::Missing, detail).at("path"),
+            JournalError::AmbiguousRun { .. } => Self::new(Kind::Malformed, detail).at("path"),
+            JournalError::Locked { .. } | JournalError::Exists { .. } => Self::new(Kind::Conflict, detail),
+            JournalError::Stopped { .. } | JournalError::Unwritable { .. } | JournalError::Fenced => {
+                Self::new(Kind::Unavailable, said).retry_after(DRAINS_RETRY_S)
+            }
+            JournalError::InTheWay { .. }
+            | JournalError::Unreadable { .. }
+            | JournalError::Corrupt { .. }
+            | JournalError::Version { .. } => Self::new(Kind::Internal, said),
+        }
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Journal(error) => error.into(),
+            SessionError::Diverged(divergence) => {
+                let help = "undo the change of the agent, or resume with `accept_changes`";
+                Self::new(Kind::Conflict, divergence.to_string()).help(help)
+            }
+            SessionError::Waits(_) | SessionError::Unfinished { .. } => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            SessionError::Order { .. } | SessionError::Stopped { .. } | SessionError::Taken { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<SettleError> for Problem {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Recorded(error) => error.into(),
+            SettleError::NotInDoubt { .. } | SettleError::Twice { .. } => {
+                Self::new(Kind::Conflict, error.to_string()).at("body: slot")
+            }
+            SettleError::Unfit { .. } => Self::new(Kind::Unfit, error.to_string()).at("body: result"),
+        }
+    }
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Ended { .. } | DecideError::NotWaiting { .. } | DecideError::NoLonger { .. } => {
+                Self::new(Kind::Conflict, error.to_string()).help("GET the run: it says what waits")
+            }
+            DecideError::Unfit { .. } => Self::new(Kind::Unfit, error.to_string()).at("body: input"),
+            DecideError::Journal(error) => error.into(),
+            DecideError::Recorded(error) => error.into(),
+            DecideError::Approvals(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::Ended { .. } => Self::new(Kind::Conflict, error.to_string()),
+            CancelError::Journal(error) => error.into(),
+            CancelError::Session(error) => error.into(),
+            CancelError::Replay(_) => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The API: what can be asked for over HTTP, one function a request.
+//!
+//! Owns paths, bodies and answers, and the description of them all (`/openapi.json`). Decides nothing: it asks the
+//! scheduler and the engine, and shows what they say. Every answer that is no result is a [`Problem`].
+
+mod begin;
+mod body;
+mod decide;
+mod errors;
+mod operation;
+mod runs;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::{Method, Uri, request::Parts};
+use axum::middleware;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Server;
+use super::guard::pass;
+use super::problem::{Kind, Problem, ProblemBody};
+use super::tokens::{Grant, Scope};
+
+/// What a request asks of.
+type State = axum::extract::State<Arc<Server>>;
+
+/// Durable runs of agents whose tools are isolated components.
+#[derive(OpenApi)]
+#[openapi(info(title = "host"), components(schemas(ProblemBody)))]
+struct Described;
+
+/// The API of a server.
+pub(super) fn router(server: Arc<Server>) -> Router {
+    let guarded = OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(begin::begin))
+        .routes(routes!(begin::run))
+        .routes(routes!(begin::run_in_session))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show, runs::remove))
+        .routes(routes!(runs::waiting))
+        .routes(routes!(decide::approve))
+        .routes(routes!(decide::deny))
+        .routes(routes!(decide::answer))
+        .routes(routes!(decide::settle))
+        .routes(routes!(decide::resume))
+        .routes(routes!(decide::cancel))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
+        .routes(routes!(operation::agents))
+        .routes(routes!(operation::agent))
+        .routes(routes!(operation::reload));
+    let (guarded, mut described) = guarded.split_for_parts();
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    described.components.get_or_insert_default().add_security_scheme("token", bearer);
+    let description = serde_json::to_string_pretty(&described).unwrap_or_default();
+    let guarded = guarded
+        .route("/openapi.json", get(async move || operation::described(description.clone())))
+        .fallback(missing)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&server), pass));
+    Router::new()
+        .route("/healthz", get(operation::healthy))
+        .route("/readyz", get(operation::ready))
+        .merge(guarded)
+        .with_state(server)
+}
+
+async fn missing(uri: Uri) -> Problem {
+    Problem::new(Kind::Missing, format!("there is nothing at {}", uri.path()))
+        .help("GET /openapi.json describes what there is")
+}
+
+async fn no_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(Kind::Method, detail).help("GET /openapi.json describes what there is")
+}
+
+/// Whose request it is.
+struct Caller(Grant);
+
+impl Caller {
+    /// An error unless they may do this.
+    fn may(&self, scope: Scope) -> Result<(), Problem> {
+        if self.0.has(scope) {
+            return Ok(());
+        }
+        let scope = serde_json::to_value(scope).unwrap_or_default();
+        let detail = format!("the token of {} does not have the scope {scope}", self.0.name);
+        Err(Problem::new(Kind::Forbidden, detail)
+            .at("header Authorization")
+            .help("add it to `scopes` of the token in host.toml"))
+    }
+
+    /// An error unless they may do this to an agent and its runs.
+    fn may_of(&self, scope: Scope, agent: &str) -> Result<(), Problem> {
+        self.may(scope)?;
+        if self.0.covers(agent) {
+            return Ok(());
+        }
+        let detail = format!("the token of {} is not one of the agent {agent}", self.0.name);
+        Err(Problem::new(Kind::Forbidden, detail)
+            .at("header Authorization")
+            .help("add it to `agents` of the token in host.toml"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let grant = parts.extensions.get::<Grant>().cloned();
+        grant
+            .map(Self)
+            .ok_or_else(|| Problem::new(Kind::Unauthenticated, "nobody is known to send this request"))
+    }
+}

@@ -1,0 +1,183 @@
+//! What every request has to pass: the name that it is sent to, the page that it comes from, whose it is, and how many
+//! there are.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header, uri::Authority};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::Server;
+use super::problem::{Kind, Problem};
+use super::settings::Settings;
+use super::tokens::{Grant, Tokens};
+
+/// What a request has to pass.
+pub(super) struct Guard {
+    tokens: Tokens,
+    names: Names,
+    rates: DefaultKeyedRateLimiter<String>,
+}
+
+/// The names that the server goes by.
+struct Names {
+    /// The name of an address says nothing where every address is listened at.
+    listen: SocketAddr,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Guard {
+    pub(super) fn new(settings: &Settings, tokens: Tokens, listen: SocketAddr) -> Self {
+        let minute =
+            std::num::NonZeroU32::new(settings.requests_per_minute).unwrap_or(std::num::NonZeroU32::MIN);
+        let names = Names { listen, hosts: settings.hosts.clone(), origins: settings.origins.clone() };
+        Self { tokens, names, rates: RateLimiter::keyed(Quota::per_minute(minute)) }
+    }
+
+    fn pass(&self, request: &Request) -> Result<Grant, Problem> {
+        let headers = request.headers();
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
+        self.names.admit(authority, text(header::ORIGIN))?;
+        let grant =
+            self.tokens.opened_by(text(header::AUTHORIZATION)).ok_or_else(|| without_token(headers))?;
+        if let Err(early) = self.rates.check_key(&grant.name) {
+            let wait = early.wait_time_from(governor::clock::Clock::now(self.rates.clock()));
+            let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
+            return Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1));
+        }
+        Ok(grant.clone())
+    }
+}
+
+fn without_token(headers: &HeaderMap) -> Problem {
+    let detail = if headers.contains_key(header::AUTHORIZATION) {
+        "no token of this server is in the header `Authorization`"
+    } else {
+        "the request has no header `Authorization`"
+    };
+    Problem::new(Kind::Unauthenticated, detail)
+        .at("header Authorization")
+        .help("send `Authorization: Bearer TOKEN`; `host token` makes a token")
+}
+
+impl Names {
+    /// Whether a request may come to a name, and from a page. A page of anybody's that a browser shows can have its
+    /// own name lead to this machine, and send requests there; it cannot choose the name that they are sent to.
+    fn admit(&self, host: Option<&str>, origin: Option<&str>) -> Result<(), Problem> {
+        let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
+            let detail = "the request does not say which host it is for";
+            return Err(Problem::new(Kind::Malformed, detail).at("header Host"));
+        };
+        if !self.is_own(&authority) {
+            let detail = format!("this server does not go by the name {}", authority.host());
+            let help = "use the address that it listens at, or name it under `hosts` in host.toml";
+            return Err(Problem::new(Kind::Forbidden, detail).at("header Host").help(help));
+        }
+        match origin {
+            Some(origin) if !self.is_own_origin(origin, &authority) => {
+                let detail = format!("pages of {origin} may not use this server");
+                let help = "name the origin under `origins` in host.toml";
+                Err(Problem::new(Kind::Forbidden, detail).at("header Origin").help(help))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_own(&self, authority: &Authority) -> bool {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if self.hosts.iter().any(|it| *it == host || it == authority.as_str()) {
+            return true;
+        }
+        match host.parse::<IpAddr>() {
+            // A name that is an address leads nowhere else.
+            Ok(address) => address == self.listen.ip() || self.listen.ip().is_unspecified(),
+            Err(_) => {
+                host == "localhost" && (self.listen.ip().is_loopback() || self.listen.ip().is_unspecified())
+            }
+        }
+    }
+
+    fn is_own_origin(&self, origin: &str, authority: &Authority) -> bool {
+        let of_server =
+            origin.split_once("://").is_some_and(|(_, host)| host.eq_ignore_ascii_case(authority.as_str()));
+        of_server || self.origins.iter().any(|it| it == origin)
+    }
+}
+
+/// Lets a request pass, with what its sender may do.
+pub(super) async fn pass(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
+    match server.guard.pass(&request) {
+        Ok(grant) => {
+            request.extensions_mut().insert(grant);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(listen: &str) -> Names {
+        let listen = listen.parse().unwrap_or_else(|_| ([127, 0, 0, 1], 8080).into());
+        let (hosts, origins) =
+            (vec!["agents.example.com".to_owned()], vec!["https://console.example.com".to_owned()]);
+        Names { listen, hosts, origins }
+    }
+
+    #[test]
+    fn a_name_that_is_not_its_own_is_refused() {
+        let local = names("127.0.0.1:8080");
+        for host in [
+            "127.0.0.1:8080",
+            "127.0.0.1",
+            "localhost:8080",
+            "LOCALHOST",
+            "agents.example.com",
+            "Agents.example.com:443",
+        ] {
+            assert!(local.admit(Some(host), None).is_ok(), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:8080",
+            "169.254.169.254",
+            "::1",
+            "",
+            "a b",
+        ] {
+            assert!(local.admit(Some(host), None).is_err(), "{host}");
+        }
+        assert!(local.admit(None, None).is_err());
+        let everywhere = names("0.0.0.0:8080");
+        for host in ["10.1.2.3:8080", "localhost", "[2001:db8::1]:8080"] {
+            assert!(everywhere.admit(Some(host), None).is_ok(), "{host}");
+        }
+        assert!(everywhere.admit(Some("evil.example"), None).is_err());
+        assert!(names("[::1]:8080").admit(Some("[::1]:8080"), None).is_ok());
+    }
+
+    #[test]
+    fn a_page_from_elsewhere_is_refused() {
+        let local = names("127.0.0.1:8080");
+        for origin in ["http://127.0.0.1:8080", "https://console.example.com"] {
+            assert!(local.admit(Some("127.0.0.1:8080"), Some(origin)).is_ok(), "{origin}");
+        }
+        for origin in [
+            "null",
+            "http://127.0.0.1:9090",
+            "http://localhost:8080",
+            "https://console.example.com.evil.example",
+            "",
+        ] {
+            assert!(local.admit(Some("127.0.0.1:8080"), Some(origin)).is_err(), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the server says of its work, as `tracing` events with the run and the slot that they are about.
+//!
+//! Writes nothing: whoever starts the process decides where events go, and in which form.
+
+use tracing::{info, warn};
+
+use super::problem::chain;
+use super::told::Told;
+use crate::engine::{self, Outcome, Watcher};
+use crate::session::Notice;
+
+/// Logs what the server tells.
+pub(super) fn log(told: &Told<'_>) {
+    match told {
+        Told::Stopped { run, outcome: Outcome::Failed(error) } => {
+            warn!(run = %run.run, agent = run.agent, error = chain(error), "the run failed");
+        }
+        Told::Stopped { run, outcome: Outcome::Suspended(_) } => {
+            info!(run = %run.run, agent = run.agent, waits = run.waiting.len(), "the run waits");
+        }
+        Told::Stopped { run, outcome: Outcome::Interrupted } => {
+            info!(run = %run.run, agent = run.agent, "the run was interrupted");
+        }
+        Told::Stopped { run, outcome: Outcome::Ended { .. } } => {
+            info!(run = %run.run, agent = run.agent, state = ?run.state, "the run ended");
+        }
+        Told::NotResumed { run, agent, why } => {
+            warn!(%run, agent, error = why, "the run does not go on; somebody has to look at it");
+        }
+        Told::Unreadable { run: Some(run), why } => warn!(%run, error = why, "the run cannot be read"),
+        Told::Unreadable { run: None, why } => warn!(error = why, "something recorded cannot be read"),
+        Told::TooManyScheduled { run } => {
+            warn!(%run, "the run sleeps, and too many others do: resume it when its moment has come");
+        }
+        Told::NotReloaded { why } => warn!(error = why, "an agent is served as it was before"),
+    }
+}
+
+/// Logs what the engine tells of a run.
+pub(super) struct Logged(pub(super) crate::message::RunId);
+
+impl Watcher for Logged {
+    fn tell(&self, told: engine::Told<'_>) {
+        let Self(run) = self;
+        match told {
+            engine::Told::Began { manifest, .. } => info!(%run, agent = manifest.agent, "the run goes on"),
+            engine::Told::Effect(Notice::Failed { slot, failed, .. }) => {
+                warn!(%run, %slot, attempt = failed.attempt, retry_ms = failed.retry_ms, "an attempt failed");
+            }
+            engine::Told::Changed(changed) => {
+                warn!(%run, changes = changed.changes.join("; "), "the agent has changed");
+            }
+            engine::Told::Trouble(line) => warn!(%run, "{line}"),
+            engine::Told::Effect(_) | engine::Told::Loading(_) | engine::Told::Queued(_) => {}
+        }
+    }
+}

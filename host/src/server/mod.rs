@@ -1,0 +1,224 @@
+//! A server of agents over HTTP: many runs, durably, over one journal, for other programs to use.
+//!
+//! Thin over the engine: what a run is, how it stands and what is recorded of it, the engine says. Owns what only a server
+//! has: which agents are served (`agents`), whose turn it is (`queue`, `scheduler`), who may do what (`tokens`, `guard`),
+//! the paths and the JSON of the API (`api`, `shown`, `problem`), and the way by which commands on this machine find the
+//! server (`address`). Invariants: whoever is told of a run finds it again, whatever happens to the process; a request
+//! that is refused costs nothing that stays. It fails with a [`ServeError`] before it serves, and afterwards answers with
+//! problems and goes on.
+
+mod address;
+mod agents;
+mod api;
+mod certificate;
+mod guard;
+mod keys;
+mod log;
+mod problem;
+mod queue;
+mod retention;
+mod scheduler;
+mod settings;
+mod shown;
+mod tokens;
+mod told;
+
+pub(crate) use address::new_token;
+pub use address::{Address, AddressError};
+pub use agents::AgentsError;
+use problem::chain;
+pub use settings::{Settings, schema};
+pub(crate) use tokens::Scope;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use tokio::task::JoinHandle;
+
+use crate::engine::{Engine, Watcher};
+use crate::journal::JournalError;
+use agents::Agents;
+use guard::Guard;
+use keys::Keys;
+use log::log;
+use scheduler::{Scheduler, unfinished};
+use tokens::Tokens;
+use told::Told;
+
+/// How long the head of a request may take to come: a client that sends it more slowly holds a connection for nothing.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long answers may take that are on their way when the server ends.
+const ANSWERS_TIME: Duration = Duration::from_secs(5);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Anybody on the network could use it.
+    #[error("{listen} can be reached from other machines, and there are no tokens")]
+    Open {
+        /// Where it was to listen.
+        listen: SocketAddr,
+    },
+    /// The address cannot be listened at.
+    #[error("cannot listen at {listen}: {reason}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The certificate cannot be used.
+    #[error("cannot use the certificate in {}: {reason}", path.display())]
+    Certificate {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another server has the state directory.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The agents cannot be served.
+    #[error(transparent)]
+    Agents(#[from] AgentsError),
+    /// The runs that there are cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What requests ask of.
+pub(crate) struct Server {
+    settings: Settings,
+    engine: Engine,
+    agents: Arc<Agents>,
+    scheduler: Arc<Scheduler>,
+    keys: Arc<Keys>,
+    guard: Guard,
+}
+
+/// A server that serves.
+pub struct Serving {
+    server: Arc<Server>,
+    address: Address,
+    handle: Handle<SocketAddr>,
+    listening: JoinHandle<std::io::Result<()>>,
+    /// What goes on beside the requests.
+    working: [JoinHandle<()>; 2],
+}
+
+impl Serving {
+    /// Begins to serve the agents of the settings, over the runs of an engine that are below `state`. What an earlier
+    /// process left unfinished goes on.
+    pub async fn begin(
+        engine: &Engine,
+        state: &Path,
+        settings: Settings,
+        watcher: &dyn Watcher,
+    ) -> Result<Self, ServeError> {
+        if !settings.is_local() && settings.tokens.is_empty() {
+            return Err(ServeError::Open { listen: settings.listen });
+        }
+        let listen =
+            |error: std::io::Error| ServeError::Listen { listen: settings.listen, reason: error.to_string() };
+        let listener = TcpListener::bind(settings.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+        let tls = settings.tls.as_ref().map(certificate::config).transpose()?;
+        let (address, own) = Address::claim(state, bound, settings.tls.is_some())?;
+        let agents = Arc::new(Agents::load(engine, settings.agents.clone(), watcher).await?);
+        let scheduler = Scheduler::new(engine, &agents, settings.bounds);
+        let keys = Keys::new(settings.keys_kept);
+        recall(engine, &scheduler, &keys)?;
+        let guard = Guard::new(&settings, Tokens::new(settings.tokens.clone(), own), bound);
+        let server = Arc::new(Server { settings, engine: engine.clone(), agents, scheduler, keys, guard });
+        let working = [
+            tokio::spawn(Arc::clone(&server.scheduler).work()),
+            tokio::spawn(retention::remove(Arc::clone(&server))),
+        ];
+        let handle = Handle::new();
+        let listening = tokio::spawn(serve(listener, tls, Arc::clone(&server), handle.clone()));
+        Ok(Self { server, address, handle, listening, working })
+    }
+
+    /// Where it listens, as in `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.address.url()
+    }
+
+    /// The names of the agents that are served.
+    #[must_use]
+    pub fn agents(&self) -> Vec<String> {
+        self.server.agents.all().iter().map(|served| served.agent.config().agent.name.clone()).collect()
+    }
+
+    /// Reads every agent.toml again. Says what went wrong, a text for each.
+    pub async fn reload(&self) -> Vec<String> {
+        self.server.reload().await
+    }
+
+    /// Waits until the server fails, which it does not do by itself.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.listening).await {
+            Ok(Ok(())) => "the server ended".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Ends in good order: no new runs; those that work may go on for a time, and are interrupted then; answers that are
+    /// on their way arrive.
+    pub async fn end(self) {
+        self.server.scheduler.drain(self.server.settings.grace).await;
+        self.working.iter().for_each(JoinHandle::abort);
+        self.handle.graceful_shutdown(Some(ANSWERS_TIME));
+        // How it ended is of no use to anybody.
+        let _ = self.listening.await;
+        drop(self.address);
+    }
+}
+
+impl Server {
+    async fn reload(&self) -> Vec<String> {
+        let troubles = self.agents.reload().await;
+        for why in &troubles {
+            log(&Told::NotReloaded { why });
+        }
+        troubles
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    server: Arc<Server>,
+    handle: Handle<SocketAddr>,
+) -> std::io::Result<()> {
+    let router = api::router(server).into_make_service();
+    let mut http = axum_server::from_tcp(listener)?.handle(handle);
+    http.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    match tls {
+        Some(tls) => http.acceptor(RustlsAcceptor::new(tls)).serve(router).await,
+        None => http.serve(router).await,
+    }
+}
+
+/// Takes up what is recorded: unfinished runs go on, and keys are known again.
+fn recall(engine: &Engine, scheduler: &Scheduler, keys: &Keys) -> Result<(), JournalError> {
+    for summary in engine.runs().list()?.runs {
+        if let Some(key) = summary.order.and_then(|order| order.key) {
+            keys.remember(key, summary.run);
+        }
+    }
+    let mut trouble = |run: Option<_>, error: &dyn std::error::Error| {
+        log(&Told::Unreadable { run, why: &chain(error) });
+    };
+    scheduler.take_up(unfinished(engine, &mut trouble)?);
+    Ok(())
+}

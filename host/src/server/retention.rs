@@ -1,0 +1,40 @@
+//! Runs that are kept no longer: they have ended, and began longer ago than they are to be kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Server;
+use super::log::log;
+use super::told::Told;
+use crate::journal::JournalError;
+use crate::message::{Moment, RunId};
+
+/// How often is looked: what is kept an hour too long does no harm.
+const EVERY: Duration = Duration::from_hours(1);
+
+/// Removes runs for as long as the server lives, if they are not to be kept for ever.
+pub(super) async fn remove(server: Arc<Server>) {
+    let Some(keep) = server.settings.keep else { return };
+    loop {
+        let of = Arc::clone(&server);
+        let removed = tokio::task::spawn_blocking(move || remove_before(&of, keep)).await;
+        if let Ok(Err(error)) = removed {
+            log(&Told::Unreadable { run: None, why: &error.to_string() });
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn remove_before(server: &Server, keep: Duration) -> Result<(), JournalError> {
+    let (runs, now) = (server.engine.runs(), Moment::now());
+    let is_old = |run: RunId| now.since(Moment(run.started_ms())) > keep;
+    for summary in runs.list()?.runs {
+        if summary.state.has_ended()
+            && is_old(summary.run)
+            && let Err(error) = runs.remove(summary.run)
+        {
+            log(&Told::Unreadable { run: Some(summary.run), why: &error.to_string() });
+        }
+    }
+    Ok(())
+}

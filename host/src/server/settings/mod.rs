@@ -1,0 +1,259 @@
+//! host.toml: what belongs to the server and to no agent, read once and checked whole.
+
+mod raw;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use toml::Spanned;
+
+use super::queue::Bounds;
+use super::tokens::{Grant, Token};
+use crate::document::{ConfigError, Problem, quote, read, read_text, schema_of, units};
+
+/// Where the server listens by default: this machine alone reaches it.
+const LISTEN: &str = "127.0.0.1:8080";
+/// A larger host.toml is surely not one.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Enough to keep the processor busy where models are waited for, and the pool of instances has room for all of them.
+const RUNS_MAX: usize = 256;
+const RUNS_PER_AGENT_MAX: usize = 128;
+/// A run that waits costs about a kilobyte of memory.
+const QUEUED_MAX: usize = 10_000;
+const SCHEDULED_MAX: usize = 100_000;
+/// A few pictures fit.
+const BODY_BYTES_MAX: u64 = 32 << 20;
+const BODY_BYTES_LIMIT: u64 = 1 << 30;
+const BODY_TIME: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_mins(10);
+/// A request that waits longer than a day is lost on the way.
+const WAIT_LIMIT: Duration = Duration::from_hours(24);
+const REQUESTS_PER_MINUTE: u32 = 6_000;
+const KEYS_KEPT: Duration = Duration::from_hours(24);
+const KEPT_LIMIT: Duration = Duration::from_hours(24 * 3660);
+const GRACE: Duration = Duration::from_secs(30);
+const NAME_CHARS_MAX: usize = 64;
+
+/// What a server goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where agents are: agent.toml files, directories that hold one, and directories of such directories.
+    pub agents: Vec<PathBuf>,
+    /// The names by which clients reach it, beside its address.
+    pub hosts: Vec<String>,
+    /// The origins of web pages that may use it, beside its own.
+    pub origins: Vec<String>,
+    pub(super) bounds: Bounds,
+    pub(super) body_bytes_max: u64,
+    pub(super) body_time: Duration,
+    pub(super) wait_max: Duration,
+    pub(super) requests_per_minute: u32,
+    pub(super) keys_kept: Duration,
+    pub(super) keep: Option<Duration>,
+    pub(super) grace: Duration,
+    pub(super) tls: Option<Tls>,
+    pub(super) tokens: Vec<Token>,
+}
+
+/// The files of a certificate and of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// The JSON Schema of host.toml, derived from the types that read it.
+#[must_use]
+pub fn schema() -> Value {
+    schema_of::<raw::HostToml>()
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            agents: Vec::new(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            bounds: Bounds {
+                runs: RUNS_MAX,
+                runs_per_agent: RUNS_PER_AGENT_MAX,
+                queued: QUEUED_MAX,
+                scheduled: SCHEDULED_MAX,
+            },
+            body_bytes_max: BODY_BYTES_MAX,
+            body_time: BODY_TIME,
+            wait_max: WAIT_MAX,
+            requests_per_minute: REQUESTS_PER_MINUTE,
+            keys_kept: KEYS_KEPT,
+            keep: None,
+            grace: GRACE,
+            tls: None,
+            tokens: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let help = "give the path of a host.toml";
+        let text = read_text(path, FILE_BYTES_MAX)
+            .map_err(|error| ConfigError::of_file(path, error.to_string(), help))?;
+        let fail = |problems| ConfigError::of_text(path, &text, problems);
+        let raw::HostToml { server } = read(&text, &schema(), "`host schema --server`").map_err(fail)?;
+        let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut check = Check { directory, problems: Vec::new() };
+        let settings = check.server(server);
+        if check.problems.is_empty() { Ok(settings) } else { Err(fail(check.problems)) }
+    }
+
+    /// Whether only this machine reaches the server.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+}
+
+/// Collects problems, so that all of them are shown at once.
+struct Check<'a> {
+    directory: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn server(&mut self, raw: raw::Server) -> Settings {
+        let default = Settings::default();
+        let raw::Limits {
+            runs,
+            runs_per_agent,
+            queued,
+            scheduled,
+            body,
+            body_time,
+            wait,
+            requests_per_minute,
+        } = raw.limits;
+        let bounds = Bounds {
+            runs: runs.unwrap_or(RUNS_MAX),
+            runs_per_agent: runs_per_agent.unwrap_or(RUNS_PER_AGENT_MAX),
+            queued: queued.unwrap_or(QUEUED_MAX),
+            scheduled: scheduled.unwrap_or(SCHEDULED_MAX),
+        };
+        let body_bytes_max = body.map_or(BODY_BYTES_MAX, |raw| self.bytes("body", &raw));
+        let mut time =
+            |key, raw: Option<Spanned<String>>, or, max| raw.map_or(or, |raw| self.duration(key, &raw, max));
+        let (body_time, wait_max) =
+            (time("body_time", body_time, BODY_TIME, WAIT_LIMIT), time("wait", wait, WAIT_MAX, WAIT_LIMIT));
+        let keys_kept = time("keys_kept", raw.keys_kept, KEYS_KEPT, KEPT_LIMIT);
+        let grace = time("grace", raw.grace, GRACE, WAIT_LIMIT);
+        let keep = raw.keep.map(|raw| self.duration("keep", &raw, KEPT_LIMIT));
+        let absolute = |path: PathBuf| self.directory.join(path);
+        let agents = raw.agents.into_iter().map(absolute).collect();
+        let tls = raw.tls.map(|raw::Tls { certificate, key }| Tls {
+            certificate: absolute(certificate),
+            key: absolute(key),
+        });
+        let hosts = raw.hosts.iter().filter_map(|raw| self.host(raw)).collect();
+        let origins = raw.origins.iter().filter_map(|raw| self.origin(raw)).collect();
+        Settings {
+            listen: raw.listen.map_or(default.listen, |raw| self.listen(&raw)),
+            agents,
+            hosts,
+            origins,
+            bounds,
+            body_bytes_max,
+            body_time,
+            wait_max,
+            requests_per_minute: requests_per_minute.unwrap_or(REQUESTS_PER_MINUTE),
+            keys_kept,
+            keep,
+            grace,
+            tls,
+            tokens: self.tokens(raw.tokens),
+        }
+    }
+
+    fn problem(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(Problem::new(span, message, help));
+    }
+
+    fn listen(&mut self, raw: &Spanned<String>) -> SocketAddr {
+        raw.get_ref().parse().unwrap_or_else(|_| {
+            let message = format!("\"{}\" is not an address and a port", quote(raw.get_ref()));
+            self.problem(raw.span(), message, format!("write it as in \"{LISTEN}\" or \"[::1]:8080\""));
+            Settings::default().listen
+        })
+    }
+
+    fn host(&mut self, raw: &Spanned<String>) -> Option<String> {
+        let host = raw.get_ref().to_ascii_lowercase();
+        let is_name = !host.is_empty() && !host.contains(['/', '@', ' ', '*']) && !host.contains("://");
+        if !is_name {
+            let message = format!("\"{}\" is not the name of a host", quote(raw.get_ref()));
+            self.problem(raw.span(), message, "write the name alone, as in \"agents.example.com\"");
+            return None;
+        }
+        Some(host)
+    }
+
+    fn origin(&mut self, raw: &Spanned<String>) -> Option<String> {
+        let parsed = url::Url::parse(raw.get_ref()).ok().map(|url| url.origin().ascii_serialization());
+        let origin =
+            parsed.filter(|origin| origin.trim_end_matches('/') == raw.get_ref().trim_end_matches('/'));
+        if origin.is_none() {
+            let message = format!("\"{}\" is not the origin of a web page", quote(raw.get_ref()));
+            self.problem(raw.span(), message, "write scheme and host, as in \"https://console.example.com\"");
+        }
+        origin
+    }
+
+    fn tokens(&mut self, raw: Vec<raw::Token>) -> Vec<Token> {
+        let mut tokens: Vec<Token> = Vec::new();
+        for raw::Token { name, sha256, scopes, agents } in raw {
+            let chars = name.get_ref().chars().count();
+            if !(1..=NAME_CHARS_MAX).contains(&chars) || name.get_ref().contains(char::is_control) {
+                let help = format!("use 1 to {NAME_CHARS_MAX} characters, all on one line");
+                self.problem(name.span(), "a token cannot be named so", help);
+            }
+            if tokens.iter().any(|token| token.grant.name == *name.get_ref()) {
+                let help = "give each token a name of its own: what its owner decides is recorded with it";
+                self.problem(name.span(), "two tokens have this name", help);
+            }
+            match sha256.get_ref().parse() {
+                Ok(digest) => {
+                    let grant = Grant { name: name.into_inner(), scopes, agents };
+                    tokens.push(Token { digest, grant });
+                }
+                Err(_) => self.problem(
+                    sha256.span(),
+                    "this is not a SHA-256 digest",
+                    "let `host token` make a token: it prints the lines for this file",
+                ),
+            }
+        }
+        tokens
+    }
+
+    fn duration(&mut self, key: &str, raw: &Spanned<String>, max: Duration) -> Duration {
+        let ms = units::duration_ms(raw.get_ref(), max).unwrap_or_else(|error| {
+            let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
+            self.problem(raw.span(), message, units::duration_help("30s", max));
+            0
+        });
+        Duration::from_millis(ms)
+    }
+
+    fn bytes(&mut self, key: &str, raw: &Spanned<String>) -> u64 {
+        units::bytes(raw.get_ref(), BODY_BYTES_LIMIT).unwrap_or_else(|error| {
+            let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
+            self.problem(raw.span(), message, units::bytes_help("32MiB", BODY_BYTES_LIMIT));
+            0
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! host.toml as it is written. The comments here are the descriptions in its JSON Schema.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::super::tokens::Scope;
+use super::{LISTEN, QUEUED_MAX, REQUESTS_PER_MINUTE, RUNS_MAX, RUNS_PER_AGENT_MAX, SCHEDULED_MAX};
+
+/// What belongs to `host serve` and to no agent. Paths are relative to this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "host.toml")]
+pub(super) struct HostToml {
+    /// The server.
+    #[serde(default)]
+    pub(super) server: Server,
+}
+
+/// The server.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    /// The address and port to listen at. An address that other machines reach needs tokens.
+    #[schemars(with = "Option<String>", example = &LISTEN)]
+    pub(super) listen: Option<Spanned<String>>,
+    /// The agents that are served: agent.toml files, directories that hold one, and directories of such directories.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["agents"]]))]
+    pub(super) agents: Vec<PathBuf>,
+    /// The names by which clients reach the server, beside its address. A request to any other name is refused: a web
+    /// page could have sent it.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["agents.example.com"]]))]
+    pub(super) hosts: Vec<Spanned<String>>,
+    /// The origins of web pages that may use the server, beside its own.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("examples" = [["https://console.example.com"]]))]
+    pub(super) origins: Vec<Spanned<String>>,
+    /// What is bounded.
+    #[serde(default)]
+    pub(super) limits: Limits,
+    /// How long an idempotency key is kept; 24 h by default.
+    #[schemars(with = "Option<String>", example = &"24h")]
+    pub(super) keys_kept: Option<Spanned<String>>,
+    /// How long runs are kept after they began, if they have ended. By default they are kept for ever.
+    #[schemars(with = "Option<String>", example = &"30d")]
+    pub(super) keep: Option<Spanned<String>>,
+    /// How long runs may go on when the server is asked to end; 30 s by default.
+    #[schemars(with = "Option<String>", example = &"30s")]
+    pub(super) grace: Option<Spanned<String>>,
+    /// The certificate of the server: then it speaks HTTPS.
+    pub(super) tls: Option<Tls>,
+    /// Who may use the server. Without tokens anybody may who reaches it.
+    #[serde(default)]
+    pub(super) tokens: Vec<Token>,
+}
+
+/// What is bounded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Runs that work at once.
+    #[schemars(range(min = 1, max = 100_000), example = RUNS_MAX)]
+    pub(super) runs: Option<usize>,
+    /// Runs of one agent that work at once.
+    #[schemars(range(min = 1, max = 100_000), example = RUNS_PER_AGENT_MAX)]
+    pub(super) runs_per_agent: Option<usize>,
+    /// Runs that wait for a place, or for their session. One more is answered with 429.
+    #[schemars(range(min = 0, max = 1_000_000), example = QUEUED_MAX)]
+    pub(super) queued: Option<usize>,
+    /// Runs that wait for their moment. One more is answered with 429.
+    #[schemars(range(min = 0, max = 1_000_000), example = SCHEDULED_MAX)]
+    pub(super) scheduled: Option<usize>,
+    /// The size of a request's body; 32 MiB by default.
+    #[schemars(with = "Option<String>", example = &"32MiB")]
+    pub(super) body: Option<Spanned<String>>,
+    /// How long a body may take to come; 30 s by default.
+    #[schemars(with = "Option<String>", example = &"30s")]
+    pub(super) body_time: Option<Spanned<String>>,
+    /// How long a request may wait for a run; 10 min by default.
+    #[schemars(with = "Option<String>", example = &"10m")]
+    pub(super) wait: Option<Spanned<String>>,
+    /// Requests a minute of one token, or of everybody if there are no tokens.
+    #[schemars(range(min = 1, max = 10_000_000), example = REQUESTS_PER_MINUTE)]
+    pub(super) requests_per_minute: Option<u32>,
+}
+
+/// The certificate of the server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The file with the certificate, and those that lead to it, as PEM.
+    pub(super) certificate: PathBuf,
+    /// The file with its key, as PEM.
+    pub(super) key: PathBuf,
+}
+
+/// Somebody who may use the server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Token {
+    /// Whose it is: what they decide is recorded with this name.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// The SHA-256 of the token. `host token` makes a token, and prints these lines.
+    #[schemars(with = "String")]
+    pub(super) sha256: Spanned<String>,
+    /// What they may do.
+    pub(super) scopes: Vec<Scope>,
+    /// The agents of which they may do it; all of them by default.
+    pub(super) agents: Option<Vec<String>>,
+}

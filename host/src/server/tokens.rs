@@ -1,0 +1,147 @@
+//! Who may do what: bearer tokens, of which the server knows nothing but digests.
+//!
+//! Invariant: a token that was not given to anybody opens nothing, and a token opens what its scopes and agents say.
+//! Tokens are compared by their digests, so that how long a comparison takes says nothing of a token.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::message::{By, Digest};
+
+/// How a decision came that was made over HTTP.
+const THROUGH: &str = "http";
+
+/// Who it is where there are no tokens.
+const ANYBODY: &str = "anybody";
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// Starting runs.
+    Run,
+    /// Reading runs, sessions and agents.
+    Read,
+    /// Deciding on what waits: approving, denying, answering, settling.
+    Decide,
+    /// Everything else: cancelling, resuming, forking, removing, and the state of the server.
+    Admin,
+}
+
+/// A token's digest, and what it grants.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) digest: Digest,
+    pub(super) grant: Grant,
+}
+
+/// Who sends a request, and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) name: String,
+    pub(super) scopes: Vec<Scope>,
+    /// The agents of which they may do it; all of them if there is no list.
+    pub(super) agents: Option<Vec<String>>,
+}
+
+/// The tokens that open a server.
+#[derive(Debug)]
+pub(super) enum Tokens {
+    /// There are no tokens: anybody may do anything who reaches the server.
+    Open(Grant),
+    /// By digest.
+    Closed(HashMap<Digest, Grant>),
+}
+
+impl Tokens {
+    /// The tokens of a configuration; `own` is the one by which commands on this machine find the server.
+    pub(super) fn new(tokens: Vec<Token>, own: Token) -> Self {
+        if tokens.is_empty() {
+            let scopes = vec![Scope::Run, Scope::Read, Scope::Decide, Scope::Admin];
+            return Self::Open(Grant { name: ANYBODY.to_owned(), scopes, agents: None });
+        }
+        Self::Closed(tokens.into_iter().chain([own]).map(|token| (token.digest, token.grant)).collect())
+    }
+
+    /// What a request's `Authorization` header opens; `None` if nothing.
+    pub(super) fn opened_by(&self, authorization: Option<&str>) -> Option<&Grant> {
+        match self {
+            Self::Open(grant) => Some(grant),
+            Self::Closed(tokens) => {
+                let (scheme, token) = authorization?.split_once(' ')?;
+                let token = token.trim();
+                scheme
+                    .eq_ignore_ascii_case("bearer")
+                    .then(|| tokens.get(&Digest::of(token.as_bytes())))
+                    .flatten()
+            }
+        }
+    }
+}
+
+impl Grant {
+    /// Whether it grants something of the server as a whole.
+    pub(super) fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether it grants something of an agent.
+    pub(super) fn covers(&self, agent: &str) -> bool {
+        self.agents.as_ref().is_none_or(|agents| agents.iter().any(|it| it == agent))
+    }
+
+    /// As what somebody decides is recorded.
+    pub(super) fn by(&self) -> By {
+        By { name: self.name.clone(), through: THROUGH.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str, scopes: &[Scope], agents: Option<&[&str]>) -> Token {
+        let agents = agents.map(|agents| agents.iter().map(ToString::to_string).collect());
+        let grant = Grant { name: text.to_owned(), scopes: scopes.to_vec(), agents };
+        Token { digest: Digest::of(text.as_bytes()), grant }
+    }
+
+    #[test]
+    fn only_a_token_that_was_given_opens_something() {
+        let tokens =
+            Tokens::new(vec![token("ada", &[Scope::Read], None)], token("own", &[Scope::Admin], None));
+        let opened = |header| tokens.opened_by(header).map(|grant| grant.name.clone());
+        assert_eq!(opened(Some("Bearer ada")).as_deref(), Some("ada"));
+        assert_eq!(opened(Some("bearer  own ")).as_deref(), Some("own"));
+        for wrong in [
+            None,
+            Some(""),
+            Some("ada"),
+            Some("Basic ada"),
+            Some("Bearer"),
+            Some("Bearer "),
+            Some("Bearer Ada"),
+        ] {
+            assert_eq!(opened(wrong), None, "{wrong:?}");
+        }
+        let digest = format!("Bearer {}", Digest::of(b"ada"));
+        assert_eq!(opened(Some(&digest)), None, "what the server keeps opens nothing");
+    }
+
+    #[test]
+    fn without_tokens_anybody_may_do_anything() {
+        let tokens = Tokens::new(vec![], token("own", &[Scope::Admin], None));
+        assert!(tokens.opened_by(None).is_some_and(|grant| grant.has(Scope::Admin) && grant.covers("x")));
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_scopes_and_its_agents() {
+        let Token { grant, .. } = token("ada", &[Scope::Run], Some(&["weather"]));
+        assert!(grant.has(Scope::Run) && !grant.has(Scope::Read) && !grant.has(Scope::Admin));
+        assert!(grant.covers("weather") && !grant.covers("bank"));
+        let Token { grant, .. } = token("root", &[Scope::Admin], None);
+        assert!(grant.has(Scope::Decide) && grant.covers("bank"));
+    }
+}

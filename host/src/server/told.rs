@@ -1,0 +1,43 @@
+//! What the server tells whoever looks after it: the log, the metrics, and those who are called when a run stops.
+
+use super::shown::Run;
+use crate::engine::Outcome;
+use crate::message::RunId;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum Told<'a> {
+    /// A run stopped: it ended, waits, was interrupted, or failed.
+    Stopped {
+        /// The run as it stands now.
+        run: &'a Run,
+        /// How it stopped.
+        outcome: &'a Outcome,
+    },
+    /// A recorded run does not go on.
+    NotResumed {
+        /// The run.
+        run: RunId,
+        /// Its agent.
+        agent: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// An agent.toml broke, and the agent is served as it was before.
+    NotReloaded {
+        /// What is wrong.
+        why: &'a str,
+    },
+    /// Something that is recorded cannot be read.
+    Unreadable {
+        /// The run, if it is known whose it is.
+        run: Option<RunId>,
+        /// Why.
+        why: &'a str,
+    },
+    /// A run sleeps, and there are too many others that do: somebody has to have it go on.
+    TooManyScheduled {
+        /// The run.
+        run: RunId,
+    },
+}

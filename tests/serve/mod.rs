@@ -1,0 +1,7 @@
+//! `host serve`, as its clients see it.
+
+mod beginning;
+mod deciding;
+mod refusing;
+pub mod server;
+mod surviving;

@@ -1,0 +1,83 @@
+//! Restarts, kills, drains, and more runs than there are places.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::server::Server;
+use crate::approval::asking;
+use crate::support::Agent;
+
+fn name(agent: &Agent) -> &str {
+    agent.dir.path().file_name().unwrap().to_str().unwrap()
+}
+
+/// An agent whose run takes as long as somebody lets it.
+fn slow() -> Agent {
+    let script =
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 600000 } }]\n[[reply]]\ntext = \"done\"";
+    Agent::scripted(script).guest("hostile").table("[tools.hostile.limits]\ncpu = \"30m\"\ntimeout = \"1h\"")
+}
+
+#[test]
+fn what_a_killed_server_had_taken_is_finished_by_the_next_one() {
+    let agent = asking("");
+    let server = Server::of(&agent);
+    let path = format!("/agents/{}/runs", name(&agent));
+    let runs: Vec<String> =
+        (0..40).map(|_| server.post(&path, &json!({})).is(202)["run"].as_str().unwrap().to_owned()).collect();
+    server.kill();
+    let server = Server::of(&agent);
+    for run in &runs {
+        assert_eq!(server.once_not(run, &["queued", "running", "interrupted"])["answer"], "done");
+    }
+    assert_eq!(server.get("/runs?limit=1000").ok()["runs"].as_array().unwrap().len(), runs.len());
+}
+
+#[test]
+fn places_and_the_queue_are_bounded() {
+    let agent = slow();
+    std::fs::write(
+        agent.dir.path().join("host.toml"),
+        "[server]\ngrace = \"10ms\"\n[server.limits]\nruns = 2\nqueued = 1\nscheduled = 1",
+    )
+    .unwrap();
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let path = format!("/agents/{}/runs", name(&agent));
+    let states: Vec<String> = (0..3)
+        .map(|_| server.post(&path, &json!({})).is(202)["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(states, ["running", "running", "queued"]);
+    let full = server.post(&path, &json!({}));
+    full.problem(429, "wait already");
+    assert!(full.head.contains("retry-after: "), "{}", full.head);
+    server.post(&path, &json!({ "delay": "1h" })).is(202);
+    server.post(&path, &json!({ "delay": "1h" })).problem(429, "wait already");
+    assert_eq!(
+        server.get("/runs").ok()["runs"].as_array().unwrap().len(),
+        4,
+        "nothing is left of what was refused"
+    );
+    assert_eq!(server.end(), Some(0));
+    let interrupted = agent.host(&["runs"]);
+    assert_eq!(interrupted.ok().stdout.matches("interrupted").count(), 2, "{}", interrupted.stdout);
+    assert_eq!(interrupted.stdout.matches("queued").count(), 2, "{}", interrupted.stdout);
+}
+
+#[test]
+fn a_server_that_drains_takes_nothing_and_a_second_signal_ends_it() {
+    let agent = slow();
+    let server = Server::of(&agent);
+    let path = format!("/agents/{}/runs", name(&agent));
+    server.post(&path, &json!({})).is(202);
+    server.signal(Signal::TERM);
+    server.says("ending");
+    let refused = crate::support::until("the server drains", || {
+        let answer = server.get("/readyz");
+        (answer.status == 503).then_some(answer)
+    });
+    refused.problem(503, "takes no more runs");
+    server.post(&path, &json!({})).problem(503, "takes no more runs");
+    server.signal(Signal::TERM);
+    assert_ne!(server.end(), Some(0));
+    assert!(agent.host(&["runs"]).ok().stdout.contains("interrupted"));
+}
