@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use host::journal::{
     Durability, Entry, Event, Finished, JournalError, JournalStore as _, OpenRun, RunState, RunSummary,
-    RunsDir, Started,
+    RunsDir, Seq, Started,
 };
 use host::message::{
     Arguments, Ending, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
@@ -114,7 +114,9 @@ pub fn entry(run: usize, n: usize) -> Entry {
         };
         (slot, event)
     };
-    Entry { run: id(run), slot, event }
+    // Whatever happens to the processes that record it, an event has the number of its place.
+    let seq = Some(Seq(n as u64 + 1));
+    Entry { seq, ..Entry::new(id(run), slot, event) }
 }
 
 /// How many of a run's events these are; each has to be as it was recorded.

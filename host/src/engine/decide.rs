@@ -288,7 +288,7 @@ impl Pending {
         let at_ms = Moment::now().0;
         let (usage, trace) = (Usage::default(), Trace::default());
         let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: true, by };
-        let entry = Entry { run, slot, event: Event::Finished(finished) };
+        let entry = Entry::new(run, slot, Event::Finished(finished));
         Ok(store.append(&entry, Durability::Now).durable().await?)
     }
 }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::Seq;
 use crate::message::{By, Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage, Used};
 
 /// One event of one slot of one run: what a store keeps.
@@ -11,6 +12,16 @@ pub struct Entry {
     pub slot: Slot,
     /// What happened there.
     pub event: Event,
+    /// Its number among the events of the run. `None` before it is recorded, and where an older host recorded it.
+    pub seq: Option<Seq>,
+}
+
+impl Entry {
+    /// An event that is to be recorded.
+    #[must_use]
+    pub fn new(run: RunId, slot: Slot, event: Event) -> Self {
+        Self { run, slot, event, seq: None }
+    }
 }
 
 /// What can happen at a slot.

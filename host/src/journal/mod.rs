@@ -10,6 +10,7 @@
 //!
 //! All runs of a state directory, and all processes that work on them, share one journal. From the bytes up:
 //!
+//! - [`Seq`]: the number of an event among those of its run.
 //! - [`mod@format`]: an event as keys and values. `note`: what else is said of a run. `frame`: a commit.
 //! - `segment`: the file that one process writes. `end`: what says that it is over. `parts`: what it holds of whom.
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
@@ -31,6 +32,7 @@ mod legacy;
 mod listing;
 mod memory;
 mod note;
+mod number;
 mod parts;
 mod places;
 mod portable;
@@ -49,6 +51,7 @@ pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::Listing;
 pub use memory::MemoryStore;
+pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use run::{OpenRun, RunStore};
 pub use runs::{Compacted, RunsDir};
@@ -107,6 +110,11 @@ impl Ack {
 
     fn waiting(receiver: oneshot::Receiver<Result<(), JournalError>>) -> Self {
         Self(AckState::Waiting(receiver))
+    }
+
+    /// Whether the event was not even handed over.
+    fn is_refused(&self) -> bool {
+        matches!(self.0, AckState::Ready(Err(_)))
     }
 
     /// Waits until the event is on disk.

@@ -8,7 +8,7 @@ use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
     Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
-    make_directory, places, sync_directory, write_whole,
+    make_directory, number, places, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
@@ -82,7 +82,8 @@ impl RunsDir {
             return Ok(Arc::clone(store));
         }
         make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
-        let opened = Arc::new(SledStore::beside(self.journal_path(), Some(self.path()))?);
+        let opened =
+            Arc::new(SledStore::beside(self.journal_path(), Some(self.path()))?);
         *store = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -146,7 +147,8 @@ impl RunsDir {
     fn take_over(run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
         let id = run.id;
         let _lock = legacy.seize(id)?;
-        let entries = legacy.read()?;
+        let mut entries = legacy.read()?;
+        number(&mut entries);
         let summary = legacy.summary().or_else(|| RunSummary::of(id, &entries));
         let run = run.go_on_from(&entries, summary.as_ref())?;
         crash_point("journal-before-legacy-removal");
@@ -155,13 +157,15 @@ impl RunsDir {
     }
 
     /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it
-    /// has come.
+    /// has come. Each event has its number.
     pub fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
-        if let Some(entries) = self.try_read(id)? {
-            return Ok(entries);
-        }
-        // It may have become another thing between two looks.
-        self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))
+        let mut entries = match self.try_read(id)? {
+            Some(entries) => entries,
+            // It may have become another thing between two looks.
+            None => self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))?,
+        };
+        number(&mut entries);
+        Ok(entries)
     }
 
     fn try_read(&self, id: RunId) -> Result<Option<Vec<Entry>>, JournalError> {

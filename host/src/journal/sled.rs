@@ -351,7 +351,7 @@ mod tests {
         let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
         let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
         let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None };
-        Entry { run, slot: Slot::tool(0, index), event: Event::Finished(finished) }
+        Entry::new(run, Slot::tool(0, index), Event::Finished(finished))
     }
 
     async fn append(store: &SledStore, event: &Entry) -> Result<(), JournalError> {

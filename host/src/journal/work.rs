@@ -109,14 +109,14 @@ mod tests {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
         let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Started(started) }
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Started(started))
     }
 
     fn finished(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::Model(Reply::default()));
         let event =
             Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None });
-        Entry { run: RunId::from_bytes([7; 16]), slot, event }
+        Entry::new(RunId::from_bytes([7; 16]), slot, event)
     }
 
     fn failed(slot: Slot, attempt: u32, gave_up: bool) -> Entry {
@@ -132,7 +132,7 @@ mod tests {
         };
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::NoReply(failure));
         let failed = Failed { attempt, at_ms: 9, retry_ms: 0, gave_up, outcome, usage, trace };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Failed(failed) }
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Failed(failed))
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Session {
             Self { run, seed, rules, words, mode, settlements, by, cursor, watch, spans, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
-            let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
+            let entry = Entry::new(run, Slot::RUN, Event::Started(started));
             store.append(&entry, Durability::Now).durable().await?;
         }
         Ok(session)
@@ -226,7 +226,7 @@ impl Session {
                     settled: false,
                     by: None,
                 };
-                let entry = Entry { run: self.run, slot: Slot::RUN, event: Event::Finished(finished) };
+                let entry = Entry::new(self.run, Slot::RUN, Event::Finished(finished));
                 store.append(&entry, Durability::Now).durable().await?;
                 Ok(ending)
             }

@@ -70,7 +70,7 @@ impl Recorder<'_> {
     /// attempt whose caller was stopped can record nothing any more.
     fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
         let Self { session, store, slot, ticket } = *self;
-        let entry = Entry { run: session.run, slot: slot.clone(), event };
+        let entry = Entry::new(session.run, slot.clone(), event);
         if !slot.is_nested() {
             let ack = store.append(&entry, when);
             return Ok((entry, ack));

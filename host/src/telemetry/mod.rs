@@ -191,7 +191,7 @@ mod tests {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
         let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Started(started) }
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Started(started))
     }
 
     #[test]
