@@ -26,12 +26,12 @@ use tokio::sync::Notify;
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
 use crate::support::{Agent, Ran, cache, outcome};
 
-fn engine(agent: &Agent) -> Engine {
+pub fn engine(agent: &Agent) -> Engine {
     let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
     Engine::builder(&agent.state(), &cache(), compiler).build()
 }
 
-async fn load(engine: &Engine, agent: &Agent) -> Arc<LoadedAgent> {
+pub async fn load(engine: &Engine, agent: &Agent) -> Arc<LoadedAgent> {
     engine.load(Config::load(&agent.toml()).unwrap(), Purpose::Run, &Unwatched).await.unwrap()
 }
 
@@ -58,7 +58,7 @@ impl People for Silent {
 }
 
 /// Starts a run, and waits until somebody is asked in it who never answers.
-async fn start_and_be_asked(engine: &Engine, agent: &Agent) -> RunHandle {
+pub async fn start_and_be_asked(engine: &Engine, agent: &Agent) -> RunHandle {
     let silent = Silent::default();
     let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(silent.clone()) };
     let run = engine.start(NewRun::new(load(engine, agent).await, "go on"), front).await.unwrap();
@@ -81,11 +81,11 @@ impl Watcher for Log {
     }
 }
 
-fn ada() -> By {
+pub fn ada() -> By {
     By { name: "ada".to_owned(), through: "a test".to_owned() }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

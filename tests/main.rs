@@ -31,6 +31,7 @@ mod denials;
 mod display;
 mod docs;
 mod engine;
+mod events;
 mod exact;
 mod fallbacks;
 mod faults;

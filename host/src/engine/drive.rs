@@ -128,7 +128,11 @@ impl Driver {
     async fn open(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
         let store: Arc<dyn JournalStore> = Arc::clone(&self.run.store) as _;
         let watcher = Arc::clone(&self.front.watcher);
-        let watch: Watch = Box::new(move |notice: &Notice<'_>| watcher.tell(Told::Effect(notice)));
+        let (live, run) = (Arc::clone(&self.working.live), self.run.id);
+        let watch: Watch = Box::new(move |notice: &Notice<'_>| {
+            live.tell(run, notice);
+            watcher.tell(Told::Effect(notice));
+        });
         let (id, mode, manifest) = (self.run.id, Mode::Live(store), &self.manifest);
         match &self.trace {
             Some(trace) => {

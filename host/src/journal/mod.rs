@@ -16,6 +16,7 @@
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
+//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
 //! - `run`: one run that a process works on. `runs`: all of them. `listing`: how they stand, with `catalogue` as its
 //!   cache. `legacy`: runs as older hosts left them.
 
@@ -31,6 +32,7 @@ mod index;
 mod legacy;
 mod listing;
 mod memory;
+mod news;
 mod note;
 mod number;
 mod parts;
@@ -44,6 +46,7 @@ mod sled;
 mod summary;
 mod survey;
 mod tidy;
+mod trail;
 mod work;
 mod writer;
 
@@ -51,6 +54,7 @@ pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::Listing;
 pub use memory::MemoryStore;
+pub use news::News;
 pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use run::{OpenRun, RunStore};
@@ -58,6 +62,7 @@ pub use runs::{Compacted, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use summary::{RunState, RunSummary};
+pub(crate) use trail::Trail;
 pub use work::{CutOff, Stint, broke_off, cut_off, stints};
 
 use std::fs::{DirBuilder, File};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::holder;
 use super::legacy::Legacy;
+use super::news::{News, Readers};
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
@@ -32,6 +33,8 @@ struct Shared {
     /// The journal, from when this process first writes to it.
     store: Mutex<Option<Arc<SledStore>>>,
     survey: Mutex<Survey>,
+    /// Who waits for more to be recorded.
+    readers: Readers,
 }
 
 /// What [`RunsDir::compact`] did.
@@ -56,7 +59,8 @@ impl RunsDir {
     pub fn new(state: &Path) -> Self {
         let (path, journal) = (state.join("runs"), state.join("journal"));
         let survey = Mutex::new(Survey::new(&journal, None));
-        Self { shared: Arc::new(Shared { path, journal, store: Mutex::default(), survey }) }
+        let (store, readers) = (Mutex::default(), Readers::default());
+        Self { shared: Arc::new(Shared { path, journal, store, survey, readers }) }
     }
 
     /// Where the runs are that have ended.
@@ -83,7 +87,7 @@ impl RunsDir {
         }
         make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
         let opened =
-            Arc::new(SledStore::beside(self.journal_path(), Some(self.path()))?);
+            Arc::new(SledStore::beside(self.journal_path(), Some(self.path()), self.shared.readers.clone())?);
         *store = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -176,6 +180,12 @@ impl RunsDir {
             return format::decode(pairs.into_iter().map(Ok)).map(Some);
         }
         self.legacy(id).map(|legacy| legacy.read()).transpose()
+    }
+
+    /// What says that there is news of a run, as far as this process knows of it.
+    #[must_use]
+    pub fn news(&self, id: RunId) -> News {
+        self.shared.readers.news(id)
     }
 
     /// Whether anything is recorded of a run: nothing is of one that was killed before it began, or that is gone.
