@@ -31,7 +31,7 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
         Entry::new(
             run,
             slot.clone(),
-            Event::Started(Started { attempt: 1, at_ms: 1, digest, request, kept: None }),
+            Event::Started(Started { attempt: 1, at_ms: 1, digest, request, kept: None, by: None }),
         ),
         Entry::new(run, slot, Event::Finished(finished)),
     ]

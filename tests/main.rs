@@ -51,6 +51,7 @@ mod recorded;
 mod replies;
 mod requests;
 mod rerun;
+mod revived;
 mod rules;
 mod sandbox;
 mod secure;

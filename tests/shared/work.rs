@@ -93,7 +93,7 @@ pub fn entry(run: usize, n: usize) -> Entry {
     let (attempt, at_ms, usage, trace) = (1, 7, Usage::default(), Trace::default());
     let started = |request: Request| {
         let digest = request.digest();
-        Event::Started(Started { attempt, at_ms, digest, request, kept: None })
+        Event::Started(Started { attempt, at_ms, digest, request, kept: None, by: None })
     };
     let finished = |outcome| {
         Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None })

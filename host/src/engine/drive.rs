@@ -43,6 +43,8 @@ impl Engine {
         let invocation = Invocation::after(&entries, run.left() == Some(RunState::Running));
         let work = Driver::new(self, run, manifest, front, trace)?;
         let session = work.open_first(entries, decisions).await?;
+        // A run that was cancelled goes on from here, and not before that is recorded.
+        work.run.unseal()?;
         // Not before this run is on disk: otherwise a crash would leave the session without either.
         if let (Some(turn), Some(other)) = (&mut turn, instead_of) {
             turn.session.forget_run(other)?;

@@ -224,8 +224,9 @@ impl Follower {
 /// Reads what is recorded of a run after an event.
 fn look(engine: &Engine, run: RunId, after: Seq, live: Option<&Live>) -> Result<Look, JournalError> {
     let runs = engine.runs();
-    // Before the rest is read: who sees the same trail later has missed nothing.
-    let (store, trail) = match live.and_then(Live::store) {
+    // The trail comes before the rest is read: who sees the same trail later has missed nothing.
+    // A run that is about to be revived has ended until its file is gone.
+    let (store, trail) = match live.and_then(Live::store).filter(|_| !runs.is_sealed(run)) {
         Some(store) => (Some(store), None),
         None => (None, runs.trail(run)?),
     };

@@ -268,7 +268,7 @@ fn begun(run: RunId, manifest: Manifest, kept: &HashSet<Slot>, shared: &[Entry])
     let kept = (!kept.is_empty()).then(|| kept.into_iter().cloned().collect());
     let at_ms = Moment::now().0;
     let request = Request::Run(Box::new(manifest));
-    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept };
+    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept, by: None };
     Entry::new(run, Slot::RUN, Event::Started(started))
 }
 

@@ -17,7 +17,7 @@
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
 //! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
-//! - `run`: one run that a process works on. `runs`: all of them. `listing`: how they stand, with `catalogue` as its
+//! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `listing`: how they stand, with `catalogue` as its
 //!   cache. `legacy`: runs as older hosts left them.
 
 mod catalogue;
@@ -38,11 +38,13 @@ mod number;
 mod parts;
 mod places;
 mod portable;
+mod reopen;
 mod run;
 mod runs;
 mod segment;
 mod sessions;
 mod sled;
+mod status;
 mod summary;
 mod survey;
 mod tidy;
@@ -50,7 +52,7 @@ mod trail;
 mod work;
 mod writer;
 
-pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
+pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::Listing;
 pub use memory::MemoryStore;
@@ -61,9 +63,10 @@ pub use run::{OpenRun, RunStore};
 pub use runs::{Compacted, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
+pub use status::{Change, OrderError, Status, is_over, kept, statuses};
 pub use summary::{RunState, RunSummary};
 pub(crate) use trail::Trail;
-pub use work::{CutOff, Stint, broke_off, cut_off, stints};
+pub use work::{CutOff, Revival, Stint, broke_off, cut_off, revivals, stints};
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

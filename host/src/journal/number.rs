@@ -93,7 +93,7 @@ mod tests {
     fn started(slot: Slot, at_ms: u64) -> Entry {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
-        let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept: None };
+        let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept: None, by: None };
         Entry::new(RunId::from_bytes([7; 16]), slot, Event::Started(started))
     }
 

@@ -140,6 +140,23 @@ impl OpenRun {
         self.store.journal.claim(self.id, &[], &[Note::Gone])
     }
 
+    /// Lets the journal count again for a run that was reopened, and not the file that it was sealed into: from here on
+    /// the run goes on. If this is never done, the run stays ended. Does nothing for a run that was not reopened.
+    pub fn unseal(&self) -> Result<(), JournalError> {
+        if self.store.has_ended.load(Ordering::Relaxed) {
+            self.runs.unseal(self.id, &self.store.journal)?;
+            self.store.has_ended.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The same run, recorded once more as it was sealed. Its file counts until the run is unsealed.
+    pub(super) async fn reopened(self, run: &RunFile) -> Result<Self, JournalError> {
+        self.store.has_ended.store(true, Ordering::Relaxed);
+        self.begin_with(run).await?;
+        Ok(self)
+    }
+
     /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
     #[must_use]
     pub fn left(&self) -> Option<RunState> {

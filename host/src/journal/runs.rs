@@ -132,7 +132,7 @@ impl RunsDir {
     }
 
     /// Claims a run, whatever there is of it.
-    fn claim(&self, id: RunId) -> Result<(OpenRun, Option<Head>), JournalError> {
+    pub(super) fn claim(&self, id: RunId) -> Result<(OpenRun, Option<Head>), JournalError> {
         let store = self.store()?;
         let head = store.hold(id)?.filter(|head| !head.gone);
         let left = head.as_ref().and_then(|head| head.summary.as_ref()).map(|summary| summary.state);
@@ -174,7 +174,11 @@ impl RunsDir {
 
     fn try_read(&self, id: RunId) -> Result<Option<Vec<Entry>>, JournalError> {
         if self.is_sealed(id) {
-            return Ok(Some(RunFile::read(&self.sealed_path(id))?.entries));
+            match RunFile::read(&self.sealed_path(id)) {
+                // It goes on since.
+                Err(_) if !self.is_sealed(id) => {}
+                read => return read.map(|run| Some(run.entries)),
+            }
         }
         if let Some(pairs) = self.survey().read(id)? {
             return format::decode(pairs.into_iter().map(Ok)).map(Some);
@@ -235,7 +239,7 @@ impl RunsDir {
                 continue;
             }
             if self.is_sealed(id) {
-                self.remove_unsealed(id)?;
+                self.remove_left_over(id)?;
                 done.removed += 1;
                 continue;
             }
@@ -326,7 +330,7 @@ impl RunsDir {
     }
 
     /// Where a run is in the journal, if it is there.
-    fn head(&self, id: RunId) -> Result<Option<Head>, JournalError> {
+    pub(super) fn head(&self, id: RunId) -> Result<Option<Head>, JournalError> {
         let mut survey = self.survey();
         survey.refresh()?;
         Ok(survey.head(id)?.filter(|head| !head.gone))
@@ -387,7 +391,7 @@ impl RunsDir {
         sealed_path(self.path(), id)
     }
 
-    fn unknown(&self, name: &str) -> JournalError {
+    pub(super) fn unknown(&self, name: &str) -> JournalError {
         JournalError::UnknownRun { name: name.to_owned(), path: self.path().to_owned() }
     }
 }

@@ -24,8 +24,14 @@ impl Recorder<'_> {
             Reach::Pure => Durability::WithNext,
             Reach::Outside => Durability::Now,
         };
-        let started =
-            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
+        let started = Started {
+            attempt: number,
+            at_ms,
+            digest: *digest,
+            request: request.clone(),
+            kept: None,
+            by: None,
+        };
         let (_, ack) = self.append(Event::Started(started), when)?;
         if when == Durability::Now {
             ack.durable().await?;
