@@ -58,7 +58,7 @@ impl People for Silent {
 }
 
 /// Starts a run, and waits until somebody is asked in it who never answers.
-async fn start_and_be_asked(engine: &Engine, agent: &Agent) -> RunHandle {
+pub async fn start_and_be_asked(engine: &Engine, agent: &Agent) -> RunHandle {
     let silent = Silent::default();
     let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(silent.clone()) };
     let run = engine.start(NewRun::new(load(engine, agent).await, "go on"), front).await.unwrap();
@@ -81,7 +81,7 @@ impl Watcher for Log {
     }
 }
 
-fn ada() -> By {
+pub fn ada() -> By {
     By { name: "ada".to_owned(), through: "a test".to_owned() }
 }
 

@@ -28,12 +28,12 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
         by: None,
     };
     vec![
-        Entry {
+        Entry::new(
             run,
-            slot: slot.clone(),
-            event: Event::Started(Started { attempt: 1, at_ms: 1, digest, request, kept: None }),
-        },
-        Entry { run, slot, event: Event::Finished(finished) },
+            slot.clone(),
+            Event::Started(Started { attempt: 1, at_ms: 1, digest, request, kept: None, by: None }),
+        ),
+        Entry::new(run, slot, Event::Finished(finished)),
     ]
 }
 

@@ -45,10 +45,10 @@ fn call(run: RunId, turn: u32, index: u32) -> [Entry; 2] {
     let (slot, digest) = (Slot::tool(turn, index), Digest::of(b"request"));
     let outcome = Json::parse("{\"conditions\":\"foggy\",\"temperature_celsius\":15}".to_owned()).unwrap();
     let (attempt, usage, trace) = (1, Usage::default(), Trace::default());
-    let started = Started { attempt, at_ms: 1, digest, request, kept: None };
+    let started = Started { attempt, at_ms: 1, digest, request, kept: None, by: None };
     let outcome = Outcome::Tool(ToolOutcome::Output(outcome));
     let finished = Finished { attempt, at_ms: 2, outcome, usage, trace, settled: false, by: None };
-    [Event::Started(started), Event::Finished(finished)].map(|event| Entry { run, slot: slot.clone(), event })
+    [Event::Started(started), Event::Finished(finished)].map(|event| Entry::new(run, slot.clone(), event))
 }
 
 /// A journal whose commits hold ten records each, which is a turn of five calls.

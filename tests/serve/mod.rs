@@ -2,6 +2,7 @@
 
 mod beginning;
 mod deciding;
+mod following;
 mod refusing;
 pub mod server;
 mod surviving;

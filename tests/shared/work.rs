@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use host::journal::{
     Durability, Entry, Event, Finished, JournalError, JournalStore as _, OpenRun, RunState, RunSummary,
-    RunsDir, Started,
+    RunsDir, Seq, Started,
 };
 use host::message::{
     Arguments, Ending, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
@@ -93,7 +93,7 @@ pub fn entry(run: usize, n: usize) -> Entry {
     let (attempt, at_ms, usage, trace) = (1, 7, Usage::default(), Trace::default());
     let started = |request: Request| {
         let digest = request.digest();
-        Event::Started(Started { attempt, at_ms, digest, request, kept: None })
+        Event::Started(Started { attempt, at_ms, digest, request, kept: None, by: None })
     };
     let finished = |outcome| {
         Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None })
@@ -114,7 +114,9 @@ pub fn entry(run: usize, n: usize) -> Entry {
         };
         (slot, event)
     };
-    Entry { run: id(run), slot, event }
+    // Whatever happens to the processes that record it, an event has the number of its place.
+    let seq = Some(Seq(n as u64 + 1));
+    Entry { seq, ..Entry::new(id(run), slot, event) }
 }
 
 /// How many of a run's events these are; each has to be as it was recorded.

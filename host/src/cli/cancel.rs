@@ -27,6 +27,6 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         CancelError::Session(error) => error.into(),
         CancelError::Replay(error) => error.into(),
     })?;
-    say(format_args!("cancelled run {id}; `host fork` can go on from a turn of it"));
+    say(format_args!("cancelled run {id}; `host resume {id} --again` revives it"));
     Ok(Exit::Ok)
 }

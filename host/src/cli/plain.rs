@@ -75,6 +75,7 @@ impl Plain for StartError {
             Self::ConfigGone { .. } => {
                 Misuse(format!("{self}\n  if it was moved, say where it is now: --config AGENT.TOML")).into()
             }
+            Self::NotCancelled { .. } => Misuse(self.to_string()).into(),
             Self::Conversation(error) => error.plain(),
             Self::Settle(error) => error.plain(),
             Self::Journal(error) => error.into(),

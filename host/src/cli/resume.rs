@@ -26,6 +26,10 @@ pub(super) struct Args {
     /// as things are now.
     #[arg(long)]
     accept_changes: bool,
+    /// Revive a run that somebody cancelled: it goes on where it stood. That it was cancelled, and who has it go on,
+    /// stays recorded. No other run that has ended can go on.
+    #[arg(long)]
+    again: bool,
     /// Print every event as a line of JSON on stdout.
     #[arg(long)]
     json: bool,
@@ -36,7 +40,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
-    let Args { run, settle, config, accept_changes, json, output, traces } = args;
+    let Args { run, settle, config, accept_changes, again, json, output, traces } = args;
     let screen = Screen::answering_to(Format::of(json), output.checked()?);
     let engine = places.engine(traces.exporter(&screen))?;
     let id = engine.runs().find(&run)?;
@@ -44,6 +48,7 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let terms = Terms {
         settlements,
         accept_changes,
+        again,
         config,
         agent: None,
         by: Some(at_terminal()),

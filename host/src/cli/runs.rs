@@ -14,8 +14,8 @@ use super::words::{self, Channel, counted, denial, headline, one_line, result, s
 use super::{diff, print, print_json, recorded, request, script};
 use crate::engine::waiting;
 use crate::journal::{
-    CutOff, Failed, Finished, RunState, Started, Status, Stint, broke_off, cut_off, ending, is_over,
-    statuses, stints,
+    CutOff, Failed, Finished, Revival, RunState, Started, Status, Stint, broke_off, cut_off, ending, is_over,
+    revivals, statuses, stints,
 };
 use crate::message::{
     Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
@@ -143,6 +143,9 @@ struct SlotReport {
     /// Of the run: the processes that worked on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     processes: Vec<Stint>,
+    /// Of the run: how often it was cancelled and went on all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revivals: Vec<Revival>,
     /// The attempts that ended with their process and were followed by another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cut_off: Vec<CutOff>,
@@ -158,7 +161,7 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
     let (id, entries, state) = recorded::read_with_state(&places.runs()?, name)?;
     // It may have ended since it was looked at how it stands.
     let state = ending(&entries).map_or(state, RunState::from);
-    let (stints, mut cut_off) = (stints(&entries), cut_off(&entries));
+    let (stints, revivals, mut cut_off) = (stints(&entries), revivals(&entries), cut_off(&entries));
     let waiting = waiting(entries.clone())?.into_iter().filter(|it| it.wants != Wants::Settlement);
     let waiting: BTreeSet<Slot> = waiting.map(|it| it.slot).collect();
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
@@ -175,10 +178,22 @@ fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Ex
         let stopped = finished.is_none() && is_over(slot, &slots);
         let is_run = *slot == Slot::RUN;
         let processes = if is_run { stints.clone() } else { Vec::new() };
+        let revivals = if is_run { revivals.clone() } else { Vec::new() };
         let cut_off = cut_off.remove(slot).unwrap_or_default();
         let state = is_run.then_some(state);
         let (slot, waits) = (slot.clone(), waiting.contains(slot));
-        Some(SlotReport { slot, started, failures, finished, state, processes, cut_off, stopped, waits })
+        Some(SlotReport {
+            slot,
+            started,
+            failures,
+            finished,
+            state,
+            processes,
+            revivals,
+            cut_off,
+            stopped,
+            waits,
+        })
     };
     let reports: Vec<SlotReport> = slots.iter().filter_map(&mut report).collect();
     if json {
@@ -225,6 +240,12 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 }
                 for Said { turn, text } in &manifest.said {
                     lines.push(format!("said     {} (before turn {turn})", set_in(text, 9)));
+                }
+                for Revival { cancelled, cancelled_ms, by, at_ms } in &report.revivals {
+                    let at = Moment(*cancelled_ms).to_the_second();
+                    lines.push(format!("stopped  {at}, {}", one_line(&cancelled.to_string())));
+                    let by = by.as_ref().map_or_else(String::new, |by| format!(", revived by {by}"));
+                    lines.push(format!("again    {}{}", Moment(*at_ms).to_the_second(), one_line(&by)));
                 }
                 lines.push(format!("ended    {}", report.ending(state, broken)));
                 let used = report.finished.as_ref().and_then(|finished| finished.usage.used);

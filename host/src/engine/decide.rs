@@ -197,8 +197,8 @@ impl Engine {
 }
 
 impl Engine {
-    /// Ends a run where it stands, for good: only a fork goes on from it. A run that goes on in this engine is stopped
-    /// first; one that another process works on is not cancelled.
+    /// Ends a run where it stands: nothing goes on from it but a fork, unless somebody revives it. A run that goes on in
+    /// this engine is stopped first; one that another process works on is not cancelled.
     pub async fn cancel(&self, run: RunId, cancelled: Cancelled) -> Result<(), CancelError> {
         if self.runs().is_sealed(run) {
             return Err(CancelError::Ended { run });
@@ -292,7 +292,7 @@ impl Pending {
         let at_ms = Moment::now().0;
         let (usage, trace) = (Usage::default(), Trace::default());
         let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: true, by };
-        let entry = Entry { run, slot, event: Event::Finished(finished) };
+        let entry = Entry::new(run, slot, Event::Finished(finished));
         Ok(store.append(&entry, Durability::Now).durable().await?)
     }
 }

@@ -43,6 +43,8 @@ impl Engine {
         let invocation = Invocation::after(&entries, run.left() == Some(RunState::Running));
         let work = Driver::new(self, run, manifest, front, trace)?;
         let session = work.open_first(entries, decisions).await?;
+        // A run that was cancelled goes on from here, and not before that is recorded.
+        work.run.unseal()?;
         // Not before this run is on disk: otherwise a crash would leave the session without either.
         if let (Some(turn), Some(other)) = (&mut turn, instead_of) {
             turn.session.forget_run(other)?;
@@ -122,7 +124,11 @@ impl Driver {
     async fn open(&self, entries: Vec<Entry>, decisions: Decisions) -> Result<Session, SessionError> {
         let store: Arc<dyn JournalStore> = Arc::clone(&self.run.store) as _;
         let watcher = Arc::clone(&self.front.watcher);
-        let watch: Watch = Box::new(move |notice: &Notice<'_>| watcher.tell(Told::Effect(notice)));
+        let (live, run) = (Arc::clone(&self.working.live), self.run.id);
+        let watch: Watch = Box::new(move |notice: &Notice<'_>| {
+            live.tell(run, notice);
+            watcher.tell(Told::Effect(notice));
+        });
         let (id, mode, manifest) = (self.run.id, Mode::Live(store), &self.manifest);
         match &self.trace {
             Some(trace) => {

@@ -15,8 +15,8 @@ use super::settle::fits;
 use super::start::{StartError, recorded_config};
 use super::watch::{Changed, Told};
 use crate::journal::{
-    Change, Entry, Event, Finished, JournalError, RunFile, RunState, RunSummary, Started, Status, is_over,
-    kept, statuses,
+    Change, Entry, Event, Finished, JournalError, RunFile, RunState, RunSummary, Seq, Started, Status,
+    is_over, kept, number, statuses,
 };
 use crate::message::{
     Caller, Fork, Json, Manifest, Moment, Outcome, Reply, Request, RunId, Said, Slot, Step, ToolOutcome,
@@ -115,12 +115,13 @@ impl Engine {
     pub async fn fork(
         &self,
         origin: RunId,
-        entries: Vec<Entry>,
+        mut entries: Vec<Entry>,
         fork: NewFork,
         front: Front,
     ) -> Result<RunHandle, ForkError> {
         let recorded = recorded_manifest(origin, &entries)?.clone();
         let turn = fork.turn()?;
+        number(&mut entries);
         let NewFork { prompt, edit, config, caller, .. } = fork;
         let kept = kept(&entries);
         let mut shared = shared(entries, turn)?;
@@ -139,7 +140,8 @@ impl Engine {
         }
         let entries = std::iter::once(begun(id, forked, &kept, &shared))
             .chain(shared.into_iter().map(|entry| Entry { run: id, ..entry }));
-        let entries: Vec<Entry> = entries.collect();
+        let mut entries: Vec<Entry> = entries.collect();
+        number_anew(&mut entries);
         let summary = RunSummary::of(id, &entries).ok_or(JournalError::NotBegun { run: id })?;
         let summary = RunSummary { state: RunState::Interrupted, ..summary };
         let run = self.runs().create(id)?;
@@ -267,6 +269,15 @@ fn begun(run: RunId, manifest: Manifest, kept: &HashSet<Slot>, shared: &[Entry])
     let kept = (!kept.is_empty()).then(|| kept.into_iter().cloned().collect());
     let at_ms = Moment::now().0;
     let request = Request::Run(Box::new(manifest));
-    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept };
-    Entry { run, slot: Slot::RUN, event: Event::Started(started) }
+    let started = Started { attempt: 1, at_ms, digest: request.digest(), request, kept, by: None };
+    Entry::new(run, Slot::RUN, Event::Started(started))
+}
+
+/// Numbers what a new run shares with the run that it leaves in the order that it has there, after the beginning.
+fn number_anew(entries: &mut [Entry]) {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|index| entries[*index].seq.filter(|_| entries[*index].slot != Slot::RUN));
+    for (index, seq) in order.into_iter().zip(1..) {
+        entries[index].seq = Some(Seq(seq));
+    }
 }

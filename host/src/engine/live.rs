@@ -4,15 +4,21 @@
 //! asked while the run went on and the word of somebody else, one counts and the other is refused.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::future::BoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
+use super::events::RunEvent;
 use super::{ApprovalsFile, Engine};
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
+use crate::session::Notice;
+
+/// So many events that are not recorded are kept for who follows a run: more than a model says between two looks, and
+/// little beside what the run itself takes.
+const LIVE_EVENTS_MAX: usize = 256;
 
 /// The runs of an engine that go on.
 #[derive(Default)]
@@ -24,6 +30,8 @@ pub(super) struct Live {
     store: Mutex<Option<Arc<RunStore>>>,
     stop: watch::Sender<Stop>,
     left: watch::Sender<bool>,
+    /// Who follows the run, from when somebody first does: what is not recorded is told them.
+    followers: OnceLock<broadcast::Sender<Arc<RunEvent>>>,
     questions: Mutex<HashMap<Slot, Question>>,
     /// Held while a word is recorded, and while the run is left. Whether a word came in since the run last looked.
     pub(super) words: tokio::sync::Mutex<Words>,
@@ -65,8 +73,8 @@ impl LiveRuns {
         let (stop, left) = (watch::channel(Stop::Not).0, watch::channel(false).0);
         let store = Mutex::new(Some(store));
         let (questions, words) = (Mutex::default(), tokio::sync::Mutex::default());
-        let live = Live { store, stop, left, questions, words };
-        let live = Arc::new(live);
+        let followers = OnceLock::new();
+        let live = Arc::new(Live { store, stop, left, followers, questions, words });
         lock(&self.0).insert(run, Arc::clone(&live));
         live
     }
@@ -114,6 +122,20 @@ impl Live {
     /// Notes that nothing more is recorded of the run.
     pub(super) fn close(&self) {
         lock(&self.store).take();
+    }
+
+    /// What is told from now on of the run that is not recorded.
+    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<RunEvent>> {
+        self.followers.get_or_init(|| broadcast::channel(LIVE_EVENTS_MAX).0).subscribe()
+    }
+
+    /// Tells whoever follows the run what is not recorded.
+    pub(super) fn tell(&self, run: RunId, notice: &Notice<'_>) {
+        let Some(followers) = self.followers.get().filter(|it| it.receiver_count() > 0) else { return };
+        if let Some(event) = RunEvent::live(run, notice) {
+            // They may have gone away.
+            let _ = followers.send(Arc::new(event));
+        }
     }
 
     /// Waits until the run is left.
@@ -253,6 +275,7 @@ mod tests {
             store: Mutex::default(),
             stop: watch::channel(Stop::Not).0,
             left: watch::channel(false).0,
+            followers: OnceLock::new(),
             questions: Mutex::default(),
             words: tokio::sync::Mutex::default(),
         }

@@ -8,7 +8,7 @@
 //!
 //! Where a run starts: [`Engine::start`] and [`Engine::resume`] (`start`, and `drive` for the work itself). Where it is recorded: [`crate::session`], in
 //! the journal that the engine has opened. Where a person's word comes in: [`Engine::decide`] (`decide`), and
-//! [`Terms::settlements`] for calls that are in doubt.
+//! [`Terms::settlements`] for calls that are in doubt. What happens to a run: [`Engine::attach`] (`events` and `follow`).
 
 mod approvals;
 mod catalog;
@@ -16,6 +16,8 @@ pub(crate) mod changes;
 mod conversation;
 mod decide;
 mod drive;
+mod events;
+mod follow;
 mod fork;
 mod handle;
 mod live;
@@ -32,6 +34,8 @@ pub use approvals::{Always, ApprovalsError, ApprovalsFile};
 pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
 pub use conversation::{ConversationError, Turn};
 pub use decide::{CancelError, DecideError, Pending, Word};
+pub use events::{EventKind, RunEvent, Standing};
+pub use follow::standing;
 pub use fork::{Edit, ForkError, NewFork};
 pub use handle::{Outcome, RunHandle};
 pub use people::{Front, Nobody, People};
@@ -41,7 +45,7 @@ pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
 pub use start::{NewRun, StartError, Terms};
-pub use view::{Page, Query, RunWaits, waiting, why_it_broke_off};
+pub use view::{Page, Query, RunWaits, waiting};
 pub use watch::{Changed, Told, Unwatched, Watcher};
 
 use std::path::{Path, PathBuf};

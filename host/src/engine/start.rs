@@ -18,10 +18,12 @@ use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
 use crate::config::{Config, ParameterError};
 use crate::journal::{
-    Change, Entry, Event, JournalError, JournalStore as _, RunFile, RunState, RunSummary, Started, ending,
-    has_replied, used,
+    Change, Entry, Event, JournalError, JournalStore as _, OpenRun, RunFile, RunState, RunSummary, Started,
+    ending, has_replied, used,
 };
-use crate::message::{By, Caller, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot};
+use crate::message::{
+    By, Caller, Ending, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot,
+};
 use crate::session::{Decisions, SessionError, Settlement};
 
 /// A run that is to be started.
@@ -55,6 +57,8 @@ pub struct Terms {
     /// Whether the run goes on although its agent has changed since: what is recorded is kept, and the rest is carried
     /// out as things are now.
     pub accept_changes: bool,
+    /// Whether the run goes on although somebody cancelled it. No other run that has ended does.
+    pub again: bool,
     /// The agent.toml of the run, if it is not where it was.
     pub config: Option<PathBuf>,
     /// The agent of the run, if it is loaded. Then no agent.toml is read.
@@ -80,6 +84,12 @@ pub enum StartError {
     ConfigGone {
         /// Where it was.
         path: PathBuf,
+    },
+    /// The run was not cancelled, so it cannot be revived.
+    #[error("run {run} was not cancelled: only a run that somebody cancelled goes on once more")]
+    NotCancelled {
+        /// The run.
+        run: RunId,
     },
     /// Its session cannot go on.
     #[error(transparent)]
@@ -193,8 +203,8 @@ impl Engine {
         let summary = RunSummary::new(id, &manifest, RunState::Queued);
         let request = Request::Run(Box::new(manifest));
         let (at_ms, digest) = (Moment::now().0, request.digest());
-        let started = Started { attempt: 1, at_ms, digest, request, kept: None };
-        let entries = vec![Entry { run: id, slot: Slot::RUN, event: Event::Started(started) }];
+        let started = Started { attempt: 1, at_ms, digest, request, kept: None, by: None };
+        let entries = vec![Entry::new(id, Slot::RUN, Event::Started(started))];
         let run = self.runs().create(id)?;
         let begun = run.begin_with(&RunFile { summary, entries }).await;
         run.leave().await;
@@ -230,11 +240,17 @@ impl Engine {
 
     /// Goes on with a recorded run. One that has ended ends the same way at once.
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
-        let Terms { settlements: said, accept_changes, config, agent, by, caller } = terms;
-        let mut turn = self.take_turn_of(id, &*front.watcher).await?;
+        let Terms { settlements: said, accept_changes, again, config, agent, by, caller } = terms;
+        let mut turn = self.take_turn_of(id, again, &*front.watcher).await?;
         self.while_it_is_left(id).await;
         let runs = self.runs();
-        let open = if runs.is_sealed(id) { None } else { Some(runs.open(id)) };
+        let open = if again {
+            Some(self.open_again(id).await?)
+        } else if runs.is_sealed(id) {
+            None
+        } else {
+            Some(runs.open(id))
+        };
         let run = match open {
             Some(Ok(run)) => run,
             // It may have ended meanwhile.
@@ -276,9 +292,27 @@ impl Engine {
         if !changes.is_empty() {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
         }
-        let decisions = Decisions { settlements, change, by };
+        let decisions = Decisions { settlements, change, again, by };
         let work = Work { run, entries, agent, manifest, decisions, turn, instead_of: None, caller };
         self.carry_out(work, front).await
+    }
+
+    /// Opens a run that was cancelled.
+    async fn open_again(&self, id: RunId) -> Result<Result<OpenRun, JournalError>, StartError> {
+        let runs = self.runs();
+        match ending(&runs.read(id)?) {
+            Some(Ending::Cancelled(_)) => {}
+            Some(
+                Ending::Answer(_)
+                | Ending::Refused(_)
+                | Ending::Limit(_)
+                | Ending::Unfit { .. }
+                | Ending::Empty(_),
+            )
+            | None => return Err(StartError::NotCancelled { run: id }),
+        }
+        // One that was never sealed, because a crash came before, is still in the journal.
+        Ok(if runs.is_sealed(id) { runs.reopen(id).await } else { runs.open(id) })
     }
 
     /// Waits while this engine leaves a run: it is sealed then, and cannot be opened.
@@ -293,9 +327,15 @@ impl Engine {
         self.0.conversations.take_turn(key, watcher).await
     }
 
-    /// The same for the session of a run that has not ended, if it has one.
-    async fn take_turn_of(&self, run: RunId, watcher: &dyn Watcher) -> Result<Option<Turn>, JournalError> {
-        let entries = if self.runs().is_sealed(run) { Vec::new() } else { self.runs().read(run)? };
+    /// The same for the session of a run, if it has one and the run goes on: one that has ended does so `again` alone.
+    async fn take_turn_of(
+        &self,
+        run: RunId,
+        again: bool,
+        watcher: &dyn Watcher,
+    ) -> Result<Option<Turn>, JournalError> {
+        let is_over = self.runs().is_sealed(run) && !again;
+        let entries = if is_over { Vec::new() } else { self.runs().read(run)? };
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
             None => Ok(None),

@@ -6,7 +6,7 @@ use super::Engine;
 use super::records::agent_at;
 use crate::dispatch::wakes_at;
 use crate::journal::{self, Entry, JournalError, Listing, RunState, RunSummary, Status, is_over, statuses};
-use crate::message::{Builtin, Manifest, Outcome, Request, RunId, SessionKey, Slot, ToolAsk};
+use crate::message::{Builtin, Manifest, Request, RunId, SessionKey, Slot, ToolAsk};
 use crate::session::{SessionError, Waiting, Wants};
 
 /// Which runs are meant. By default all of them.
@@ -128,17 +128,6 @@ pub fn waiting(entries: Vec<Entry>) -> Result<Vec<Waiting>, SessionError> {
     }
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     Ok(open_effects(&manifest, &slots).into_iter().map(Waiting::from).collect())
-}
-
-/// Why a run broke off, by what is recorded of it: its model gave no reply. `None` if it did not.
-#[must_use]
-pub fn why_it_broke_off(entries: &[Entry]) -> Option<String> {
-    let slots = statuses(entries.iter().cloned()).ok()?;
-    let (slot, failed) = journal::broke_off(&slots)?;
-    match &failed.outcome {
-        Outcome::NoReply(failure) => Some(format!("{slot}: {failure}")),
-        Outcome::Run(_) | Outcome::Model(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
-    }
 }
 
 impl Query {

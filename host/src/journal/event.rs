@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::Seq;
 use crate::message::{By, Digest, Ending, Manifest, Outcome, Request, RunId, Slot, Trace, Usage, Used};
 
 /// One event of one slot of one run: what a store keeps.
@@ -11,6 +12,16 @@ pub struct Entry {
     pub slot: Slot,
     /// What happened there.
     pub event: Event,
+    /// Its number among the events of the run. `None` before it is recorded, and where an older host recorded it.
+    pub seq: Option<Seq>,
+}
+
+impl Entry {
+    /// An event that is to be recorded.
+    #[must_use]
+    pub fn new(run: RunId, slot: Slot, event: Event) -> Self {
+        Self { run, slot, event, seq: None }
+    }
 }
 
 /// What can happen at a slot.
@@ -40,6 +51,10 @@ pub struct Started {
     /// slots that were recorded before. Their results are kept, whatever is asked for there now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<Slot>>,
+    /// At the run's own slot, where the run was cancelled before and goes on all the same: who had it go on, if that is
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 /// An attempt failed in a way that another attempt, or a person, may mend.
@@ -141,10 +156,7 @@ pub fn given_up<'a>(failures: impl DoubleEndedIterator<Item = &'a Failed>) -> us
 /// What the run used, if it ended and that is recorded.
 #[must_use]
 pub fn used(entries: &[Entry]) -> Option<&Used> {
-    entries.iter().find_map(|entry| match &entry.event {
-        Event::Finished(Finished { outcome: Outcome::Run(_), usage, .. }) => usage.used.as_ref(),
-        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-    })
+    end(entries)?.usage.used.as_ref()
 }
 
 /// Whether a model replied in the run: all that a run does follows from that.
@@ -159,8 +171,16 @@ pub fn has_replied(entries: &[Entry]) -> bool {
 /// How the run ended, if it did.
 #[must_use]
 pub fn ending(entries: &[Entry]) -> Option<&Ending> {
-    entries.iter().find_map(|entry| match &entry.event {
-        Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) => Some(ending),
-        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
-    })
+    match &end(entries)?.outcome {
+        Outcome::Run(ending) => Some(ending),
+        Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
+    }
+}
+
+/// The end of the run, if it ended and did not go on afterwards.
+fn end(entries: &[Entry]) -> Option<&Finished> {
+    match &entries.iter().rev().find(|entry| entry.slot == Slot::RUN)?.event {
+        Event::Finished(finished) => Some(finished),
+        Event::Started(_) | Event::Failed(_) => None,
+    }
 }

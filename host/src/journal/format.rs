@@ -4,7 +4,7 @@
 //! run, slot, event and chunk. Every value carries a checksum over its key and itself, so that a byte that
 //! changed is noticed, wherever it stands.
 
-use crate::journal::{Entry, Event, JournalError};
+use crate::journal::{Entry, Event, JournalError, Seq};
 use crate::message::{RunId, Slot, Step};
 
 /// The version this host writes, and the newest it reads.
@@ -30,10 +30,13 @@ pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// The bytes of an event, chunk by chunk.
 pub fn encode(entry: &Entry) -> Result<Vec<KeyValue>, JournalError> {
-    let payload = serde_json::to_vec(&entry.event).map_err(|error| JournalError::Corrupt {
+    let mut payload = serde_json::to_vec(&entry.event).map_err(|error| JournalError::Corrupt {
         place: entry.slot.to_string(),
         reason: format!("the event cannot be written as JSON: {error}"),
     })?;
+    if let Some(seq) = entry.seq {
+        write_number(&mut payload, seq);
+    }
     let stem = event_key(entry.run, &entry.slot, entry.event.ordinal());
     let count = payload.len().div_ceil(CHUNK_BYTES_MAX);
     let chunks = payload.chunks(CHUNK_BYTES_MAX).enumerate().map(|(index, chunk)| {
@@ -90,7 +93,31 @@ fn parse_event(key: &[u8], stem: &[u8], payload: &[u8]) -> Result<Entry, Journal
     if event.ordinal() != ordinal {
         return Err(corrupt(key, "the record stands at the place of another one"));
     }
-    Ok(Entry { run, slot, event })
+    Ok(Entry { run, slot, event, seq: read_number(payload) })
+}
+
+/// How the JSON of an event ends: the object in it, and its own.
+const EVENT_ENDS: &[u8] = b"}}";
+
+/// What stands before the number of an event, the last thing in its JSON.
+const NUMBER: &[u8] = b",\"seq\":";
+
+/// Adds the number to the JSON of an event. An older host passes over what it does not know there.
+fn write_number(json: &mut Vec<u8>, seq: Seq) {
+    json.truncate(json.len().saturating_sub(EVENT_ENDS.len()));
+    json.extend_from_slice(NUMBER);
+    json.extend_from_slice(seq.to_string().as_bytes());
+    json.extend_from_slice(EVENT_ENDS);
+}
+
+/// The number in the JSON of an event, if it has one. It is read from the end, so that the event is parsed once: digits
+/// that two braces follow stand outside of every string, and in the object of the event itself.
+fn read_number(json: &[u8]) -> Option<Seq> {
+    let json = json.strip_suffix(EVENT_ENDS)?;
+    let digits = json.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (before, digits) = json.split_at(json.len() - digits);
+    let number = str::from_utf8(digits).ok()?.parse().ok()?;
+    before.ends_with(NUMBER).then_some(Seq(number))
 }
 
 struct Chunk<'a> {

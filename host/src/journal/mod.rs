@@ -10,12 +10,14 @@
 //!
 //! All runs of a state directory, and all processes that work on them, share one journal. From the bytes up:
 //!
+//! - [`Seq`]: the number of an event among those of its run.
 //! - [`mod@format`]: an event as keys and values. `note`: what else is said of a run. `frame`: a commit.
 //! - `segment`: the file that one process writes. `end`: what says that it is over. `parts`: what it holds of whom.
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
-//! - `run`: one run that a process works on. `runs`: all of them. `listing`: how they stand, with `catalogue` as its
+//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
+//! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `listing`: how they stand, with `catalogue` as its
 //!   cache. `legacy`: runs as older hosts left them.
 
 mod catalogue;
@@ -30,32 +32,41 @@ mod index;
 mod legacy;
 mod listing;
 mod memory;
+mod news;
 mod note;
+mod number;
 mod parts;
 mod places;
 mod portable;
+mod reopen;
 mod run;
 mod runs;
 mod segment;
 mod sessions;
 mod sled;
+mod status;
 mod summary;
 mod survey;
 mod tidy;
+mod trail;
 mod work;
 mod writer;
 
-pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
+pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::Listing;
 pub use memory::MemoryStore;
+pub use news::News;
+pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use run::{OpenRun, RunStore};
 pub use runs::{Compacted, RunsDir};
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
+pub use status::{Change, OrderError, Status, is_over, kept, statuses};
 pub use summary::{RunState, RunSummary};
-pub use work::{CutOff, Stint, broke_off, cut_off, stints};
+pub(crate) use trail::Trail;
+pub use work::{CutOff, Revival, Stint, broke_off, cut_off, revivals, stints};
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -107,6 +118,11 @@ impl Ack {
 
     fn waiting(receiver: oneshot::Receiver<Result<(), JournalError>>) -> Self {
         Self(AckState::Waiting(receiver))
+    }
+
+    /// Whether the event was not even handed over.
+    fn is_refused(&self) -> bool {
+        matches!(self.0, AckState::Ready(Err(_)))
     }
 
     /// Waits until the event is on disk.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::run::PROMPT_CHARS_MAX;
-use super::{Entry, Event, JournalError, RunSummary, io_error};
+use super::{Entry, Event, JournalError, RunSummary, Seq, io_error};
 use crate::message::{Digest, Slot, from_json_line, json_line};
 
 /// The version of the form that this host writes, and the newest it reads.
@@ -50,6 +50,8 @@ struct Head {
 struct LineOut<'a> {
     slot: &'a Slot,
     event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<Seq>,
 }
 
 /// What a line ends with in which characters were escaped that a reader might end a line at, or nobody sees.
@@ -62,6 +64,9 @@ struct Escaped {
 struct LineIn {
     slot: Slot,
     event: Event,
+    /// Older hosts did not write it.
+    #[serde(default)]
+    seq: Option<Seq>,
     /// The places in the line of the escapes that were characters.
     #[serde(default)]
     escaped: Vec<usize>,
@@ -97,8 +102,8 @@ impl RunFile {
     pub fn write(&self, to: &mut impl Write) -> std::io::Result<()> {
         let mut to = Hashed { to, sha256: Sha256::new() };
         writeln!(to, "{}", self.head()?)?;
-        for Entry { slot, event, .. } in &self.entries {
-            let json = serde_json::to_string(&LineOut { slot, event })?;
+        for Entry { slot, event, seq, .. } in &self.entries {
+            let json = serde_json::to_string(&LineOut { slot, event, seq: *seq })?;
             let (line, escaped) = json_line(&json);
             match line.strip_suffix('}') {
                 Some(open) if !escaped.is_empty() => {
@@ -164,9 +169,9 @@ impl RunFile {
                         }
                         return Ok(Self { summary: read.clone(), entries });
                     }
-                    let LineIn { slot, event, .. } =
+                    let LineIn { slot, event, seq, .. } =
                         LineIn::read(&line).map_err(|error| damaged(format!("not an event: {error}")))?;
-                    entries.push(Entry { run: read.run, slot, event });
+                    entries.push(Entry { run: read.run, slot, event, seq });
                 }
             }
             sha256.update(&line);

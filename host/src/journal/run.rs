@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::note::Note;
 use super::{
     Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary,
-    RunsDir, SledStore,
+    RunsDir, Seq, SledStore, number,
 };
 use crate::message::{Outcome, RunId};
 
@@ -33,6 +33,9 @@ pub struct RunStore {
     /// How the run stood when that was last said.
     summary: Mutex<Option<RunSummary>>,
     has_ended: AtomicBool,
+    /// The number of the last event that was handed over; `None` as long as that is not known. Held while one is handed
+    /// over: the order of the numbers is the order in which the events become durable.
+    last: Mutex<Option<Seq>>,
     /// Its receiver learns that this is dropped.
     _given_back: oneshot::Sender<()>,
 }
@@ -63,11 +66,29 @@ impl JournalStore for RunStore {
             return Ack::ready(Err(JournalError::Stopped { reason }));
         }
         let note = self.at_the_end(entry);
-        self.journal.append_all(self.run, std::slice::from_ref(entry), note.as_slice(), when)
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match *last {
+            Some(before) => before,
+            None => match self.journal.read(self.run) {
+                Ok(recorded) => Seq(recorded.len() as u64),
+                Err(error) => return Ack::ready(Err(error)),
+            },
+        };
+        let seq = before.next();
+        let entry = Entry { seq: Some(seq), ..entry.clone() };
+        let ack = self.journal.append_all(self.run, &[entry], note.as_slice(), when);
+        // What was not even handed over has no number.
+        *last = Some(if ack.is_refused() { before } else { seq });
+        ack
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        if run == self.run { self.journal.read(run) } else { Ok(Vec::new()) }
+        if run != self.run {
+            return Ok(Vec::new());
+        }
+        let mut entries = self.journal.read(run)?;
+        number(&mut entries);
+        Ok(entries)
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
@@ -90,6 +111,7 @@ impl OpenRun {
             journal,
             summary: Mutex::default(),
             has_ended: AtomicBool::new(false),
+            last: Mutex::default(),
             _given_back: sender,
         };
         Self { id: run, store: Arc::new(store), runs, left, given_back }
@@ -118,6 +140,23 @@ impl OpenRun {
         self.store.journal.claim(self.id, &[], &[Note::Gone])
     }
 
+    /// Lets the journal count again for a run that was reopened, and not the file that it was sealed into: from here on
+    /// the run goes on. If this is never done, the run stays ended. Does nothing for a run that was not reopened.
+    pub fn unseal(&self) -> Result<(), JournalError> {
+        if self.store.has_ended.load(Ordering::Relaxed) {
+            self.runs.unseal(self.id, &self.store.journal)?;
+            self.store.has_ended.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The same run, recorded once more as it was sealed. Its file counts until the run is unsealed.
+    pub(super) async fn reopened(self, run: &RunFile) -> Result<Self, JournalError> {
+        self.store.has_ended.store(true, Ordering::Relaxed);
+        self.begin_with(run).await?;
+        Ok(self)
+    }
+
     /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
     #[must_use]
     pub fn left(&self) -> Option<RunState> {
@@ -132,7 +171,9 @@ impl OpenRun {
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
     pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
         let note = self.store.summarised(&run.summary);
-        self.store.journal.append_all(self.id, &run.entries, &[note], Durability::Now).durable().await
+        let mut entries = run.entries.clone();
+        number(&mut entries);
+        self.store.journal.append_all(self.id, &entries, &[note], Durability::Now).durable().await
     }
 
     /// The same for a run that was recorded in another way, of which this was said last.

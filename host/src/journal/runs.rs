@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::holder;
 use super::legacy::Legacy;
+use super::news::{News, Readers};
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
     Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
-    make_directory, places, sync_directory, write_whole,
+    make_directory, number, places, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
@@ -32,6 +33,8 @@ struct Shared {
     /// The journal, from when this process first writes to it.
     store: Mutex<Option<Arc<SledStore>>>,
     survey: Mutex<Survey>,
+    /// Who waits for more to be recorded.
+    readers: Readers,
 }
 
 /// What [`RunsDir::compact`] did.
@@ -56,7 +59,8 @@ impl RunsDir {
     pub fn new(state: &Path) -> Self {
         let (path, journal) = (state.join("runs"), state.join("journal"));
         let survey = Mutex::new(Survey::new(&journal, None));
-        Self { shared: Arc::new(Shared { path, journal, store: Mutex::default(), survey }) }
+        let (store, readers) = (Mutex::default(), Readers::default());
+        Self { shared: Arc::new(Shared { path, journal, store, survey, readers }) }
     }
 
     /// Where the runs are that have ended.
@@ -82,7 +86,8 @@ impl RunsDir {
             return Ok(Arc::clone(store));
         }
         make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
-        let opened = Arc::new(SledStore::beside(self.journal_path(), Some(self.path()))?);
+        let opened =
+            Arc::new(SledStore::beside(self.journal_path(), Some(self.path()), self.shared.readers.clone())?);
         *store = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -127,7 +132,7 @@ impl RunsDir {
     }
 
     /// Claims a run, whatever there is of it.
-    fn claim(&self, id: RunId) -> Result<(OpenRun, Option<Head>), JournalError> {
+    pub(super) fn claim(&self, id: RunId) -> Result<(OpenRun, Option<Head>), JournalError> {
         let store = self.store()?;
         let head = store.hold(id)?.filter(|head| !head.gone);
         let left = head.as_ref().and_then(|head| head.summary.as_ref()).map(|summary| summary.state);
@@ -146,7 +151,8 @@ impl RunsDir {
     fn take_over(run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
         let id = run.id;
         let _lock = legacy.seize(id)?;
-        let entries = legacy.read()?;
+        let mut entries = legacy.read()?;
+        number(&mut entries);
         let summary = legacy.summary().or_else(|| RunSummary::of(id, &entries));
         let run = run.go_on_from(&entries, summary.as_ref())?;
         crash_point("journal-before-legacy-removal");
@@ -155,23 +161,35 @@ impl RunsDir {
     }
 
     /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it
-    /// has come.
+    /// has come. Each event has its number.
     pub fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
-        if let Some(entries) = self.try_read(id)? {
-            return Ok(entries);
-        }
-        // It may have become another thing between two looks.
-        self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))
+        let mut entries = match self.try_read(id)? {
+            Some(entries) => entries,
+            // It may have become another thing between two looks.
+            None => self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))?,
+        };
+        number(&mut entries);
+        Ok(entries)
     }
 
     fn try_read(&self, id: RunId) -> Result<Option<Vec<Entry>>, JournalError> {
         if self.is_sealed(id) {
-            return Ok(Some(RunFile::read(&self.sealed_path(id))?.entries));
+            match RunFile::read(&self.sealed_path(id)) {
+                // It goes on since.
+                Err(_) if !self.is_sealed(id) => {}
+                read => return read.map(|run| Some(run.entries)),
+            }
         }
         if let Some(pairs) = self.survey().read(id)? {
             return format::decode(pairs.into_iter().map(Ok)).map(Some);
         }
         self.legacy(id).map(|legacy| legacy.read()).transpose()
+    }
+
+    /// What says that there is news of a run, as far as this process knows of it.
+    #[must_use]
+    pub fn news(&self, id: RunId) -> News {
+        self.shared.readers.news(id)
     }
 
     /// Whether anything is recorded of a run: nothing is of one that was killed before it began, or that is gone.
@@ -221,7 +239,7 @@ impl RunsDir {
                 continue;
             }
             if self.is_sealed(id) {
-                self.remove_unsealed(id)?;
+                self.remove_left_over(id)?;
                 done.removed += 1;
                 continue;
             }
@@ -312,7 +330,7 @@ impl RunsDir {
     }
 
     /// Where a run is in the journal, if it is there.
-    fn head(&self, id: RunId) -> Result<Option<Head>, JournalError> {
+    pub(super) fn head(&self, id: RunId) -> Result<Option<Head>, JournalError> {
         let mut survey = self.survey();
         survey.refresh()?;
         Ok(survey.head(id)?.filter(|head| !head.gone))
@@ -373,7 +391,7 @@ impl RunsDir {
         sealed_path(self.path(), id)
     }
 
-    fn unknown(&self, name: &str) -> JournalError {
+    pub(super) fn unknown(&self, name: &str) -> JournalError {
         JournalError::UnknownRun { name: name.to_owned(), path: self.path().to_owned() }
     }
 }

@@ -12,6 +12,7 @@ use super::extent::fetch;
 use super::format::{self, KeyValue};
 use super::holder::{self, Holder, Living};
 use super::index::Index;
+use super::news::Readers;
 use super::note::{self, Note};
 use super::places::{self, Lock, Names};
 use super::survey::{Head, Survey};
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub(super) directory: PathBuf,
     /// Where runs are that have ended and are one file.
     pub(super) runs: Option<PathBuf>,
+    /// Who waits for more to be recorded.
+    pub(super) readers: Readers,
     pub(super) holder: Holder,
     survey: Mutex<Survey>,
     syncs: AtomicU64,
@@ -71,11 +74,11 @@ pub(super) struct Shared {
 impl SledStore {
     /// Opens the journal in a directory, making it if there is none, beside the processes that have it open.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        Self::beside(path, None)
+        Self::beside(path, None, Readers::default())
     }
 
-    /// The same, where a run that is one file in `runs` needs nothing here any more.
-    pub(super) fn beside(path: &Path, runs: Option<&Path>) -> Result<Self, JournalError> {
+    /// The same, where a run that is one file in `runs` needs nothing here any more, and somebody waits for news of runs.
+    pub(super) fn beside(path: &Path, runs: Option<&Path>, readers: Readers) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| io_error(path, &error);
         make_directory(path).map_err(failed)?;
         let holder = {
@@ -89,7 +92,7 @@ impl SledStore {
         let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
         let (syncs, events) = (AtomicU64::new(0), AtomicU64::new(0));
         let has_failed = AtomicBool::new(false);
-        let shared = Arc::new(Shared { directory, runs, holder, survey, syncs, events, has_failed });
+        let shared = Arc::new(Shared { directory, runs, readers, holder, survey, syncs, events, has_failed });
         shared.recover(&Lock::take(path).map_err(failed)?, &mut shared.survey())?;
         let (queue, inbox) = channel();
         let writer = Writer::new(Arc::clone(&shared));
@@ -351,7 +354,7 @@ mod tests {
         let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
         let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
         let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None };
-        Entry { run, slot: Slot::tool(0, index), event: Event::Finished(finished) }
+        Entry::new(run, Slot::tool(0, index), Event::Finished(finished))
     }
 
     async fn append(store: &SledStore, event: &Entry) -> Result<(), JournalError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Entry, Event, Failed, Started, Status};
-use crate::message::{Request, Slot, Step};
+use crate::message::{By, Cancelled, Ending, Outcome, Request, Slot, Step};
 
 /// What one process did of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +70,46 @@ pub fn cut_off(entries: &[Entry]) -> BTreeMap<Slot, Vec<CutOff>> {
     found
 }
 
+/// That a run was cancelled, and went on all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Revival {
+    /// Who cancelled it, and why.
+    pub cancelled: Cancelled,
+    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    pub cancelled_ms: u64,
+    /// Who had it go on, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: u64,
+}
+
+/// How often a run was cancelled and went on all the same, the first time first.
+#[must_use]
+pub fn revivals(entries: &[Entry]) -> Vec<Revival> {
+    let mut cancelled = None;
+    let mut revivals = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.slot == Slot::RUN) {
+        match &entry.event {
+            Event::Finished(finished) => {
+                cancelled = match &finished.outcome {
+                    Outcome::Run(Ending::Cancelled(cancelled)) => Some((cancelled.clone(), finished.at_ms)),
+                    Outcome::Run(_)
+                    | Outcome::Model(_)
+                    | Outcome::NoReply(_)
+                    | Outcome::Tool(_)
+                    | Outcome::Decision(_) => None,
+                };
+            }
+            Event::Started(started) => revivals.extend(cancelled.take().map(|(cancelled, cancelled_ms)| {
+                Revival { cancelled, cancelled_ms, by: started.by.clone(), at_ms: started.at_ms }
+            })),
+            Event::Failed(_) => {}
+        }
+    }
+    revivals
+}
+
 /// Why a run broke off that has not ended: the model gave no reply. A resume asks it again.
 #[must_use]
 pub fn broke_off(slots: &BTreeMap<Slot, Status>) -> Option<(&Slot, &Failed)> {
@@ -103,20 +143,20 @@ fn is_effect(request: &Request) -> bool {
 mod tests {
     use super::*;
     use crate::journal::Finished;
-    use crate::message::{Digest, MessageRef, ModelAsk, ModelFailure, Outcome, Reply, RunId, Trace, Usage};
+    use crate::message::{Digest, MessageRef, ModelAsk, ModelFailure, Reply, RunId, Trace, Usage};
 
     fn begun(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
-        let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Started(started) }
+        let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None, by: None };
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Started(started))
     }
 
     fn finished(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::Model(Reply::default()));
         let event =
             Event::Finished(Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None });
-        Entry { run: RunId::from_bytes([7; 16]), slot, event }
+        Entry::new(RunId::from_bytes([7; 16]), slot, event)
     }
 
     fn failed(slot: Slot, attempt: u32, gave_up: bool) -> Entry {
@@ -132,7 +172,7 @@ mod tests {
         };
         let (usage, trace, outcome) = (Usage::default(), Trace::default(), Outcome::NoReply(failure));
         let failed = Failed { attempt, at_ms: 9, retry_ms: 0, gave_up, outcome, usage, trace };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Failed(failed) }
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Failed(failed))
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Writer {
             for run in std::mem::take(&mut self.leaving) {
                 self.current.remove(&run);
                 self.shared.holder.give_back(run);
+                self.shared.readers.wake(run);
             }
             for reply in std::mem::take(&mut self.left) {
                 // Who asked may have gone away.
@@ -182,6 +183,7 @@ impl Writer {
         let result = self.failed.clone().map_or(Ok(()), Err);
         for write in self.waiting.drain(..) {
             write.reply.send(result.clone());
+            self.shared.readers.wake(write.run);
         }
     }
 

@@ -55,13 +55,15 @@ pub struct Decisions {
     pub settlements: Settlements,
     /// Whether the run may be carried on as another one than it was begun as.
     pub change: Change,
+    /// Whether the run goes on if it was cancelled.
+    pub again: bool,
     /// Who decided that.
     pub by: Option<By>,
 }
 
 impl Default for Decisions {
     fn default() -> Self {
-        Self { settlements: Settlements::new(), change: Change::Refused, by: None }
+        Self { settlements: Settlements::new(), change: Change::Refused, again: false, by: None }
     }
 }
 

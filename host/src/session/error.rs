@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::Divergence;
 use crate::journal::{JournalError, OrderError};
 use crate::message::{Request, Slot};
@@ -45,7 +47,7 @@ pub enum SessionError {
 }
 
 /// An effect that waits.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Where.
     pub slot: Slot,
@@ -58,7 +60,8 @@ pub struct Waiting {
 }
 
 /// What an effect waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wants {
     /// That a person says whether it took effect: the process died in the middle of it.
     Settlement,

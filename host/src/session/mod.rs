@@ -87,8 +87,9 @@ impl Session {
             Cursor::load(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
         let request = Request::Run(Box::new(manifest.clone()));
         let digest = request.digest();
-        let Decisions { settlements, change, by } = decisions;
+        let Decisions { settlements, change, again, by } = decisions;
         let mut kept = None;
+        let is_revived = again && cursor.revive();
         let root = match cursor.claim(&Slot::RUN, digest) {
             // A run that broke off goes on: that is what the slots below it are for.
             Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt),
@@ -112,8 +113,9 @@ impl Session {
         let session =
             Self { run, seed, rules, words, mode, settlements, by, cursor, watch, spans, root, clock, used };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
-            let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept };
-            let entry = Entry { run, slot: Slot::RUN, event: Event::Started(started) };
+            let by = session.by.clone().filter(|_| is_revived);
+            let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept, by };
+            let entry = Entry::new(run, Slot::RUN, Event::Started(started));
             store.append(&entry, Durability::Now).durable().await?;
         }
         Ok(session)
@@ -226,7 +228,7 @@ impl Session {
                     settled: false,
                     by: None,
                 };
-                let entry = Entry { run: self.run, slot: Slot::RUN, event: Event::Finished(finished) };
+                let entry = Entry::new(self.run, Slot::RUN, Event::Finished(finished));
                 store.append(&entry, Durability::Now).durable().await?;
                 Ok(ending)
             }

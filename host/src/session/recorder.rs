@@ -24,8 +24,14 @@ impl Recorder<'_> {
             Reach::Pure => Durability::WithNext,
             Reach::Outside => Durability::Now,
         };
-        let started =
-            Started { attempt: number, at_ms, digest: *digest, request: request.clone(), kept: None };
+        let started = Started {
+            attempt: number,
+            at_ms,
+            digest: *digest,
+            request: request.clone(),
+            kept: None,
+            by: None,
+        };
         let (_, ack) = self.append(Event::Started(started), when)?;
         if when == Durability::Now {
             ack.durable().await?;
@@ -70,7 +76,7 @@ impl Recorder<'_> {
     /// attempt whose caller was stopped can record nothing any more.
     fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
         let Self { session, store, slot, ticket } = *self;
-        let entry = Entry { run: session.run, slot: slot.clone(), event };
+        let entry = Entry::new(session.run, slot.clone(), event);
         if !slot.is_nested() {
             let ack = store.append(&entry, when);
             return Ok((entry, ack));

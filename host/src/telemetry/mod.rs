@@ -190,8 +190,8 @@ mod tests {
     fn started(slot: Slot, attempt: u32, at_ms: u64) -> Entry {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
-        let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None };
-        Entry { run: RunId::from_bytes([7; 16]), slot, event: Event::Started(started) }
+        let started = Started { attempt, at_ms, digest: request.digest(), request, kept: None, by: None };
+        Entry::new(RunId::from_bytes([7; 16]), slot, Event::Started(started))
     }
 
     #[test]

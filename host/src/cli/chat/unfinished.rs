@@ -97,7 +97,7 @@ impl Partner {
         let settlements = settled.iter().map(Settle::read).collect::<anyhow::Result<_>>()?;
         let (agent, by) = (Some(self.with_new_models()?), Some(at_terminal()));
         let caller = caller(&self.screen);
-        let terms = Terms { settlements, accept_changes, config: None, agent, by, caller };
+        let terms = Terms { settlements, accept_changes, agent, by, caller, ..Terms::default() };
         let resumed = tokio::select! {
             resumed = self.engine.resume(run, terms, self.front.clone()) => resumed,
             () = signals.asked() => {

@@ -19,13 +19,16 @@ use super::super::queue::Job;
 use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::body::{Body, Path, Query};
+use super::follow::stream;
 use super::runs::run_of;
 use super::{Caller, State};
 use crate::config::render;
 use crate::engine::{LoadedAgent, NewRun};
-use crate::journal::RunState;
+use crate::journal::{RunState, Seq};
 use crate::message::{Digest, Hasher, Image, Json, Moment, Order, OrderKey, RunId, SessionKey};
 
+/// What a client accepts that wants to follow the run.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// The header with the key of a request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// No client needs a longer one.
@@ -210,12 +213,18 @@ async fn order(
     let due_ms = body.due_ms()?;
     let new = body.into_run(loaded)?.ordered(Order { due_ms, key });
     let run = new.id();
+    let streams =
+        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(EVENT_STREAM));
+    let wait = wait.filter(|_| !streams);
     // A client that goes away stops nothing: the run is taken whole, or not at all.
     let taking = tokio::spawn(take(Arc::clone(server), agent.to_owned(), new, due_ms, key, wait));
     let (run, stop) = match taking.await {
         Ok(taken) => taken?,
         Err(error) => return Err(Problem::new(Kind::Internal, format!("run {run}: {error}"))),
     };
+    if streams {
+        return Ok(stream(server, run, Seq(0)));
+    }
     let stopped = match (stop, wait) {
         (Some(stop), Some(wait)) => tokio::time::timeout(wait, stop).await.ok().and_then(Result::ok),
         (Some(_) | None, _) => None,

@@ -32,6 +32,7 @@ impl From<StartError> for Problem {
             StartError::Settle(error) => error.into(),
             StartError::Journal(error) => error.into(),
             StartError::Session(error) => error.into(),
+            StartError::NotCancelled { .. } => Self::new(Kind::Conflict, error.to_string()),
             StartError::Load(_) | StartError::ConfigGone { .. } => Self::new(Kind::Conflict, chain(&error)),
         }
     }

@@ -7,6 +7,7 @@ mod begin;
 mod body;
 mod decide;
 mod errors;
+mod follow;
 mod operation;
 mod runs;
 mod sessions;
@@ -44,6 +45,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .routes(routes!(begin::run_in_session))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show, runs::remove))
+        .routes(routes!(follow::events))
         .routes(routes!(runs::waiting))
         .routes(routes!(decide::approve))
         .routes(routes!(decide::deny))

@@ -11,10 +11,9 @@ use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::body::{Path, Query};
 use super::{Caller, State};
-use crate::engine::{self, Page};
+use crate::engine::{self, Page, Standing};
 use crate::journal::{self, Entry, JournalError, RunState, RunSummary};
 use crate::message::{Moment, RunId};
-use crate::session::SessionError;
 
 /// How many runs a page has if nobody says.
 const LIMIT: usize = 50;
@@ -246,25 +245,9 @@ fn shown(summary: RunSummary, entries: Vec<Entry>) -> Result<Run, Problem> {
     if let Some(ending) = journal::ending(&entries) {
         return Ok(run.ended(ending, journal::used(&entries).copied()));
     }
-    if run.state == RunState::Failed {
-        run.reason = engine::why_it_broke_off(&entries);
-    }
-    let waits = match run.state {
-        RunState::Suspended => {
-            engine::waiting(entries).map_err(|error: SessionError| Problem::from(error))?
-        }
-        RunState::Queued
-        | RunState::Running
-        | RunState::Interrupted
-        | RunState::Failed
-        | RunState::Answered
-        | RunState::Refused
-        | RunState::Limited
-        | RunState::Unfit
-        | RunState::Empty
-        | RunState::Cancelled => Vec::new(),
-    };
-    Ok(run.waits_for(&waits))
+    let Standing { waiting, reason, .. } = engine::standing(run.state, entries)?;
+    run.reason = reason;
+    Ok(run.waits_for(&waiting))
 }
 
 /// Does what waits for the disk, beside what others wait for.
