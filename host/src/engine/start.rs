@@ -278,7 +278,10 @@ impl Engine {
             self.load(config, Purpose::Run, &*front.watcher).await?
         };
         let mut task = Task::of(&recorded);
-        if let (Some(turn), Some(key), Some(RunState::Queued)) = (&mut turn, &recorded.session, run.left()) {
+        // A run that was cancelled before it asked for anything is in its session only from now on.
+        let begins = run.left() == Some(RunState::Queued)
+            || (again && entries.iter().all(|entry| entry.slot == Slot::RUN));
+        if let (Some(turn), Some(key), true) = (&mut turn, &recorded.session, begins) {
             if turn.session.runs().contains(&id) {
                 // A process that was killed just here had added it.
                 turn.session.forget_run(id)?;
