@@ -61,6 +61,7 @@ mod shared;
 mod shells;
 mod spelling;
 mod states;
+mod stores;
 mod subagents;
 mod summaries;
 mod support;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
-use super::{ApprovalsFile, Engine};
+use super::{Engine, PastApprovals};
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -210,7 +210,7 @@ impl Live {
 pub(super) struct Asked {
     pub(super) person: Arc<dyn Person>,
     pub(super) live: Arc<Live>,
-    pub(super) approvals: ApprovalsFile,
+    pub(super) approvals: PastApprovals,
     /// The agent.toml.
     pub(super) config: String,
 }

@@ -3,33 +3,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::keeper::Keeper;
 use super::note::Note;
 use super::{
     Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary,
-    RunsDir, SledStore,
 };
 use crate::message::{Outcome, RunId};
 
 /// So much of a prompt is kept for a listing: it is read for every run in it.
 pub(super) const PROMPT_CHARS_MAX: usize = 200;
 
-/// A run that this process has open, exclusively.
+/// A run that is open, so that nobody else works on it.
 #[derive(Debug)]
 pub struct OpenRun {
     /// The run.
     pub id: RunId,
     /// Its part of the journal.
     pub store: Arc<RunStore>,
-    runs: RunsDir,
     left: Option<RunState>,
     given_back: oneshot::Receiver<()>,
 }
 
-/// One run's part of the journal: as long as there is one, no other process works on the run.
+/// One run's part of the journal: as long as there is one, nobody else works on the run.
 #[derive(Debug)]
 pub struct RunStore {
     run: RunId,
-    journal: Arc<SledStore>,
+    keeper: Arc<dyn Keeper>,
     /// How the run stood when that was last said.
     summary: Mutex<Option<RunSummary>>,
     has_ended: AtomicBool,
@@ -48,7 +47,7 @@ impl RunStore {
     }
 
     /// How the run stands, to be recorded.
-    fn summarised(&self, summary: &RunSummary) -> Note {
+    pub(super) fn summarised(&self, summary: &RunSummary) -> Note {
         let prompt = summary.prompt.chars().take(PROMPT_CHARS_MAX).collect();
         let summary = RunSummary { prompt, ..summary.clone() };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary.clone());
@@ -63,11 +62,11 @@ impl JournalStore for RunStore {
             return Ack::ready(Err(JournalError::Stopped { reason }));
         }
         let note = self.at_the_end(entry);
-        self.journal.append_all(self.run, std::slice::from_ref(entry), note.as_slice(), when)
+        self.keeper.append_all(self.run, std::slice::from_ref(entry), note.as_slice(), when)
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        if run == self.run { self.journal.read(run) } else { Ok(Vec::new()) }
+        if run == self.run { self.keeper.read(run) } else { Ok(Vec::new()) }
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
@@ -77,45 +76,42 @@ impl JournalStore for RunStore {
 
 impl Drop for RunStore {
     fn drop(&mut self) {
-        self.journal.give_back(self.run, self.has_ended.load(Ordering::Relaxed));
+        self.keeper.give_back(self.run, self.has_ended.load(Ordering::Relaxed));
     }
 }
 
 impl OpenRun {
     /// For a run that was claimed.
-    pub(super) fn new(run: RunId, journal: Arc<SledStore>, runs: RunsDir, left: Option<RunState>) -> Self {
+    pub(super) fn new(run: RunId, keeper: Arc<dyn Keeper>, left: Option<RunState>) -> Self {
         let (sender, given_back) = oneshot::channel();
         let store = RunStore {
             run,
-            journal,
+            keeper,
             summary: Mutex::default(),
             has_ended: AtomicBool::new(false),
             _given_back: sender,
         };
-        Self { id: run, store: Arc::new(store), runs, left, given_back }
+        Self { id: run, store: Arc::new(store), left, given_back }
     }
 
     /// Gives the run back, and waits until others see how it stands. A call that was cancelled may hold the run for a
     /// moment longer.
     pub async fn leave(self) {
-        let Self { store, runs, given_back, .. } = self;
+        let Self { store, given_back, .. } = self;
+        let keeper = Arc::clone(&store.keeper);
         drop(store);
         // The sender is never used: it is dropped with the last part of the run.
         let _ = given_back.await;
-        runs.left().await;
+        keeper.left().await;
     }
 
-    /// Makes one file of a run that has ended. The journal needs it no more.
+    /// Keeps a run that has ended as one whole: in a state directory it is one file then, and the journal needs it no
+    /// more.
     pub fn seal(&self, summary: &RunSummary) -> Result<(), JournalError> {
         let entries = self.store.read(self.id)?;
-        self.runs.seal(&RunFile::new(summary, entries), self.store.journal.shared.holder.number)?;
+        self.store.keeper.seal(&RunFile::new(summary, entries))?;
         self.store.has_ended.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Records that nothing counts any more that the journal has of the run.
-    pub(super) fn forget(&self) -> Result<(), JournalError> {
-        self.store.journal.claim(self.id, &[], &[Note::Gone])
     }
 
     /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
@@ -126,23 +122,17 @@ impl OpenRun {
 
     /// Notes how the run stands, to be recorded with what comes next, or when the run is given back.
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
-        self.store.journal.note(self.id, self.store.summarised(summary))
+        self.store.keeper.note(self.id, self.store.summarised(summary))
     }
 
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
     pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
         let note = self.store.summarised(&run.summary);
-        self.store.journal.append_all(self.id, &run.entries, &[note], Durability::Now).durable().await
+        self.store.keeper.append_all(self.id, &run.entries, &[note], Durability::Now).durable().await
     }
 
-    /// The same for a run that was recorded in another way, of which this was said last.
-    pub(super) fn go_on_from(
-        self,
-        entries: &[Entry],
-        summary: Option<&RunSummary>,
-    ) -> Result<Self, JournalError> {
-        let note = summary.map(|summary| self.store.summarised(summary));
-        self.store.journal.claim(self.id, entries, note.as_slice())?;
-        Ok(Self { left: summary.map(|summary| summary.state), ..self })
+    /// The same run, of which this was said last.
+    pub(super) fn was_left(self, left: Option<RunState>) -> Self {
+        Self { left, ..self }
     }
 }
