@@ -18,7 +18,9 @@ use host::message::{
     Arguments, By, Cancelled, Decision, Ending, Json, Manifest, Retry, RunId, Slot, ToolAsk, ToolCall,
     ToolEntry, ToolOutcome,
 };
-use host::session::{Attempt, Conduct, Decisions, Done, Doubt, FanOut, Mode, Notice, Reach, Seat, Session};
+use host::session::{
+    Attempt, Conduct, Decisions, Done, Doubt, Execution, FanOut, Mode, Notice, Reach, Seat, Session,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -371,7 +373,7 @@ fn a_call_that_waits_for_its_place_has_not_begun() {
         let mode = Mode::Live(Arc::clone(&store) as _);
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let session = Session::open(run, mode, vec![], &manifest, Decisions::default(), unwatched).await;
-        let session = Arc::new(session.unwrap());
+        let session: Arc<dyn Execution> = Arc::new(session.unwrap());
         let full = Arc::new(Full { asked: Notify::new() });
         let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::clone(&full) as _, 8));
         let call = |id: &str| ToolCall {

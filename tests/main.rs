@@ -44,6 +44,7 @@ mod journal;
 mod kills;
 mod mistakes;
 mod model_retry;
+mod positions;
 mod power;
 mod prebuilt;
 mod providers;

@@ -64,11 +64,13 @@ impl MemoryRun {
             Some(summary) => Some(summary),
             None => RunSummary::of(id, &self.events.read(id)?),
         };
-        let is_left = |summary: &RunSummary| summary.state == RunState::Running && work != Work::Held;
-        Ok(summary.map(|summary| match is_left(&summary) {
-            true => RunSummary { state: RunState::Interrupted, ..summary },
-            false => summary,
-        }))
+        let stands = |summary: RunSummary| {
+            if summary.state == RunState::Running && work != Work::Held {
+                return RunSummary { state: RunState::Interrupted, ..summary };
+            }
+            summary
+        };
+        Ok(summary.map(stands))
     }
 
     /// Lets nobody else work on it.
@@ -184,7 +186,9 @@ impl Keeper for MemoryRun {
         let mut stand = self.stand();
         let appended = self.events.append_all(entries);
         if appended.is_ok() {
-            notes.iter().for_each(|note| stand.take_in(note));
+            for note in notes {
+                stand.take_in(note);
+            }
         }
         Ack::ready(appended)
     }
