@@ -5,7 +5,8 @@ use host::journal::{RunState, manifest};
 use host::message::{Cancelled, Digest, Ending, Order, OrderKey, SessionKey};
 
 use crate::approval::asking;
-use crate::engine::{engine, load, runtime};
+use crate::engine::{load, runtime};
+use crate::stores::Kind;
 
 /// It is on disk at once, begins in whichever process resumes it, and is told then what its session said meanwhile.
 #[test]
@@ -15,7 +16,7 @@ fn a_run_that_is_accepted_begins_when_it_is_resumed() {
     let order =
         Order { due_ms: Some(7), key: Some(OrderKey { key: Digest::of(b"k"), body: Digest::of(b"b") }) };
     runtime().block_on(async {
-        let first = engine(&agent);
+        let first = Kind::Directory.engine(&agent);
         let loaded = load(&first, &agent).await;
         let later = NewRun::new(loaded.clone(), "later").session(Some(ada.clone())).ordered(order);
         let id = later.id();
@@ -26,7 +27,7 @@ fn a_run_that_is_accepted_begins_when_it_is_resumed() {
             .unwrap();
         assert!(matches!(sooner.outcome().await, Outcome::Ended { .. }));
         drop(first);
-        let second = engine(&agent);
+        let second = Kind::Directory.engine(&agent);
         let summary = second.runs().summary(id).unwrap().unwrap();
         assert_eq!(
             (summary.state, summary.session, summary.order),
@@ -48,7 +49,7 @@ fn a_run_that_is_accepted_begins_when_it_is_resumed() {
 fn a_run_that_is_accepted_can_be_cancelled_and_listed() {
     let agent = asking("");
     let id = runtime().block_on(async {
-        let engine = engine(&agent);
+        let engine = Kind::Directory.engine(&agent);
         let run = NewRun::new(load(&engine, &agent).await, "never");
         let id = run.id();
         engine.accept(run).await.unwrap();
@@ -59,7 +60,7 @@ fn a_run_that_is_accepted_can_be_cancelled_and_listed() {
     agent.host(&["journal", "compact"]).ok();
     assert!(agent.host(&["runs"]).ok().stdout.contains("queued"), "nothing recorded is cleared away");
     runtime().block_on(async {
-        let engine = engine(&agent);
+        let engine = Kind::Directory.engine(&agent);
         engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
         assert_eq!(engine.runs().summary(id).unwrap().unwrap().state, RunState::Cancelled);
     });

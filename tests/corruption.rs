@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use host::journal::{JournalError, RunFile, RunsDir};
+use host::journal::{JournalError, RunFile, Runs as _, RunsDir};
 
 use crate::kills::SCRIPT;
 use crate::recorded::{ended, ids};

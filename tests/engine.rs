@@ -18,17 +18,18 @@ use host::message::{
     Arguments, By, Cancelled, Decision, Ending, Json, Manifest, Retry, RunId, Slot, ToolAsk, ToolCall,
     ToolEntry, ToolOutcome,
 };
-use host::session::{Attempt, Conduct, Decisions, Done, Doubt, FanOut, Mode, Notice, Reach, Seat, Session};
-use host::toolbox::Compiler;
+use host::session::{
+    Attempt, Conduct, Decisions, Done, Doubt, Execution, FanOut, Mode, Notice, Reach, Seat, Session,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::approval::{ASK_NEW_YORK, TWO, asking};
-use crate::support::{Agent, Ran, cache, outcome};
+use crate::stores::{KINDS, Kind};
+use crate::support::{Agent, Ran, outcome};
 
 pub fn engine(agent: &Agent) -> Engine {
-    let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
-    Engine::builder(&agent.state(), &cache(), compiler).build()
+    Kind::Directory.engine(agent)
 }
 
 pub async fn load(engine: &Engine, agent: &Agent) -> Arc<LoadedAgent> {
@@ -91,97 +92,106 @@ pub fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn one_agent_is_loaded_once_and_runs_many_times_at_once() {
-    let agent = asking("");
-    runtime().block_on(async {
-        let engine = engine(&agent);
-        let loaded = load(&engine, &agent).await;
-        let mut runs = Vec::new();
-        for _ in 0..16 {
-            let log = Arc::new(Log::default());
-            let front = Front { watcher: Arc::clone(&log) as _, people: Arc::new(Nobody) };
-            let run = engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap();
-            runs.push((run, log));
-        }
-        for (mut run, log) in runs {
-            let ended = run.outcome().await;
-            let Outcome::Ended { ending: Ending::Answer(answer), used: Some(used) } = ended else {
-                panic!("{ended:?}");
-            };
-            assert_eq!((answer.as_str(), used.tool_calls), ("done", 2));
-            let told = log.0.lock().unwrap().clone();
-            assert_eq!(told[0], format!("began {}", run.id()));
-            assert_eq!(
-                told.iter().filter(|line| line.starts_with("finished tool(0,")).count(),
-                2,
-                "{told:?}"
-            );
-            assert!(engine.runs().is_sealed(run.id()));
-            run.close().await;
-        }
-    });
-    let ids = agent.host(&["runs", "--json"]).ok().stdout.matches("\"answered\"").count();
-    assert_eq!(ids, 16);
+    for kind in KINDS {
+        let agent = asking("");
+        runtime().block_on(async {
+            let engine = kind.engine(&agent);
+            let loaded = load(&engine, &agent).await;
+            let mut runs = Vec::new();
+            for _ in 0..16 {
+                let log = Arc::new(Log::default());
+                let front = Front { watcher: Arc::clone(&log) as _, people: Arc::new(Nobody) };
+                let run = engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap();
+                runs.push((run, log));
+            }
+            for (mut run, log) in runs {
+                let ended = run.outcome().await;
+                let Outcome::Ended { ending: Ending::Answer(answer), used: Some(used) } = ended else {
+                    panic!("{ended:?}");
+                };
+                assert_eq!((answer.as_str(), used.tool_calls), ("done", 2));
+                let told = log.0.lock().unwrap().clone();
+                assert_eq!(told[0], format!("began {}", run.id()));
+                assert_eq!(
+                    told.iter().filter(|line| line.starts_with("finished tool(0,")).count(),
+                    2,
+                    "{told:?}"
+                );
+                assert!(engine.runs().is_sealed(run.id()));
+                run.close().await;
+            }
+            kind.hand_over(&engine, &agent).await;
+        });
+        let ids = agent.host(&["runs", "--json"]).ok().stdout.matches("\"answered\"").count();
+        assert_eq!(ids, 16);
+    }
 }
 
 #[test]
 fn a_word_from_elsewhere_counts_while_somebody_is_asked() {
-    let agent = asking(ASK_NEW_YORK);
-    let run = runtime().block_on(async {
-        let engine = engine(&agent);
-        let mut run = start_and_be_asked(&engine, &agent).await;
-        let slot = Slot::tool(0, 0);
-        let pending = engine.pending(run.id()).unwrap();
-        assert_eq!(pending.keys().collect::<Vec<_>>(), [&slot]);
-        let word = |slot: &Slot, word| vec![(slot.clone(), word)];
-        let approve = || Word::Approve { input: None, always: false };
-        for (slot, wrong) in [(&Slot::tool(0, 1), approve()), (&slot, Word::Answer("42".to_owned()))] {
-            let refused = engine.decide(run.id(), word(slot, wrong), None).await;
-            assert!(matches!(refused, Err(DecideError::NotWaiting { .. })), "{refused:?}");
-        }
-        engine.decide(run.id(), word(&slot, approve()), Some(ada())).await.unwrap();
-        let again = engine.decide(run.id(), word(&slot, Word::Deny { reason: None }), None).await;
-        assert!(
-            matches!(again, Err(DecideError::NotWaiting { .. } | DecideError::Ended { .. })),
-            "{again:?}"
-        );
-        let ended = run.outcome().await;
-        assert!(
-            matches!(&ended, Outcome::Ended { ending: Ending::Answer(answer), .. } if answer == "done"),
-            "{ended:?}"
-        );
-        run.id()
-    });
-    let shown = agent.show();
-    let decided = shown.iter().find(|report| report["slot"] == "tool(0,0)/approval").unwrap();
-    assert_eq!(decided["finished"]["by"], json!({"name": "ada", "through": "a test"}));
-    assert!(agent.host(&["runs", "show", "last"]).ok().stdout.contains("(settled by ada (a test))"));
-    agent.host(&["replay", &run.to_string()]).ok();
-    agent.host(&["journal", "verify", "last"]).ok();
+    for kind in KINDS {
+        let agent = asking(ASK_NEW_YORK);
+        let run = runtime().block_on(async {
+            let engine = kind.engine(&agent);
+            let mut run = start_and_be_asked(&engine, &agent).await;
+            let slot = Slot::tool(0, 0);
+            let pending = engine.pending(run.id()).unwrap();
+            assert_eq!(pending.keys().collect::<Vec<_>>(), [&slot]);
+            let word = |slot: &Slot, word| vec![(slot.clone(), word)];
+            let approve = || Word::Approve { input: None, always: false };
+            for (slot, wrong) in [(&Slot::tool(0, 1), approve()), (&slot, Word::Answer("42".to_owned()))] {
+                let refused = engine.decide(run.id(), word(slot, wrong), None).await;
+                assert!(matches!(refused, Err(DecideError::NotWaiting { .. })), "{refused:?}");
+            }
+            engine.decide(run.id(), word(&slot, approve()), Some(ada())).await.unwrap();
+            let again = engine.decide(run.id(), word(&slot, Word::Deny { reason: None }), None).await;
+            assert!(
+                matches!(again, Err(DecideError::NotWaiting { .. } | DecideError::Ended { .. })),
+                "{again:?}"
+            );
+            let ended = run.outcome().await;
+            assert!(
+                matches!(&ended, Outcome::Ended { ending: Ending::Answer(answer), .. } if answer == "done"),
+                "{ended:?}"
+            );
+            kind.hand_over(&engine, &agent).await;
+            run.id()
+        });
+        let shown = agent.show();
+        let decided = shown.iter().find(|report| report["slot"] == "tool(0,0)/approval").unwrap();
+        assert_eq!(decided["finished"]["by"], json!({"name": "ada", "through": "a test"}));
+        assert!(agent.host(&["runs", "show", "last"]).ok().stdout.contains("(settled by ada (a test))"));
+        agent.host(&["replay", &run.to_string()]).ok();
+        agent.host(&["journal", "verify", "last"]).ok();
+    }
 }
 
 #[test]
 fn a_run_that_goes_on_is_cancelled_for_good() {
-    let agent = asking(ASK_NEW_YORK);
-    runtime().block_on(async {
-        let engine = engine(&agent);
-        let mut run = start_and_be_asked(&engine, &agent).await;
-        let cancelled = Cancelled { by: Some(ada()), reason: Some("not needed any more".to_owned()) };
-        engine.cancel(run.id(), cancelled.clone()).await.unwrap();
-        let ended = run.outcome().await;
-        assert!(
-            matches!(&ended, Outcome::Ended { ending: Ending::Cancelled(it), .. } if *it == cancelled),
-            "{ended:?}"
-        );
-        assert!(matches!(engine.cancel(run.id(), cancelled).await, Err(CancelError::Ended { .. })));
-        assert_eq!(engine.runs().summary(run.id()).unwrap().unwrap().state, RunState::Cancelled);
-    });
-    let said = "cancelled by ada (a test): not needed any more";
-    agent.host(&["resume", "last"]).exits(1).says(said);
-    agent.host(&["replay", "last"]).exits(1).says(said);
-    agent.host(&["journal", "verify", "last"]).ok();
-    agent.host(&["approve", "last"]).exits(2).says("has ended");
-    // Another run goes on from it.
-    agent.host(&["fork", "last", "--at", "0"]).exits(3);
+    for kind in KINDS {
+        let agent = asking(ASK_NEW_YORK);
+        runtime().block_on(async {
+            let engine = kind.engine(&agent);
+            let mut run = start_and_be_asked(&engine, &agent).await;
+            let cancelled = Cancelled { by: Some(ada()), reason: Some("not needed any more".to_owned()) };
+            engine.cancel(run.id(), cancelled.clone()).await.unwrap();
+            let ended = run.outcome().await;
+            assert!(
+                matches!(&ended, Outcome::Ended { ending: Ending::Cancelled(it), .. } if *it == cancelled),
+                "{ended:?}"
+            );
+            assert!(matches!(engine.cancel(run.id(), cancelled).await, Err(CancelError::Ended { .. })));
+            assert_eq!(engine.runs().summary(run.id()).unwrap().unwrap().state, RunState::Cancelled);
+            kind.hand_over(&engine, &agent).await;
+        });
+        let said = "cancelled by ada (a test): not needed any more";
+        agent.host(&["resume", "last"]).exits(1).says(said);
+        agent.host(&["replay", "last"]).exits(1).says(said);
+        agent.host(&["journal", "verify", "last"]).ok();
+        agent.host(&["approve", "last"]).exits(2).says("has ended");
+        // Another run goes on from it.
+        agent.host(&["fork", "last", "--at", "0"]).exits(3);
+    }
 }
 
 #[test]
@@ -217,51 +227,57 @@ impl People for Broken {
 
 #[test]
 fn a_run_whose_work_breaks_is_given_back() {
-    let agent = asking(ASK_NEW_YORK);
-    runtime().block_on(async {
-        let engine = engine(&agent);
-        let loaded = load(&engine, &agent).await;
-        let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(Broken) };
-        let mut run = engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap();
-        let id = run.id();
-        let broke = tokio::spawn(async move { run.outcome().await }).await;
-        assert!(broke.is_err_and(|error| error.is_panic()));
-        let terms = Terms { agent: Some(loaded), ..Terms::default() };
-        let mut run = engine.resume(id, terms, Front::default()).await.unwrap();
-        assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
-        let state = engine.runs().summary(id).unwrap().unwrap().state;
-        assert_eq!(state, RunState::Suspended, "who knows the outcome sees how the run stands");
-        run.close().await;
-        engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
-    });
+    for kind in KINDS {
+        let agent = asking(ASK_NEW_YORK);
+        runtime().block_on(async {
+            let engine = kind.engine(&agent);
+            let loaded = load(&engine, &agent).await;
+            let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(Broken) };
+            let mut run = engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap();
+            let id = run.id();
+            let broke = tokio::spawn(async move { run.outcome().await }).await;
+            assert!(broke.is_err_and(|error| error.is_panic()));
+            let terms = Terms { agent: Some(loaded), ..Terms::default() };
+            let mut run = engine.resume(id, terms, Front::default()).await.unwrap();
+            assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+            let state = engine.runs().summary(id).unwrap().unwrap().state;
+            assert_eq!(state, RunState::Suspended, "who knows the outcome sees how the run stands");
+            run.close().await;
+            engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
+            kind.hand_over(&engine, &agent).await;
+        });
+    }
 }
 
 /// A start that is given up on the way leaves a run that can be resumed, or none.
 #[test]
 fn a_start_that_is_given_up_holds_no_run() {
-    let agent = Agent::scripted(TWO).guest("weather");
-    runtime().block_on(async {
-        let engine = engine(&agent);
-        let loaded = load(&engine, &agent).await;
-        for polls in 1..40 {
-            let mut start =
-                Box::pin(engine.start(NewRun::new(Arc::clone(&loaded), "go on"), Front::default()));
-            for _ in 0..polls {
-                if let Poll::Ready(started) = futures::poll!(&mut start) {
-                    started.unwrap().outcome().await;
-                    break;
+    for kind in KINDS {
+        let agent = Agent::scripted(TWO).guest("weather");
+        runtime().block_on(async {
+            let engine = kind.engine(&agent);
+            let loaded = load(&engine, &agent).await;
+            for polls in 1..40 {
+                let mut start =
+                    Box::pin(engine.start(NewRun::new(Arc::clone(&loaded), "go on"), Front::default()));
+                for _ in 0..polls {
+                    if let Poll::Ready(started) = futures::poll!(&mut start) {
+                        started.unwrap().outcome().await;
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
             }
-        }
-        let runs = engine.list(&Query::default()).unwrap();
-        assert!(runs.unreadable.is_empty());
-        for run in runs.items {
-            let terms = Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };
-            let mut run = engine.resume(run.run, terms, Front::default()).await.unwrap();
-            assert!(matches!(run.outcome().await, Outcome::Ended { .. }));
-        }
-    });
+            let runs = engine.list(&Query::default()).unwrap();
+            assert!(runs.unreadable.is_empty());
+            for run in runs.items {
+                let terms = Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };
+                let mut run = engine.resume(run.run, terms, Front::default()).await.unwrap();
+                assert!(matches!(run.outcome().await, Outcome::Ended { .. }));
+            }
+            kind.hand_over(&engine, &agent).await;
+        });
+    }
 }
 
 /// Several processes go on with a run that has just been decided: each says how it ended, or that another one has it.
@@ -354,14 +370,14 @@ impl ToolRunner for Full {
 fn a_call_that_waits_for_its_place_has_not_begun() {
     let agent = Agent::scripted(TWO).guest("weather");
     let entries = runtime().block_on(async {
-        let loaded = load(&engine(&agent), &agent).await;
+        let loaded = load(&Kind::Memory.engine(&agent), &agent).await;
         let task = Task::new("go on".to_owned(), BTreeMap::new(), 1);
         let manifest = host::engine::manifest(&loaded, task).unwrap();
         let (run, store) = (RunId::new(), Arc::new(MemoryStore::default()));
         let mode = Mode::Live(Arc::clone(&store) as _);
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let session = Session::open(run, mode, vec![], &manifest, Decisions::default(), unwatched).await;
-        let session = Arc::new(session.unwrap());
+        let session: Arc<dyn Execution> = Arc::new(session.unwrap());
         let full = Arc::new(Full { asked: Notify::new() });
         let dispatcher = Arc::new(Dispatcher::new(&manifest, Arc::clone(&full) as _, 8));
         let call = |id: &str| ToolCall {

@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use futures::{Stream, StreamExt as _};
 use host::engine::{EventKind, Front, NewRun, Outcome, RunEvent, Standing, Terms, Word};
-use host::journal::{Entry, JournalError, RunFile, RunState, RunsDir, Seq};
+use host::journal::{Entry, JournalError, RunFile, RunState, Runs as _, RunsDir, Seq};
 use host::message::{Cancelled, Ending, RunId, Slot};
 use host::session::Wants;
 

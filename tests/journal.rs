@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use host::journal::{
-    Durability, Entry, Event, Finished, JournalStore, MemoryStore, RunFile, RunsDir, SledStore, Started,
+    Durability, Entry, Event, Finished, JournalStore, MemoryStore, RunFile, Runs as _, RunsDir, SledStore,
+    Started,
 };
 use host::message::{Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use futures::StreamExt as _;
 use host::engine::{Front, NewRun, Outcome, StartError, Terms, Word};
-use host::journal::{JournalStore as _, RunState, RunsDir, Seq, number};
+use host::journal::{JournalStore as _, RunState, Runs as _, RunsDir, Seq, number};
 use host::message::{Cancelled, Ending, Slot};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wiremock::{Request, ResponseTemplate};
 
-use host::journal::{RunSummary, RunsDir};
+use host::journal::{RunSummary, Runs as _, RunsDir};
 
 use crate::providers::rule;
 use crate::replies::completion;

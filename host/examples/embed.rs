@@ -1,5 +1,5 @@
-//! A program that embeds the engine: it has a model of its own, a tool that is a component, two runs at once, and says
-//! itself whether a call may be made.
+//! A program that embeds the engine: it keeps its runs in memory, has a model of its own, a tool that is a component, two
+//! runs at once, and says itself whether a call may be made.
 //!
 //! ```sh
 //! cargo run --release --example embed
@@ -85,10 +85,10 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn embed() -> anyhow::Result<()> {
+    // Runs are kept in memory. With `Engine::builder` they are kept in a directory, and outlast the program.
     let directory = tempfile::tempdir()?;
-    let state = directory.path().join("state");
     let compiler = Compiler::new(&std::env::current_exe()?);
-    let engine = Engine::builder(&state, &directory.path().join("cache"), compiler).build();
+    let engine = Engine::in_memory(&directory.path().join("cache"), compiler).build();
 
     // Paths in the configuration are relative to the file that it says it is.
     let examples =

@@ -19,12 +19,13 @@
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
-//! - [`session`]: record or substitute; the only place that knows about replay.
+//! - [`session`]: record or substitute; the only place that knows about replay. The loop knows it by a trait, so that
+//!   a journal of another kind can stand behind it.
 //! - [`model`]: who replies; one file per provider, and `scripted`.
 //! - [`schema`]: whether a value fits a JSON Schema, at a bounded cost.
 //! - [`dispatch`]: calls in parallel, of a turn or of a tool; results placed by call index.
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
-//! - [`journal`]: what happened, durably.
+//! - [`journal`]: what happened, durably; or in memory, as long as the process lives.
 //! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
 //! - `tls`: the one configuration that every connection is encrypted by.
 //! - [`message`]: the plain data all of them speak.

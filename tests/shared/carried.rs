@@ -122,7 +122,7 @@ async fn an_ended_run_that_was_removed_does_not_come_back() {
     let ends = one.create(id(1)).unwrap();
     record(&ends, 1, 0..EVENTS).await;
     ends.seal(&summary(1, RunState::Answered)).unwrap();
-    drop(ends);
+    ends.leave().await;
     let is_gone = || {
         let dir = RunsDir::new(state.path());
         let gone = matches!(dir.read(id(1)), Err(JournalError::UnknownRun { .. }));

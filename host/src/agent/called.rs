@@ -10,7 +10,7 @@ use super::{Agent, RunError};
 use crate::dispatch::{AgentRunner, Dispatcher, NoAgents, NoRunner, agent_prompt};
 use crate::message::{Ending, ErrorKind, Json, Manifest, Rules, ToolEntry, ToolOutcome, Trace, Usage};
 use crate::model::Models;
-use crate::session::{Attempt, Done, Session, SessionError};
+use crate::session::{Attempt, Done, Execution, SessionError};
 
 /// An agent that can be called like a tool, with all of its own that its runs share.
 pub struct CalledAgent {
@@ -53,7 +53,7 @@ impl AgentRunner for CalledAgents {
         agent: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
-        session: &'a Arc<Session>,
+        session: &'a Arc<dyn Execution>,
     ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         let Some(called) = self.0.get(&agent.spec.name) else {
             return NoAgents.call(agent, input, attempt, session);
@@ -65,15 +65,19 @@ impl AgentRunner for CalledAgents {
             };
             let CalledAgent { manifest, models, dispatcher, wall_time } = called;
             let agent = Agent {
-                manifest: Arc::new(Manifest { prompt, seed: attempt.seed, ..session.called_in(manifest) }),
+                manifest: Arc::new(Manifest {
+                    prompt,
+                    seed: attempt.seed,
+                    ..session.facts().called_in(manifest)
+                }),
                 session: Arc::clone(session),
                 models: models.clone(),
                 dispatcher: Arc::clone(dispatcher),
                 slot: attempt.slot.clone(),
             };
-            let mut spending = Spending::new(&agent.manifest, session.rules());
+            let mut spending = Spending::new(&agent.manifest, session.facts().rules);
             let value = match agent.carry_out(*wall_time, std::future::pending(), &mut spending).await {
-                Ok(ending) => outcome(ending, manifest.output_schema.is_some(), session.rules()),
+                Ok(ending) => outcome(ending, manifest.output_schema.is_some(), session.facts().rules),
                 Err(RunError::Model { turn, error }) => {
                     failed(&format!("has no reply from its model in its turn {turn}: {error}"))
                 }

@@ -11,7 +11,7 @@ impl Agent {
     /// shorter one: then the reply is no part of it.
     pub(super) fn lacks_room(&self, reply: &Reply, talk: &Transcript) -> bool {
         reply.stop == Stop::ContextWindow
-            && self.session.rules().goes_on_when_too_long()
+            && self.facts().rules.goes_on_when_too_long()
             && talk.can_be_shortened()
     }
 
@@ -46,7 +46,7 @@ impl Agent {
             return Ok(None);
         };
         spending.count_tokens(&reply, Purpose::Summary);
-        let summary = reply.is_summary(self.session.rules()).then_some(reply.text.as_str());
+        let summary = reply.is_summary(self.facts().rules).then_some(reply.text.as_str());
         talk.shorten(&self.manifest, turn, summary);
         Ok(spending.judge_tokens(&reply))
     }
@@ -70,7 +70,7 @@ impl Agent {
             return Ok(None);
         };
         spending.count_tokens(&reply, Purpose::Summary);
-        if reply.is_summary(self.session.rules()) {
+        if reply.is_summary(self.facts().rules) {
             talk.compact(&self.manifest, turn, &reply.text);
         } else {
             talk.keep_whole();

@@ -1,7 +1,7 @@
 //! The loop: ask the model, record, stop or dispatch, append, repeat.
 //!
 //! Owns what is said to the model and when a run ends. Does no I/O of its own: every effect goes through
-//! the [`Session`], so that a replay takes this very path. Invariant: every call of a reply gets exactly
+//! the [`Execution`], so that a replay takes this very path. Invariant: every call of a reply gets exactly
 //! one result, in call order, before the model is asked again. It fails only with the host's own failures
 //! ([`RunError`]); a tool's failure is data for the model.
 
@@ -15,10 +15,13 @@ mod spending;
 mod transcript;
 
 pub use called::{CalledAgent, CalledAgents};
+pub use recorded::Recorded;
 pub use transcript::Transcript;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use crate::dispatch::Dispatcher;
 use crate::message::{
@@ -26,7 +29,7 @@ use crate::message::{
     ToolCall, ToolOutcome, ToolResult, Topic, Used,
 };
 use crate::model::{ModelRequest, Models, Purpose, WhoseTurn};
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, End, Execution, Facts, Reach, SessionError};
 use answer::{Answer, LastWord};
 use spending::Spending;
 
@@ -34,8 +37,8 @@ use spending::Spending;
 pub struct Agent {
     /// What to do.
     pub manifest: Arc<Manifest>,
-    /// Where it is recorded.
-    pub session: Arc<Session>,
+    /// What carries its effects out, and records them.
+    pub session: Arc<dyn Execution>,
     /// Who replies.
     pub models: Models,
     /// Who calls the tools.
@@ -82,7 +85,7 @@ impl Agent {
         wall_time: Option<Duration>,
         cancelled: impl Future<Output = Cancelled>,
     ) -> Result<Ended, RunError> {
-        let mut spending = Spending::new(&self.manifest, self.session.rules());
+        let mut spending = Spending::new(&self.manifest, self.facts().rules);
         let ending = self.carry_out(wall_time, cancelled, &mut spending).await?;
         Ok(Ended { ending, used: spending.used() })
     }
@@ -98,15 +101,16 @@ impl Agent {
         let ended = {
             // It is large, and would be copied into whatever waits for it.
             let turns = Box::pin(self.turns(&mut talk, spending));
-            let in_time = async {
+            let time_is_up = async {
                 match wall_time {
-                    Some(wall_time) => self.session.clock().timeout(wall_time, turns).await,
-                    None => Some(turns.await),
+                    Some(wall_time) => self.session.time_is_up(wall_time).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                ended = in_time => ended.ok_or(None),
+                ended = turns => Ok(ended),
+                () = time_is_up => Err(None),
                 cancelled = cancelled => Err(Some(cancelled)),
             }
         };
@@ -118,11 +122,11 @@ impl Agent {
                 spending.stop(&Ending::out_of_time(seconds))
             }
         };
-        Ok(self.session.stop(&self.slot, stopped, spending.used()).await?)
+        Ok(self.session.end(&self.slot, End::Stopped, stopped, spending.used()).await?)
     }
 
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
-        let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.session.rules());
+        let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.facts().rules);
         let max_turns = self.manifest.max_turns;
         // A turn whose request was too long takes a number, and is none of those that the run may take.
         let mut end = max_turns;
@@ -158,7 +162,7 @@ impl Agent {
                 answer.goes_on();
             }
             // What is refused is over, whatever calls came before the refusal.
-            let refused = reply.stop == Stop::Refusal && self.session.rules().refusal_is_final();
+            let refused = reply.stop == Stop::Refusal && self.facts().rules.refusal_is_final();
             if is_last && (reply.calls.is_empty() || refused) {
                 match answer.judge(&reply).await {
                     LastWord::Ends(ending) => {
@@ -206,8 +210,8 @@ impl Agent {
         };
         let placed = calls.iter().cloned().zip(refused.iter().cloned()).collect();
         let results = self.dispatcher.dispatch(&self.session, &self.slot, turn, placed).await?;
-        let called = (0..).zip(calls).map(|(index, _)| self.slot.tool_of(turn, index));
-        spending.count_called(called.filter_map(|call| self.session.used_at(&call)));
+        spending.count_called(results.iter().filter_map(|called| called.used));
+        let results: Vec<ToolResult> = results.into_iter().map(|called| called.result).collect();
         let limit = spending.results(&refused, &results).or_else(|| spending.judge_called());
         talk.push_results(turn, results);
         Ok(limit)
@@ -241,15 +245,14 @@ impl Agent {
         // A summary has no form.
         let form = self.manifest.output_schema.as_ref().filter(|_| purpose == Purpose::Reply);
         let talk = &*talk;
-        let (rules, last) = (self.session.rules(), talk.last_reply());
+        let (rules, last) = (self.facts().rules, talk.last_reply());
         let (first, goes_on) = match purpose {
             Purpose::Reply => (self.manifest.asked_first(rules, last), talk.can_be_shortened()),
             Purpose::Summary => (self.manifest.summary_asked_first(rules, last), true),
         };
         let goes_on = goes_on && rules.goes_on_when_too_long();
-        let (messages, tools) = (talk.messages(), talk.tools());
-        let carry_out = async |attempt: Attempt| {
-            let span = self.session.span_at(&slot);
+        let (messages, tools, heard) = (talk.messages(), talk.tools(), &heard);
+        let ask = async move |attempt: Attempt| {
             let request = ModelRequest {
                 turn,
                 purpose,
@@ -260,8 +263,8 @@ impl Agent {
                 form,
                 temperature: None,
                 max_tokens: None,
-                span: span.as_ref(),
-                heard: &heard,
+                span: attempt.span.as_ref(),
+                heard,
             };
             let given_up = usize::try_from(attempt.fallbacks).unwrap_or(usize::MAX);
             let turn = WhoseTurn { first, given_up, failures: attempt.failures };
@@ -271,9 +274,10 @@ impl Agent {
                 let shortens = goes_on && (failure.too_long || attempt.too_long) && !failure.fall_back;
                 ModelFailure { shortens, ..failure }
             });
-            Ok::<_, RunError>(Done::from(reply))
+            Ok(Done::from(reply).recorded())
         };
-        let reply = self.session.effect(slot.clone(), request, conduct, carry_out).await?;
+        let carry_out = |attempt| -> BoxFuture<'_, _> { Box::pin(ask(attempt)) };
+        let reply = self.session.effect(slot.clone(), request, conduct, &carry_out).await?;
         match reply {
             Ok(reply) => Ok(Some(reply)),
             Err(error) if error.shortens => Ok(None),
@@ -284,14 +288,18 @@ impl Agent {
     /// Checks that a script has nothing left over after so many turns. That of a called agent may have: what the call
     /// came to is recorded, and a replay, which has no script, has to come to the same.
     fn exhausted(&self, turns: u32) -> Result<(), RunError> {
-        if !self.session.is_live() || self.slot != Slot::RUN {
+        if !self.facts().is_live || self.slot != Slot::RUN {
             return Ok(());
         }
         self.models.finish(turns).map_err(|error| RunError::Model { turn: turns, error: error.into() })
     }
 
     async fn end(&self, ending: Ending, spending: &Spending) -> Result<Ending, RunError> {
-        Ok(self.session.finish(&self.slot, ending, spending.used()).await?)
+        Ok(self.session.end(&self.slot, End::Reached, ending, spending.used()).await?)
+    }
+
+    fn facts(&self) -> &Facts {
+        self.session.facts()
     }
 }
 

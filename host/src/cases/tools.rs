@@ -7,7 +7,7 @@ use super::expected::same;
 use super::{Recording, Stub};
 use crate::dispatch::{AgentRunner, NoAgents, ToolRunner};
 use crate::message::{ErrorKind, Json, RunId, Slot, ToolEntry, ToolOutcome, Usage};
-use crate::session::{Attempt, Conduct, Done, FanOut, Reach, Seat, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Execution, FanOut, Reach, Seat, SessionError};
 
 /// The tools of one case: those of the agent, but for calls that the case answers itself, or that would take
 /// effect outside.
@@ -155,7 +155,7 @@ impl AgentRunner for CaseTools {
         agent: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
-        session: &'a Arc<Session>,
+        session: &'a Arc<dyn Execution>,
     ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         match self.answer(agent, input, &attempt.slot) {
             Some(outcome) => Box::pin(std::future::ready(Ok(outcome))),

@@ -4,7 +4,7 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::words::call;
 use super::{print, print_json, say};
-use crate::engine::{Always, ApprovalsFile};
+use crate::engine::{Always, PastApprovals};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,7 +25,7 @@ enum What {
 }
 
 pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
-    let file = ApprovalsFile::new(places.runs()?.path());
+    let file = PastApprovals::beside(places.runs()?.path());
     let always = file.always();
     match args.what {
         Some(What::Revoke { number }) => {

@@ -11,7 +11,7 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::words::counted;
 use super::{print, say};
-use crate::journal::{Entry, JournalError, RunFile, RunSummary, RunsDir, SessionsDir, statuses};
+use crate::journal::{Entry, JournalError, RunFile, RunSummary, Runs as _, RunsDir, SessionsDir, statuses};
 use crate::message::{Moment, RunId};
 use crate::session::SessionError;
 

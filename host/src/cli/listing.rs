@@ -74,7 +74,7 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
     }
     if summaries.is_empty() && unreadable.is_empty() {
         let like_this = if which.status.is_some() && !there.is_empty() { "such " } else { "" };
-        say(format_args!("no {like_this}runs in {}", engine.runs().path().display()));
+        say(format_args!("no {like_this}runs in {}", engine.runs().place().display()));
     }
     for RunSummary { run, agent, prompt, started_ms, state, .. } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));

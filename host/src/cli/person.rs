@@ -12,21 +12,21 @@ use super::editor::Editor;
 use super::question::{QUESTION, Said};
 use super::screen::Screen;
 use crate::dispatch::{Person, Spoken};
-use crate::engine::{ApprovalsFile, LoadedAgent, People};
+use crate::engine::{LoadedAgent, PastApprovals, People};
 use crate::message::{Arguments, By, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
 use crate::session::diff;
 
 /// Whoever sits at the terminal, asked one thing at a time by all agents of a run.
 pub(super) struct Terminal {
     screen: Screen,
-    approvals: ApprovalsFile,
+    approvals: PastApprovals,
     /// Whether anybody can be asked.
     attended: bool,
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Terminal {
-    pub(super) fn new(screen: &Screen, approvals: &ApprovalsFile) -> Self {
+    pub(super) fn new(screen: &Screen, approvals: &PastApprovals) -> Self {
         let attended = screen.is_for_people() && std::io::stdin().is_terminal();
         Self { screen: screen.clone(), approvals: approvals.clone(), attended, asking: Arc::default() }
     }
@@ -57,7 +57,7 @@ impl People for Terminal {
 /// Asks about the calls of one agent.
 struct AtTerminal {
     screen: Screen,
-    approvals: ApprovalsFile,
+    approvals: PastApprovals,
     /// The agent.toml.
     config: String,
     /// The tools by name, each with what it is granted, in words.

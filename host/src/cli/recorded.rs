@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::journal::{Entry, JournalError, RunFile, RunState, RunsDir};
+use crate::journal::{Entry, JournalError, RunFile, RunState, Runs};
 use crate::message::RunId;
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
-pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
+pub(super) fn read(runs: &dyn Runs, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
     if is_file(name) {
         let RunFile { summary, entries } = RunFile::read(Path::new(name))?;
         return Ok((summary.run, entries));
@@ -17,7 +17,7 @@ pub(super) fn read(runs: &RunsDir, name: &str) -> Result<(RunId, Vec<Entry>), Jo
 
 /// The same, with how the run stands.
 pub(super) fn read_with_state(
-    runs: &RunsDir,
+    runs: &dyn Runs,
     name: &str,
 ) -> Result<(RunId, Vec<Entry>, RunState), JournalError> {
     if is_file(name) {

@@ -9,7 +9,7 @@ use super::places::Places;
 use super::screen::Screen;
 use super::{print, recorded};
 use crate::cases::Recording;
-use crate::journal::{Entry, RunsDir};
+use crate::journal::{Entry, Runs};
 use crate::message::{RunId, clean};
 
 pub(super) fn run(places: &Places, name: &str) -> anyhow::Result<Exit> {
@@ -19,7 +19,7 @@ pub(super) fn run(places: &Places, name: &str) -> anyhow::Result<Exit> {
 }
 
 /// Writes the script of a run that has just been carried out; one that has not ended is told of.
-pub(super) fn write(runs: &RunsDir, id: RunId, file: &Path, screen: &Screen) -> anyhow::Result<()> {
+pub(super) fn write(runs: &dyn Runs, id: RunId, file: &Path, screen: &Screen) -> anyhow::Result<()> {
     let later = format!("later: host runs script {id} > {}", file.display());
     let entries = runs.read(id)?;
     if crate::journal::ending(&entries).is_none() {

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::message::{
     Digest, ErrorKind, Json, Manifest, Retry, SHOWN_BYTES_MAX, ToolEntry, ToolOutcome, ToolSpec,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError};
+use crate::session::{Attempt, Conduct, Done, Doubt, Execution, Reach, SessionError};
 
 /// Carries out the runs of agents that are called like tools.
 pub trait AgentRunner: Send + Sync {
@@ -22,7 +22,7 @@ pub trait AgentRunner: Send + Sync {
         agent: &'a ToolEntry,
         input: &'a Json,
         attempt: &'a Attempt,
-        session: &'a Arc<Session>,
+        session: &'a Arc<dyn Execution>,
     ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>>;
 }
 
@@ -36,7 +36,7 @@ impl AgentRunner for NoAgents {
         agent: &'a ToolEntry,
         _input: &'a Json,
         _attempt: &'a Attempt,
-        _session: &'a Arc<Session>,
+        _session: &'a Arc<dyn Execution>,
     ) -> BoxFuture<'a, Result<Done<ToolOutcome>, SessionError>> {
         let message = format!("the agent `{}` is not loaded; please report this as a bug", agent.spec.name);
         Box::pin(async { Ok(ToolOutcome::error(ErrorKind::Failed, message).into()) })

@@ -1,18 +1,14 @@
 //! Which calls a person has to approve, and what becomes of those.
 
+use futures::future::BoxFuture;
 use globset::{Glob, GlobMatcher};
 use serde_json::{Number, Value};
 
 use super::person::{Person, Spoken};
 use crate::message::{
-    Approvals, Arguments, CallRule, Decision, ErrorKind, Json, Request, Retry, Slot, ToolAsk, ToolOutcome,
-    Verdict,
+    Approvals, Arguments, CallRule, Decision, ErrorKind, Json, Request, Slot, ToolAsk, ToolOutcome, Verdict,
 };
-use crate::session::{Attempt, Conduct, Done, Doubt, Reach, Session, SessionError, Waiting, Wants};
-
-/// How a person is asked: in any process, until there is an answer.
-pub(super) const ASKING: Conduct<'static> =
-    Conduct { reach: Reach::Outside, doubt: Doubt::GoOn, retry: Retry::NEVER, room: None };
+use crate::session::{Answered, Attempt, Done, Execution, Recorded as _, SessionError, Wants};
 
 /// The rules of agent.toml. A rule that denies comes before one that asks, and that before one that lets pass.
 pub(super) struct Gate {
@@ -80,13 +76,15 @@ impl Gate {
     /// Lets a call pass, or has a person decide on it. What has ended needs no approval any more.
     pub(super) async fn pass(
         &self,
-        session: &Session,
+        session: &dyn Execution,
         person: &dyn Person,
         slot: &Slot,
         ask: &ToolAsk,
     ) -> Result<Passed, SessionError> {
         let decision = match self.verdict(ask) {
-            _ if session.has_ended(slot) => session.decided(&slot.approval()),
+            _ if session.ended_at(slot).is_some() => {
+                session.ended_at(&slot.approval()).and_then(Decision::from_outcome)
+            }
             Verdict::Auto => None,
             Verdict::Deny => {
                 let message = "agent.toml does not allow this call: do something else, or ask the person";
@@ -117,21 +115,21 @@ impl Gate {
 
 /// Asks the person, and suspends the call if nobody is there.
 async fn decide(
-    session: &Session,
+    session: &dyn Execution,
     person: &dyn Person,
     slot: &Slot,
     ask: &ToolAsk,
 ) -> Result<Decision, SessionError> {
     let request = Request::Approval(ask.clone());
-    let carry_out = async |attempt: Attempt| {
-        if let Some(Spoken { word, by }) = person.decide(slot, ask).await {
-            return Ok(Done { by, ..word.into() });
-        }
-        let (slot, request) = (slot.approval(), Request::Approval(ask.clone()));
-        let waiting = Waiting { slot, request, at_ms: attempt.at_ms, wants: Wants::Approval };
-        Err(SessionError::Waits(vec![waiting]))
+    let ask = |_: Attempt| -> BoxFuture<'_, _> {
+        Box::pin(async {
+            match person.decide(slot, ask).await {
+                Some(Spoken { word, by }) => Answered::Now(Done { by, ..word.into() }.recorded()),
+                None => Answered::Later(Wants::Approval),
+            }
+        })
     };
-    session.effect(slot.approval(), request, ASKING, carry_out).await
+    session.word(slot.approval(), request, &ask).await
 }
 
 #[cfg(test)]

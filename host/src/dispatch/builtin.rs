@@ -3,26 +3,21 @@
 //! They run in no sandbox, because they reach nothing: what they wait for is recorded, and a run that waits is
 //! suspended, in whatever process it goes on.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::person::{Person, Spoken};
 use crate::message::{
-    Arguments, Builtin, Digest, ErrorKind, Json, Moment, Request, Rules, SHOWN_BYTES_MAX, ToolAsk, ToolEntry,
+    Arguments, Builtin, Digest, ErrorKind, Json, Moment, Rules, SHOWN_BYTES_MAX, ToolAsk, ToolEntry,
     ToolOutcome, ToolSpec,
 };
-use crate::session::{Attempt, Done, SessionError, Waiting, Wants};
+use crate::session::{Answered, Attempt, Done, Wants};
 
 /// The end of the year 9999, after which RFC 3339 has no form for a moment.
 const MOMENT_MS_MAX: u64 = 253_402_300_799_000;
 
 /// What stands for the table of a tool that has none: no table can be named so.
 pub const BUILT_IN: &str = "built in";
-
-/// A wait that is no longer than this is waited for in this process.
-const WAITED_FOR: Duration = Duration::from_mins(1);
 
 /// The moment, as the model is told to write it.
 const AT: &str = "The moment, with an offset from UTC or a zone: 2027-01-31T12:00:00Z, 2027-01-31T17:45:00+05:45 or \
@@ -104,25 +99,21 @@ struct Sleep {
     seconds: Option<u64>,
 }
 
-/// Carries a call out, or says what it waits for.
+/// What a call comes to, or what it waits for.
 pub(super) async fn call(
     builtin: Builtin,
     input: &Json,
-    request: &Request,
     attempt: &Attempt,
     rules: Rules,
     person: &dyn Person,
-) -> Result<Done<ToolOutcome>, SessionError> {
-    let waits = |wants| {
-        let (slot, request, at_ms) = (attempt.slot.clone(), request.clone(), attempt.at_ms);
-        Err(SessionError::Waits(vec![Waiting { slot, request, at_ms, wants }]))
-    };
-    let unfit = |error: String| Ok(ToolOutcome::error(ErrorKind::InvalidInput, error).into());
+) -> Answered {
+    let now = |outcome: ToolOutcome| Answered::Now(Done::from(outcome).recorded());
+    let unfit = |error: String| now(ToolOutcome::error(ErrorKind::InvalidInput, error));
     match builtin {
         Builtin::AskHuman => match serde_json::from_str(input.as_str()) {
             Ok(Question { question }) => match person.answer(&attempt.slot, &question).await {
-                Some(Spoken { word, by }) => Ok(Done { by, ..answered(&word).into() }),
-                None => waits(Wants::Answer),
+                Some(Spoken { word, by }) => Answered::Now(Done { by, ..answered(&word).into() }.recorded()),
+                None => Answered::Later(Wants::Answer),
             },
             Err(error) => unfit(error.to_string()),
         },
@@ -131,13 +122,12 @@ pub(super) async fn call(
                 Ok(until) => until,
                 Err(error) => return unfit(error),
             };
-            let left = until.since(Moment::now());
-            if left > WAITED_FOR {
-                return waits(Wants::Moment(until.0));
+            if until.since(Moment::now()).is_zero() {
+                let output = json!({ "now": Moment::now().to_the_second() });
+                now(ToolOutcome::Output(Json::canonical(&output)))
+            } else {
+                Answered::Later(Wants::Moment(until.0))
             }
-            tokio::time::sleep(left).await;
-            let now = Moment::now().to_the_second();
-            Ok(ToolOutcome::Output(Json::canonical(&json!({ "now": now }))).into())
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{Dispatcher, Placed};
 use crate::message::{ErrorKind, Rules, Slot, ToolCall, ToolOutcome};
-use crate::session::{CALL_DEPTH_MAX, Clock, FanOut, Held, Session, SessionError, Stopped};
+use crate::session::{CALL_DEPTH_MAX, Clock, Execution, FanOut, Held, SessionError, Stopped};
 
 /// The calls that one call of the model may lead to, all depths together. Each is recorded, so a tool that calls
 /// without end would fill the disk.
@@ -73,7 +73,7 @@ impl Caller {
 /// The calls of one attempt of a tool.
 pub(super) struct Nested {
     dispatcher: Arc<Dispatcher>,
-    session: Arc<Session>,
+    session: Arc<dyn Execution>,
     caller: Arc<Caller>,
     /// The place of the next call among all calls of this attempt.
     next: AtomicU32,
@@ -89,7 +89,7 @@ enum Stop {
 }
 
 impl Nested {
-    pub(super) fn new(dispatcher: Arc<Dispatcher>, session: Arc<Session>, caller: Caller) -> Self {
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, session: Arc<dyn Execution>, caller: Caller) -> Self {
         let (caller, next, stop) = (Arc::new(caller), AtomicU32::new(0), Mutex::default());
         Self { dispatcher, session, caller, next, stop }
     }
@@ -118,7 +118,7 @@ impl Nested {
         };
         let placed = (first..).zip(calls).map(place).collect();
         match self.dispatcher.all(&self.session, Some(Arc::clone(&self.caller)), placed).await {
-            Ok(results) => Ok(results.into_iter().map(|result| result.outcome).collect()),
+            Ok(results) => Ok(results.into_iter().map(|called| called.result.outcome).collect()),
             // A tool that asks for something else when it is called again is no reason to give the run up.
             Err(error @ (SessionError::Diverged(_) | SessionError::Unfinished { .. })) => {
                 let message = format!(
@@ -146,7 +146,7 @@ impl FanOut for Nested {
     }
 
     fn rules(&self) -> Rules {
-        self.session.rules()
+        self.session.facts().rules
     }
 
     fn clock(&self) -> &Clock {

@@ -12,12 +12,14 @@ mod builtin;
 mod callable;
 mod fan_out;
 mod person;
+mod results;
 mod room;
 mod runner;
 
 pub use agents::{AgentRunner, NoAgents, entry as agent_entry, prompt as agent_prompt};
 pub use builtin::{BUILT_IN, answered, entry as builtin_entry, wakes_at};
 pub use person::{Person, Spoken, Unattended};
+pub use results::Called;
 pub use runner::{NoRunner, ToolRunner};
 
 use std::collections::HashMap;
@@ -25,64 +27,28 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::message::{
-    Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, SHOWN_BYTES_MAX, Slot, Target, ToolAsk,
-    ToolCall, ToolEntry, ToolOutcome, ToolResult,
+    Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, Rules, SHOWN_BYTES_MAX, Slot, Target,
+    ToolAsk, ToolCall, ToolEntry, ToolOutcome, ToolResult, Used,
 };
 use crate::session::{
-    Attempt, CALL_DEPTH_MAX, Conduct, Done, Doubt, Held, Reach, Room as _, Session, SessionError, Waiting,
-    Wants,
+    Answered, Attempt, CALL_DEPTH_MAX, Conduct, Done, Doubt, Effect, Execution, Reach, Room as _,
+    SessionError, Waiting, Wants,
 };
 use agents::BELOW;
-use approval::{ASKING, Gate, Passed};
+use approval::{Gate, Passed};
 use callable::Callable;
 use fan_out::{Caller, Nested};
+use results::{Placed, Results};
 use room::{CallRoom, Parallel};
 
 /// How a call is carried out that the dispatcher itself answers.
 const REFUSED: Conduct<'static> =
     Conduct { reach: Reach::Pure, doubt: Doubt::Repeat, retry: Retry::NEVER, room: None };
-
-/// A call on its way.
-struct Placed {
-    slot: Slot,
-    call: ToolCall,
-    /// What it comes to without being made.
-    refusal: Option<ToolOutcome>,
-}
-
-/// What calls made together came to, so far.
-struct Results {
-    results: Vec<Option<ToolResult>>,
-    waiting: Vec<Waiting>,
-}
-
-impl Results {
-    fn place(&mut self, index: usize, result: Result<ToolResult, SessionError>) -> Result<(), SessionError> {
-        match result {
-            Ok(result) => {
-                if let Some(place) = self.results.get_mut(index) {
-                    *place = Some(result);
-                }
-            }
-            Err(SessionError::Waits(waiting)) => self.waiting.extend(waiting),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn whole(self) -> Result<Vec<ToolResult>, SessionError> {
-        let Self { results, mut waiting } = self;
-        if waiting.is_empty() {
-            return Ok(results.into_iter().flatten().collect());
-        }
-        waiting.sort_by(|a, b| a.slot.cmp(&b.slot));
-        Err(SessionError::Waits(waiting))
-    }
-}
 
 /// Runs the calls of one run.
 pub struct Dispatcher {
@@ -97,26 +63,26 @@ pub struct Dispatcher {
 }
 
 /// Who carries a call out.
-enum By {
+enum By<'a> {
     /// Nobody: it comes to this.
     Nobody(ToolOutcome),
     /// The host itself.
     Host(Builtin),
     /// An agent.
     Agent,
-    /// A component.
-    Component,
+    /// A component, for this tool.
+    Component(&'a ToolEntry),
 }
 
-impl By {
+impl<'a> By<'a> {
     /// Who carries a call out that may come to something without.
-    fn of(callable: Option<&Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> Self {
+    fn of(callable: Option<&'a Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> Self {
         match (refusal, callable) {
             (Some(refusal), _) => Self::Nobody(refusal),
             (None, Some(callable)) => match (callable.entry.builtin, &callable.entry.agent) {
                 (Some(builtin), _) => Self::Host(builtin),
                 (None, Some(_)) => Self::Agent,
-                (None, None) => Self::Component,
+                (None, None) => Self::Component(&callable.entry),
             },
             (None, None) => Self::Nobody(unknown(&call.name)),
         }
@@ -156,11 +122,11 @@ impl Dispatcher {
     /// of them are told of together, when the others have ended.
     pub async fn dispatch(
         self: &Arc<Self>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         run: &Slot,
         turn: u32,
         calls: Vec<(ToolCall, Option<ToolOutcome>)>,
-    ) -> Result<Vec<ToolResult>, SessionError> {
+    ) -> Result<Vec<Called>, SessionError> {
         let place = |(index, (call, refusal)): (u32, (ToolCall, Option<ToolOutcome>))| {
             let refusal = refusal.or_else(|| self.refuse_model(index, &call));
             Placed { slot: run.tool_of(turn, index), call, refusal }
@@ -172,36 +138,41 @@ impl Dispatcher {
     /// recorded session.
     pub async fn call_once(
         self: &Arc<Self>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         call: &ToolCall,
         attempt: Attempt,
     ) -> Result<ToolOutcome, SessionError> {
-        let room = self.room(session, None);
+        let room = self.room(&**session, None);
         let _seat = room.seat().await;
         Ok(self.attempt(session, None, call, &attempt).await?.value)
     }
 
     /// The room for calls of a run that so many callers wait for.
-    fn room<'a>(&'a self, session: &Session, caller: Option<&Arc<Caller>>) -> CallRoom<'a> {
+    fn room<'a>(&'a self, session: &dyn Execution, caller: Option<&Arc<Caller>>) -> CallRoom<'a> {
         let depth = Caller::depth(caller);
         let parallel = Parallel(self.permits.get(depth));
-        CallRoom { parallel, runner: &*self.runner, run: session.run(), depth }
+        CallRoom { parallel, runner: &*self.runner, run: session.facts().run, depth }
     }
 
     /// Runs calls that the model, or a tool, makes together.
     async fn all(
         self: &Arc<Self>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         caller: Option<Arc<Caller>>,
         calls: Vec<Placed>,
-    ) -> Result<Vec<ToolResult>, SessionError> {
-        let mut results = Results { results: calls.iter().map(|_| None).collect(), waiting: vec![] };
+    ) -> Result<Vec<Called>, SessionError> {
+        // Before the first of them is issued, so that how long this takes has no say in their order.
+        let may_ask = calls.iter().map(|placed| self.may_ask_about(placed));
+        let may_ask = futures::future::join_all(may_ask).await;
+        let mut results = Results::of(calls.len());
         let mut tasks = JoinSet::new();
-        for (index, placed) in calls.into_iter().enumerate() {
+        for (index, (placed, may_ask)) in calls.into_iter().zip(may_ask).enumerate() {
             let (dispatcher, session, caller) = (Arc::clone(self), Arc::clone(session), caller.clone());
-            let call = async move { (index, dispatcher.one(&session, caller.as_ref(), placed).await) };
+            let call =
+                async move { (index, dispatcher.one(&session, caller.as_ref(), placed, may_ask).await) };
             let mut call = Box::pin(call);
-            // A result that is recorded is there at once; only the others are worth a task.
+            // The first poll issues the first effect of the call: so effects are issued in the order of calls. A result
+            // that is recorded is there at once; only the others are worth a task.
             match futures::poll!(&mut call) {
                 Poll::Ready((index, result)) => results.place(index, result)?,
                 Poll::Pending => drop(tasks.spawn(call)),
@@ -218,25 +189,32 @@ impl Dispatcher {
         results.whole()
     }
 
+    /// Whether somebody may have to be asked about a call: nobody is asked about one that would come to nothing.
+    async fn may_ask_about(&self, placed: &Placed) -> bool {
+        self.gate.may_stop() && placed.refusal.is_none() && self.admit(&placed.call).await.is_ok()
+    }
+
+    /// Makes a call. Nothing is waited for before its first effect is issued.
     async fn one(
         self: &Arc<Self>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         caller: Option<&Arc<Caller>>,
         placed: Placed,
-    ) -> Result<ToolResult, SessionError> {
+        may_ask: bool,
+    ) -> Result<Called, SessionError> {
         let Placed { slot, mut call, mut refusal } = placed;
         let callable = self.tools.get(&call.name);
         let target = callable
             .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
         let mut ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
         let mut note = None;
-        // Nobody is asked about a call that would come to nothing.
-        if self.gate.may_stop() && refusal.is_none() && self.admit(&call).await.is_ok() {
-            let _still = stand_still(session, caller);
-            match self.gate.pass(session, &*self.person, &slot, &ask).await? {
+        let facts = session.facts();
+        if may_ask {
+            let _still = Caller::hold(caller);
+            match self.gate.pass(&**session, &*self.person, &slot, &ask).await? {
                 Passed::Approved(None) => {}
                 Passed::Approved(Some(input)) => {
-                    note = Some(session.words().changed_input(&input));
+                    note = Some(facts.words().changed_input(&input));
                     call.arguments = Arguments::Json(input);
                     ask.arguments = call.arguments.clone();
                 }
@@ -244,46 +222,70 @@ impl Dispatcher {
             }
         }
         let by = By::of(callable, refusal, &call);
-        let room = self.room(session, caller);
-        let conduct = match (&by, callable) {
-            (By::Component, Some(callable)) => {
-                Conduct { room: Some(&room), ..self.runner.conduct(&callable.entry) }
-            }
-            (By::Agent, _) => Conduct { room: Some(&room.parallel), ..BELOW },
-            (By::Host(_), _) => ASKING,
-            (By::Nobody(_), _) | (By::Component, None) => REFUSED,
-        };
-        let request = Request::Tool(ask);
-        let carry_out = async |attempt: Attempt| match &by {
-            By::Nobody(refusal) => Ok(refusal.clone().into()),
-            By::Host(builtin) => {
-                let _still = stand_still(session, caller);
-                self.call_builtin(session, *builtin, &call, &request, &attempt).await
-            }
-            By::Agent => self.call_agent(session, &call, &attempt).await,
-            By::Component => {
-                let stopped = |error| stopped(error, conduct.doubt, &attempt, &request);
-                self.attempt(session, caller, &call, &attempt).await.map_err(stopped)
-            }
-        };
-        let outcome = match by {
-            By::Agent => session.composite(slot, request.clone(), conduct, carry_out).await?,
-            By::Nobody(_) | By::Host(_) | By::Component => {
-                session.effect(slot, request.clone(), conduct, carry_out).await?
-            }
-        };
+        let (outcome, used) = self.carry_out(session, caller, (slot, &call, ask), by).await?;
         let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
-        let (call_id, name) = (call.id.clone(), call.name.clone());
-        let is_whole = session.rules().results_are_whole();
+        let ToolCall { id: call_id, name, .. } = call;
+        let is_whole = facts.rules.results_are_whole();
         let result = ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None, is_whole };
-        let is_recorded = session.rules().what_is_told_is_recorded();
-        Ok(if is_recorded { result.told_in(session.words()) } else { result })
+        let is_recorded = facts.rules.what_is_told_is_recorded();
+        let result = if is_recorded { result.told_in(facts.words()) } else { result };
+        Ok(Called { result, used })
+    }
+
+    /// What a call comes to, as whoever carries it out has it.
+    async fn carry_out(
+        self: &Arc<Self>,
+        session: &Arc<dyn Execution>,
+        caller: Option<&Arc<Caller>>,
+        (slot, call, ask): (Slot, &ToolCall, ToolAsk),
+        by: By<'_>,
+    ) -> Result<(ToolOutcome, Option<Used>), SessionError> {
+        let room = self.room(&**session, caller);
+        let request = Request::Tool(ask);
+        let outcome = match by {
+            By::Nobody(refusal) => {
+                let refused = |_: Attempt| -> BoxFuture<'_, _> {
+                    Box::pin(std::future::ready(Ok(Done::from(refusal.clone()).recorded())))
+                };
+                session.effect(slot, request, REFUSED, &refused).await?
+            }
+            By::Host(builtin) => {
+                let _still = Caller::hold(caller);
+                let rules = session.facts().rules;
+                let ask = |attempt: Attempt| -> BoxFuture<'_, _> {
+                    Box::pin(async move { self.call_builtin(builtin, call, &attempt, rules).await })
+                };
+                session.word(slot, request, &ask).await?
+            }
+            By::Agent => {
+                let conduct = Conduct { room: Some(&room.parallel), ..BELOW };
+                let run = |attempt: Attempt, child: Arc<dyn Execution>| -> BoxFuture<'_, _> {
+                    Box::pin(async move { self.call_agent(&child, call, &attempt).await })
+                };
+                let ended = Arc::clone(session).child(Effect { slot, request }, conduct, &run).await?;
+                return Ok((ended.outcome, ended.used));
+            }
+            By::Component(entry) => {
+                let conduct = Conduct { room: Some(&room), ..self.runner.conduct(entry) };
+                let asked = request.clone();
+                let attempt = |attempt: Attempt| -> BoxFuture<'_, _> {
+                    let asked = &asked;
+                    Box::pin(async move {
+                        let stopped = |error| stopped(error, conduct.doubt, &attempt, asked);
+                        let done = self.attempt(session, caller, call, &attempt).await.map_err(stopped)?;
+                        Ok(done.recorded())
+                    })
+                };
+                session.effect(slot, request, conduct, &attempt).await?
+            }
+        };
+        Ok((outcome, None))
     }
 
     /// One attempt of a call, or what the caller is told because there is nothing to attempt.
     async fn attempt(
         self: &Arc<Self>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         caller: Option<&Arc<Caller>>,
         call: &ToolCall,
         attempt: &Attempt,
@@ -306,24 +308,24 @@ impl Dispatcher {
 
     async fn call_builtin(
         &self,
-        session: &Session,
         builtin: Builtin,
         call: &ToolCall,
-        request: &Request,
         attempt: &Attempt,
-    ) -> Result<Done<ToolOutcome>, SessionError> {
+        rules: Rules,
+    ) -> Answered {
+        let now = |outcome: ToolOutcome| Answered::Now(Done::from(outcome).recorded());
         match self.admit(call).await {
             Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
-                Some(outcome) => Ok(outcome.into()),
-                None => builtin::call(builtin, input, request, attempt, session.rules(), &*self.person).await,
+                Some(outcome) => now(outcome),
+                None => builtin::call(builtin, input, attempt, rules, &*self.person).await,
             },
-            Err(refusal) => Ok(refusal.into()),
+            Err(refusal) => now(refusal),
         }
     }
 
     async fn call_agent(
         &self,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
         call: &ToolCall,
         attempt: &Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
@@ -368,11 +370,6 @@ impl Dispatcher {
         let input = callable.admit(call).await?;
         Ok((callable, input))
     }
-}
-
-/// While a call waits for a person, or a moment, time stands still for the run and for all who wait for the call.
-fn stand_still<'a>(session: &'a Session, caller: Option<&'a Arc<Caller>>) -> (Held<'a>, Vec<Held<'a>>) {
-    (session.clock().hold(), Caller::hold(caller))
 }
 
 /// Why an attempt was stopped. One that is stopped because something below it waits is in doubt itself, if it may have

@@ -1,10 +1,11 @@
 //! What was approved before, beyond any one run: for the difference to the last time, and for calls that were approved
-//! always. One line of JSON an approval, in a file beside the runs.
+//! always. One line of JSON an approval, in a file beside the runs, or in memory.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +14,22 @@ use crate::message::{Json, ToolAsk};
 /// The file below the state directory.
 const FILE: &str = "approvals.jsonl";
 
-/// The file of approvals.
+/// The approvals of all runs. A clone has the same ones.
 #[derive(Clone, Debug)]
-pub struct ApprovalsFile {
-    path: PathBuf,
+pub struct PastApprovals(Lines);
+
+/// Where the lines are.
+#[derive(Clone, Debug)]
+enum Lines {
+    File(PathBuf),
+    Memory(Arc<Mutex<String>>),
 }
 
 /// An approval cannot be remembered.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {reason}", path.display())]
 pub struct ApprovalsError {
-    /// The file of approvals.
+    /// Where the approvals are.
     pub path: PathBuf,
     /// What the system said.
     pub reason: String,
@@ -56,11 +62,17 @@ pub struct Always {
     pub call: ToolAsk,
 }
 
-impl ApprovalsFile {
+impl PastApprovals {
     /// The approvals beside these runs. Nothing is made before there is one.
     #[must_use]
-    pub fn new(runs: &Path) -> Self {
-        Self { path: runs.join(FILE) }
+    pub fn beside(runs: &Path) -> Self {
+        Self(Lines::File(runs.join(FILE)))
+    }
+
+    /// Approvals that are remembered as long as the process lives.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Lines::Memory(Arc::default()))
     }
 
     /// Remembers an approval.
@@ -81,13 +93,13 @@ impl ApprovalsFile {
     }
 
     fn append(&self, approved: &Approved) -> Result<(), ApprovalsError> {
-        let append = || -> std::io::Result<()> {
-            let line = serde_json::to_string(approved)? + "\n";
-            // One write, so that lines of several processes do not mix.
-            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
-            file.write_all(line.as_bytes())
-        };
-        append().map_err(|error| ApprovalsError { path: self.path.clone(), reason: error.to_string() })
+        self.0.append(approved).map_err(|error| {
+            let path = match &self.0 {
+                Lines::File(path) => path.clone(),
+                Lines::Memory(_) => PathBuf::from("memory"),
+            };
+            ApprovalsError { path, reason: error.to_string() }
+        })
     }
 
     /// Whether this very call, with this component and these grants, was approved always.
@@ -137,8 +149,33 @@ impl ApprovalsFile {
 
     /// What was approved, oldest first. A line that cannot be read does not count: then the person is asked.
     fn read(&self) -> impl Iterator<Item = Approved> + use<> {
-        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let text = self.0.read();
         let lines: Vec<Approved> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         lines.into_iter()
+    }
+}
+
+impl Lines {
+    fn append(&self, approved: &Approved) -> std::io::Result<()> {
+        let line = serde_json::to_string(approved)? + "\n";
+        match self {
+            Self::File(path) => {
+                // One write, so that lines of several processes do not mix.
+                let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+                file.write_all(line.as_bytes())
+            }
+            Self::Memory(lines) => {
+                // It is whole after every line, so a panic elsewhere leaves nothing to distrust.
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
+                Ok(())
+            }
+        }
+    }
+
+    fn read(&self) -> String {
+        match self {
+            Self::File(path) => fs::read_to_string(path).unwrap_or_default(),
+            Self::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }

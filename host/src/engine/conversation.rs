@@ -1,23 +1,19 @@
 //! Runs that go on from each other, by the key of their session: whose turn it is, and what was said before.
 //!
 //! One run of a session works at a time. Within the process, runs queue by a lock per key, which is fair. Between
-//! processes, they queue by the tickets of [`SessionsDir`]. A run that waits costs no thread.
+//! processes, they queue where the sessions are kept ([`Sessions::turn`]). A run that waits costs no thread.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
-use crate::journal::{Entry, JournalError, OpenSession, RunsDir, SessionsDir, ending, manifest};
+use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};
 use crate::message::{Ending, Manifest, Message, RunId, SessionKey};
 use crate::session::{Decisions, Mode, Notice, Session, SessionError};
-
-/// How often is looked whether another process has come to the end of its turn.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a session cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +66,10 @@ fn in_session(key: Option<&SessionKey>) -> String {
     key.map_or_else(String::new, |key| format!(" in the session {key}"))
 }
 
-/// The sessions of a state directory, and who waits for them in this process.
+/// The sessions of an engine, and who waits for them in this process.
 #[derive(Debug)]
 pub(super) struct Conversations {
-    directory: SessionsDir,
+    sessions: Box<dyn Sessions>,
     /// A lock for each session that somebody has or waits for.
     locks: Mutex<HashMap<SessionKey, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -87,12 +83,12 @@ pub struct Turn {
 }
 
 impl Conversations {
-    pub(super) fn new(directory: SessionsDir) -> Self {
-        Self { directory, locks: Mutex::default() }
+    pub(super) fn new(sessions: Box<dyn Sessions>) -> Self {
+        Self { sessions, locks: Mutex::default() }
     }
 
-    pub(super) fn directory(&self) -> &SessionsDir {
-        &self.directory
+    pub(super) fn sessions(&self) -> &dyn Sessions {
+        &*self.sessions
     }
 
     /// Waits until it is this run's turn. Tells the watcher if it has to wait.
@@ -102,22 +98,15 @@ impl Conversations {
         watcher: &dyn Watcher,
     ) -> Result<Turn, JournalError> {
         let lock = self.lock(key);
-        let mut told = false;
+        let told = Once::new();
+        let queued = || told.call_once(|| watcher.tell(Told::Queued(key)));
         let here = if let Ok(here) = Arc::clone(&lock).try_lock_owned() {
             here
         } else {
-            told = true;
-            watcher.tell(Told::Queued(key));
+            queued();
             lock.lock_owned().await
         };
-        let place = self.directory.queue(key)?;
-        while place.has_to_wait()? {
-            if !std::mem::replace(&mut told, true) {
-                watcher.tell(Told::Queued(key));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(Turn { session: place.wait()?, _here: here })
+        Ok(Turn { session: self.sessions.turn(key, &queued).await?, _here: here })
     }
 
     /// The lock of a session. Locks that nobody has go.
@@ -138,7 +127,7 @@ impl Turn {
     pub(super) async fn said(
         &self,
         key: &SessionKey,
-        runs: &RunsDir,
+        runs: &dyn Runs,
         agent: &str,
     ) -> Result<Vec<Message>, ConversationError> {
         for run in self.session.runs().iter().rev().copied() {
@@ -154,13 +143,13 @@ impl Turn {
 pub(super) async fn said_after(
     run: RunId,
     key: &SessionKey,
-    runs: &RunsDir,
+    runs: &dyn Runs,
     agent: &str,
 ) -> Result<Option<Vec<Message>>, ConversationError> {
     let session = || key.clone();
     let entries = match runs.read(run) {
         Err(JournalError::UnknownRun { .. }) => {
-            let path = runs.path().to_owned();
+            let path = runs.place();
             return Err(ConversationError::RunGone { session: session(), run, path });
         }
         entries => entries?,

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::events::RunEvent;
-use super::{ApprovalsFile, Engine};
+use super::{Engine, PastApprovals};
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -232,7 +232,7 @@ impl Live {
 pub(super) struct Asked {
     pub(super) person: Arc<dyn Person>,
     pub(super) live: Arc<Live>,
-    pub(super) approvals: ApprovalsFile,
+    pub(super) approvals: PastApprovals,
     /// The agent.toml.
     pub(super) config: String,
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns everything about a run that is no front end's: the command line, a server and a program that embeds this crate
 //! are thin over it. Knows no terminal, no arguments and no exit codes. Whatever runs share exists once in an [`Engine`]:
-//! the sandbox with its clock, the cache of components, the journal. Invariant: a front end decides nothing about what is
+//! the sandbox with its clock, the cache of components, the journal. The journal
+//! is in a state directory, or in memory; everything works over either. Invariant: a front end decides nothing about what is
 //! recorded; it asks the engine, and shows what the engine says. It fails with [`LoadError`], [`StartError`] and
 //! [`DecideError`], which name a cause and no command.
 //!
@@ -27,10 +28,11 @@ mod records;
 mod rerun;
 mod settle;
 mod start;
+mod store;
 mod view;
 mod watch;
 
-pub use approvals::{Always, ApprovalsError, ApprovalsFile};
+pub use approvals::{Always, ApprovalsError, PastApprovals};
 pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
 pub use conversation::{ConversationError, Turn};
 pub use decide::{CancelError, DecideError, Pending, Word};
@@ -52,7 +54,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::config::Config;
-use crate::journal::{RunsDir, SessionsDir};
+use crate::journal::{Runs, Sessions};
 use crate::model::Clients;
 use crate::sandbox::Sandbox;
 use crate::telemetry::Collector;
@@ -60,15 +62,18 @@ use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
 use conversation::Conversations;
 use live::LiveRuns;
+use store::Store;
 
 /// Runs agents, any number of them at once, over one journal.
 #[derive(Clone)]
 pub struct Engine(Arc<Parts>);
 
 struct Parts {
-    runs: RunsDir,
+    runs: Box<dyn Runs>,
     conversations: Conversations,
-    approvals: ApprovalsFile,
+    approvals: PastApprovals,
+    /// The directories in which all that is.
+    kept_in: Vec<PathBuf>,
     live: LiveRuns,
     cache: PathBuf,
     compiler: Compiler,
@@ -82,7 +87,7 @@ struct Parts {
 /// What an engine is made of.
 #[derive(Debug)]
 pub struct Builder {
-    state: PathBuf,
+    store: Store,
     cache: PathBuf,
     compiler: Compiler,
     exporter: Option<Collector>,
@@ -98,15 +103,15 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { state, cache, compiler, exporter } = self;
-        let (runs, sessions) = (RunsDir::new(&state), SessionsDir::new(&state));
-        let approvals = ApprovalsFile::new(runs.path());
+        let Self { store, cache, compiler, exporter } = self;
+        let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
         Engine(Arc::new(Parts {
             runs,
             conversations,
             approvals,
+            kept_in,
             live,
             cache,
             compiler,
@@ -122,24 +127,31 @@ impl Engine {
     /// a process of its own.
     #[must_use]
     pub fn builder(state: &Path, cache: &Path, compiler: Compiler) -> Builder {
-        Builder { state: state.to_owned(), cache: cache.to_owned(), compiler, exporter: None }
+        Builder { store: Store::directory(state), cache: cache.to_owned(), compiler, exporter: None }
+    }
+
+    /// An engine that keeps its runs, its sessions and what was approved in memory: they last as long as the engine.
+    /// Compiled components are kept in `cache` all the same.
+    #[must_use]
+    pub fn in_memory(cache: &Path, compiler: Compiler) -> Builder {
+        Builder { store: Store::memory(), cache: cache.to_owned(), compiler, exporter: None }
     }
 
     /// The runs.
     #[must_use]
-    pub fn runs(&self) -> &RunsDir {
-        &self.0.runs
+    pub fn runs(&self) -> &dyn Runs {
+        &*self.0.runs
     }
 
     /// The sessions.
     #[must_use]
-    pub fn sessions(&self) -> &SessionsDir {
-        self.0.conversations.directory()
+    pub fn sessions(&self) -> &dyn Sessions {
+        self.0.conversations.sessions()
     }
 
     /// The calls that were approved.
     #[must_use]
-    pub fn approvals(&self) -> &ApprovalsFile {
+    pub fn approvals(&self) -> &PastApprovals {
         &self.0.approvals
     }
 
@@ -152,7 +164,7 @@ impl Engine {
     ) -> Result<Arc<LoadedAgent>, LoadError> {
         let cache = self.cache()?;
         let tell = |progress: crate::toolbox::Progress<'_>| watcher.tell(Told::Loading(progress));
-        let own = self.own(&cache).to_vec();
+        let own = self.own(&cache);
         let (sandbox, clients) = (self.sandbox()?, &self.0.clients);
         let loader = Loader { sandbox, cache: &cache, clients, own, purpose, tell: &tell };
         Ok(Arc::new(loader.load(config).await?))
@@ -177,9 +189,8 @@ impl Engine {
     }
 
     /// Where the host keeps its own files: no tool may be granted any of it.
-    fn own<'a>(&'a self, cache: &'a ComponentCache) -> [&'a Path; 4] {
-        let runs = self.runs();
-        [cache.directory(), runs.path(), runs.journal_path(), self.sessions().path()]
+    fn own<'a>(&'a self, cache: &'a ComponentCache) -> Vec<&'a Path> {
+        std::iter::once(cache.directory()).chain(self.0.kept_in.iter().map(PathBuf::as_path)).collect()
     }
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {

@@ -14,7 +14,7 @@ use crate::journal::{Entry, Finished, JournalError, Started, Status, statuses};
 use crate::message::{
     ErrorKind, Manifest, Outcome, Request, RunId, Slot, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
 };
-use crate::session::{Attempt, Decisions, Mode, Notice, Reach, Session, SessionError};
+use crate::session::{Attempt, Decisions, Execution, Mode, Notice, Reach, Session, SessionError};
 use crate::toolbox::Toolbox;
 
 /// Which calls are made again, and how.
@@ -133,7 +133,7 @@ impl Reruns<'_> {
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let session =
             Session::open(run, Mode::Replay, entries, &manifest, Decisions::default(), unwatched).await?;
-        let session = Arc::new(session);
+        let session: Arc<dyn Execution> = Arc::new(session);
         let tools = manifest.tools.iter().map(|tool| renewed(tool, toolbox.entries())).collect();
         let manifest = Manifest { tools, ..manifest };
         let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 1));
@@ -248,7 +248,7 @@ impl Recorded {
     async fn again(
         self,
         dispatcher: &Arc<Dispatcher>,
-        session: &Arc<Session>,
+        session: &Arc<dyn Execution>,
     ) -> Result<Option<Difference>, SessionError> {
         let Self { attempt, ask, outcome: recorded } = self;
         let slot = attempt.slot.clone();

@@ -1,9 +1,10 @@
 //! What happened, durably: the events of every slot of every run.
 //!
 //! Owns the order of events within a slot ([`Status`]), their byte layout ([`mod@format`]), the stores that
-//! keep them ([`SledStore`], [`MemoryStore`]), the runs of a state directory ([`RunsDir`]), the file that an ended run
-//! becomes ([`RunFile`]), and which runs are one conversation ([`SessionsDir`]). Knows nothing of models, tools
-//! or replay: [`crate::session`] decides what an event means.
+//! keep them ([`SledStore`], [`MemoryStore`]), the runs of an engine ([`Runs`]), the file that an ended run becomes
+//! ([`RunFile`]), and which runs are one conversation ([`Sessions`]). Runs and sessions are kept in a state directory
+//! ([`RunsDir`], [`SessionsDir`]) or in memory. Knows nothing of models, tools or replay: [`crate::session`] decides
+//! what an event means.
 //!
 //! Invariant: an acknowledged event survives the process, and no event is ever overwritten. It fails with
 //! a [`JournalError`]; after a failed write or sync nothing more is acknowledged.
@@ -19,6 +20,8 @@
 //! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
 //! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `listing`: how they stand, with `catalogue` as its
 //!   cache. `legacy`: runs as older hosts left them.
+//! - `store`: what the engine asks of the place where its runs are. `keeper`: what an open run asks of it. `memory`: the
+//!   place that is no directory.
 
 mod catalogue;
 mod cursor;
@@ -29,6 +32,7 @@ pub mod format;
 mod frame;
 mod holder;
 mod index;
+mod keeper;
 mod legacy;
 mod listing;
 mod memory;
@@ -45,6 +49,7 @@ mod segment;
 mod sessions;
 mod sled;
 mod status;
+mod store;
 mod summary;
 mod survey;
 mod tidy;
@@ -56,16 +61,19 @@ pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::Listing;
 pub use memory::MemoryStore;
+pub(crate) use memory::{MemoryRuns, MemorySessions};
 pub use news::News;
 pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use run::{OpenRun, RunStore};
 pub use runs::{Compacted, RunsDir};
+use sessions::SessionList;
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use status::{Change, OrderError, Status, is_over, kept, statuses};
+pub use store::{Runs, Sessions};
 pub use summary::{RunState, RunSummary};
-pub(crate) use trail::Trail;
+pub use trail::Trail;
 pub use work::{CutOff, Revival, Stint, broke_off, cut_off, revivals, stints};
 
 use std::fs::{DirBuilder, File};

@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use super::note::Note;
 use super::places::Lock;
 use super::run::OpenRun;
 use super::{
@@ -25,7 +26,9 @@ impl RunsDir {
         }
         let mut run = RunFile::read(&self.sealed_path(id))?;
         number(&mut run.entries);
-        open.reopened(&run).await
+        let open = open.ended();
+        open.begin_with(&run).await?;
+        Ok(open)
     }
 
     /// Removes the file of a run that is in the journal again. While the lock is held, no segment goes that a run needs
@@ -49,7 +52,7 @@ impl RunsDir {
             let (run, head) = self.claim(id)?;
             // Somebody may have had the run go on before it was claimed here.
             if head.is_some() && self.is_sealed(id) {
-                run.forget()?;
+                self.store()?.claim(run.id, &[], &[Note::Gone])?;
             }
         }
         let Some(legacy) = self.legacy(id) else { return Ok(()) };

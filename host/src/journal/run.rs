@@ -3,33 +3,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::keeper::Keeper;
 use super::note::Note;
 use super::{
-    Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary,
-    RunsDir, Seq, SledStore, number,
+    Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary, Seq,
+    number,
 };
 use crate::message::{Outcome, RunId};
 
 /// So much of a prompt is kept for a listing: it is read for every run in it.
 pub(super) const PROMPT_CHARS_MAX: usize = 200;
 
-/// A run that this process has open, exclusively.
+/// A run that is open, so that nobody else works on it.
 #[derive(Debug)]
 pub struct OpenRun {
     /// The run.
     pub id: RunId,
     /// Its part of the journal.
     pub store: Arc<RunStore>,
-    runs: RunsDir,
     left: Option<RunState>,
     given_back: oneshot::Receiver<()>,
 }
 
-/// One run's part of the journal: as long as there is one, no other process works on the run.
+/// One run's part of the journal: as long as there is one, nobody else works on the run.
 #[derive(Debug)]
 pub struct RunStore {
     run: RunId,
-    journal: Arc<SledStore>,
+    keeper: Arc<dyn Keeper>,
     /// How the run stood when that was last said.
     summary: Mutex<Option<RunSummary>>,
     has_ended: AtomicBool,
@@ -51,7 +51,7 @@ impl RunStore {
     }
 
     /// How the run stands, to be recorded.
-    fn summarised(&self, summary: &RunSummary) -> Note {
+    pub(super) fn summarised(&self, summary: &RunSummary) -> Note {
         let prompt = summary.prompt.chars().take(PROMPT_CHARS_MAX).collect();
         let summary = RunSummary { prompt, ..summary.clone() };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary.clone());
@@ -69,14 +69,14 @@ impl JournalStore for RunStore {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match *last {
             Some(before) => before,
-            None => match self.journal.read(self.run) {
+            None => match self.keeper.read(self.run) {
                 Ok(recorded) => Seq(recorded.len() as u64),
                 Err(error) => return Ack::ready(Err(error)),
             },
         };
         let seq = before.next();
         let entry = Entry { seq: Some(seq), ..entry.clone() };
-        let ack = self.journal.append_all(self.run, &[entry], note.as_slice(), when);
+        let ack = self.keeper.append_all(self.run, &[entry], note.as_slice(), when);
         // What was not even handed over has no number.
         *last = Some(if ack.is_refused() { before } else { seq });
         ack
@@ -86,7 +86,7 @@ impl JournalStore for RunStore {
         if run != self.run {
             return Ok(Vec::new());
         }
-        let mut entries = self.journal.read(run)?;
+        let mut entries = self.keeper.read(run)?;
         number(&mut entries);
         Ok(entries)
     }
@@ -98,63 +98,59 @@ impl JournalStore for RunStore {
 
 impl Drop for RunStore {
     fn drop(&mut self) {
-        self.journal.give_back(self.run, self.has_ended.load(Ordering::Relaxed));
+        self.keeper.give_back(self.run, self.has_ended.load(Ordering::Relaxed));
     }
 }
 
 impl OpenRun {
     /// For a run that was claimed.
-    pub(super) fn new(run: RunId, journal: Arc<SledStore>, runs: RunsDir, left: Option<RunState>) -> Self {
+    pub(super) fn new(run: RunId, keeper: Arc<dyn Keeper>, left: Option<RunState>) -> Self {
         let (sender, given_back) = oneshot::channel();
         let store = RunStore {
             run,
-            journal,
+            keeper,
             summary: Mutex::default(),
             has_ended: AtomicBool::new(false),
             last: Mutex::default(),
             _given_back: sender,
         };
-        Self { id: run, store: Arc::new(store), runs, left, given_back }
+        Self { id: run, store: Arc::new(store), left, given_back }
     }
 
     /// Gives the run back, and waits until others see how it stands. A call that was cancelled may hold the run for a
     /// moment longer.
     pub async fn leave(self) {
-        let Self { store, runs, given_back, .. } = self;
+        let Self { store, given_back, .. } = self;
+        let keeper = Arc::clone(&store.keeper);
         drop(store);
         // The sender is never used: it is dropped with the last part of the run.
         let _ = given_back.await;
-        runs.left().await;
+        keeper.left().await;
     }
 
-    /// Makes one file of a run that has ended. The journal needs it no more.
+    /// Keeps a run that has ended as one whole: in a state directory it is one file then, and the journal needs it no
+    /// more.
     pub fn seal(&self, summary: &RunSummary) -> Result<(), JournalError> {
         let entries = self.store.read(self.id)?;
-        self.runs.seal(&RunFile::new(summary, entries), self.store.journal.shared.holder.number)?;
+        self.store.keeper.seal(&RunFile::new(summary, entries))?;
         self.store.has_ended.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Records that nothing counts any more that the journal has of the run.
-    pub(super) fn forget(&self) -> Result<(), JournalError> {
-        self.store.journal.claim(self.id, &[], &[Note::Gone])
-    }
-
-    /// Lets the journal count again for a run that was reopened, and not the file that it was sealed into: from here on
-    /// the run goes on. If this is never done, the run stays ended. Does nothing for a run that was not reopened.
+    /// Lets the run go on that was reopened: it counts as ended no more. If this is never done, the run stays ended. Does
+    /// nothing for a run that was not reopened.
     pub fn unseal(&self) -> Result<(), JournalError> {
         if self.store.has_ended.load(Ordering::Relaxed) {
-            self.runs.unseal(self.id, &self.store.journal)?;
+            self.store.keeper.unseal(self.id)?;
             self.store.has_ended.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// The same run, recorded once more as it was sealed. Its file counts until the run is unsealed.
-    pub(super) async fn reopened(self, run: &RunFile) -> Result<Self, JournalError> {
+    /// The same run as one that has ended, until it is unsealed.
+    pub(super) fn ended(self) -> Self {
         self.store.has_ended.store(true, Ordering::Relaxed);
-        self.begin_with(run).await?;
-        Ok(self)
+        self
     }
 
     /// How the process that worked on the run before left it, as far as it said: one that was killed left it running.
@@ -165,7 +161,7 @@ impl OpenRun {
 
     /// Notes how the run stands, to be recorded with what comes next, or when the run is given back.
     pub fn write_summary(&self, summary: &RunSummary) -> Result<(), JournalError> {
-        self.store.journal.note(self.id, self.store.summarised(summary))
+        self.store.keeper.note(self.id, self.store.summarised(summary))
     }
 
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
@@ -173,17 +169,11 @@ impl OpenRun {
         let note = self.store.summarised(&run.summary);
         let mut entries = run.entries.clone();
         number(&mut entries);
-        self.store.journal.append_all(self.id, &entries, &[note], Durability::Now).durable().await
+        self.store.keeper.append_all(self.id, &entries, &[note], Durability::Now).durable().await
     }
 
-    /// The same for a run that was recorded in another way, of which this was said last.
-    pub(super) fn go_on_from(
-        self,
-        entries: &[Entry],
-        summary: Option<&RunSummary>,
-    ) -> Result<Self, JournalError> {
-        let note = summary.map(|summary| self.store.summarised(summary));
-        self.store.journal.claim(self.id, entries, note.as_slice())?;
-        Ok(Self { left: summary.map(|summary| summary.state), ..self })
+    /// The same run, of which this was said last.
+    pub(super) fn was_left(self, left: Option<RunState>) -> Self {
+        Self { left, ..self }
     }
 }

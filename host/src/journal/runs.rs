@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::holder;
+use super::keeper::InDirectory;
 use super::legacy::Legacy;
 use super::news::{News, Readers};
+use super::note::Note;
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
@@ -76,7 +78,7 @@ impl RunsDir {
     }
 
     /// The journal, to be written to. It stays open as long as this, or a run of it.
-    fn store(&self) -> Result<Arc<SledStore>, JournalError> {
+    pub(super) fn store(&self) -> Result<Arc<SledStore>, JournalError> {
         let mut store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner);
         // A journal that failed is opened anew once no run has it open: the disk may be mended by now.
         if store.as_ref().is_some_and(|store| store.has_failed() && Arc::strong_count(store) == 1) {
@@ -90,14 +92,6 @@ impl RunsDir {
             Arc::new(SledStore::beside(self.journal_path(), Some(self.path()), self.shared.readers.clone())?);
         *store = Some(Arc::clone(&opened));
         Ok(opened)
-    }
-
-    /// Waits until whoever looks sees how the runs stand that this process has given back.
-    pub(super) async fn left(&self) {
-        let store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(store) = store {
-            store.left().await;
-        }
     }
 
     pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
@@ -126,7 +120,7 @@ impl RunsDir {
                 legacy.remove()?;
                 Ok(run)
             }
-            (None, Some(legacy)) => Self::take_over(run, &legacy),
+            (None, Some(legacy)) => self.take_over(run, &legacy),
             (None, None) => Err(self.unknown(&id.to_string())),
         }
     }
@@ -136,7 +130,7 @@ impl RunsDir {
         let store = self.store()?;
         let head = store.hold(id)?.filter(|head| !head.gone);
         let left = head.as_ref().and_then(|head| head.summary.as_ref()).map(|summary| summary.state);
-        Ok((OpenRun::new(id, store, self.clone(), left), head))
+        Ok((OpenRun::new(id, Arc::new(InDirectory { store, runs: self.clone() }), left), head))
     }
 
     /// An error if it cannot be told what the journal has of a run.
@@ -148,13 +142,15 @@ impl RunsDir {
     }
 
     /// Takes a run over into the journal that an older host left.
-    fn take_over(run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
+    fn take_over(&self, run: OpenRun, legacy: &Legacy) -> Result<OpenRun, JournalError> {
         let id = run.id;
         let _lock = legacy.seize(id)?;
         let mut entries = legacy.read()?;
         number(&mut entries);
         let summary = legacy.summary().or_else(|| RunSummary::of(id, &entries));
-        let run = run.go_on_from(&entries, summary.as_ref())?;
+        let note = summary.as_ref().map(|summary| run.store.summarised(summary));
+        self.store()?.claim(id, &entries, note.as_slice())?;
+        let run = run.was_left(summary.map(|summary| summary.state));
         crash_point("journal-before-legacy-removal");
         legacy.remove()?;
         Ok(run)
@@ -272,9 +268,9 @@ impl RunsDir {
     /// Lets nothing count of a run but its file, if it has one.
     fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
         if self.head(id)?.is_some() {
-            let (run, head) = self.claim(id)?;
+            let (_run, head) = self.claim(id)?;
             if head.is_some() {
-                run.forget()?;
+                self.store()?.claim(id, &[], &[Note::Gone])?;
             }
         }
         let Some(legacy) = self.legacy(id) else { return Ok(()) };
@@ -300,25 +296,6 @@ impl RunsDir {
         };
         let written = write_whole(&sealed, by, write).and_then(|()| sync_directory(self.path()));
         written.map_err(|error| io_error(self.path(), &error))
-    }
-
-    /// Finds a run by its id, by the beginning of it, or as `last`: the one that began last.
-    pub fn find(&self, name: &str) -> Result<RunId, JournalError> {
-        let ids = self.ids()?;
-        if name == "last" {
-            return ids.last().copied().ok_or_else(|| self.unknown(name));
-        }
-        let prefix = name.to_ascii_uppercase();
-        let fits: Vec<RunId> = ids.into_iter().filter(|id| id.to_string().starts_with(&prefix)).collect();
-        match fits.as_slice() {
-            [id] => Ok(*id),
-            [] => Err(self.unknown(name)),
-            [_, ..] => Err(JournalError::AmbiguousRun {
-                name: name.to_owned(),
-                count: fits.len(),
-                path: self.path().to_owned(),
-            }),
-        }
     }
 
     /// The runs that some process works on.

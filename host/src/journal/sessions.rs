@@ -26,11 +26,17 @@ pub struct Place {
     _ticket: File,
 }
 
-/// A conversation that this process alone continues.
+/// A conversation that nobody else continues.
 #[derive(Debug)]
 pub struct OpenSession {
-    place: Place,
+    list: Box<dyn SessionList>,
     runs: Vec<RunId>,
+}
+
+/// The list of the runs of a conversation, where it is kept. The right to continue it is given back when this is dropped.
+pub(super) trait SessionList: Send + Sync + std::fmt::Debug {
+    /// Writes the whole list, durably. A conversation without runs is none.
+    fn write(&self, runs: &[RunId]) -> Result<(), JournalError>;
 }
 
 const RUNS: &str = "runs";
@@ -111,7 +117,7 @@ impl Place {
             ahead.lock_shared().map_err(|error| io_error(&self.path, &error))?;
         }
         let runs = read_runs(&self.path.join(RUNS))?;
-        Ok(OpenSession { place: self, runs })
+        Ok(OpenSession::new(Box::new(self), runs))
     }
 
     /// The ticket of the one just ahead, if there is one who lives.
@@ -145,6 +151,10 @@ impl Drop for Place {
 }
 
 impl OpenSession {
+    pub(super) fn new(list: Box<dyn SessionList>, runs: Vec<RunId>) -> Self {
+        Self { list, runs }
+    }
+
     /// The runs so far, oldest first.
     #[must_use]
     pub fn runs(&self) -> &[RunId] {
@@ -154,43 +164,44 @@ impl OpenSession {
     /// Appends a run, durably.
     pub fn add(&mut self, run: RunId) -> Result<(), JournalError> {
         self.runs.push(run);
-        self.write()
+        self.list.write(&self.runs)
     }
 
     /// Takes a run out of the conversation; it stays recorded.
     pub fn forget_run(&mut self, run: RunId) -> Result<(), JournalError> {
         self.runs.retain(|other| *other != run);
-        self.write()
+        self.list.write(&self.runs)
     }
 
     /// Takes the last run out of the conversation; it stays recorded. Gives its id, if there was one.
     pub fn forget_last(&mut self) -> Result<Option<RunId>, JournalError> {
         let last = self.runs.pop();
-        if self.runs.is_empty() {
-            self.forget()?;
-        } else {
-            self.write()?;
-        }
+        self.list.write(&self.runs)?;
         Ok(last)
     }
 
     /// Ends the conversation: its runs stay recorded, and the next one with its key is the first of another.
     pub fn forget(&mut self) -> Result<(), JournalError> {
         self.runs.clear();
-        let path = &self.place.path;
-        match fs::remove_file(path.join(RUNS)).and_then(|()| sync_directory(path)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(path, &error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.list.write(&self.runs)
     }
+}
 
-    fn write(&self) -> Result<(), JournalError> {
-        let path = &self.place.path;
+impl SessionList for Place {
+    fn write(&self, runs: &[RunId]) -> Result<(), JournalError> {
+        let path = &self.path;
         let file = path.join(RUNS);
-        let write = |mut file: &File| {
-            self.runs.iter().try_for_each(|run| writeln!(file, "{run}")).and_then(|()| file.sync_all())
+        let written = if runs.is_empty() {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                removed => removed,
+            }
+        } else {
+            let write = |mut file: &File| {
+                runs.iter().try_for_each(|run| writeln!(file, "{run}")).and_then(|()| file.sync_all())
+            };
+            write_whole(&file, &file.with_extension("part"), write)
         };
-        let written = write_whole(&file, &file.with_extension("part"), write);
         written.and_then(|()| sync_directory(path)).map_err(|error| io_error(path, &error))
     }
 }

@@ -3,14 +3,14 @@ use crate::message::RunId;
 
 /// What shows that something has changed of a run, without reading what is recorded of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trail {
-    is_sealed: bool,
-    is_held: bool,
+pub struct Trail {
+    pub(super) is_sealed: bool,
+    pub(super) is_held: bool,
     /// The number of its last claim.
-    term: u32,
+    pub(super) term: u32,
     /// How much is recorded of it.
-    bytes: u64,
-    state: Option<RunState>,
+    pub(super) bytes: u64,
+    pub(super) state: Option<RunState>,
 }
 
 impl RunsDir {

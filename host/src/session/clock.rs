@@ -45,10 +45,20 @@ impl Clock {
 
     /// What the work comes to; none if it takes longer than `limit` by this clock, and is dropped then.
     pub async fn timeout<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let over = self.over(limit);
+        let work = pin!(work);
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = over => None,
+        }
+    }
+
+    /// Comes when `limit` is over by this clock, from the call on.
+    pub fn over(&self, limit: Duration) -> impl Future<Output = ()> + use<'_> {
         let began = Instant::now();
         let stood_before = self.stood().until(began);
-        let work = pin!(work);
-        let over = async {
+        async move {
             loop {
                 // Before it is looked at how the clock stands, so that no change after that is missed.
                 let changed = self.changed.notified();
@@ -63,11 +73,6 @@ impl Clock {
                     () = changed => {}
                 }
             }
-        };
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = over => None,
         }
     }
 

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use futures::future::BoxFuture;
 
 use crate::journal::Change;
-use crate::message::{By, Digest, Hasher, Json, Retry, RunId, Slot};
+use crate::message::{By, Caller, Digest, Hasher, Json, Retry, RunId, Slot};
 
 /// How an effect may be carried out.
 #[derive(Clone, Copy)]
@@ -100,6 +100,8 @@ pub struct Attempt {
     pub too_long: bool,
     /// The run's seed: with the key it decides on the random numbers that a guest sees.
     pub seed: u64,
+    /// The span of the effect, if it is exported.
+    pub span: Option<Caller>,
 }
 
 impl Attempt {
@@ -108,7 +110,7 @@ impl Attempt {
     pub fn new(run: RunId, seed: u64, slot: &Slot, number: u32, at_ms: u64) -> Self {
         let idempotency_key =
             Hasher::default().part(&run.to_bytes()).part(slot.to_string().as_bytes()).finish();
-        let (slot, failures, fallbacks, too_long) = (slot.clone(), 0, 0, false);
-        Self { slot, number, at_ms, idempotency_key, failures, fallbacks, too_long, seed }
+        let (slot, failures, fallbacks, too_long, span) = (slot.clone(), 0, 0, false, None);
+        Self { slot, number, at_ms, idempotency_key, failures, fallbacks, too_long, seed, span }
     }
 }

@@ -5,17 +5,24 @@ use std::time::{Duration, Instant};
 
 use super::recorder::Recorder;
 use super::{
-    Attempt, Conduct, DivergenceKind, Done, Doubt, Mode, Notice, Recorded, Session, SessionError, Settlement,
+    Attempt, CarryOut, Conduct, DivergenceKind, Done, Doubt, Mode, Notice, Session, SessionError, Settlement,
     Waiting, Wants, diverged, now_ms,
 };
 use crate::journal::{Claim, Due, Failed, Finished, JournalStore, Started, Ticket};
-use crate::message::{Digest, ErrorKind, Outcome, Request, Slot, ToolOutcome, Trace, Usage};
+use crate::message::{Digest, ErrorKind, Outcome, Request, Slot, ToolOutcome, Trace, Usage, Used};
 
-/// What is to be carried out.
-pub(super) struct Effect {
+/// What is to be carried out, and what it is known by.
+pub(super) struct Issued {
     pub(super) slot: Slot,
     pub(super) request: Request,
     pub(super) digest: Digest,
+}
+
+/// What an effect came to.
+pub(super) struct Came {
+    pub(super) outcome: Outcome,
+    /// What the agent used that was called, if it was one.
+    pub(super) used: Option<Used>,
 }
 
 /// What becomes of an attempt that is in doubt.
@@ -28,22 +35,17 @@ enum Decided {
 
 impl Session {
     /// The result of an effect, by what the journal says to it.
-    pub(super) async fn claimed<T, E, F>(
+    pub(super) async fn claimed(
         &self,
-        effect: Effect,
+        effect: Issued,
         claim: Claim,
         conduct: Conduct<'_>,
-        carry_out: impl Fn(Attempt) -> F,
-    ) -> Result<T, E>
-    where
-        T: Recorded,
-        E: From<SessionError>,
-        F: Future<Output = Result<Done<T>, E>>,
-    {
+        carry_out: CarryOut<'_>,
+    ) -> Result<Came, SessionError> {
         let (store, due, begun) = match (claim, &self.mode) {
             (Claim::Substitute(finished), Mode::Live(_) | Mode::Replay) => {
                 self.cursor().forget_below(&effect.slot);
-                return Ok(self.ended(effect, *finished, true)?);
+                return Ok(self.ended(&effect, *finished, true));
             }
             (Claim::Attempt(due), Mode::Live(store)) => (store, due, None),
             (Claim::InDoubt(_, due), Mode::Live(store)) if conduct.doubt == Doubt::Repeat => {
@@ -56,19 +58,19 @@ impl Session {
                 match self.decision(&effect.slot, *started)? {
                     Decided::Again => (store, due, None),
                     Decided::Ended(attempt, outcome) => {
-                        return Ok(self.settle(store, effect, due.ticket, attempt, outcome).await?);
+                        return self.settle(store, &effect, due.ticket, attempt, outcome).await;
                     }
                 }
             }
             (Claim::Attempt(_) | Claim::InDoubt(..), Mode::Replay) => {
-                return Err(SessionError::Unfinished { slot: effect.slot }.into());
+                return Err(SessionError::Unfinished { slot: effect.slot });
             }
             (Claim::Diverged(recorded, _), Mode::Live(_) | Mode::Replay) => {
                 let kind = DivergenceKind::other_request(recorded, effect.request);
-                return Err(diverged(effect.slot, kind).into());
+                return Err(diverged(effect.slot, kind));
             }
             (Claim::Taken, Mode::Live(_) | Mode::Replay) => {
-                return Err(SessionError::Taken { slot: effect.slot }.into());
+                return Err(SessionError::Taken { slot: effect.slot });
             }
         };
         self.attempts(&**store, effect, (due, begun), conduct, carry_out).await
@@ -76,19 +78,14 @@ impl Session {
 
     /// Carries an effect out, attempt by attempt, until one of them is its end or there is nothing more to try. The
     /// first attempt may have begun already.
-    async fn attempts<T, E, F>(
+    async fn attempts(
         &self,
         store: &dyn JournalStore,
-        effect: Effect,
+        effect: Issued,
         (mut due, mut begun): (Due, Option<u64>),
         conduct: Conduct<'_>,
-        carry_out: impl Fn(Attempt) -> F,
-    ) -> Result<T, E>
-    where
-        T: Recorded,
-        E: From<SessionError>,
-        F: Future<Output = Result<Done<T>, E>>,
-    {
+        carry_out: CarryOut<'_>,
+    ) -> Result<Came, SessionError> {
         let slot = &effect.slot;
         let recorder = Recorder { session: self, store, slot, ticket: due.ticket };
         loop {
@@ -97,45 +94,43 @@ impl Session {
                 Some(room) => Some(room.seat().await),
                 None => None,
             };
-            let attempt = Attempt {
+            let mut attempt = Attempt {
                 failures: due.failures,
                 fallbacks: due.fallbacks,
                 too_long: due.too_long,
-                ..Attempt::new(self.run, self.seed, slot, due.attempt, begun.unwrap_or_else(now_ms))
+                ..Attempt::new(self.facts.run, self.seed, slot, due.attempt, begun.unwrap_or_else(now_ms))
             };
             let idempotency_key = attempt.idempotency_key;
             match begun.take() {
                 None => recorder.begin(&effect, &attempt, conduct.reach).await?,
                 Some(_) => recorder.go_on(&effect, &attempt).await,
             }
+            attempt.span = (self.spans)(slot);
             let clock = Instant::now();
-            let Done { value, usage, trace, by } = carry_out(attempt).await?;
+            let Done { value: outcome, usage, trace, by } = carry_out(attempt).await?;
             let wall_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
             drop(seat);
             let (attempt, at_ms, usage) = (due.attempt, now_ms(), Usage { wall_us, ..usage });
             let failures = due.failures.saturating_add(1);
-            let falls_back = value.falls_back();
+            let falls_back = outcome.falls_back();
             let retry = match conduct.doubt {
                 Doubt::Repeat if falls_back => Some(0),
-                Doubt::Repeat if value.may_pass() => {
-                    conduct.retry.delay_ms(failures, &idempotency_key, value.asked_ms())
+                Doubt::Repeat if outcome.may_pass() => {
+                    conduct.retry.delay_ms(failures, &idempotency_key, outcome.asked_ms())
                 }
                 Doubt::Repeat | Doubt::Ask | Doubt::GoOn => None,
             };
-            let is_end = value.is_end();
-            let outcome = value.into_outcome();
-            if retry.is_none() && is_end {
+            if retry.is_none() && outcome.is_end() {
                 let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by };
                 let finished = recorder.end(finished).await?;
-                return Ok(self.ended(effect, finished, false)?);
+                return Ok(self.ended(&effect, finished, false));
             }
             let (retry_ms, gave_up) = (retry.unwrap_or_default(), retry.is_none());
             let failed = Failed { attempt, at_ms, retry_ms, gave_up, outcome, usage, trace };
             let failed = recorder.fail(&effect, failed).await?;
             let too_long = due.too_long || failed.was_too_long();
             if gave_up {
-                let value = T::from_outcome(failed.outcome);
-                return Ok(value.ok_or_else(|| diverged(effect.slot, DivergenceKind::OtherOutcome))?);
+                return Ok(Came { outcome: failed.outcome, used: None });
             }
             due = Due {
                 attempt: attempt.saturating_add(1),
@@ -165,36 +160,28 @@ impl Session {
     }
 
     /// Records what a person says that an attempt came to.
-    async fn settle<T: Recorded>(
+    async fn settle(
         &self,
         store: &Arc<dyn JournalStore>,
-        effect: Effect,
+        effect: &Issued,
         ticket: Ticket,
         attempt: u32,
         outcome: ToolOutcome,
-    ) -> Result<T, SessionError> {
+    ) -> Result<Came, SessionError> {
         let (usage, trace) = (Usage::default(), Trace::default());
         let outcome = Outcome::Tool(outcome);
         let by = self.by.clone();
         let finished = Finished { attempt, at_ms: now_ms(), outcome, usage, trace, settled: true, by };
         let recorder = Recorder { session: self, store: &**store, slot: &effect.slot, ticket };
         let finished = recorder.end(finished).await?;
-        self.ended(effect, finished, false)
+        Ok(self.ended(effect, finished, false))
     }
 
-    /// The result in a recorded end.
-    fn ended<T: Recorded>(
-        &self,
-        effect: Effect,
-        finished: Finished,
-        substituted: bool,
-    ) -> Result<T, SessionError> {
-        let Effect { slot, request, .. } = effect;
-        if let Some(used) = finished.usage.used {
-            self.used().insert(slot.clone(), used);
-        }
-        (self.watch)(&Notice::Finished { slot: &slot, request: &request, finished: &finished, substituted });
-        T::from_outcome(finished.outcome).ok_or_else(|| diverged(slot, DivergenceKind::OtherOutcome))
+    /// What is recorded as the end of an effect.
+    fn ended(&self, effect: &Issued, finished: Finished, substituted: bool) -> Came {
+        let Issued { slot, request, .. } = effect;
+        (self.watch)(&Notice::Finished { slot, request, finished: &finished, substituted });
+        Came { used: finished.usage.used, outcome: finished.outcome }
     }
 }
 

@@ -21,27 +21,56 @@ impl<T> From<T> for Done<T> {
     }
 }
 
+impl<T: Recorded> Done<T> {
+    /// The same in the form in which it is recorded.
+    #[must_use]
+    pub fn recorded(self) -> Done<Outcome> {
+        let Self { value, usage, trace, by } = self;
+        Done { value: value.into_outcome(), usage, trace, by }
+    }
+}
+
 /// A result that can be recorded and read back.
 pub trait Recorded: Sized {
     /// The form it is recorded in.
     fn into_outcome(self) -> Outcome;
     /// Reads it back; none if another kind of result is recorded.
     fn from_outcome(outcome: Outcome) -> Option<Self>;
+}
+
+/// Whether another attempt may come to something else.
+impl Outcome {
     /// Whether it is a failure that may pass, so that another attempt may mend it.
-    fn may_pass(&self) -> bool {
-        false
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoReply(failure) => failure.may_pass,
+            Self::Tool(ToolOutcome::Error(error)) => {
+                matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout)
+            }
+            Self::Tool(ToolOutcome::Output(_)) | Self::Model(_) | Self::Run(_) | Self::Decision(_) => false,
+        }
     }
+
     /// How long it asks to wait before that attempt, in milliseconds.
-    fn asked_ms(&self) -> Option<u64> {
-        None
+    pub(super) fn asked_ms(&self) -> Option<u64> {
+        self.failure()?.retry_after_ms
     }
+
     /// Whether the next attempt asks another model, and need not wait.
-    fn falls_back(&self) -> bool {
-        false
+    pub(super) fn falls_back(&self) -> bool {
+        self.failure().is_some_and(|failure| failure.fall_back)
     }
+
     /// Whether it ends the effect when no other attempt is made now. If not, a resume makes one.
-    fn is_end(&self) -> bool {
-        true
+    pub(super) fn is_end(&self) -> bool {
+        self.failure().is_none_or(|failure| failure.shortens)
+    }
+
+    fn failure(&self) -> Option<&ModelFailure> {
+        match self {
+            Self::NoReply(failure) => Some(failure),
+            Self::Model(_) | Self::Tool(_) | Self::Run(_) | Self::Decision(_) => None,
+        }
     }
 }
 
@@ -60,22 +89,6 @@ impl Recorded for Result<Reply, ModelFailure> {
             Outcome::Run(_) | Outcome::Tool(_) | Outcome::Decision(_) => None,
         }
     }
-
-    fn may_pass(&self) -> bool {
-        self.as_ref().is_err_and(|failure| failure.may_pass)
-    }
-
-    fn asked_ms(&self) -> Option<u64> {
-        self.as_ref().err()?.retry_after_ms
-    }
-
-    fn falls_back(&self) -> bool {
-        self.as_ref().is_err_and(|failure| failure.fall_back)
-    }
-
-    fn is_end(&self) -> bool {
-        self.as_ref().err().is_none_or(|failure| failure.shortens)
-    }
 }
 
 impl Recorded for ToolOutcome {
@@ -87,13 +100,6 @@ impl Recorded for ToolOutcome {
         match outcome {
             Outcome::Tool(outcome) => Some(outcome),
             Outcome::Run(_) | Outcome::Model(_) | Outcome::NoReply(_) | Outcome::Decision(_) => None,
-        }
-    }
-
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Output(_) => false,
-            Self::Error(error) => matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout),
         }
     }
 }

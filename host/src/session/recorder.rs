@@ -1,4 +1,5 @@
-use super::{Attempt, Effect, Notice, Reach, Session, SessionError};
+use super::effect::Issued;
+use super::{Attempt, Notice, Reach, Session, SessionError};
 use crate::journal::{Ack, Durability, Entry, Event, Failed, Finished, JournalStore, Started, Ticket};
 use crate::message::Slot;
 
@@ -14,11 +15,11 @@ impl Recorder<'_> {
     /// Records that an attempt begins.
     pub(super) async fn begin(
         &self,
-        effect: &Effect,
+        effect: &Issued,
         attempt: &Attempt,
         reach: Reach,
     ) -> Result<(), SessionError> {
-        let Effect { slot, request, digest } = effect;
+        let Issued { slot, request, digest } = effect;
         let Attempt { number, at_ms, .. } = *attempt;
         let when = match reach {
             Reach::Pure => Durability::WithNext,
@@ -43,14 +44,14 @@ impl Recorder<'_> {
     }
 
     /// An attempt goes on that began before.
-    pub(super) async fn go_on(&self, effect: &Effect, attempt: &Attempt) {
+    pub(super) async fn go_on(&self, effect: &Issued, attempt: &Attempt) {
         tokio::task::yield_now().await;
-        let Effect { slot, request, .. } = effect;
+        let Issued { slot, request, .. } = effect;
         (self.session.watch)(&Notice::Started { slot, attempt: attempt.number, request });
     }
 
     /// Records that an attempt failed, and that another one is to follow.
-    pub(super) async fn fail(&self, effect: &Effect, failed: Failed) -> Result<Failed, SessionError> {
+    pub(super) async fn fail(&self, effect: &Issued, failed: Failed) -> Result<Failed, SessionError> {
         self.session.cursor().release_below(self.slot);
         let (entry, ack) = self.append(Event::Failed(failed), Durability::Now)?;
         ack.durable().await?;
@@ -76,7 +77,7 @@ impl Recorder<'_> {
     /// attempt whose caller was stopped can record nothing any more.
     fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
         let Self { session, store, slot, ticket } = *self;
-        let entry = Entry::new(session.run, slot.clone(), event);
+        let entry = Entry::new(session.facts.run, slot.clone(), event);
         if !slot.is_nested() {
             let ack = store.append(&entry, when);
             return Ok((entry, ack));

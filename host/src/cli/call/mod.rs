@@ -29,7 +29,7 @@ use crate::message::{
     Arguments, Decision, ErrorKind, Json, Manifest, RunId, Slot, ToolAsk, ToolCall, ToolEntry, ToolOutcome,
     clean, visible_json,
 };
-use crate::session::{Decisions, Mode, Session, SessionError};
+use crate::session::{Decisions, Execution, Mode, Session, SessionError};
 use crate::toolbox::Toolbox;
 
 #[derive(Debug, clap::Args)]
@@ -158,7 +158,8 @@ async fn call(
     let dispatcher = Dispatcher::new(&manifest, toolbox, config.limits.max_parallel_tools);
     let dispatcher = Arc::new(dispatcher.attended_by(Arc::new(WhoTyped)));
     let call = ToolCall { id: "call".to_owned(), name: tool.to_owned(), arguments: Arguments::Json(input) };
-    let results = dispatcher.dispatch(&Arc::new(session), &Slot::RUN, 0, vec![(call, None)]).await;
+    let session: Arc<dyn Execution> = Arc::new(session);
+    let results = dispatcher.dispatch(&session, &Slot::RUN, 0, vec![(call, None)]).await;
     let results = results.map_err(|error| match error {
         SessionError::Waits(_) => anyhow::Error::from(Misuse(format!(
             "{tool} waits for a person or for a moment, and a call alone cannot: let an agent call it, with host run"
@@ -166,7 +167,8 @@ async fn call(
         error => error.into(),
     })?;
     let result = results.into_iter().next();
-    Ok(result.map_or_else(|| ToolOutcome::error(ErrorKind::NotCalled, "no call was made"), |it| it.outcome))
+    Ok(result
+        .map_or_else(|| ToolOutcome::error(ErrorKind::NotCalled, "no call was made"), |it| it.result.outcome))
 }
 
 /// The person who typed the call, and so wants it to be made.

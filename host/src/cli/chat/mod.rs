@@ -31,7 +31,7 @@ use super::signals::Signals;
 use super::traces::Traces;
 use super::words::{beginning, counted, one_line};
 use crate::config::{Config, Provider};
-use crate::engine::Purpose;
+use crate::engine::{LoadedAgent, Purpose};
 use crate::message::{Digest, SessionKey};
 use command::{Command, Input};
 use conversation::{Conversation, Partner};
@@ -73,7 +73,9 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let conversation = session.map_or_else(|| partner.begin(), |key| Ok(Conversation::of(key)))?;
     let words = Words::default();
     let lines = match format {
-        Format::Talk => Lines::Edited(Editing::begin(partner.history(), words.clone())?),
+        Format::Talk => {
+            Lines::Edited(Editing::begin(history(&places.state()?, &partner.agent), words.clone())?)
+        }
         Format::Text | Format::Json => Lines::Piped,
     };
     signals.attend();
@@ -304,14 +306,10 @@ impl Chat {
     }
 }
 
-impl Partner {
-    /// The file that what is typed is kept in, of this agent.toml.
-    fn history(&self) -> PathBuf {
-        let of_agent = Digest::of(self.agent.config().path.as_os_str().as_encoded_bytes());
-        let sessions = self.engine.sessions().path();
-        let state = sessions.parent().unwrap_or(sessions);
-        state.join("chat").join(format!("{}.history", of_agent.short()))
-    }
+/// The file below the state directory that what is typed is kept in, of this agent.toml.
+fn history(state: &Path, agent: &LoadedAgent) -> PathBuf {
+    let of_agent = Digest::of(agent.config().path.as_os_str().as_encoded_bytes());
+    state.join("chat").join(format!("{}.history", of_agent.short()))
 }
 
 /// A path, as a shell takes it for one word.

@@ -225,7 +225,7 @@ pub(super) async fn found(
 pub(super) async fn run_of(server: &Arc<Server>, id: RunId) -> Result<Run, Problem> {
     let (summary, entries) = blocking(server, move |server| {
         let runs = server.engine.runs();
-        let unknown = || JournalError::UnknownRun { name: id.to_string(), path: runs.path().to_owned() };
+        let unknown = || JournalError::UnknownRun { name: id.to_string(), path: runs.place() };
         let summary = runs.summary(id)?.ok_or_else(unknown)?;
         Ok::<_, JournalError>((summary, runs.read(id)?))
     })

@@ -1,10 +1,18 @@
+//! Runs and sessions that last as long as the process: the same bytes as on disk, in memory.
+
+mod runs;
+mod sessions;
+
+pub(crate) use runs::MemoryRuns;
+pub(crate) use sessions::MemorySessions;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Ack, Durability, Entry, JournalError, JournalStore, format};
 use crate::message::RunId;
 
-/// A journal that lasts as long as the process: the same bytes as on disk, in memory. For tests.
+/// A journal that lasts as long as the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
@@ -13,11 +21,30 @@ impl MemoryStore {
         // The map is whole after every insert, so a panic elsewhere leaves nothing to distrust.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Records all of these events, or, if one of them cannot be recorded, nothing.
+    fn append_all(&self, entries: &[Entry]) -> Result<(), JournalError> {
+        let mut pairs = Vec::new();
+        for entry in entries {
+            pairs.extend(format::encode(entry)?);
+        }
+        self.map().extend(pairs);
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.map().is_empty()
+    }
+
+    /// How much is recorded, in bytes of values.
+    fn bytes(&self) -> u64 {
+        self.map().values().map(|value| value.len() as u64).sum()
+    }
 }
 
 impl JournalStore for MemoryStore {
     fn append(&self, entry: &Entry, _when: Durability) -> Ack {
-        Ack::ready(format::encode(entry).map(|pairs| self.map().extend(pairs)))
+        Ack::ready(self.append_all(std::slice::from_ref(entry)))
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
