@@ -75,8 +75,13 @@ impl Engine {
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
     fn trace(&self, run: RunId, caller: Option<Caller>, watcher: &dyn Watcher) -> Option<Trace> {
-        let trace = Trace::new(self.0.exporter.clone()?, run, caller);
-        trace.map_err(|error| watcher.tell(Told::Trouble(&format!("no traces are exported: {error}")))).ok()
+        match self.0.exporting.exporter() {
+            Ok(exporter) => Some(Trace::new(exporter?, run, caller)),
+            Err(error) => {
+                watcher.tell(Told::Trouble(&format!("no traces are exported: {error}")));
+                None
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod conversation;
 mod decide;
 mod drive;
 mod events;
+mod exporting;
 mod follow;
 mod fork;
 mod handle;
@@ -59,6 +60,7 @@ use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
 use conversation::Conversations;
+use exporting::Exporting;
 use live::LiveRuns;
 
 /// Runs agents, any number of them at once, over one journal.
@@ -72,7 +74,7 @@ struct Parts {
     live: LiveRuns,
     cache: PathBuf,
     compiler: Compiler,
-    exporter: Option<Collector>,
+    exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
     /// Made when the first agent is loaded: it reserves address space.
@@ -110,7 +112,7 @@ impl Builder {
             live,
             cache,
             compiler,
-            exporter,
+            exporting: Exporting::to(exporter),
             clients,
             sandbox,
         }))
