@@ -43,6 +43,7 @@ mod init;
 mod interleavings;
 mod journal;
 mod kills;
+mod loading;
 mod mistakes;
 mod model_retry;
 mod power;
