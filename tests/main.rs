@@ -16,6 +16,7 @@ mod approval;
 mod attacks;
 mod attempts;
 mod bad_input;
+mod blocking;
 mod budgets;
 mod builds;
 mod call;

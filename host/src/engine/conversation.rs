@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::blocking::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, RunsDir, SessionsDir, ending, manifest};
@@ -158,7 +159,7 @@ pub(super) async fn said_after(
     agent: &str,
 ) -> Result<Option<Vec<Message>>, ConversationError> {
     let session = || key.clone();
-    let entries = match runs.read(run) {
+    let entries = match recorded(run, runs).await {
         Err(JournalError::UnknownRun { .. }) => {
             let path = runs.path().to_owned();
             return Err(ConversationError::RunGone { session: session(), run, path });

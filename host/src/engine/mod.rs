@@ -11,6 +11,7 @@
 //! [`Terms::settlements`] for calls that are in doubt. What happens to a run: [`Engine::attach`] (`events` and `follow`).
 
 mod approvals;
+mod blocking;
 mod catalog;
 pub(crate) mod changes;
 mod conversation;
