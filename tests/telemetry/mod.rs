@@ -2,6 +2,7 @@
 //! run however often it was killed; nothing that is substituted, and nothing that was said unless that is asked for.
 
 mod collector;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::blocking::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};
@@ -147,7 +148,7 @@ pub(super) async fn said_after(
     agent: &str,
 ) -> Result<Option<Vec<Message>>, ConversationError> {
     let session = || key.clone();
-    let entries = match runs.read(run) {
+    let entries = match recorded(run, runs).await {
         Err(JournalError::UnknownRun { .. }) => {
             let path = runs.place();
             return Err(ConversationError::RunGone { session: session(), run, path });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::blocking::{blocking, entries, recorded};
 use super::live::Stop;
 use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
@@ -154,7 +155,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        let open = match self.runs().open(run) {
+        let open = match self.claim(run).await {
             // It has ended meanwhile.
             Err(_) if self.runs().is_sealed(run) => return Err(DecideError::Ended { run }),
             open => open?,
@@ -168,12 +169,12 @@ impl Engine {
     async fn record(
         &self,
         run: RunId,
-        store: &RunStore,
+        store: &Arc<RunStore>,
         words: Vec<(Slot, Word)>,
         by: Option<By>,
         counts: &(dyn Fn(&Slot) -> bool + Sync),
     ) -> Result<(), DecideError> {
-        let mut pending = pending(run, store.read(run)?)?;
+        let mut pending = pending(run, entries(run, store).await?)?;
         let mut decided = Vec::new();
         for (slot, word) in words {
             let call = pending.remove(&slot).filter(|call| call.is_question == word.is_answer());
@@ -206,21 +207,21 @@ impl Engine {
         if let Some(live) = self.0.live.get(run) {
             live.stop(Stop::Cancel(cancelled.clone()));
             live.left().await;
-            match ending(&self.runs().read(run)?) {
+            match ending(&recorded(run, self.runs()).await?) {
                 Some(Ending::Cancelled(_)) => return Ok(()),
                 Some(_) => return Err(CancelError::Ended { run }),
                 // It stopped otherwise just before.
                 None => {}
             }
         }
-        let open = match self.runs().open(run) {
+        let open = match self.claim(run).await {
             Err(_) if self.runs().is_sealed(run) => return Err(CancelError::Ended { run }),
             open => open?,
         };
-        let entries = open.store.read(run)?;
+        let entries = entries(run, &open.store).await?;
         let summary = RunSummary::of(run, &entries).ok_or(JournalError::NotBegun { run })?;
         if summary.state.has_ended() {
-            open.seal(&summary)?;
+            blocking(move || open.seal(&summary)).await?;
             return Err(CancelError::Ended { run });
         }
         // So that the end is recorded with how the run stands then.
@@ -233,7 +234,13 @@ impl Engine {
             Session::open(run, Mode::Live(store), entries, &manifest, Decisions::default(), unwatched);
         let ending = session.await?.stop(&Slot::RUN, Ending::Cancelled(cancelled), used).await?;
         let summary = RunSummary { state: (&ending).into(), ..summary };
-        open.write_summary(&summary).and_then(|()| open.seal(&summary))?;
+        open.write_summary(&summary)?;
+        let (open, sealed) = blocking(move || {
+            let sealed = open.seal(&summary);
+            (open, sealed)
+        })
+        .await;
+        sealed?;
         open.leave().await;
         Ok(())
     }

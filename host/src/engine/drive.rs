@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Engine;
+use super::blocking::{blocking, entries};
 use super::catalog::LoadedAgent;
 use super::conversation::Turn;
 use super::handle::{Outcome, RunHandle};
@@ -75,8 +76,13 @@ impl Engine {
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
     fn trace(&self, run: RunId, caller: Option<Caller>, watcher: &dyn Watcher) -> Option<Trace> {
-        let trace = Trace::new(self.0.exporter.clone()?, run, caller);
-        trace.map_err(|error| watcher.tell(Told::Trouble(&format!("no traces are exported: {error}")))).ok()
+        match self.0.exporting.exporter() {
+            Ok(exporter) => Some(Trace::new(exporter?, run, caller)),
+            Err(error) => {
+                watcher.tell(Told::Trouble(&format!("no traces are exported: {error}")));
+                None
+            }
+        }
     }
 }
 
@@ -159,7 +165,7 @@ impl Driver {
                 words.is_over = true;
                 break outcome;
             }
-            session = match self.run.store.read(self.run.id) {
+            session = match entries(self.run.id, &self.run.store).await {
                 Ok(entries) => self.open(entries, Decisions::default()).await,
                 Err(error) => Err(error.into()),
             };
@@ -224,12 +230,12 @@ impl Driver {
         let summary = RunSummary { state, ..summary };
         working.live.close();
         if state.has_ended() {
-            conclude(&run, &summary, &*front.watcher);
+            conclude(run, summary, &*front.watcher).await;
         } else {
             // How the run stopped matters more than its summary, which is made anew from the journal if it is missing.
             let _ = run.write_summary(&summary);
+            run.leave().await;
         }
-        run.leave().await;
         drop(working);
         (outcome, trace, front.watcher)
     }
@@ -242,13 +248,18 @@ impl Driver {
     }
 }
 
-/// Makes one file of a run that has ended.
-fn conclude(run: &OpenRun, summary: &RunSummary, watcher: &dyn Watcher) {
-    let sealed = run.write_summary(summary).and_then(|()| run.seal(summary));
+/// Makes one file of a run that has ended, and leaves it.
+async fn conclude(run: OpenRun, summary: RunSummary, watcher: &dyn Watcher) {
+    let (run, sealed) = blocking(move || {
+        let sealed = run.write_summary(&summary).and_then(|()| run.seal(&summary));
+        (run, sealed)
+    })
+    .await;
     if let Err(error) = sealed {
         // Its end is recorded all the same.
         watcher.tell(Told::Trouble(&format!(
             "{error}\n  the run has ended and is recorded; compacting the journal makes one file of it"
         )));
     }
+    run.leave().await;
 }

@@ -144,7 +144,7 @@ impl Engine {
         number_anew(&mut entries);
         let summary = RunSummary::of(id, &entries).ok_or(JournalError::NotBegun { run: id })?;
         let summary = RunSummary { state: RunState::Interrupted, ..summary };
-        let run = self.runs().create(id)?;
+        let run = self.claim_new(id).await?;
         run.begin_with(&RunFile { summary, entries: entries.clone() }).await?;
         // Whatever differs from the recorded run is what the fork is for.
         let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };

@@ -12,12 +12,14 @@
 //! [`Terms::settlements`] for calls that are in doubt. What happens to a run: [`Engine::attach`] (`events` and `follow`).
 
 mod approvals;
+mod blocking;
 mod catalog;
 pub(crate) mod changes;
 mod conversation;
 mod decide;
 mod drive;
 mod events;
+mod exporting;
 mod follow;
 mod fork;
 mod handle;
@@ -61,6 +63,7 @@ use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
 use conversation::Conversations;
+use exporting::Exporting;
 use live::LiveRuns;
 use store::Store;
 
@@ -77,7 +80,7 @@ struct Parts {
     live: LiveRuns,
     cache: PathBuf,
     compiler: Compiler,
-    exporter: Option<Collector>,
+    exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
     /// Made when the first agent is loaded: it reserves address space.
@@ -115,7 +118,7 @@ impl Builder {
             live,
             cache,
             compiler,
-            exporter,
+            exporting: Exporting::to(exporter),
             clients,
             sandbox,
         }))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Engine;
+use super::blocking::{entries, recorded};
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
 use super::conversation::{ConversationError, Turn, said_after};
@@ -18,8 +19,8 @@ use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
 use crate::config::{Config, ParameterError};
 use crate::journal::{
-    Change, Entry, Event, JournalError, JournalStore as _, OpenRun, RunFile, RunState, RunSummary, Started,
-    ending, has_replied, used,
+    Change, Entry, Event, JournalError, OpenRun, RunFile, RunState, RunSummary, Started, ending, has_replied,
+    used,
 };
 use crate::message::{
     By, Caller, Ending, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot,
@@ -182,7 +183,7 @@ impl Engine {
         }
         let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
         let manifest = manifest(&agent, task.ordered(order))?;
-        let run = self.runs().create(id)?;
+        let run = self.claim_new(id).await?;
         let mut instead_of = None;
         if let Some(turn) = &mut turn {
             instead_of = place.instead_of(turn);
@@ -205,7 +206,7 @@ impl Engine {
         let (at_ms, digest) = (Moment::now().0, request.digest());
         let started = Started { attempt: 1, at_ms, digest, request, kept: None, by: None };
         let entries = vec![Entry::new(id, Slot::RUN, Event::Started(started))];
-        let run = self.runs().create(id)?;
+        let run = self.claim_new(id).await?;
         let begun = run.begin_with(&RunFile { summary, entries }).await;
         run.leave().await;
         Ok(begun?)
@@ -229,7 +230,7 @@ impl Engine {
     ) -> Result<Vec<Message>, ConversationError> {
         match place {
             Place::InsteadOf(run) if place.instead_of(turn).is_some() => {
-                Ok(recorded_manifest(*run, &self.runs().read(*run)?)?.earlier.clone())
+                Ok(recorded_manifest(*run, &recorded(*run, self.runs()).await?)?.earlier.clone())
             }
             Place::After(other, run) if turn.session.runs().is_empty() => {
                 Ok(said_after(*run, other, self.runs(), agent).await?.unwrap_or_default())
@@ -249,14 +250,14 @@ impl Engine {
         } else if runs.is_sealed(id) {
             None
         } else {
-            Some(runs.open(id))
+            Some(self.claim(id).await)
         };
         let run = match open {
             Some(Ok(run)) => run,
             // It may have ended meanwhile.
             Some(Err(error)) if !runs.is_sealed(id) => return Err(error.into()),
             Some(Err(_)) | None => {
-                let entries = runs.read(id)?;
+                let entries = recorded(id, runs).await?;
                 let manifest = recorded_manifest(id, &entries)?;
                 settlements(&said, &entries, manifest)?;
                 front.watcher.tell(Told::Began { run: id, manifest });
@@ -265,7 +266,7 @@ impl Engine {
                 return Ok(RunHandle::ended(summary, ending, used(&entries).copied()));
             }
         };
-        let entries = run.store.read(id)?;
+        let entries = entries(id, &run.store).await?;
         let recorded = recorded_manifest(id, &entries)?.clone();
         let settlements = settlements(&said, &entries, &recorded)?;
         // Before its first reply the model was asked for nothing that another agent.toml could contradict.
@@ -338,7 +339,7 @@ impl Engine {
         watcher: &dyn Watcher,
     ) -> Result<Option<Turn>, JournalError> {
         let is_over = self.runs().is_sealed(run) && !again;
-        let entries = if is_over { Vec::new() } else { self.runs().read(run)? };
+        let entries = if is_over { Vec::new() } else { recorded(run, self.runs()).await? };
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
             None => Ok(None),

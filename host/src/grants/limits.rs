@@ -8,7 +8,7 @@ use crate::message::SHOWN_BYTES_MAX;
 const CALLS_MAX: u32 = 1000;
 
 /// What bounds one call of a tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ToolLimits {
     /// Wall-clock time, in milliseconds.
     pub timeout_ms: u64,

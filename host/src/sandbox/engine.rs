@@ -5,11 +5,13 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::guest::Prepared;
 use super::link;
 use super::places::{Place, Places};
+use super::shelf::Shelf;
 use super::state::{LiveGuard, State};
 use crate::grants::ToolLimits;
-use crate::message::RunId;
+use crate::message::{Digest, RunId};
 use crate::session::CALL_DEPTH_MAX;
 
 /// The most instances alive at once in a process, by how many callers wait for them. A call is CPU-bound, so more
@@ -89,6 +91,7 @@ struct Inner {
     fueled: OnceLock<Result<Runtime, EngineError>>,
     places: [Arc<Places>; CALL_DEPTH_MAX + 1],
     live: Arc<AtomicUsize>,
+    prepared: Shelf<(Digest, ToolLimits), Prepared>,
 }
 
 /// An engine and what its guests may import.
@@ -123,7 +126,8 @@ impl Sandbox {
     pub fn new() -> Result<Self, EngineError> {
         let timed = Runtime::new(Metering::Time)?;
         let places = INSTANCES_BY_DEPTH.map(|places| Places::new(places as usize));
-        Ok(Self(Arc::new(Inner { timed, fueled: OnceLock::new(), places, live: Arc::default() })))
+        let (fueled, live, prepared) = (OnceLock::new(), Arc::default(), Shelf::default());
+        Ok(Self(Arc::new(Inner { timed, fueled, places, live, prepared })))
     }
 
     /// How many instances exist at this moment.
@@ -145,6 +149,11 @@ impl Sandbox {
                 made.as_ref().map_err(Clone::clone)
             }
         }
+    }
+
+    /// The components that were admitted, by their bytes and their limits.
+    pub(super) fn prepared(&self) -> &Shelf<(Digest, ToolLimits), Prepared> {
+        &self.0.prepared
     }
 
     /// Waits for a place in the pool for a call of a run that so many callers wait for. Without a place the pool may be

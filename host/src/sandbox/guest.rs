@@ -2,6 +2,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use wasmtime::component::{Component, ResourceTable};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
@@ -19,8 +20,8 @@ use super::random::CallRandom;
 use super::record::CallRecord;
 use super::state::{CallContext, Policy, State};
 use super::{link, verdict};
-use crate::grants::{Access, Limit, Placeholders};
-use crate::message::{Json, ToolOutcome, Trace, Usage};
+use crate::grants::{Access, Limit, Placeholders, ToolLimits};
+use crate::message::{Digest, Json, ToolOutcome, Trace, Usage};
 use crate::session::{Done, FanOut, NoCalls};
 
 /// What crosses the boundary in one host call besides the output: names, log lines, paths.
@@ -33,8 +34,14 @@ pub(super) const HANDLES_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct Guest {
     sandbox: Sandbox,
-    pre: OrchestratorPre<State>,
+    prepared: Arc<Prepared>,
     policy: Arc<Policy>,
+}
+
+/// What does not depend on what a component is granted, so that agents share it.
+pub(super) struct Prepared {
+    pre: OrchestratorPre<State>,
+    listed: OnceCell<Vec<ToolDefinition>>,
 }
 
 /// What a component tells of one of its tools, unchecked.
@@ -59,11 +66,38 @@ pub enum AdmitError {
 impl Guest {
     /// Admits a component, with what its calls may do.
     pub fn admit(sandbox: &Sandbox, component: &Component, policy: Arc<Policy>) -> Result<Self, AdmitError> {
+        let prepared = Arc::new(Self::prepare(sandbox, component, &policy.limits)?);
+        Ok(Self { sandbox: sandbox.clone(), prepared, policy })
+    }
+
+    fn prepare(
+        sandbox: &Sandbox,
+        component: &Component,
+        limits: &ToolLimits,
+    ) -> Result<Prepared, AdmitError> {
         let world = |error: wasmtime::Error| AdmitError::World(format!("{error:#}"));
-        let linker = link::linker_for(&sandbox.runtime(Metering::of(&policy.limits))?.linker, component)
-            .map_err(world)?;
+        let linker =
+            link::linker_for(&sandbox.runtime(Metering::of(limits))?.linker, component).map_err(world)?;
         let pre = OrchestratorPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
-        Ok(Self { sandbox: sandbox.clone(), pre, policy })
+        Ok(Prepared { pre, listed: OnceCell::new() })
+    }
+
+    /// The same, but a component that is in use already, or was a short time ago, is not made again: `component` is not
+    /// awaited then. The digest is that of the component's bytes.
+    pub async fn shared<E>(
+        sandbox: &Sandbox,
+        digest: Digest,
+        policy: Arc<Policy>,
+        component: impl Future<Output = Result<Component, E>>,
+        refused: impl FnOnce(AdmitError) -> E,
+    ) -> Result<Self, E> {
+        let admit = async {
+            let component = component.await?;
+            Self::prepare(sandbox, &component, &policy.limits).map_err(refused)
+        };
+        // The limits decide on how it is compiled, and whether it could list its tools.
+        let prepared = sandbox.prepared().get((digest, policy.limits.clone()), admit).await?;
+        Ok(Self { sandbox: sandbox.clone(), prepared, policy })
     }
 
     /// What its calls may do.
@@ -72,8 +106,12 @@ impl Guest {
         &self.policy
     }
 
-    /// Asks the component for its tools, in an instance of its own that is granted nothing.
+    /// Asks the component for its tools, in an instance of its own that is granted nothing. It is asked once.
     pub async fn list_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
+        Ok(self.prepared.listed.get_or_try_init(|| self.ask_for_tools()).await?.clone())
+    }
+
+    async fn ask_for_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
         let _place = self.sandbox.place_for_listing().await;
         let Policy { tool, limits, .. } = &*self.policy;
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
@@ -83,7 +121,7 @@ impl Guest {
             .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
-                let tool = self.pre.instantiate_async(&mut store).await?;
+                let tool = self.prepared.pre.instantiate_async(&mut store).await?;
                 tool.host_tool_tools().call_list_tools(&mut store).await
             });
             tokio::time::timeout(Duration::from_millis(limits.timeout_ms), cpu.count(listing)).await
@@ -156,7 +194,7 @@ impl Guest {
         export: &str,
         input: &Json,
     ) -> wasmtime::Result<Result<String, WitError>> {
-        let tool: Orchestrator = self.pre.instantiate_async(&mut *store).await?;
+        let tool: Orchestrator = self.prepared.pre.instantiate_async(&mut *store).await?;
         tool.host_tool_tools().call_call(store, export, &input.as_str().to_owned()).await
     }
 
@@ -188,7 +226,7 @@ impl Guest {
             policy: Arc::clone(policy),
             _live: self.sandbox.count_instance(),
         };
-        let mut store = Store::new(self.pre.engine(), state);
+        let mut store = Store::new(self.prepared.pre.engine(), state);
         if let Some(fuel) = policy.limits.fuel {
             store.set_fuel(fuel)?;
         }

@@ -21,6 +21,7 @@ mod log;
 mod places;
 mod random;
 mod record;
+mod shelf;
 mod sockets;
 mod state;
 mod verdict;

@@ -15,8 +15,9 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::export::{Client, Counted, Tally};
+use super::export::{Cause, Client, Counted};
 use super::ids::Ids;
+use super::tally::Tallies;
 
 /// The environment variable that has what is said go into the spans.
 pub(super) const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
@@ -154,17 +155,18 @@ impl Collector {
         format!("{}{}", self.endpoint.origin().ascii_serialization(), self.endpoint.path())
     }
 
-    /// What makes the spans of a run and sends them, in batches, from a thread of its own.
-    pub(super) fn provider(&self, ids: Ids, tally: &Arc<Tally>) -> Result<SdkTracerProvider, CollectorError> {
+    /// What makes the spans of all runs and sends them, in batches, from a thread of its own.
+    pub(super) fn provider(&self, tallies: &Arc<Tallies>) -> Result<SdkTracerProvider, CollectorError> {
+        let (cause, tallies) = (Cause::default(), Arc::clone(tallies));
         let exporter = SpanExporter::builder()
             .with_http()
             .with_endpoint(self.endpoint.as_str())
-            .with_http_client(Client::new(Arc::clone(tally)))
+            .with_http_client(Client::new(Arc::clone(&cause)))
             // A run's end waits for the last batch, so it is not sent often.
             .with_retry_policy(RetryPolicy::recommended().with_max_retries(1))
             .build()
             .map_err(|error| CollectorError::Setting(error.to_string()))?;
-        let exporter = Counted { exporter, tally: Arc::clone(tally) };
+        let exporter = Counted { exporter, tallies, cause };
         let batches = BatchConfigBuilder::default();
         let batches = match std::env::var_os(QUEUE) {
             Some(_) => batches,
@@ -173,7 +175,7 @@ impl Collector {
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches.build()).build();
         let provider = SdkTracerProvider::builder()
             .with_resource(resource())
-            .with_id_generator(ids)
+            .with_id_generator(Ids)
             .with_span_processor(processor);
         Ok(provider.build())
     }

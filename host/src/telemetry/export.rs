@@ -2,7 +2,6 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -12,52 +11,33 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
+use super::tally::Tallies;
+
 /// One request to the collector, answer included. It holds up no run, only the spans that come after.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// How many spans were made, how many arrived, and what kept the others.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    made: AtomicUsize,
-    arrived: AtomicUsize,
-    fault: Mutex<Option<String>>,
-}
+/// Why the last request failed. Batches are sent one after the other, so it is the cause of the batch that just failed.
+pub(super) type Cause = Arc<Mutex<Option<String>>>;
 
-impl Tally {
-    /// So many spans were made, to be exported.
-    pub(super) fn made(&self, spans: usize) {
-        self.made.fetch_add(spans, Ordering::Relaxed);
-    }
-
-    /// How many of the spans did not arrive, and why; none if all did. `waited` is how long was waited for them.
-    pub(super) fn lost(&self, waited: Duration) -> Option<(String, String)> {
-        let (made, arrived) = (self.made.load(Ordering::Relaxed), self.arrived.load(Ordering::Relaxed));
-        let lost = made.checked_sub(arrived).filter(|lost| *lost > 0)?;
-        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let silent = || format!("it took longer than {} s to answer", waited.as_secs());
-        Some((format!("{lost} of {made} spans"), fault.unwrap_or_else(silent)))
-    }
-
-    fn fault(&self, why: impl FnOnce() -> String) {
-        // The first one says most: what follows from it is a retry that failed, too.
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(why);
-    }
-}
-
-/// An exporter that keeps a tally of what arrives.
+/// An exporter that keeps the tallies of what arrives.
 #[derive(Debug)]
 pub(super) struct Counted<E> {
     pub(super) exporter: E,
-    pub(super) tally: Arc<Tally>,
+    pub(super) tallies: Arc<Tallies>,
+    pub(super) cause: Cause,
 }
 
 impl<E: SpanExporter> SpanExporter for Counted<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
+        let tallies = self.tallies.of(&batch);
         let sent = self.exporter.export(batch).await;
+        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
         match &sent {
-            Ok(()) => drop(self.tally.arrived.fetch_add(spans, Ordering::Relaxed)),
-            Err(error) => self.tally.fault(|| error.to_string()),
+            Ok(()) => tallies.iter().for_each(|(tally, spans)| tally.arrived(*spans)),
+            Err(error) => {
+                let why = cause.unwrap_or_else(|| error.to_string());
+                tallies.iter().for_each(|(tally, _)| tally.fault(&why));
+            }
         }
         sent
     }
@@ -81,12 +61,12 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 #[derive(Debug)]
 pub(super) struct Client {
     client: OnceLock<reqwest::blocking::Client>,
-    tally: Arc<Tally>,
+    cause: Cause,
 }
 
 impl Client {
-    pub(super) fn new(tally: Arc<Tally>) -> Self {
-        Self { client: OnceLock::new(), tally }
+    pub(super) fn new(cause: Cause) -> Self {
+        Self { client: OnceLock::new(), cause }
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
@@ -114,7 +94,9 @@ impl HttpClient for Client {
         Box::pin(async move {
             let sent = self.send(request).await;
             if let Err(error) = &sent {
-                self.tally.fault(|| cause(&**error));
+                // The first one says most: what follows from it is a retry that failed, too.
+                let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+                cause.get_or_insert_with(|| innermost(&**error));
             }
             sent
         })
@@ -122,7 +104,7 @@ impl HttpClient for Client {
 }
 
 /// What an error comes from in the end, such as "connection refused".
-fn cause(error: &(dyn Error + 'static)) -> String {
+fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

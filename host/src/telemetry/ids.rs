@@ -1,5 +1,4 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::IdGenerator;
@@ -9,20 +8,21 @@ use crate::message::{Hasher, RunId, Slot};
 /// Gives spans their ids, which are made of the run's: so whatever process works on a run, and whenever, its spans
 /// are in one trace, and each knows the id of the span above it.
 ///
-/// The library asks for an id when a span begins and does not say which span that is, so [`Ids::announce`] says it
-/// before. Spans of a run begin one at a time.
-#[derive(Clone, Debug)]
-pub(super) struct Ids(Arc<Next>);
+/// The library asks for an id while it makes a span, on the thread that makes it, and does not say which span that is.
+/// [`Ids::naming`] says it, to its own thread: runs share one generator, and make spans at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ids;
 
-#[derive(Debug)]
-struct Next {
-    run: RunId,
-    span: AtomicU64,
+thread_local! {
+    /// The ids of the span that this thread makes.
+    static MAKING: Cell<(TraceId, SpanId)> = const { Cell::new((TraceId::INVALID, SpanId::INVALID)) };
 }
 
 /// Which span it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SpanName<'a> {
+    /// The run.
+    pub(super) run: RunId,
     /// The process's work on the run, from 1.
     pub(super) invocation: u32,
     /// The effect.
@@ -32,36 +32,41 @@ pub(super) struct SpanName<'a> {
 }
 
 impl Ids {
-    pub(super) fn new(run: RunId) -> Self {
-        Self(Arc::new(Next { run, span: AtomicU64::new(0) }))
-    }
-
-    /// The next span that begins is this one.
-    pub(super) fn announce(&self, name: SpanName<'_>) {
-        self.0.span.store(span_id(self.0.run, name), Ordering::Relaxed);
+    /// Makes a span, which is this one.
+    pub(super) fn naming<T>(name: SpanName<'_>, make: impl FnOnce() -> T) -> T {
+        MAKING.set((trace_id(name.run), name.span_id()));
+        make()
     }
 }
 
 impl IdGenerator for Ids {
-    /// The run's id: 16 bytes, the last 10 of them random.
     fn new_trace_id(&self) -> TraceId {
-        TraceId::from_bytes(self.0.run.to_bytes())
+        MAKING.get().0
     }
 
     fn new_span_id(&self) -> SpanId {
-        SpanId::from(self.0.span.load(Ordering::Relaxed))
+        MAKING.get().1
     }
 }
 
-fn span_id(run: RunId, SpanName { invocation, slot, cut_off }: SpanName<'_>) -> u64 {
-    let digest = Hasher::default()
-        .part(&run.to_bytes())
-        .part(&invocation.to_be_bytes())
-        .part(slot.to_string().as_bytes())
-        .part(&cut_off.to_be_bytes())
-        .finish();
-    // Zero is no span id.
-    digest.as_bytes().first_chunk().map_or(1, |bytes| u64::from_be_bytes(*bytes).max(1))
+/// The run's id: 16 bytes, the last 10 of them random.
+pub(super) fn trace_id(run: RunId) -> TraceId {
+    TraceId::from_bytes(run.to_bytes())
+}
+
+impl SpanName<'_> {
+    fn span_id(self) -> SpanId {
+        let Self { run, invocation, slot, cut_off } = self;
+        let digest = Hasher::default()
+            .part(&run.to_bytes())
+            .part(&invocation.to_be_bytes())
+            .part(slot.to_string().as_bytes())
+            .part(&cut_off.to_be_bytes())
+            .finish();
+        // Zero is no span id.
+        let id = digest.as_bytes().first_chunk().map_or(1, |bytes| u64::from_be_bytes(*bytes).max(1));
+        SpanId::from(id)
+    }
 }
 
 #[cfg(test)]
@@ -72,18 +77,17 @@ mod tests {
 
     #[test]
     fn the_same_span_has_the_same_id_and_no_other_has() {
-        let run = RunId::from_bytes([7; 16]);
-        let ids = Ids::new(run);
-        assert_eq!(ids.new_trace_id().to_bytes(), run.to_bytes());
         let mut seen = HashSet::new();
-        for (invocation, cut_off) in [(1, 0), (1, 1), (2, 0)] {
-            for slot in [Slot::RUN, Slot::model(0), Slot::tool(0, 0), Slot::tool(0, 0).call(0)] {
-                let name = SpanName { invocation, slot: &slot, cut_off };
-                ids.announce(name);
-                let id = ids.new_span_id();
-                assert!(seen.insert(id), "{name:?}");
-                Ids::new(run).announce(name);
-                assert_eq!(id, SpanId::from(span_id(run, name)));
+        for run in [RunId::from_bytes([7; 16]), RunId::from_bytes([8; 16])] {
+            for (invocation, cut_off) in [(1, 0), (1, 1), (2, 0)] {
+                for slot in [Slot::RUN, Slot::model(0), Slot::tool(0, 0), Slot::tool(0, 0).call(0)] {
+                    let name = SpanName { run, invocation, slot: &slot, cut_off };
+                    let made = || Ids::naming(name, || (Ids.new_trace_id(), Ids.new_span_id()));
+                    let (trace, span) = made();
+                    assert_eq!(trace.to_bytes(), run.to_bytes());
+                    assert!(seen.insert(span), "{name:?}");
+                    assert_eq!(made(), (trace, span));
+                }
             }
         }
     }

@@ -1,33 +1,33 @@
 //! What happens in a run, as OpenTelemetry spans, exported by OTLP over HTTP while the run goes on.
 //!
 //! Owns the spans of one process's work on one run: how a [`Notice`] becomes a span, which ids and attributes it
-//! has, and its way to the collector. Knows of no loop and no sandbox: it is told what happens, as the screen is.
+//! has, and its way to the collector, which the runs of a process share ([`Exporter`]). Knows of no loop and no sandbox: it is told what happens, as the screen is.
 //! Invariant: only what is carried out now is exported, and never anything that is substituted; what was said to
 //! and by the model and the tools is in no span unless the environment asks for it. A collector that is down costs
-//! a run two seconds at its end, at most, and fails nothing: [`Trace::flush`] says what was lost and why. It fails
+//! a run two seconds after its end, at most, holds up no other run, and fails nothing: [`Trace::flush`] says what was lost and why. It fails
 //! only where the environment names a collector that there cannot be.
 
 mod attributes;
 mod collector;
 mod content;
 mod export;
+mod exporter;
 mod ids;
 mod spans;
+mod tally;
 
 pub use collector::{Collector, CollectorError};
+pub use exporter::Exporter;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
-
 use crate::journal::{Entry, Event, Started};
 use crate::message::{Caller, Ending, Manifest, ModelFailure, RunId, Slot};
 use crate::session::{Notice, SpanAt, Watch};
-use export::Tally;
-use ids::Ids;
 use spans::{Agent, Spans};
+use tally::Counting;
 
 /// How long the end of a run waits for the collector: a person hardly notices it, and a collector that is up has
 /// answered long before.
@@ -36,12 +36,10 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 /// One process's work on a run, as it is exported.
 pub struct Trace {
     run: RunId,
-    ids: Ids,
-    collector: Collector,
+    exporter: Arc<Exporter>,
     /// In the course of what this process was started.
     caller: Option<Caller>,
-    provider: SdkTracerProvider,
-    tally: Arc<Tally>,
+    counting: Counting,
     /// None before the run begins, and after it stopped.
     spans: Arc<Mutex<Option<Spans>>>,
 }
@@ -120,18 +118,18 @@ impl Begun {
 
 impl Trace {
     /// Makes ready to export; nothing is sent before the run begins.
-    pub fn new(collector: Collector, run: RunId, caller: Option<Caller>) -> Result<Self, CollectorError> {
-        let tally = Arc::<Tally>::default();
-        let ids = Ids::new(run);
-        let provider = collector.provider(ids.clone(), &tally)?;
-        Ok(Self { run, ids, collector, caller, provider, tally, spans: Arc::default() })
+    #[must_use]
+    pub fn new(exporter: Arc<Exporter>, run: RunId, caller: Option<Caller>) -> Self {
+        let counting = exporter.count(ids::trace_id(run));
+        Self { run, exporter, caller, counting, spans: Arc::default() }
     }
 
     /// The run begins, or goes on.
     pub fn begin(&self, manifest: &Manifest, invocation: Invocation) {
-        let agent = Agent::new(self.run, manifest.clone(), self.collector.captures_content());
-        *self.spans() =
-            Some(Spans::begin(&self.provider, self.ids.clone(), agent, invocation, self.caller.as_ref()));
+        let captures_content = self.exporter.collector().captures_content();
+        let agent = Agent::new(self.run, manifest.clone(), captures_content);
+        let (tracer, tally) = (self.exporter.tracer().clone(), Arc::clone(self.counting.tally()));
+        *self.spans() = Some(Spans::begin(tracer, tally, agent, invocation, self.caller.as_ref()));
     }
 
     /// Watches a run together with someone else.
@@ -156,20 +154,21 @@ impl Trace {
     /// Nothing more is carried out.
     pub fn stop(&self, stand: Stand<'_>) {
         if let Some(spans) = self.spans().take() {
-            self.tally.made(spans.stop(stand));
+            spans.stop(stand);
         }
     }
 
-    /// Waits until the collector has all spans, but no longer than two seconds. What was lost and why, if anything
-    /// was.
+    /// Waits until the collector has all spans of this run, but no longer than two seconds. What was lost of them and
+    /// why, if anything was.
     pub async fn flush(self) -> Option<String> {
-        let Self { provider, tally, collector, .. } = self;
-        let shutdown = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_MAX));
-        // What went wrong on the way is in the tally; what is left is a collector that does not answer.
-        let _ = shutdown.await;
-        tally
-            .lost(FLUSH_MAX)
-            .map(|(lost, why)| format!("{lost} were not exported to {}: {why}", collector.shown()))
+        let tally = self.counting.tally();
+        let made = tally.made();
+        if made == 0 {
+            return None;
+        }
+        let waited = self.exporter.flush().await;
+        let (lost, why) = tally.lost(made, waited)?;
+        Some(format!("{lost} were not exported to {}: {why}", self.exporter.collector().shown()))
     }
 
     fn spans(&self) -> MutexGuard<'_, Option<Spans>> {

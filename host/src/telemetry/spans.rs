@@ -1,15 +1,15 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{
-    Link, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
-};
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
+use opentelemetry::trace::{Link, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::attributes::{self, About, Opening};
 use super::content::{self, Talk};
 use super::ids::{Ids, SpanName};
+use super::tally::Tally;
 use super::{Begun, Invocation, Stand};
 use crate::journal::{Failed, Finished};
 use crate::message::{
@@ -23,7 +23,7 @@ use crate::session::Notice;
 /// One span is one effect with all its attempts, as who waits for it sees it; an attempt that failed is an event of
 /// it. A call made by a tool is below the call of that tool, everything else below the run.
 pub(super) struct Spans {
-    ids: Ids,
+    run: RunId,
     tracer: SdkTracer,
     /// The agents at work: the run's own, and those that were called, by the slots of their runs.
     agents: HashMap<Slot, Agent>,
@@ -36,7 +36,7 @@ pub(super) struct Spans {
     /// The provider's ids of calls that the model asked for and that have not begun.
     call_ids: HashMap<Slot, String>,
     /// How many spans were handed on.
-    made: usize,
+    tally: Arc<Tally>,
 }
 
 /// An agent at work.
@@ -86,18 +86,16 @@ struct Closing {
 
 impl Spans {
     pub(super) fn begin(
-        provider: &SdkTracerProvider,
-        ids: Ids,
+        tracer: SdkTracer,
+        tally: Arc<Tally>,
         agent: Agent,
         invocation: Invocation,
         caller: Option<&Caller>,
     ) -> Self {
-        let scope =
-            InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
-        let tracer = provider.tracer_with_scope(scope.build());
-        ids.announce(SpanName { invocation: invocation.number, slot: &Slot::RUN, cut_off: 0 });
+        let run = agent.run;
+        let name = SpanName { run, invocation: invocation.number, slot: &Slot::RUN, cut_off: 0 };
         let began = invocation.taken_over.get(&Slot::RUN).map_or_else(SystemTime::now, |run| run.at());
-        let Opening { name, kind, attributes } = agent.about.run();
+        let Opening { name: title, kind, attributes } = agent.about.run();
         let said = agent.talk.iter().flat_map(|talk| {
             let instructions =
                 talk.instructions().map(|it| KeyValue::new(attributes::SYSTEM_INSTRUCTIONS, it));
@@ -105,10 +103,12 @@ impl Spans {
         });
         let attributes: Vec<KeyValue> = attributes.into_iter().chain(said).collect();
         let links = caller.map(|caller| Link::with_context(caller.span().clone())).into_iter().collect();
-        let builder = tracer.span_builder(name).with_kind(kind).with_attributes(attributes).with_links(links);
-        let root = tracer.build_with_context(builder.with_start_time(began), &Context::new());
+        let builder =
+            tracer.span_builder(title).with_kind(kind).with_attributes(attributes).with_links(links);
+        let builder = builder.with_start_time(began);
+        let root = Ids::naming(name, || tracer.build_with_context(builder, &Context::new()));
         Self {
-            ids,
+            run,
             tracer,
             agents: HashMap::from([(Slot::RUN, agent)]),
             invocation,
@@ -116,7 +116,7 @@ impl Spans {
             open: HashMap::new(),
             cut_off: HashMap::new(),
             call_ids: HashMap::new(),
-            made: 0,
+            tally,
         }
     }
 
@@ -142,13 +142,14 @@ impl Spans {
         let Some(Opening { name, kind, mut attributes }) = self.opening(slot, request) else { return };
         attributes.extend(self.call_ids.remove(slot).map(|id| KeyValue::new(attributes::TOOL_CALL_ID, id)));
         let cut_off = self.cut_off.get(slot).copied().unwrap_or_default();
-        self.ids.announce(SpanName { invocation: self.invocation.number, slot, cut_off });
         let builder = self.tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
         let above = Context::new().with_remote_span_context(self.above(slot));
         // An attempt that another process began and did not end is one that failed, of this very effect.
         let before = self.invocation.taken_over.remove(slot).filter(|before| before.attempt < attempt);
         let began = before.map_or_else(SystemTime::now, Begun::at);
-        let mut span = self.tracer.build_with_context(builder.with_start_time(began), &above);
+        let builder = builder.with_start_time(began);
+        let name = SpanName { run: self.run, invocation: self.invocation.number, slot, cut_off };
+        let mut span = Ids::naming(name, || self.tracer.build_with_context(builder, &above));
         if let Some(before) = before {
             span.add_event(
                 attributes::ATTEMPT_FAILED,
@@ -266,7 +267,7 @@ impl Spans {
     fn close(&mut self, slot: &Slot, closing: Closing) {
         let Some(Open { mut span, attempt }) = self.open.remove(slot) else { return };
         span.set_attribute(KeyValue::new(attributes::ATTEMPT, i64::from(attempt)));
-        self.made += end(&mut span, closing);
+        end(&mut span, closing, &self.tally);
     }
 
     /// Ends the spans of calls that a tool made and that nobody waits for any more.
@@ -285,8 +286,8 @@ impl Spans {
         }
     }
 
-    /// Nothing more is carried out. How many spans there were.
-    pub(super) fn stop(mut self, stand: Stand<'_>) -> usize {
+    /// Nothing more is carried out.
+    pub(super) fn stop(mut self, stand: Stand<'_>) {
         self.cut_off_where(|_| true);
         let (state, error) = attributes::stand(stand);
         let mut attributes = vec![state];
@@ -306,17 +307,19 @@ impl Spans {
                 Stand::Suspended | Stand::Interrupted => {}
             }
         }
-        self.made + end(&mut self.root, Closing { attributes, error, words })
+        end(&mut self.root, Closing { attributes, error, words }, &self.tally);
     }
 }
 
-/// Ends a span and hands it on; how many spans that makes, which is none if a sampler decided against it.
-fn end(span: &mut Span, Closing { attributes, error, words }: Closing) -> usize {
+/// Ends a span and hands it on, unless a sampler decided against it.
+fn end(span: &mut Span, Closing { attributes, error, words }: Closing, tally: &Tally) {
     span.set_attributes(attributes);
     if let Some(error) = error {
         span.set_status(Status::error(words.unwrap_or_default()));
         span.set_attribute(KeyValue::new(attributes::ERROR_TYPE, error));
     }
+    if span.span_context().is_sampled() {
+        tally.made_one();
+    }
     span.end();
-    usize::from(span.span_context().is_sampled())
 }

@@ -323,7 +323,10 @@ async fn load_one(
     }
     let metering = Metering::of(&tool.limits);
     let engine = sandbox.engine(metering)?;
-    let component = cache.load(engine, metering, (&bytes, digest), &file_name(&path), tell).await?;
+    let name = file_name(&path);
+    let component = async {
+        cache.load(engine, metering, (&bytes, digest), &name, tell).await.map_err(ToolboxReason::from)
+    };
     let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
     let policy = Policy {
         tool: tool.name.clone(),
@@ -333,7 +336,7 @@ async fn load_one(
         secrets: Arc::clone(secrets),
         masker: secrets.masker(),
     };
-    let guest = Guest::admit(sandbox, &component, Arc::new(policy)).map_err(admit)?;
+    let guest = Guest::shared(sandbox, digest, Arc::new(policy), component, admit).await?;
     let listed = guest.list_tools().await.map_err(admit)?;
     let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
     let entries = admit::entries(tool, digest, listed, &path)?;

@@ -1,0 +1,88 @@
+//! What waits for another process waits alone: a program with one thread for all its runs goes on meanwhile.
+
+use std::fs::File;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use futures::FutureExt as _;
+use host::config::Config;
+use host::engine::{Engine, Front, NewRun, Nobody, Outcome, Purpose, Terms, Unwatched};
+use host::toolbox::Compiler;
+use tokio::runtime::Runtime;
+
+use crate::approval::{ASK_NEW_YORK, asking};
+use crate::support::{Agent, PATIENCE, cache};
+
+/// The lock of a journal, as another process has it.
+struct Other {
+    release: Sender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Other {
+    /// Takes the lock, and has it until it is told to release it. If nobody is able to tell, the test fails.
+    fn has_the_lock(agent: &Agent) -> Self {
+        let lock = File::options().write(true).open(agent.state().join("journal/lock")).unwrap();
+        lock.lock().unwrap();
+        let (release, released) = channel();
+        let thread = std::thread::spawn(move || {
+            let told = released.recv_timeout(PATIENCE).is_ok();
+            drop(lock);
+            told
+        });
+        Self { release, thread }
+    }
+
+    fn releases_it(self) {
+        let _ = self.release.send(());
+        assert!(self.thread.join().unwrap(), "the only thread was held up");
+    }
+}
+
+fn front() -> Front {
+    Front { watcher: Arc::new(Unwatched), people: Arc::new(Nobody) }
+}
+
+fn one_thread() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_claim_that_waits_holds_up_nothing_and_one_that_is_given_up_is_given_back() {
+    let agent = asking(ASK_NEW_YORK);
+    one_thread().block_on(async {
+        let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
+        let engine = Engine::builder(&agent.state(), &cache(), compiler).build();
+        let config = Config::load(&agent.toml()).unwrap();
+        let loaded = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
+        let new = || NewRun::new(Arc::clone(&loaded), "go on");
+        let mut first = engine.start(new(), front()).await.unwrap();
+        assert!(matches!(first.outcome().await, Outcome::Suspended(_)));
+        let id = first.id();
+        first.close().await;
+
+        let other = Other::has_the_lock(&agent);
+        let mut second = pin!(engine.start(new(), front()));
+        assert!(second.as_mut().now_or_never().is_none());
+        other.releases_it();
+        let mut second = second.await.unwrap();
+        assert!(matches!(second.outcome().await, Outcome::Suspended(_)));
+        second.close().await;
+
+        let terms = || Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };
+        let other = Other::has_the_lock(&agent);
+        let mut given_up = Box::pin(engine.resume(id, terms(), front()));
+        // Its session is looked up first, and then it waits for the lock.
+        for _ in 0..3 {
+            assert!(given_up.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(given_up);
+        other.releases_it();
+        let mut again = engine.resume(id, terms(), front()).await.unwrap();
+        assert!(matches!(again.outcome().await, Outcome::Suspended(_)));
+        again.close().await;
+    });
+}
