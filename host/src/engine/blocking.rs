@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::journal::{Entry, JournalError, JournalStore as _, OpenRun, RunStore, RunsDir};
+use crate::journal::{Entry, JournalError, JournalStore as _, OpenRun, RunStore, Runs};
 use crate::message::RunId;
 
 /// Does something that blocks on a thread that may block. If nobody waits for it any more it is done all the same, and
@@ -26,21 +26,21 @@ pub(super) async fn entries(run: RunId, store: &Arc<RunStore>) -> Result<Vec<Ent
 }
 
 /// What is recorded of a run.
-pub(super) async fn recorded(run: RunId, runs: &RunsDir) -> Result<Vec<Entry>, JournalError> {
-    let runs = runs.clone();
+pub(super) async fn recorded(run: RunId, runs: &Arc<dyn Runs>) -> Result<Vec<Entry>, JournalError> {
+    let runs = Arc::clone(runs);
     blocking(move || runs.read(run)).await
 }
 
 impl Engine {
     /// Claims a run that is recorded.
     pub(super) async fn claim(&self, run: RunId) -> Result<OpenRun, JournalError> {
-        let runs = self.runs().clone();
+        let runs = self.shared_runs();
         blocking(move || runs.open(run)).await
     }
 
     /// Claims a run that begins.
     pub(super) async fn claim_new(&self, run: RunId) -> Result<OpenRun, JournalError> {
-        let runs = self.runs().clone();
+        let runs = self.shared_runs();
         blocking(move || runs.create(run)).await
     }
 }

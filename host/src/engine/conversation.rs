@@ -128,7 +128,7 @@ impl Turn {
     pub(super) async fn said(
         &self,
         key: &SessionKey,
-        runs: &dyn Runs,
+        runs: &Arc<dyn Runs>,
         agent: &str,
     ) -> Result<Vec<Message>, ConversationError> {
         for run in self.session.runs().iter().rev().copied() {
@@ -144,7 +144,7 @@ impl Turn {
 pub(super) async fn said_after(
     run: RunId,
     key: &SessionKey,
-    runs: &dyn Runs,
+    runs: &Arc<dyn Runs>,
     agent: &str,
 ) -> Result<Option<Vec<Message>>, ConversationError> {
     let session = || key.clone();

@@ -207,7 +207,7 @@ impl Engine {
         if let Some(live) = self.0.live.get(run) {
             live.stop(Stop::Cancel(cancelled.clone()));
             live.left().await;
-            match ending(&recorded(run, self.runs()).await?) {
+            match ending(&recorded(run, &self.0.runs).await?) {
                 Some(Ending::Cancelled(_)) => return Ok(()),
                 Some(_) => return Err(CancelError::Ended { run }),
                 // It stopped otherwise just before.

@@ -72,7 +72,7 @@ use store::Store;
 pub struct Engine(Arc<Parts>);
 
 struct Parts {
-    runs: Box<dyn Runs>,
+    runs: Arc<dyn Runs>,
     conversations: Conversations,
     approvals: PastApprovals,
     /// The directories in which all that is.
@@ -144,6 +144,11 @@ impl Engine {
     #[must_use]
     pub fn runs(&self) -> &dyn Runs {
         &*self.0.runs
+    }
+
+    /// The same, for work on another thread.
+    fn shared_runs(&self) -> Arc<dyn Runs> {
+        Arc::clone(&self.0.runs)
     }
 
     /// The sessions.

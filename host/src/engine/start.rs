@@ -230,12 +230,12 @@ impl Engine {
     ) -> Result<Vec<Message>, ConversationError> {
         match place {
             Place::InsteadOf(run) if place.instead_of(turn).is_some() => {
-                Ok(recorded_manifest(*run, &recorded(*run, self.runs()).await?)?.earlier.clone())
+                Ok(recorded_manifest(*run, &recorded(*run, &self.0.runs).await?)?.earlier.clone())
             }
             Place::After(other, run) if turn.session.runs().is_empty() => {
-                Ok(said_after(*run, other, self.runs(), agent).await?.unwrap_or_default())
+                Ok(said_after(*run, other, &self.0.runs, agent).await?.unwrap_or_default())
             }
-            Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, self.runs(), agent).await,
+            Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, &self.0.runs, agent).await,
         }
     }
 
@@ -257,7 +257,7 @@ impl Engine {
             // It may have ended meanwhile.
             Some(Err(error)) if !runs.is_sealed(id) => return Err(error.into()),
             Some(Err(_)) | None => {
-                let entries = recorded(id, runs).await?;
+                let entries = recorded(id, &self.0.runs).await?;
                 let manifest = recorded_manifest(id, &entries)?;
                 settlements(&said, &entries, manifest)?;
                 front.watcher.tell(Told::Began { run: id, manifest });
@@ -287,7 +287,7 @@ impl Engine {
                 // A process that was killed just here had added it.
                 turn.session.forget_run(id)?;
             }
-            let earlier = turn.said(key, runs, &recorded.agent).await?;
+            let earlier = turn.said(key, &self.0.runs, &recorded.agent).await?;
             turn.session.add(id)?;
             task = task.in_session(Some(key.clone()), earlier);
         }
@@ -339,7 +339,7 @@ impl Engine {
         watcher: &dyn Watcher,
     ) -> Result<Option<Turn>, JournalError> {
         let is_over = self.runs().is_sealed(run) && !again;
-        let entries = if is_over { Vec::new() } else { recorded(run, self.runs()).await? };
+        let entries = if is_over { Vec::new() } else { recorded(run, &self.0.runs).await? };
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
             None => Ok(None),

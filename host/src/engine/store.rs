@@ -1,6 +1,7 @@
 //! Where an engine keeps what it records: in a state directory, or in memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::PastApprovals;
 use crate::journal::{MemoryRuns, MemorySessions, Runs, RunsDir, Sessions, SessionsDir};
@@ -8,7 +9,7 @@ use crate::journal::{MemoryRuns, MemorySessions, Runs, RunsDir, Sessions, Sessio
 /// What an engine records: runs, which of them are a session, and what was approved for good.
 #[derive(Debug)]
 pub(super) struct Store {
-    pub(super) runs: Box<dyn Runs>,
+    pub(super) runs: Arc<dyn Runs>,
     pub(super) sessions: Box<dyn Sessions>,
     pub(super) approvals: PastApprovals,
     /// The directories in which all that is.
@@ -21,13 +22,13 @@ impl Store {
         let (runs, sessions) = (RunsDir::new(state), SessionsDir::new(state));
         let approvals = PastApprovals::beside(runs.path());
         let kept_in = [runs.path(), runs.journal_path(), sessions.path()].map(Path::to_owned).to_vec();
-        Self { runs: Box::new(runs), sessions: Box::new(sessions), approvals, kept_in }
+        Self { runs: Arc::new(runs), sessions: Box::new(sessions), approvals, kept_in }
     }
 
     /// In memory.
     pub(super) fn memory() -> Self {
         let (runs, sessions) = (MemoryRuns::default(), MemorySessions::default());
         let approvals = PastApprovals::in_memory();
-        Self { runs: Box::new(runs), sessions: Box::new(sessions), approvals, kept_in: Vec::new() }
+        Self { runs: Arc::new(runs), sessions: Box::new(sessions), approvals, kept_in: Vec::new() }
     }
 }
