@@ -31,6 +31,7 @@ mod corruption;
 mod denials;
 mod display;
 mod docs;
+mod earlier;
 mod engine;
 mod exact;
 mod fallbacks;

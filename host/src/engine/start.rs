@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
-use super::conversation::{ConversationError, Turn, said_after};
+use super::conversation::{ConversationError, SaidBefore, Turn, said_after};
 use super::drive::Work;
 use super::handle::RunHandle;
 use super::live::Stop;
@@ -21,7 +21,7 @@ use crate::journal::{
     Change, Entry, Event, JournalError, JournalStore as _, RunFile, RunState, RunSummary, Started, ending,
     has_replied, used,
 };
-use crate::message::{By, Caller, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot};
+use crate::message::{By, Caller, Image, Manifest, Moment, Order, Request, RunId, SessionKey, Slot};
 use crate::session::{Decisions, SessionError, Settlement};
 
 /// A run that is to be started.
@@ -164,13 +164,14 @@ impl Engine {
     /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
     pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
         let NewRun { id, agent, prompt, parameters, images, session, place, order, caller } = new;
-        let (mut turn, mut earlier) = (None, Vec::new());
+        let (mut turn, mut said) = (None, SaidBefore::default());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
-            earlier = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
+            said = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
-        let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
+        let task = Task::new(prompt, parameters, id.seed()).with_images(images);
+        let task = task.in_session(session, said.messages).going_on_from(said.before);
         let manifest = manifest(&agent, task.ordered(order))?;
         let run = self.runs().create(id)?;
         let mut instead_of = None;
@@ -216,13 +217,16 @@ impl Engine {
         key: &SessionKey,
         place: &Place,
         agent: &str,
-    ) -> Result<Vec<Message>, ConversationError> {
+    ) -> Result<SaidBefore, ConversationError> {
         match place {
             Place::InsteadOf(run) if place.instead_of(turn).is_some() => {
-                Ok(recorded_manifest(*run, &self.runs().read(*run)?)?.earlier.clone())
+                let entries = self.runs().read(*run)?;
+                let Manifest { earlier, before, .. } = recorded_manifest(*run, &entries)?.clone();
+                Ok(SaidBefore { messages: earlier, before })
             }
             Place::After(other, run) if turn.session.runs().is_empty() => {
-                Ok(said_after(*run, other, self.runs(), agent).await?.unwrap_or_default())
+                let said = said_after(*run, other, self.runs(), agent).await?;
+                Ok(said.unwrap_or_default().held_whole())
             }
             Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, self.runs(), agent).await,
         }

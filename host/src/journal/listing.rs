@@ -62,7 +62,7 @@ impl RunsDir {
         };
         let summary = match written {
             Some(summary) => Some(summary),
-            None => RunSummary::of(id, &self.read(id)?),
+            None => RunSummary::of(id, &self.read_kept(id)?),
         };
         Ok(summary.map(|summary| match summary.state {
             RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },

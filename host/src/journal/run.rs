@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::note::Note;
 use super::{
     Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary,
-    RunsDir, SledStore,
+    RunsDir, SledStore, earlier,
 };
 use crate::message::{Outcome, RunId};
 
@@ -30,6 +30,8 @@ pub struct OpenRun {
 pub struct RunStore {
     run: RunId,
     journal: Arc<SledStore>,
+    /// The runs that it may go on from.
+    runs: RunsDir,
     /// How the run stood when that was last said.
     summary: Mutex<Option<RunSummary>>,
     has_ended: AtomicBool,
@@ -63,11 +65,12 @@ impl JournalStore for RunStore {
             return Ack::ready(Err(JournalError::Stopped { reason }));
         }
         let note = self.at_the_end(entry);
-        self.journal.append_all(self.run, std::slice::from_ref(entry), note.as_slice(), when)
+        let kept = earlier::kept(entry);
+        self.journal.append_all(self.run, std::slice::from_ref(&*kept), note.as_slice(), when)
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        if run == self.run { self.journal.read(run) } else { Ok(Vec::new()) }
+        if run == self.run { self.runs.resolve(run, self.journal.read(run)?) } else { Ok(Vec::new()) }
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
@@ -88,6 +91,7 @@ impl OpenRun {
         let store = RunStore {
             run,
             journal,
+            runs: runs.clone(),
             summary: Mutex::default(),
             has_ended: AtomicBool::new(false),
             _given_back: sender,
@@ -107,7 +111,7 @@ impl OpenRun {
 
     /// Makes one file of a run that has ended. The journal needs it no more.
     pub fn seal(&self, summary: &RunSummary) -> Result<(), JournalError> {
-        let entries = self.store.read(self.id)?;
+        let entries = self.store.journal.read(self.id)?;
         self.runs.seal(&RunFile::new(summary, entries), self.store.journal.shared.holder.number)?;
         self.store.has_ended.store(true, Ordering::Relaxed);
         Ok(())
@@ -131,6 +135,7 @@ impl OpenRun {
 
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
     pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
+        let run = run.alone();
         let note = self.store.summarised(&run.summary);
         self.store.journal.append_all(self.id, &run.entries, &[note], Durability::Now).durable().await
     }
