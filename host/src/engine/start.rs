@@ -271,9 +271,9 @@ impl Engine {
                 // A process that was killed just here had added it.
                 turn.session.forget_run(id)?;
             }
-            let earlier = turn.said(key, runs, &recorded.agent).await?;
+            let said = turn.said(key, runs, &recorded.agent).await?;
             turn.session.add(id)?;
-            task = task.in_session(Some(key.clone()), earlier);
+            task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
         }
         let manifest = manifest(&agent, task)?;
         let changes = changes::between(&recorded, &manifest, &entries);

@@ -49,7 +49,7 @@ mod writer;
 
 pub use cursor::{Change, Claim, Cursor, Due, OrderError, Status, Ticket, is_over, kept, statuses};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
-pub use listing::Listing;
+pub use listing::{Listing, Outline};
 pub use memory::MemoryStore;
 pub use portable::RunFile;
 pub use removal::Removal;

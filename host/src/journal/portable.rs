@@ -164,10 +164,14 @@ impl RunFile {
         Self::read_lines(open(path)?, path, |_| false)
     }
 
-    /// Reads what a file says of how the run began, and nothing more: what follows is not checked.
+    /// Reads what a file says of how the run began and ended, as it is kept, and nothing more: what follows is not checked.
+    pub(super) fn read_outline(path: &Path) -> Result<Self, JournalError> {
+        Self::read_lines(open(path)?, path, |slot| *slot != Slot::RUN)
+    }
+
+    /// What was said before the run, as it is kept with it.
     pub(super) fn read_link(run: RunId, path: &Path) -> Result<Option<Link>, JournalError> {
-        let read = Self::read_lines(open(path)?, path, |slot| *slot != Slot::RUN)?;
-        Ok(Link::of(run, &read.entries))
+        Ok(Link::of(run, &Self::read_outline(path)?.entries))
     }
 
     /// Reads lines to the last one, or up to an event at a slot that is enough.

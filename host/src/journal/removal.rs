@@ -37,7 +37,9 @@ impl Removal<'_> {
         }
         for after in self.after.get(&id).cloned().unwrap_or_default() {
             let folded = self.runs.fold_into(after, id)?;
-            folded.iter().for_each(|summary| self.note(summary));
+            if let Some(summary) = &folded {
+                self.note(summary);
+            }
         }
         crash_point("journal-after-fold");
         self.runs.remove_unsealed(id)?;
@@ -67,7 +69,9 @@ impl RunsDir {
     /// To remove several runs.
     pub fn removal(&self) -> Result<Removal<'_>, JournalError> {
         let mut removal = Removal { runs: self, known: HashSet::new(), after: HashMap::new() };
-        self.list()?.runs.iter().for_each(|summary| removal.note(summary));
+        for summary in self.list()?.runs {
+            removal.note(&summary);
+        }
         Ok(removal)
     }
 

@@ -28,10 +28,11 @@ pub(super) async fn remove(server: Arc<Server>) {
 fn remove_before(server: &Server, keep: Duration) -> Result<(), JournalError> {
     let (runs, now) = (server.engine.runs(), Moment::now());
     let is_old = |run: RunId| now.since(Moment(run.started_ms())) > keep;
+    let mut removal = runs.removal()?;
     for summary in runs.list()?.runs {
         if summary.state.has_ended()
             && is_old(summary.run)
-            && let Err(error) = runs.remove(summary.run)
+            && let Err(error) = removal.remove(summary.run)
         {
             log(&Told::Unreadable { run: Some(summary.run), why: &error.to_string() });
         }
