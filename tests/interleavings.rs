@@ -235,6 +235,7 @@ pub fn manifest() -> Manifest {
         said: Vec::new(),
         session: None,
         earlier: Vec::new(),
+        before: None,
         compact_at_tokens: None,
         forked: None,
         order: None,

@@ -32,6 +32,7 @@ mod corruption;
 mod denials;
 mod display;
 mod docs;
+mod earlier;
 mod engine;
 mod events;
 mod exact;

@@ -100,6 +100,7 @@ fn ended_runs_behind(state: &tempfile::TempDir, events: u32) {
             state: RunState::Answered,
             session: None,
             order: None,
+            before: None,
         };
         run.seal(&summary).unwrap();
     }

@@ -30,6 +30,7 @@ fn summary(run: usize, state: RunState) -> RunSummary {
         state,
         session: None,
         order: None,
+        before: None,
     }
 }
 

@@ -143,8 +143,17 @@ async fn carry_out(dir: &RunsDir, run: usize, telling: Telling) {
         agent.run(None).await.unwrap().ending
     };
     let (agent, prompt, state) = ("a".to_owned(), "go".to_owned(), RunState::from(&ending));
-    open.seal(&RunSummary { run: id, agent, prompt, started_ms: 7, state, session: None, order: None })
-        .unwrap();
+    open.seal(&RunSummary {
+        run: id,
+        agent,
+        prompt,
+        started_ms: 7,
+        state,
+        session: None,
+        order: None,
+        before: None,
+    })
+    .unwrap();
 }
 
 fn process(state: &Path, first: usize, port: u16) -> Command {

@@ -102,12 +102,17 @@ impl Exit {
             JournalError::UnknownRun { .. }
             | JournalError::Exists { .. }
             | JournalError::NotBegun { .. }
+            | JournalError::GoneOnFrom { .. }
+            | JournalError::SessionInUse { .. }
             | JournalError::AmbiguousRun { .. } => Self::Usage,
             JournalError::Locked { .. }
             | JournalError::InTheWay { .. }
             | JournalError::Unwritable { .. }
             | JournalError::Unreadable { .. }
             | JournalError::Corrupt { .. }
+            | JournalError::EarlierGone { .. }
+            | JournalError::EarlierDiffers { .. }
+            | JournalError::EarlierCircle { .. }
             | JournalError::Version { .. }
             | JournalError::Stopped { .. }
             | JournalError::Fenced => Self::Failure,

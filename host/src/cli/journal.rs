@@ -166,13 +166,20 @@ fn gc(
         !kept && since_ms.is_none_or(|since_ms| run.started_ms < since_ms)
     };
     let gone: Vec<RunId> = ended.iter().enumerate().filter(old).map(|(_, run)| run.run).collect();
+    let mut count = 0;
+    let mut removal = runs.removal()?;
     for id in &gone {
-        if !dry_run {
-            runs.remove(*id)?;
+        let removed = if dry_run { Ok(()) } else { removal.remove(*id) };
+        if let Err(error @ (JournalError::GoneOnFrom { .. } | JournalError::SessionInUse { .. })) = &removed {
+            // It can go another time.
+            say(format_args!("{error}"));
+            continue;
         }
+        removed?;
+        count += 1;
         print(&id.to_string())?;
     }
-    let (count, kept) = (gone.len(), ended.len() - gone.len());
+    let kept = ended.len() - count;
     let verb = if dry_run { "would be removed" } else { "removed" };
     say(format_args!("{count} ended runs {verb}, {kept} kept"));
     Ok(Exit::Ok)

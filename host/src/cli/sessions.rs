@@ -11,7 +11,7 @@ use super::runs::{state_mark, state_word};
 use super::screen::{Format, Screen};
 use super::words::{beginning, one_line, set_in};
 use super::{print, print_json, say};
-use crate::journal::{JournalError, RunSummary, RunsDir, ending};
+use crate::journal::RunSummary;
 use crate::message::{Ending, RunId, SessionKey};
 
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     let mut listed = Vec::new();
     for session in sessions.keys()? {
         let ids = sessions.runs(&session)?;
-        let last = ids.iter().rev().find_map(|id| summary(&runs, *id).transpose()).transpose()?;
+        let last = ids.iter().rev().find_map(|id| runs.summary(*id).transpose()).transpose()?;
         listed.push(Listed { session, runs: ids.len(), last });
     }
     if json {
@@ -102,11 +102,6 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The summary of a run; none if it never began, or is gone.
-fn summary(runs: &RunsDir, id: RunId) -> Result<Option<RunSummary>, JournalError> {
-    if runs.has_begun(id)? { runs.summary(id) } else { Ok(None) }
-}
-
 /// A run of a session.
 #[derive(Serialize)]
 struct Shown {
@@ -125,8 +120,8 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
     }
     let mut shown = Vec::new();
     for run in ids {
-        let summary = summary(&runs, run)?;
-        let ending = if summary.is_some() { ending(&runs.read(run)?).cloned() } else { None };
+        let summary = runs.summary(run)?;
+        let ending = runs.outline(run)?.and_then(|outline| outline.ending);
         shown.push(Shown { run, summary, ending });
     }
     if json {

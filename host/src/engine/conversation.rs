@@ -13,7 +13,7 @@ use super::blocking::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};
-use crate::message::{Ending, Manifest, Message, RunId, SessionKey};
+use crate::message::{Before, Ending, Manifest, Message, RunId, SessionKey};
 use crate::session::{Decisions, Mode, Notice, Session, SessionError};
 
 /// Why a session cannot go on.
@@ -75,6 +75,32 @@ pub(super) struct Conversations {
     locks: Mutex<HashMap<SessionKey, Weak<tokio::sync::Mutex<()>>>>,
 }
 
+/// What was said in a session before a run of it.
+#[derive(Debug, Default)]
+pub(super) struct SaidBefore {
+    /// All of it.
+    pub(super) messages: Vec<Message>,
+    /// The run whose record holds the beginning of it.
+    pub(super) before: Option<Before>,
+}
+
+impl SaidBefore {
+    /// What was said by the end of a run.
+    fn after(run: RunId, its: &[Message], messages: Vec<Message>) -> Self {
+        // Where a summary took the place of what was said, the next run holds all that there is now.
+        let goes_on = !its.is_empty() && messages.starts_with(its);
+        let held = u32::try_from(its.len()).ok().filter(|_| goes_on);
+        let before =
+            held.map(|held| Before { run, messages: held, conversation: Before::digest_of(&messages) });
+        Self { messages, before }
+    }
+
+    /// The same for a run of another session, which may be removed without this one.
+    pub(super) fn held_whole(self) -> Self {
+        Self { before: None, ..self }
+    }
+}
+
 /// The right to add a run to a session, held until it is dropped.
 #[derive(Debug)]
 pub struct Turn {
@@ -130,13 +156,13 @@ impl Turn {
         key: &SessionKey,
         runs: &Arc<dyn Runs>,
         agent: &str,
-    ) -> Result<Vec<Message>, ConversationError> {
+    ) -> Result<SaidBefore, ConversationError> {
         for run in self.session.runs().iter().rev().copied() {
             if let Some(said) = said_after(run, key, runs, agent).await? {
                 return Ok(said);
             }
         }
-        Ok(Vec::new())
+        Ok(SaidBefore::default())
     }
 }
 
@@ -146,7 +172,7 @@ pub(super) async fn said_after(
     key: &SessionKey,
     runs: &Arc<dyn Runs>,
     agent: &str,
-) -> Result<Option<Vec<Message>>, ConversationError> {
+) -> Result<Option<SaidBefore>, ConversationError> {
     let session = || key.clone();
     let entries = match recorded(run, runs).await {
         Err(JournalError::UnknownRun { .. }) => {
@@ -164,14 +190,19 @@ pub(super) async fn said_after(
     match ending(&entries) {
         None => Err(ConversationError::Unfinished { session: session(), run }),
         // What a model refused to speak about is not brought up again.
-        Some(Ending::Refused(_)) => Ok(Some(manifest.earlier)),
+        Some(Ending::Refused(_)) => {
+            Ok(Some(SaidBefore { messages: manifest.earlier, before: manifest.before }))
+        }
         Some(
             Ending::Answer(_)
             | Ending::Limit(_)
             | Ending::Unfit { .. }
             | Ending::Empty(_)
             | Ending::Cancelled(_),
-        ) => Ok(Some(said_by(run, entries, manifest).await?)),
+        ) => {
+            let its = manifest.earlier.clone();
+            Ok(Some(SaidBefore::after(run, &its, said_by(run, entries, manifest).await?)))
+        }
     }
 }
 

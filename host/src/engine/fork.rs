@@ -251,6 +251,8 @@ fn forked(recorded: Manifest, prompt: Option<String>, fork: Fork) -> Manifest {
     // What was said before stays with it; the conversation goes on from the run that it leaves.
     manifest.session = None;
     manifest.order = None;
+    // It holds all of it itself: who removes a run looks for those that need it in its session.
+    manifest.before = None;
     // What was said before the turn stays; what is said at it is said anew, if anything is.
     manifest.said.retain(|said| said.turn < turn || (said.turn == turn && prompt.is_none()));
     match prompt {

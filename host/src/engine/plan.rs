@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::catalog::LoadedAgent;
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::message::{
-    Fork, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, Said, SessionKey,
-    ToolEntry, Words,
+    Before, Fork, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, Said,
+    SessionKey, ToolEntry, Words,
 };
 
 /// Everything a run is that does not come from agent.toml.
@@ -18,6 +18,7 @@ pub struct Task {
     images: Vec<Image>,
     session: Option<SessionKey>,
     earlier: Vec<Message>,
+    before: Option<Before>,
     parameters: BTreeMap<String, String>,
     order: Option<Order>,
     said: Vec<Said>,
@@ -40,6 +41,7 @@ impl Task {
             images,
             session: None,
             earlier,
+            before: None,
             parameters,
             order: None,
             said,
@@ -69,11 +71,18 @@ impl Task {
         Self { order, ..self }
     }
 
+    /// With the run whose record holds the beginning of what was said before.
+    #[must_use]
+    pub fn going_on_from(self, before: Option<Before>) -> Self {
+        Self { before, ..self }
+    }
+
     /// What a recorded run has to do.
     #[must_use]
     pub fn of(recorded: &Manifest) -> Self {
-        let Manifest { prompt, images, session, earlier, parameters, order, said, forked, seed, .. } =
-            recorded.clone();
+        let Manifest {
+            prompt, images, session, earlier, before, parameters, order, said, forked, seed, ..
+        } = recorded.clone();
         let Manifest { rules, ref words, ref tools, .. } = *recorded;
         let (words, recorded) = (words.clone(), tools.clone());
         Self {
@@ -81,6 +90,7 @@ impl Task {
             images,
             session,
             earlier,
+            before,
             parameters,
             order,
             said,
@@ -105,7 +115,19 @@ pub(crate) fn manifest_of(
     task: Task,
 ) -> Result<Manifest, ParameterError> {
     let Task {
-        prompt, images, session, earlier, parameters, order, said, forked, seed, rules, words, ..
+        prompt,
+        images,
+        session,
+        earlier,
+        before,
+        parameters,
+        order,
+        said,
+        forked,
+        seed,
+        rules,
+        words,
+        ..
     } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
     let known: BTreeMap<String, String> =
@@ -117,6 +139,7 @@ pub(crate) fn manifest_of(
         instructions: render("the instructions", &config.agent.instructions, &parameters)?,
         session,
         earlier,
+        before,
         prompt,
         images,
         model: identity(&config.model),

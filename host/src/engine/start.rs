@@ -8,7 +8,7 @@ use super::Engine;
 use super::blocking::{entries, recorded};
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
-use super::conversation::{ConversationError, Turn, said_after};
+use super::conversation::{ConversationError, SaidBefore, Turn, said_after};
 use super::drive::Work;
 use super::handle::RunHandle;
 use super::live::Stop;
@@ -22,9 +22,7 @@ use crate::journal::{
     Change, Entry, Event, JournalError, OpenRun, RunFile, RunState, RunSummary, Started, ending, has_replied,
     used,
 };
-use crate::message::{
-    By, Caller, Ending, Image, Manifest, Message, Moment, Order, Request, RunId, SessionKey, Slot,
-};
+use crate::message::{By, Caller, Ending, Image, Manifest, Moment, Order, Request, RunId, SessionKey, Slot};
 use crate::session::{Decisions, SessionError, Settlement};
 
 /// A run that is to be started.
@@ -175,13 +173,14 @@ impl Engine {
     /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
     pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
         let NewRun { id, agent, prompt, parameters, images, session, place, order, caller } = new;
-        let (mut turn, mut earlier) = (None, Vec::new());
+        let (mut turn, mut said) = (None, SaidBefore::default());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
-            earlier = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
+            said = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
-        let task = Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, earlier);
+        let task = Task::new(prompt, parameters, id.seed()).with_images(images);
+        let task = task.in_session(session, said.messages).going_on_from(said.before);
         let manifest = manifest(&agent, task.ordered(order))?;
         let run = self.claim_new(id).await?;
         let mut instead_of = None;
@@ -227,13 +226,16 @@ impl Engine {
         key: &SessionKey,
         place: &Place,
         agent: &str,
-    ) -> Result<Vec<Message>, ConversationError> {
+    ) -> Result<SaidBefore, ConversationError> {
         match place {
             Place::InsteadOf(run) if place.instead_of(turn).is_some() => {
-                Ok(recorded_manifest(*run, &recorded(*run, &self.0.runs).await?)?.earlier.clone())
+                let entries = recorded(*run, &self.0.runs).await?;
+                let Manifest { earlier, before, .. } = recorded_manifest(*run, &entries)?.clone();
+                Ok(SaidBefore { messages: earlier, before })
             }
             Place::After(other, run) if turn.session.runs().is_empty() => {
-                Ok(said_after(*run, other, &self.0.runs, agent).await?.unwrap_or_default())
+                let said = said_after(*run, other, &self.0.runs, agent).await?;
+                Ok(said.unwrap_or_default().held_whole())
             }
             Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, &self.0.runs, agent).await,
         }
@@ -287,9 +289,9 @@ impl Engine {
                 // A process that was killed just here had added it.
                 turn.session.forget_run(id)?;
             }
-            let earlier = turn.said(key, &self.0.runs, &recorded.agent).await?;
+            let said = turn.said(key, &self.0.runs, &recorded.agent).await?;
             turn.session.add(id)?;
-            task = task.in_session(Some(key.clone()), earlier);
+            task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
         }
         let manifest = manifest(&agent, task)?;
         let changes = changes::between(&recorded, &manifest, &entries);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::note::Note;
-use super::{Ack, Durability, Entry, JournalError, JournalStore as _, RunFile, RunsDir, SledStore};
+use super::{Ack, Durability, Entry, JournalError, JournalStore as _, RunFile, RunsDir, SledStore, earlier};
 use crate::message::RunId;
 
 /// What an open run asks of the place where it is kept.
@@ -40,11 +40,15 @@ pub(super) struct InDirectory {
 
 impl Keeper for InDirectory {
     fn append_all(&self, run: RunId, entries: &[Entry], notes: &[Note], when: Durability) -> Ack {
-        self.store.append_all(run, entries, notes, when)
+        if !entries.iter().any(earlier::is_linked) {
+            return self.store.append_all(run, entries, notes, when);
+        }
+        let kept: Vec<Entry> = entries.iter().map(|entry| earlier::kept(entry).into_owned()).collect();
+        self.store.append_all(run, &kept, notes, when)
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        self.store.read(run)
+        self.runs.resolve(run, self.store.read(run)?)
     }
 
     fn note(&self, run: RunId, note: Note) -> Result<(), JournalError> {
@@ -52,7 +56,9 @@ impl Keeper for InDirectory {
     }
 
     fn seal(&self, run: &RunFile) -> Result<(), JournalError> {
-        self.runs.seal(run, self.store.shared.holder.number)
+        let entries = run.entries.iter().map(|entry| earlier::kept(entry).into_owned()).collect();
+        let kept = RunFile { summary: run.summary.clone(), entries };
+        self.runs.seal(&kept, self.store.shared.holder.number)
     }
 
     fn unseal(&self, run: RunId) -> Result<(), JournalError> {

@@ -1,6 +1,6 @@
 use super::catalogue::Catalogue;
-use super::{JournalError, RunFile, RunState, RunSummary, RunsDir};
-use crate::message::RunId;
+use super::{JournalError, RunFile, RunState, RunSummary, RunsDir, ending, used};
+use crate::message::{Ending, RunId, Used};
 
 /// What [`RunsDir::list`] found.
 #[derive(Debug, Default)]
@@ -10,6 +10,17 @@ pub struct Listing {
     /// Those of which it cannot be said how they stand, and why; and what is damaged of which it cannot be said whose
     /// it is.
     pub unreadable: Vec<(Option<RunId>, JournalError)>,
+}
+
+/// How a run began and ended.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// What a listing tells of it, with its whole prompt.
+    pub summary: RunSummary,
+    /// How it ended, if it did.
+    pub ending: Option<Ending>,
+    /// What it used, if it ended and that is recorded.
+    pub used: Option<Used>,
 }
 
 impl RunsDir {
@@ -51,6 +62,22 @@ impl RunsDir {
         self.unsealed_summary(id, &self.held()?)
     }
 
+    /// How a run began and ended; none if it never began, or is gone. Of a run that is one file no more is read than that.
+    pub fn outline(&self, id: RunId) -> Result<Option<Outline>, JournalError> {
+        let entries = if self.is_sealed(id) {
+            RunFile::read_outline(&self.sealed_path(id))?.entries
+        } else {
+            match self.read_kept(id) {
+                Err(JournalError::UnknownRun { .. }) => return Ok(None),
+                entries => entries?,
+            }
+        };
+        let Some(recorded) = RunSummary::of(id, &entries) else { return Ok(None) };
+        let state = self.summary(id)?.map_or(recorded.state, |summary| summary.state);
+        let summary = RunSummary { state, ..recorded };
+        Ok(Some(Outline { summary, ending: ending(&entries).cloned(), used: used(&entries).copied() }))
+    }
+
     /// The summary of a run that is not one file, by what was last read of the journal.
     fn unsealed_summary(&self, id: RunId, open: &[RunId]) -> Result<Option<RunSummary>, JournalError> {
         let recorded = self.survey().head(id)?.filter(|head| !head.gone);
@@ -62,7 +89,7 @@ impl RunsDir {
         };
         let summary = match written {
             Some(summary) => Some(summary),
-            None => RunSummary::of(id, &self.read(id)?),
+            None => RunSummary::of(id, &self.read_kept(id)?),
         };
         Ok(summary.map(|summary| match summary.state {
             RunState::Running if !is_held => RunSummary { state: RunState::Interrupted, ..summary },

@@ -18,13 +18,15 @@
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
 //! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
-//! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `listing`: how they stand, with `catalogue` as its
-//!   cache. `legacy`: runs as older hosts left them.
+//! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `removal`: how one goes.
+//!   `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
+//!   before. `legacy`: runs as older hosts left them.
 //! - `store`: what the engine asks of the place where its runs are. `keeper`: what an open run asks of it. `memory`: the
 //!   place that is no directory.
 
 mod catalogue;
 mod cursor;
+mod earlier;
 mod end;
 mod event;
 mod extent;
@@ -42,6 +44,7 @@ mod number;
 mod parts;
 mod places;
 mod portable;
+mod removal;
 mod reopen;
 mod run;
 mod runs;
@@ -59,12 +62,13 @@ mod writer;
 
 pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
-pub use listing::Listing;
+pub use listing::{Listing, Outline};
 pub use memory::MemoryStore;
 pub(crate) use memory::{MemoryRuns, MemorySessions};
 pub use news::News;
 pub use number::{Seq, number};
 pub use portable::RunFile;
+pub use removal::Removal;
 pub use run::{OpenRun, RunStore};
 pub use runs::{Compacted, RunsDir};
 use sessions::SessionList;
@@ -82,7 +86,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
-use crate::message::RunId;
+use crate::message::{RunId, SessionKey};
 
 /// Keeps events. One process writes a run at a time.
 pub trait JournalStore: Send + Sync {
@@ -219,6 +223,65 @@ pub enum JournalError {
         "the journal stopped: another process has taken the run over\n  what it records counts; this process ends without having changed anything since"
     )]
     Fenced,
+    /// A run is missing from which another one goes on.
+    #[error(
+        "what was said before run {run} is not there: run {after} goes on from run {before}, which is not in {}\n  put the file of run {before} back; to carry a run elsewhere, export it where both are: the export holds all of it",
+        path.display()
+    )]
+    EarlierGone {
+        /// The run that is read.
+        run: RunId,
+        /// The run that goes on from the one that is missing.
+        after: RunId,
+        /// The one that is missing.
+        before: RunId,
+        /// The directory of runs.
+        path: PathBuf,
+    },
+    /// What was said before a run is not what the runs hold from which it goes on.
+    #[error(
+        "what was said before run {run} is damaged: run {after} goes on from run {before}, and what is recorded there is not what was said\n  nothing was substituted from it; restore both runs from a copy"
+    )]
+    EarlierDiffers {
+        /// The run that is read.
+        run: RunId,
+        /// The first run that does not fit what it goes on from.
+        after: RunId,
+        /// The run that it goes on from.
+        before: RunId,
+    },
+    /// Runs go on from each other in a circle.
+    #[error(
+        "what was said before run {run} is damaged: run {after} goes on from run {before}, which goes on from it\n  nothing was substituted from it; restore both runs from a copy"
+    )]
+    EarlierCircle {
+        /// The run that is read.
+        run: RunId,
+        /// The run with which the circle closes.
+        after: RunId,
+        /// The run that it goes on from.
+        before: RunId,
+    },
+    /// A run cannot be removed, because another one goes on from it that cannot be written anew.
+    #[error(
+        "run {run} cannot be removed: run {after} goes on from it, and has not ended\n  resume run {after} to its end, or cancel it, and remove run {run} then"
+    )]
+    GoneOnFrom {
+        /// The run.
+        run: RunId,
+        /// The run that needs it.
+        after: RunId,
+    },
+    /// A run cannot be removed while a run of its session goes on.
+    #[error(
+        "run {run} cannot be removed: somebody works on its session, {session}\n  wait until that has come to an end"
+    )]
+    SessionInUse {
+        /// The run.
+        run: RunId,
+        /// Its session.
+        session: SessionKey,
+    },
     /// A run with this id is already there.
     #[error("run {run} is already in {}\n  remove that one first, or import into another --state DIR", path.display())]
     Exists {

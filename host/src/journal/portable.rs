@@ -4,6 +4,7 @@
 //! event, in the order of slots, and the last line is the SHA-256 of all before it. In a gzip file the first
 //! line stands in the header as well, as its comment, so that a listing of many runs unpacks none of them.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
 use std::path::Path;
@@ -13,12 +14,16 @@ use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::earlier::{self, Link};
 use super::run::PROMPT_CHARS_MAX;
-use super::{Entry, Event, JournalError, RunSummary, Seq, io_error};
-use crate::message::{Digest, Slot, from_json_line, json_line};
+use super::{Entry, Event, JournalError, RunSummary, Seq, io_error, runs};
+use crate::message::{Digest, RunId, Slot, from_json_line, json_line};
 
 /// The version of the form that this host writes, and the newest it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version of a file that holds all of the run: every host reads it.
+const WHOLE: u8 = 1;
 
 /// Compressing faster saves more time than compressing better saves space.
 const COMPRESSION: Compression = Compression::fast();
@@ -98,8 +103,22 @@ impl RunFile {
         Self { summary: RunSummary { prompt, ..summary.clone() }, entries }
     }
 
-    /// Writes the lines.
+    /// The run with all that was said before it, and no word of the runs that hold it as well.
+    pub(super) fn alone(&self) -> Cow<'_, Self> {
+        if self.summary.before.is_none() && !self.entries.iter().any(earlier::is_linked) {
+            return Cow::Borrowed(self);
+        }
+        let entries = self.entries.iter().map(|entry| earlier::alone(entry).into_owned()).collect();
+        Cow::Owned(Self { summary: RunSummary { before: None, ..self.summary.clone() }, entries })
+    }
+
+    /// Writes the lines of a file that stands alone.
     pub fn write(&self, to: &mut impl Write) -> std::io::Result<()> {
+        self.alone().write_kept(to)
+    }
+
+    /// Writes the lines as they are.
+    fn write_kept(&self, to: &mut impl Write) -> std::io::Result<()> {
         let mut to = Hashed { to, sha256: Sha256::new() };
         writeln!(to, "{}", self.head()?)?;
         for Entry { slot, event, seq, .. } in &self.entries {
@@ -118,32 +137,54 @@ impl RunFile {
         writeln!(to, "{}", serde_json::to_string(&last)?)
     }
 
-    /// Writes the lines, gzipped.
+    /// Writes the lines as they are, gzipped.
     pub(super) fn write_gzip(&self, file: &File) -> std::io::Result<()> {
         let head = self.head()?;
         let gzip = GzBuilder::new().comment(head).write(BufWriter::new(file), COMPRESSION);
         let mut to = BufWriter::new(gzip);
-        self.write(&mut to)?;
+        self.write_kept(&mut to)?;
         to.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?.flush()
     }
 
     fn head(&self) -> std::io::Result<String> {
-        let json = serde_json::to_string(&Head { host_run: VERSION, summary: self.summary.clone() })?;
+        let host_run = if self.summary.before.is_some() { VERSION } else { WHOLE };
+        let json = serde_json::to_string(&Head { host_run, summary: self.summary.clone() })?;
         Ok(json_line(&json).0.into_owned())
     }
 
-    /// Reads a file, gzipped or not, and checks all of it.
+    /// Reads a file, gzipped or not, and checks all of it. What was said before the run and is held by other runs is read
+    /// from their files, which stand beside this one.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
-        let unreadable = |error: std::io::Error| unreadable(path, &error);
-        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-        if file.fill_buf().map_err(unreadable)?.starts_with(&GZIP) {
-            Self::read_lines(BufReader::new(MultiGzDecoder::new(file)), path)
-        } else {
-            Self::read_lines(file, path)
-        }
+        let Self { summary, mut entries } = Self::read_kept(path)?;
+        let beside = path.parent().unwrap_or(path);
+        earlier::resolve(summary.run, &mut entries, beside, |run| {
+            let file = runs::sealed_path(beside, run);
+            if file.is_file() { Self::read_link(run, &file) } else { Ok(None) }
+        })?;
+        Ok(Self { summary, entries })
     }
 
-    fn read_lines(mut lines: impl BufRead, path: &Path) -> Result<Self, JournalError> {
+    /// The same as it is kept: without what the runs before hold.
+    pub(super) fn read_kept(path: &Path) -> Result<Self, JournalError> {
+        Self::read_lines(open(path)?, path, |_| false)
+    }
+
+    /// Reads what a file says of how the run began and ended, as it is kept, and nothing more: what follows is not checked.
+    pub(super) fn read_outline(path: &Path) -> Result<Self, JournalError> {
+        Self::read_lines(open(path)?, path, |slot| *slot != Slot::RUN)
+    }
+
+    /// What was said before the run, as it is kept with it.
+    pub(super) fn read_link(run: RunId, path: &Path) -> Result<Option<Link>, JournalError> {
+        Ok(Link::of(run, &Self::read_outline(path)?.entries))
+    }
+
+    /// Reads lines to the last one, or up to an event at a slot that is enough.
+    fn read_lines(
+        mut lines: impl BufRead,
+        path: &Path,
+        is_enough: impl Fn(&Slot) -> bool,
+    ) -> Result<Self, JournalError> {
         let mut sha256 = Sha256::new();
         let mut number = 0;
         let mut summary: Option<RunSummary> = None;
@@ -171,6 +212,9 @@ impl RunFile {
                     }
                     let LineIn { slot, event, seq, .. } =
                         LineIn::read(&line).map_err(|error| damaged(format!("not an event: {error}")))?;
+                    if is_enough(&slot) {
+                        return Ok(Self { summary: read.clone(), entries });
+                    }
                     entries.push(Entry { run: read.run, slot, event, seq });
                 }
             }
@@ -188,6 +232,14 @@ impl RunFile {
     }
 }
 
+/// The lines of a file, unpacked.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, JournalError> {
+    let unreadable = |error: std::io::Error| unreadable(path, &error);
+    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let is_gzip = file.fill_buf().map_err(unreadable)?.starts_with(&GZIP);
+    Ok(if is_gzip { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
+}
+
 fn read_head(line: &[u8], path: &Path) -> Result<RunSummary, JournalError> {
     #[derive(Deserialize)]
     struct Version {
@@ -197,7 +249,7 @@ fn read_head(line: &[u8], path: &Path) -> Result<RunSummary, JournalError> {
         damaged(path, 1, format!("it does not begin as a recorded run does: {error}"))
     };
     let Version { host_run } = serde_json::from_slice(line).map_err(damaged)?;
-    if host_run != VERSION {
+    if !(WHOLE..=VERSION).contains(&host_run) {
         return Err(JournalError::Version { place: path.display().to_string(), version: host_run });
     }
     let Head { summary, .. } = serde_json::from_slice(line).map_err(damaged)?;

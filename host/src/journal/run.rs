@@ -166,6 +166,7 @@ impl OpenRun {
 
     /// Records what a run begins with, all of it or nothing, and leaves it for a resume.
     pub async fn begin_with(&self, run: &RunFile) -> Result<(), JournalError> {
+        let run = run.alone();
         let note = self.store.summarised(&run.summary);
         let mut entries = run.entries.clone();
         number(&mut entries);

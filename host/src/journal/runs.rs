@@ -156,21 +156,30 @@ impl RunsDir {
         Ok(run)
     }
 
-    /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it
-    /// has come. Each event has its number.
+    /// Everything that is recorded of a run, by slot and then in order, with what was said before it. A run that goes on
+    /// is read as far as it has come. Each event has its number.
     pub fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
-        let mut entries = match self.try_read(id)? {
-            Some(entries) => entries,
-            // It may have become another thing between two looks.
-            None => self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))?,
+        let mut entries = match self.resolve(id, self.read_kept(id)?) {
+            // A run from which it goes on may have been folded into the one after it between two looks.
+            Err(JournalError::EarlierGone { .. }) => self.resolve(id, self.read_kept(id)?)?,
+            read => read?,
         };
         number(&mut entries);
         Ok(entries)
     }
 
+    /// The same as it is kept: without what the runs before hold, and without numbers where none are recorded.
+    pub(super) fn read_kept(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
+        if let Some(entries) = self.try_read(id)? {
+            return Ok(entries);
+        }
+        // It may have become another thing between two looks.
+        self.try_read(id)?.ok_or_else(|| self.unknown(&id.to_string()))
+    }
+
     fn try_read(&self, id: RunId) -> Result<Option<Vec<Entry>>, JournalError> {
         if self.is_sealed(id) {
-            match RunFile::read(&self.sealed_path(id)) {
+            match RunFile::read_kept(&self.sealed_path(id)) {
                 // It goes on since.
                 Err(_) if !self.is_sealed(id) => {}
                 read => return read.map(|run| Some(run.entries)),
@@ -190,7 +199,7 @@ impl RunsDir {
 
     /// Whether anything is recorded of a run: nothing is of one that was killed before it began, or that is gone.
     pub fn has_begun(&self, id: RunId) -> Result<bool, JournalError> {
-        match self.read(id) {
+        match self.read_kept(id) {
             Err(JournalError::UnknownRun { .. }) => Ok(false),
             entries => entries.map(|entries| !entries.is_empty()),
         }
@@ -212,7 +221,7 @@ impl RunsDir {
         }
         if ending(&run.entries).is_some() {
             make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
-            return self.write_sealed(run, &self.path().join(format!("{id}.part")));
+            return self.write_sealed(&run.alone(), &self.path().join(format!("{id}.part")));
         }
         let (open, head) = self.claim(id)?;
         // Somebody else may have been quicker.
@@ -239,7 +248,7 @@ impl RunsDir {
                 done.removed += 1;
                 continue;
             }
-            let entries = self.read(id)?;
+            let entries = self.read_kept(id)?;
             if entries.is_empty() {
                 if !sessions.have(id)? {
                     self.remove_unsealed(id)?;
@@ -256,17 +265,8 @@ impl RunsDir {
         Ok(done)
     }
 
-    /// Removes a run that has ended.
-    pub fn remove(&self, id: RunId) -> Result<(), JournalError> {
-        self.remove_unsealed(id)?;
-        match fs::remove_file(self.sealed_path(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(self.path(), &error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     /// Lets nothing count of a run but its file, if it has one.
-    fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
+    pub(super) fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
         if self.head(id)?.is_some() {
             let (_run, head) = self.claim(id)?;
             if head.is_some() {
@@ -286,7 +286,7 @@ impl RunsDir {
     }
 
     /// Writes a run's file, whole or not at all, under another name first.
-    fn write_sealed(&self, run: &RunFile, by: &Path) -> Result<(), JournalError> {
+    pub(super) fn write_sealed(&self, run: &RunFile, by: &Path) -> Result<(), JournalError> {
         let sealed = self.sealed_path(run.summary.run);
         let write = |file: &File| -> std::io::Result<()> {
             run.write_gzip(file)?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::{
-    Entry, JournalError, Listing, News, OpenRun, OpenSession, RunFile, RunSummary, RunsDir, SessionsDir,
-    Trail,
+    Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
+    SessionsDir, Trail, ending, manifest, used,
 };
 use crate::message::{RunId, SessionKey};
 
@@ -40,6 +40,15 @@ pub trait Runs: Send + Sync + Debug {
     /// How a run stands; `None` if it never began.
     fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError>;
 
+    /// How a run began and ended; `None` if it never began, or is gone.
+    fn outline(&self, id: RunId) -> Result<Option<Outline>, JournalError> {
+        let Some(summary) = self.summary(id)? else { return Ok(None) };
+        let entries = self.read(id)?;
+        let prompt = manifest(&entries).map_or(summary.prompt, |manifest| manifest.prompt.clone());
+        let (ending, used) = (ending(&entries).cloned(), used(&entries).copied());
+        Ok(Some(Outline { summary: RunSummary { prompt, ..summary }, ending, used }))
+    }
+
     /// Whether a run has ended and nobody works on it any more.
     fn is_sealed(&self, id: RunId) -> bool;
 
@@ -58,6 +67,11 @@ pub trait Runs: Send + Sync + Debug {
     /// Where the trail of a run ends now: as long as that stays the same, nothing has changed of the run. `None` for a run
     /// that has no trail.
     fn trail(&self, id: RunId) -> Result<Option<Trail>, JournalError>;
+
+    /// Removes several runs, and says which of them stay, and why.
+    fn remove_all(&self, ids: &[RunId]) -> Result<Vec<(RunId, JournalError)>, JournalError> {
+        Ok(ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect())
+    }
 
     /// Where the runs are, as a message names it.
     fn place(&self) -> PathBuf;
@@ -124,6 +138,10 @@ impl Runs for RunsDir {
         Self::summary(self, id)
     }
 
+    fn outline(&self, id: RunId) -> Result<Option<Outline>, JournalError> {
+        Self::outline(self, id)
+    }
+
     fn is_sealed(&self, id: RunId) -> bool {
         Self::is_sealed(self, id)
     }
@@ -134,6 +152,11 @@ impl Runs for RunsDir {
 
     fn remove(&self, id: RunId) -> Result<(), JournalError> {
         Self::remove(self, id)
+    }
+
+    fn remove_all(&self, ids: &[RunId]) -> Result<Vec<(RunId, JournalError)>, JournalError> {
+        let mut removal = self.removal()?;
+        Ok(ids.iter().filter_map(|id| Some((*id, removal.remove(*id).err()?))).collect())
     }
 
     fn reopen(&self, id: RunId) -> BoxFuture<'_, Result<OpenRun, JournalError>> {

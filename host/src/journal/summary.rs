@@ -22,6 +22,9 @@ pub struct RunSummary {
     /// How it was ordered, if it was accepted before it could begin, or may be ordered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// The run whose record holds the beginning of what was said before it, if another one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<RunId>,
 }
 
 impl RunSummary {
@@ -36,6 +39,7 @@ impl RunSummary {
             state,
             session: manifest.session.clone(),
             order: manifest.order,
+            before: manifest.before.as_ref().map(|before| before.run),
         }
     }
 

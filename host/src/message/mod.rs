@@ -4,6 +4,7 @@
 //! except where text is parsed into one of its types.
 
 mod approval;
+mod before;
 mod budgets;
 mod by;
 mod caller;
@@ -28,6 +29,7 @@ mod used;
 mod words;
 
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
+pub use before::Before;
 pub use budgets::{Budgets, Prices};
 pub use by::By;
 pub use caller::{Caller, CallerError};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message, ModelFailure,
-    ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome, ToolSpec, Words,
+    Approvals, Arguments, Before, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message,
+    ModelFailure, ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome,
+    ToolSpec, Words,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -67,6 +68,9 @@ pub struct Manifest {
     /// What was said in that conversation before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Message>,
+    /// Which run's record holds the beginning of it, so that it is not kept a second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// What the person asked.
     pub prompt: String,
     /// The pictures that belong to it.
@@ -190,12 +194,13 @@ impl Manifest {
         self.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect()
     }
 
-    /// What makes the run what it is: all but where its configuration lies, and that of the agents that it calls.
+    /// What makes the run what it is: all but where its configuration lies, and that of the agents that it calls, and where
+    /// it is kept what was said before.
     #[must_use]
     pub fn identity(&self) -> Self {
         let agent = |tool: &ToolEntry| tool.agent.as_ref().map(|agent| Box::new(agent.identity()));
         let tools = self.tools.iter().map(|tool| ToolEntry { agent: agent(tool), ..tool.clone() });
-        Self { config: String::new(), tools: tools.collect(), ..self.clone() }
+        Self { config: String::new(), before: None, tools: tools.collect(), ..self.clone() }
     }
 
     /// The tool, or agent, that is called by a name.

@@ -1,12 +1,13 @@
 //! Runs that are kept no longer: they have ended, and began longer ago than they are to be kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Server;
 use super::log::log;
 use super::told::Told;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, RunSummary};
 use crate::message::{Moment, RunId};
 
 /// How often is looked: what is kept an hour too long does no harm.
@@ -26,15 +27,17 @@ pub(super) async fn remove(server: Arc<Server>) {
 }
 
 fn remove_before(server: &Server, keep: Duration) -> Result<(), JournalError> {
-    let (runs, now) = (server.engine.runs(), Moment::now());
+    let (runs, sessions, now) = (server.engine.runs(), server.engine.sessions(), Moment::now());
     let is_old = |run: RunId| now.since(Moment(run.started_ms())) > keep;
-    for summary in runs.list()?.runs {
-        if summary.state.has_ended()
-            && is_old(summary.run)
-            && let Err(error) = runs.remove(summary.run)
-        {
-            log(&Told::Unreadable { run: Some(summary.run), why: &error.to_string() });
-        }
+    let mut lasts = HashSet::new();
+    for key in sessions.keys()? {
+        lasts.extend(sessions.runs(&key)?.pop());
+    }
+    // Without its last run a session could not go on.
+    let is_over = |it: &RunSummary| it.state.has_ended() && is_old(it.run) && !lasts.contains(&it.run);
+    let over: Vec<RunId> = runs.list()?.runs.iter().filter(|it| is_over(it)).map(|it| it.run).collect();
+    for (run, error) in runs.remove_all(&over)? {
+        log(&Told::Unreadable { run: Some(run), why: &error.to_string() });
     }
     Ok(())
 }

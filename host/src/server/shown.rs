@@ -83,7 +83,7 @@ pub(super) enum Want {
 impl Run {
     /// A run of which nothing but the summary is known.
     pub(super) fn listed(summary: RunSummary) -> Self {
-        let RunSummary { run, agent, prompt, started_ms, state, session, order: _ } = summary;
+        let RunSummary { run, agent, prompt, started_ms, state, session, order: _, before: _ } = summary;
         let started = Moment(started_ms).to_the_millisecond();
         let (answer, reason, used, waiting) = (None, None, None, Vec::new());
         Self { run, agent, state, prompt, started, session, answer, reason, used, waiting }

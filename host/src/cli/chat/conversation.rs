@@ -15,7 +15,7 @@ use crate::cli::signals::Signals;
 use crate::cli::traces::caller;
 use crate::cli::words::counted;
 use crate::engine::{Engine, Front, LoadError, LoadedAgent, NewRun};
-use crate::journal::{JournalError, RunSummary, ending, used};
+use crate::journal::{Outline, RunSummary};
 use crate::message::{Ending, RunId, SessionKey, Used};
 
 /// How much of a new key nobody else has: five of these letters make 33 million.
@@ -95,15 +95,9 @@ impl Partner {
 
     /// What is recorded of a run. One that was killed before it began is no exchange.
     fn exchange(&self, run: RunId) -> anyhow::Result<Option<Exchange>> {
-        let entries = match self.engine.runs().read(run) {
-            // What `host journal gc` cleared away was said all the same: the runs after it have it.
-            Err(JournalError::UnknownRun { .. }) => return Ok(None),
-            entries => entries?,
-        };
-        let Some(recorded) = RunSummary::of(run, &entries) else { return Ok(None) };
-        let state = self.engine.runs().summary(run)?.map_or(recorded.state, |summary| summary.state);
-        let summary = RunSummary { state, ..recorded };
-        let (ending, used) = (ending(&entries).cloned(), used(&entries).copied());
+        // What `host journal gc` cleared away was said all the same: the runs after it have it.
+        let Some(outline) = self.engine.runs().outline(run)? else { return Ok(None) };
+        let Outline { summary, ending, used } = outline;
         Ok(Some(Exchange { run, summary, ending, used }))
     }
 

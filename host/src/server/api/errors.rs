@@ -49,13 +49,19 @@ impl From<JournalError> for Problem {
             }
             JournalError::NotBegun { .. } => Self::new(Kind::Missing, detail).at("path"),
             JournalError::AmbiguousRun { .. } => Self::new(Kind::Malformed, detail).at("path"),
-            JournalError::Locked { .. } | JournalError::Exists { .. } => Self::new(Kind::Conflict, detail),
+            JournalError::Locked { .. }
+            | JournalError::Exists { .. }
+            | JournalError::GoneOnFrom { .. }
+            | JournalError::SessionInUse { .. } => Self::new(Kind::Conflict, detail),
             JournalError::Stopped { .. } | JournalError::Unwritable { .. } | JournalError::Fenced => {
                 Self::new(Kind::Unavailable, said).retry_after(DRAINS_RETRY_S)
             }
             JournalError::InTheWay { .. }
             | JournalError::Unreadable { .. }
             | JournalError::Corrupt { .. }
+            | JournalError::EarlierGone { .. }
+            | JournalError::EarlierDiffers { .. }
+            | JournalError::EarlierCircle { .. }
             | JournalError::Version { .. } => Self::new(Kind::Internal, said),
         }
     }
