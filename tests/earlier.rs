@@ -117,17 +117,10 @@ fn a_run_that_is_missing_is_named_with_the_one_that_needs_it() {
 
 /// Changes what the file of a run holds, and signs it anew.
 fn change(agent: &Agent, run: &str, change: impl Fn(String) -> String) {
-    use sha2::Digest as _;
     let whole = text(agent, run);
-    let lines = change(
-        whole
-            .lines()
-            .filter(|line| !line.starts_with("{\"sha256\""))
-            .map(|line| format!("{line}\n"))
-            .collect(),
-    );
-    let sha256 = sha2::Sha256::digest(lines.as_bytes());
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signed: Vec<&str> = whole.lines().filter(|line| !line.starts_with("{\"sha256\"")).collect();
+    let lines = change(format!("{}\n", signed.join("\n")));
+    let sha256 = host::message::Digest::of(lines.as_bytes());
     let head = lines.lines().next().unwrap().to_owned();
     let packed = fs::File::create(file(agent, run)).unwrap();
     let mut packed = flate2::GzBuilder::new().comment(head).write(packed, flate2::Compression::fast());
@@ -256,7 +249,7 @@ fn what_follows_a_summary_is_held_by_the_run_after_it() {
 fn a_run_that_goes_on_and_the_pictures_of_a_conversation_are_kept_once() {
     let agent = saying();
     let picture = agent.dir.path().join("a.png");
-    fs::write(&picture, [b"\x89PNG\r\n\x1a\n".as_slice(), &[7; 20_000]].concat()).unwrap();
+    fs::write(&picture, [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![7; 20_000]].concat()).unwrap();
     let shown = ["run", "agent.toml", "question 0", "--session", "ada", "--image", picture.to_str().unwrap()];
     agent.host(&shown).ok();
     for nth in 1..4 {

@@ -50,8 +50,9 @@ fn a_component_is_made_once_for_all_who_load_it_and_a_changed_one_is_seen() {
         let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
         let engine = Engine::builder(&agent.state(), &cache, compiler).build();
         let loaded = join_all((0..4).map(|_| load(&engine, &agent))).await;
-        let compiled = loaded.iter().filter(|(_, work)| work.iter().any(|it| it.contains("compiled w.wasm")));
-        assert_eq!(compiled.count(), 1, "the others wait for it");
+        let with_work =
+            loaded.iter().filter(|(_, work)| work.iter().any(|it| it.contains("compiled w.wasm")));
+        assert_eq!(with_work.count(), 1, "the others wait for it");
         assert_eq!(forget_compiled(&cache), 1);
         let first = component(&loaded[0].0);
         // Whoever loads it now would have to compile it again.

@@ -182,8 +182,8 @@ fn a_run_is_forked_and_its_calls_are_made_again() {
             assert_eq!(shared(&of_fork), shared(&entries));
 
             let rerun = Rerun { tool: "get_weather".to_owned(), ..Rerun::default() };
-            let reran = engine.reruns(rerun, &Unwatched).again(run, entries).await.unwrap().unwrap();
-            assert_eq!((reran.same, reran.different.len()), (2, 0));
+            let again = engine.reruns(rerun, &Unwatched).again(run, entries).await.unwrap().unwrap();
+            assert_eq!((again.same, again.different.len()), (2, 0));
         });
     }
 }
@@ -254,7 +254,7 @@ fn runs_of_a_session_take_turns_in_the_order_in_which_they_came() {
             }
             assert_eq!(answers, ["1", "3", "5", "7"], "{kind:?}");
             assert_eq!(engine.sessions().runs(&key).unwrap(), ids);
-            assert_eq!(engine.sessions().keys().unwrap(), [key.clone()]);
+            assert_eq!(engine.sessions().keys().unwrap(), std::slice::from_ref(&key));
 
             kind.hand_over(&engine, &agent).await;
         });

@@ -326,6 +326,7 @@ impl Bench {
             compact_at_tokens: None,
             forked: None,
             order: None,
+            before: None,
             rules: Rules::NOW,
             words: Some(Arc::new(Words::now())),
         })

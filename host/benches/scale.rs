@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use host::journal::{
-    Durability, Entry, Event, Finished, JournalStore as _, OpenRun, RunFile, RunState, RunSummary, RunsDir,
-    SledStore, Started,
+    Durability, Entry, Event, Finished, JournalStore as _, OpenRun, RunFile, RunState, RunSummary, Runs as _,
+    RunsDir, SledStore, Started,
 };
 use host::message::{
     Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,

@@ -78,13 +78,12 @@ impl Positional {
         slot: Slot,
         work: impl Future<Output = Result<(Outcome, Option<Used>), SessionError>>,
     ) -> Result<(Outcome, Option<Used>), SessionError> {
-        let line = match waits.await.unwrap() {
-            Some(recorded) => recorded,
-            None => {
-                self.state.lock().unwrap().carried_out.push(slot);
-                let (outcome, used) = work.await?;
-                Line::Ended(at, outcome, used)
-            }
+        let line = if let Some(recorded) = waits.await.unwrap() {
+            recorded
+        } else {
+            self.state.lock().unwrap().carried_out.push(slot);
+            let (outcome, used) = work.await?;
+            Line::Ended(at, outcome, used)
         };
         self.happens(line.clone());
         self.state.lock().unwrap().busy = false;

@@ -32,7 +32,7 @@ fn a_call_that_waits_is_listed_and_approved() {
     server.post(&path, &json!({ "slot": "nonsense" })).problem(400, "body: slot");
     server.post(&path, &json!({ "slot": slot, "input": { "town": 1 } })).problem(400, "body: input");
     server.post(&format!("/runs/{run}/answer"), &json!({ "text": "42" })).problem(409, "waits for an answer");
-    server.post(&path, &json!({ "slot": slot })).is(202);
+    server.post(&path, &json!({ "slot": slot })).taken();
     assert_eq!(server.once_not(&run, &["queued", "running", "suspended"])["answer"], "done");
     server.post(&path, &json!({})).problem(409, "has ended");
     assert_eq!(server.get("/waiting").ok()["runs"], json!([]));
@@ -96,6 +96,6 @@ fn a_question_is_answered_and_a_run_that_sleeps_wakes_after_a_restart() {
         "{shown}"
     );
     server.post(&format!("/runs/{run}/approve"), &json!({})).problem(409, "waits for approval");
-    server.post(&format!("/runs/{run}/answer"), &json!({ "text": "this one" })).is(202);
+    server.post(&format!("/runs/{run}/answer"), &json!({ "text": "this one" })).taken();
     assert_eq!(server.once_not(&run, &["queued", "running", "suspended"])["answer"], "done");
 }

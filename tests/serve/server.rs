@@ -167,6 +167,12 @@ impl Answer {
         self.is(200)
     }
 
+    /// It is a run that is recorded, whether it has ended by now or not.
+    #[track_caller]
+    pub fn taken(&self) -> Value {
+        self.is(if self.status == 200 { 200 } else { 202 })
+    }
+
     /// It is a problem with this status, whose detail, place or help contains this.
     #[track_caller]
     pub fn problem(&self, status: u16, says: &str) -> Value {

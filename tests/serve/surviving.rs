@@ -24,7 +24,7 @@ fn what_a_killed_server_had_taken_is_finished_by_the_next_one() {
     let server = Server::of(&agent);
     let path = format!("/agents/{}/runs", name(&agent));
     let runs: Vec<String> =
-        (0..40).map(|_| server.post(&path, &json!({})).is(202)["run"].as_str().unwrap().to_owned()).collect();
+        (0..40).map(|_| server.post(&path, &json!({})).taken()["run"].as_str().unwrap().to_owned()).collect();
     server.kill();
     let server = Server::of(&agent);
     for run in &runs {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, join_all};
 use host::config::Config;
 use host::dispatch::{Person, Spoken};
-use host::engine::{Engine, Front, LoadedAgent, NewRun, Outcome, People, Purpose, Told, Unwatched, Watcher};
+use host::engine::{
+    Engine, Front, LoadedAgent, NewRun, Outcome, People, Purpose, RunHandle, Told, Unwatched, Watcher,
+};
 use host::message::{Decision, Manifest, RunId, Slot, ToolAsk};
 use host::toolbox::Compiler;
 use tokio::sync::Semaphore;
@@ -82,13 +84,13 @@ async fn fifty_at_once(
         runs.push(engine.start(NewRun::new(Arc::clone(&loaded), "go on"), front).await.unwrap());
     }
     let _all = asked.0.acquire_many(u32::try_from(RUNS).unwrap()).await.unwrap();
-    let ids = runs.iter().map(|run| run.id()).collect();
+    let ids = runs.iter().map(RunHandle::id).collect();
     let threads = threads();
     for run in &mut runs {
         run.interrupt();
         assert!(matches!(run.outcome().await, Outcome::Interrupted));
     }
-    join_all(runs.into_iter().map(|run| run.close())).await;
+    join_all(runs.into_iter().map(RunHandle::close)).await;
     drop(troubles);
     told.close();
     let mut lost = Vec::new();

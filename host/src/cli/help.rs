@@ -9,10 +9,11 @@ use textwrap::{Options, WordSplitter};
 use super::Cli;
 
 /// The commands by what they are for. A command that is in no group is listed at the end.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
+    ("Serve agents to programs", &["serve", "token"]),
     ("Build and test an agent", &["init", "build", "check", "fmt", "call", "test", "schema"]),
     ("Keep what is recorded", &["journal"]),
 ];

@@ -193,7 +193,8 @@ impl Engine {
         let cache = self.cache()?;
         let tell: &Tell<'_> = &|progress| watcher.tell(Told::Loading(progress));
         Toolbox::keep_apart(config, &self.own(&cache))?;
-        Ok(Arc::new(Toolbox::load(config, self.sandbox()?, &cache, tell).await?))
+        // It is large, and would be copied into whatever waits for it.
+        Ok(Arc::new(Box::pin(Toolbox::load(config, self.sandbox()?, &cache, tell)).await?))
     }
 
     /// Where the host keeps its own files: no tool may be granted any of it.

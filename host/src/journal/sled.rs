@@ -48,7 +48,7 @@ pub struct SledStore {
 /// Who has a run that was asked for.
 enum Held {
     /// This process. Where the run is, if anything is recorded of it.
-    Here(Option<Head>),
+    Here(Option<Box<Head>>),
     /// Somebody else.
     Elsewhere(String),
     /// Somebody else, who is giving it back.
@@ -119,7 +119,7 @@ impl SledStore {
     pub(super) fn hold(&self, run: RunId) -> Result<Option<Head>, JournalError> {
         for tries in 1.. {
             match self.shared.try_hold(run)? {
-                Held::Here(head) => return Ok(head),
+                Held::Here(head) => return Ok(head.map(|head| *head)),
                 Held::Leaving(_) if tries < LEAVING_TRIES => std::thread::sleep(RETRY),
                 Held::Elsewhere(_) if tries < TRIES => std::thread::sleep(RETRY),
                 Held::Leaving(holder) | Held::Elsewhere(holder) => {
@@ -270,7 +270,7 @@ impl Shared {
         drop(survey);
         self.holder.take(run).map_err(|error| self.failed(&error))?;
         crash_point("journal-after-hold");
-        Ok(Held::Here(head))
+        Ok(Held::Here(head.map(Box::new)))
     }
 
     /// Ends what processes that died have left, and reads what has changed. Says which other processes live.

@@ -33,9 +33,9 @@ impl<K: Eq + Hash, V> Shelf<K, V> {
         let thing = if let Some(thing) = there.upgrade() {
             thing
         } else {
-            let made = Arc::new(make.await?);
-            *there = Arc::downgrade(&made);
-            made
+            let thing = Arc::new(make.await?);
+            *there = Arc::downgrade(&thing);
+            thing
         };
         self.used(&thing);
         Ok(thing)

@@ -455,7 +455,9 @@ mod tests {
             }
             loop {
                 let working: Vec<RunId> = queue.working().collect();
-                working.into_iter().for_each(|run| queue.stopped(run, true));
+                for run in working {
+                    queue.stopped(run, true);
+                }
                 if queue.next(u64::MAX).is_none() && queue.working.is_empty() {
                     break;
                 }

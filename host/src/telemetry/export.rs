@@ -36,7 +36,9 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
             Ok(()) => tallies.iter().for_each(|(tally, spans)| tally.arrived(*spans)),
             Err(error) => {
                 let why = cause.unwrap_or_else(|| error.to_string());
-                tallies.iter().for_each(|(tally, _)| tally.fault(&why));
+                for (tally, _) in &tallies {
+                    tally.fault(&why);
+                }
             }
         }
         sent

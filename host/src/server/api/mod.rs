@@ -9,6 +9,7 @@ mod decide;
 mod errors;
 mod follow;
 mod operation;
+mod order;
 mod runs;
 mod sessions;
 
