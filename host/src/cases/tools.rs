@@ -1,7 +1,8 @@
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::expected::same;
 use super::{Recording, Stub};
@@ -84,8 +85,7 @@ impl CaseTools {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Each change is one step, so a panic elsewhere leaves nothing half done.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// What a call comes to without being made; none if it is to be made.

@@ -4,11 +4,11 @@
 //! Invariant: nothing of it is left when the run has ended, and what is said stands above it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::layout::width_of;
 use super::streams;
@@ -219,19 +219,19 @@ impl Live {
 
     // Only what is drawn is in these; after a panic elsewhere it is as good as before.
     fn running(&self) -> MutexGuard<'_, HashMap<Slot, ProgressBar>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
     fn drawn(&self) -> MutexGuard<'_, Vec<ProgressBar>> {
-        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.drawn.lock()
     }
 
     fn question(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        self.question.lock().unwrap_or_else(PoisonError::into_inner)
+        self.question.lock()
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Vec<String>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

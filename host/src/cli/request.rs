@@ -2,9 +2,10 @@
 //! request; it is put together again by going through the run up to there, or through the run of the agent that is
 //! called there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::exit::{Exit, Misuse};
 use super::places::Places;
@@ -28,7 +29,7 @@ impl Model for Writer {
     fn ask<'a>(&'a self, request: &'a ModelRequest<'a>) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(async move {
             let written = self.model.written(&request.with(&self.settings))?;
-            *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+            *self.written.lock() = Some(written);
             Err(ModelError::Setup("the request was written down and not sent".to_owned()))
         })
     }
@@ -94,7 +95,7 @@ pub(super) async fn run(
         slot: slot.run(),
     };
     let ended = agent.run(None).await;
-    let written = writer.written.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let written = writer.written.lock().take();
     match (written, ended) {
         (Some(written), _) => print(&written)?,
         (None, Err(error)) => return Err(error.into()),

@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
 use console::Style;
 use indicatif::ProgressBar;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::chat::{Talk, below_answer, draw};
@@ -360,8 +361,7 @@ impl Screen {
     }
 
     fn waiting_tools(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        // Names are added one by one; after a panic elsewhere they are as good as before.
-        self.0.waiting_tools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting_tools.lock()
     }
 }
 

@@ -5,8 +5,8 @@
 //! as it was when the question is answered or taken back; and what was typed before the question stood answers nothing.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
@@ -57,7 +57,7 @@ impl Drop for Keys {
 
 /// Makes the terminal what it was before a question stood, if one does: also for who ends the process at once.
 pub(super) fn give_back() {
-    if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(before) = BEFORE.lock().take() {
         // A terminal that went away needs nothing.
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before.modes);
         let _ = rustix::io::write(rustix::stdio::stdout(), before.also.as_bytes());
@@ -78,12 +78,12 @@ impl KeysElsewhere {
 impl Drop for KeysElsewhere {
     fn drop(&mut self) {
         // The editor has put the terminal back by itself.
-        BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        BEFORE.lock().take();
     }
 }
 
 fn remember(before: Before) {
-    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    *BEFORE.lock() = Some(before);
 }
 
 /// The line that is typed; none if the terminal is at its end, or went away. `shown` is given the line once keys are

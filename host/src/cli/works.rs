@@ -1,9 +1,9 @@
 //! Building and compiling, as they go on: a live line with the time at a terminal, and elsewhere a line now and then.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use parking_lot::Mutex;
 
 use super::screen::Screen;
 use crate::toolbox::Progress;
@@ -32,7 +32,7 @@ impl Works {
     }
 
     pub(super) fn tell(&self, progress: Progress<'_>) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now.lock();
         match progress {
             Progress::Said(line) => self.screen.say(line),
             Progress::Compiler(line) if self.verbose => self.screen.say(line),

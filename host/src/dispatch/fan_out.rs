@@ -1,9 +1,10 @@
 //! The calls that tools make.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::{Dispatcher, Placed};
 use crate::message::{ErrorKind, Rules, Slot, ToolCall, ToolOutcome};
@@ -96,7 +97,7 @@ impl Nested {
 
     /// What the caller comes to because of its calls, whatever it says itself.
     pub(super) fn verdict(&self) -> Result<Option<ToolOutcome>, SessionError> {
-        match self.stop.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.stop.lock().take() {
             Some(Stop::Run(error)) => Err(error),
             Some(Stop::Caller(outcome)) => Ok(Some(outcome)),
             None => Ok(None),
@@ -135,7 +136,7 @@ impl FanOut for Nested {
     fn call_all(&self, calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>> {
         Box::pin(async move {
             self.make(calls).await.map_err(|stop| {
-                self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+                self.stop.lock().get_or_insert(stop);
                 Stopped
             })
         })

@@ -5,8 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Json, ToolAsk};
@@ -165,8 +166,7 @@ impl Lines {
                 file.write_all(line.as_bytes())
             }
             Self::Memory(lines) => {
-                // It is whole after every line, so a panic elsewhere leaves nothing to distrust.
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
+                lines.lock().push_str(&line);
                 Ok(())
             }
         }
@@ -175,7 +175,7 @@ impl Lines {
     fn read(&self) -> String {
         match self {
             Self::File(path) => fs::read_to_string(path).unwrap_or_default(),
-            Self::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Self::Memory(lines) => lines.lock().clone(),
         }
     }
 }

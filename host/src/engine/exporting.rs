@@ -1,6 +1,8 @@
 //! The one exporter of an engine, which the runs share: it is made when the first run begins.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::telemetry::{Collector, CollectorError, Exporter};
 
@@ -19,7 +21,7 @@ impl Exporting {
     pub(super) fn exporter(&self) -> Result<Option<Arc<Exporter>>, CollectorError> {
         let Some(collector) = &self.collector else { return Ok(None) };
         // It is put there when it is complete.
-        let mut made = self.exporter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.exporter.lock();
         if let Some(exporter) = &*made {
             return Ok(Some(Arc::clone(exporter)));
         }

@@ -4,9 +4,10 @@
 //! asked while the run went on and the word of somebody else, one counts and the other is refused.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::events::RunEvent;
@@ -75,16 +76,16 @@ impl LiveRuns {
         let (questions, words) = (Mutex::default(), tokio::sync::Mutex::default());
         let followers = OnceLock::new();
         let live = Arc::new(Live { store, stop, left, followers, questions, words });
-        lock(&self.0).insert(run, Arc::clone(&live));
+        self.0.lock().insert(run, Arc::clone(&live));
         live
     }
 
     pub(super) fn get(&self, run: RunId) -> Option<Arc<Live>> {
-        lock(&self.0).get(&run).cloned()
+        self.0.lock().get(&run).cloned()
     }
 
     fn remove(&self, run: RunId, live: &Arc<Live>) {
-        let mut runs = lock(&self.0);
+        let mut runs = self.0.lock();
         // Somebody else may work on the run by now.
         if runs.get(&run).is_some_and(|other| Arc::ptr_eq(other, live)) {
             runs.remove(&run);
@@ -116,12 +117,12 @@ impl Drop for Working {
 impl Live {
     /// Where the run is recorded, unless it is left.
     pub(super) fn store(&self) -> Option<Arc<RunStore>> {
-        lock(&self.store).clone()
+        self.store.lock().clone()
     }
 
     /// Notes that nothing more is recorded of the run.
     pub(super) fn close(&self) {
-        lock(&self.store).take();
+        self.store.lock().take();
     }
 
     /// What is told from now on of the run that is not recorded.
@@ -185,7 +186,7 @@ impl Live {
     /// were quicker.
     #[must_use]
     pub(super) fn decide(&self, slot: &Slot) -> bool {
-        let mut questions = lock(&self.questions);
+        let mut questions = self.questions.lock();
         match questions.insert(slot.clone(), Question::Decided) {
             Some(Question::Answered) => {
                 questions.insert(slot.clone(), Question::Answered);
@@ -204,7 +205,7 @@ impl Live {
     async fn ask<T>(&self, slot: &Slot, word: impl Future<Output = Option<T>>) -> Option<T> {
         let (withdraw, withdrawn) = oneshot::channel();
         {
-            let mut questions = lock(&self.questions);
+            let mut questions = self.questions.lock();
             if let Some(Question::Decided) = questions.get(slot) {
                 return None;
             }
@@ -215,7 +216,7 @@ impl Live {
             _ = withdrawn => None,
             said = word => said,
         };
-        let mut questions = lock(&self.questions);
+        let mut questions = self.questions.lock();
         match (questions.remove(slot), &said) {
             (Some(Question::Asked(_)), Some(_)) => drop(questions.insert(slot.clone(), Question::Answered)),
             (Some(Question::Asked(_)) | None, _) => {}
@@ -255,11 +256,6 @@ impl Person for Asked {
     fn waits_for_nothing(&self, slot: &Slot, tool: &ToolEntry, input: &Json) -> Option<ToolOutcome> {
         self.person.waits_for_nothing(slot, tool, input)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change of what is behind it is one step.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

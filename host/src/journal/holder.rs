@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::places::{self, Names};
 use crate::message::RunId;
@@ -98,7 +99,8 @@ impl Holder {
     /// Waits for a run that is about to be given back. It is sure to come: the thread that writes does it.
     pub(super) fn wait_until_left(&self, run: RunId) {
         let leaves = |slots: &mut Slots| slots.runs.get(&run).is_some_and(|slot| slot.leaving);
-        drop(self.released.wait_while(self.slots(), leaves));
+        let mut slots = self.slots();
+        self.released.wait_while(&mut slots, leaves);
     }
 
     /// Whether this process works on a run.
@@ -121,8 +123,7 @@ impl Holder {
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        // Each change is one step, so a panic elsewhere leaves nothing half done.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 }
 

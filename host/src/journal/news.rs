@@ -1,8 +1,9 @@
 //! Who waits in this process for more to be recorded of a run.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::message::RunId;
@@ -22,8 +23,7 @@ pub struct News {
 
 impl Readers {
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<()>>> {
-        // Each change of it is one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Wakes whoever waits for news of a run.

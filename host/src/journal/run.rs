@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
@@ -46,7 +47,7 @@ impl RunStore {
         let Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) = &entry.event else {
             return None;
         };
-        let summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let summary = self.summary.lock().clone()?;
         Some(Note::Summary(RunSummary { state: ending.into(), ..summary }))
     }
 
@@ -54,7 +55,7 @@ impl RunStore {
     pub(super) fn summarised(&self, summary: &RunSummary) -> Note {
         let prompt = summary.prompt.chars().take(PROMPT_CHARS_MAX).collect();
         let summary = RunSummary { prompt, ..summary.clone() };
-        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary.clone());
+        *self.summary.lock() = Some(summary.clone());
         Note::Summary(summary)
     }
 }
@@ -66,7 +67,7 @@ impl JournalStore for RunStore {
             return Ack::ready(Err(JournalError::Stopped { reason }));
         }
         let note = self.at_the_end(entry);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let before = match *last {
             Some(before) => before,
             None => match self.keeper.read(self.run) {

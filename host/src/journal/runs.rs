@@ -1,6 +1,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::holder;
 use super::keeper::InDirectory;
@@ -79,7 +81,7 @@ impl RunsDir {
 
     /// The journal, to be written to. It stays open as long as this, or a run of it.
     pub(super) fn store(&self) -> Result<Arc<SledStore>, JournalError> {
-        let mut store = self.shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.shared.store.lock();
         // A journal that failed is opened anew once no run has it open: the disk may be mended by now.
         if store.as_ref().is_some_and(|store| store.has_failed() && Arc::strong_count(store) == 1) {
             *store = None;
@@ -95,8 +97,7 @@ impl RunsDir {
     }
 
     pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
-        // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
-        self.shared.survey.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.survey.lock()
     }
 
     /// Begins a run: it is on disk that there is one when this returns.

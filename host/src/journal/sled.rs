@@ -1,10 +1,11 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::end;
@@ -228,8 +229,7 @@ impl Drop for SledStore {
 
 impl Shared {
     pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {
-        // It is a copy of what is on disk; what a panic left out of it is found missing, and never wrong.
-        self.survey.lock().unwrap_or_else(PoisonError::into_inner)
+        self.survey.lock()
     }
 
     pub(super) fn lock(&self) -> Result<Lock, JournalError> {

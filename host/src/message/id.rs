@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 use ulid::{Generator, Ulid};
@@ -16,7 +16,7 @@ impl RunId {
     pub fn new() -> Self {
         // A ULID alone is random within a millisecond.
         static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
-        let mut generator = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generator = GENERATOR.lock();
         Self(match generator.generate() {
             Ok(id) => id,
             Err(overflow) => overflow.commit_overflow_increment(),

@@ -1,7 +1,8 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -90,8 +91,7 @@ impl CallLog {
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
-        // Every write leaves the buffer whole, so a panic elsewhere leaves nothing to distrust.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The places for instances: so many may be alive at once, and runs take them in turn.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::message::RunId;
@@ -62,8 +63,7 @@ impl Places {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change of it is one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,5 +1,7 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::grants::{Limit, Masker};
 use crate::message::{Denial, HttpRecord};
@@ -101,8 +103,7 @@ impl CallRecord {
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        // Every change leaves the notes whole, so a panic elsewhere leaves nothing to distrust.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 /// How many things are kept although nobody uses them: an agent that is loaded for one short run after another finds its
 /// components again. A compiled component has a megabyte in general, and up to a hundred.
@@ -42,7 +44,7 @@ impl<K: Eq + Hash, V> Shelf<K, V> {
     }
 
     fn spot(&self, key: K) -> Arc<Spot<V>> {
-        let mut spots = locked(&self.spots);
+        let mut spots = self.spots.lock();
         // Somebody who waits at a spot holds it, or its thing is in use; the others are in nobody's way to go.
         spots.retain(|_, spot| {
             Arc::strong_count(spot) > 1 || spot.try_lock().is_ok_and(|thing| thing.strong_count() > 0)
@@ -51,7 +53,7 @@ impl<K: Eq + Hash, V> Shelf<K, V> {
     }
 
     fn used(&self, thing: &Arc<V>) {
-        let mut last = locked(&self.last);
+        let mut last = self.last.lock();
         last.retain(|other| !Arc::ptr_eq(other, thing));
         last.push_back(Arc::clone(thing));
         let unused = if last.len() > UNUSED_MAX { last.pop_front() } else { None };
@@ -59,11 +61,6 @@ impl<K: Eq + Hash, V> Shelf<K, V> {
         drop(last);
         drop(unused);
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Entries are added and removed as a whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -102,7 +99,7 @@ mod tests {
         }
         assert!(first.upgrade().is_none());
         assert_eq!(*made(&shelf, 1, 11), 11);
-        assert!(locked(&shelf.spots).len() <= UNUSED_MAX + 1, "nor is there a spot for it");
+        assert!(shelf.spots.lock().len() <= UNUSED_MAX + 1, "nor is there a spot for it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -77,8 +77,7 @@ impl Clock {
     }
 
     fn stood(&self) -> MutexGuard<'_, Stood> {
-        // Each change is one step, so a panic elsewhere leaves nothing half done.
-        self.stood.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stood.lock()
     }
 }
 

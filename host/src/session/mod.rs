@@ -29,7 +29,9 @@ pub use fan_out::{CALL_DEPTH_MAX, FanOut, NoCalls, Stopped};
 pub use notice::{Notice, SpanAt, Watch};
 pub use outcome::{Done, Recorded};
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
 use crate::message::{By, Ending, Manifest, Moment, Request, RunId, Slot, Trace, Usage, Used};
@@ -186,8 +188,7 @@ impl Session {
     }
 
     fn cursor(&self) -> MutexGuard<'_, Cursor> {
-        // A claim is one step, so a panic elsewhere leaves nothing half done.
-        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cursor.lock()
     }
 }
 

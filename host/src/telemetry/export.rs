@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -10,6 +10,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use parking_lot::Mutex;
 
 use super::tally::Tallies;
 
@@ -31,7 +32,7 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let tallies = self.tallies.of(&batch);
         let sent = self.exporter.export(batch).await;
-        let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cause = self.cause.lock().take();
         match &sent {
             Ok(()) => tallies.iter().for_each(|(tally, spans)| tally.arrived(*spans)),
             Err(error) => {
@@ -97,7 +98,7 @@ impl HttpClient for Client {
             let sent = self.send(request).await;
             if let Err(error) = &sent {
                 // The first one says most: what follows from it is a retry that failed, too.
-                let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut cause = self.cause.lock();
                 cause.get_or_insert_with(|| innermost(&**error));
             }
             sent

@@ -20,8 +20,10 @@ pub use collector::{Collector, CollectorError};
 pub use exporter::Exporter;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::{Entry, Event, Started};
 use crate::message::{Caller, Ending, Manifest, ModelFailure, RunId, Slot};
@@ -138,7 +140,7 @@ impl Trace {
         let spans = Arc::clone(&self.spans);
         Box::new(move |notice: &Notice<'_>| {
             other(notice);
-            if let Some(spans) = lock(&spans).as_mut() {
+            if let Some(spans) = spans.lock().as_mut() {
                 spans.notice(notice);
             }
         })
@@ -148,7 +150,7 @@ impl Trace {
     #[must_use]
     pub fn spans_by_slot(&self) -> SpanAt {
         let spans = Arc::clone(&self.spans);
-        Box::new(move |slot| lock(&spans).as_ref()?.at(slot))
+        Box::new(move |slot| spans.lock().as_ref()?.at(slot))
     }
 
     /// Nothing more is carried out.
@@ -172,13 +174,8 @@ impl Trace {
     }
 
     fn spans(&self) -> MutexGuard<'_, Option<Spans>> {
-        lock(&self.spans)
+        self.spans.lock()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A span that a panic left half made is better exported than lost.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! make the terminal what it was. A history that cannot be read or written is said once, and stops nobody.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -38,12 +39,12 @@ struct Known {
 
 impl Words {
     pub(super) fn set(&self, tools: Vec<String>, keys: Vec<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { tools, keys };
+        *self.0.lock() = Known { tools, keys };
     }
 
     /// Where the word begins that stands before the cursor, and what it can become.
     fn complete(&self, before: &str) -> (usize, Vec<String>) {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         let (start, words): (usize, Vec<&str>) = match before.split_once(' ') {
             None if before.starts_with('/') => (0, COMMANDS.iter().map(|(name, ..)| *name).collect()),
             Some(("/tools", rest)) => {

@@ -3,9 +3,10 @@
 //! Owns the words that are on their way. Does not know what else a run shows: calls are lines, as everywhere.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use console::Style;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::markdown::drawn;
 use crate::cli::live::{Doing, Live};
@@ -84,14 +85,12 @@ impl Talk {
     fn hears(&self, live: &Live, slot: &Slot, piece: &str) -> bool {
         let Some(coming) = self.shown().coming.get(slot).cloned() else { return false };
         let is_first = {
-            let mut coming = coming.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut coming = coming.lock();
             coming.text.push_str(piece);
             coming.text.len() == piece.len()
         };
         if is_first {
-            live.show(slot, move |width, room| {
-                coming.lock().unwrap_or_else(PoisonError::into_inner).lines(width, room)
-            });
+            live.show(slot, move |width, room| coming.lock().lines(width, room));
         }
         true
     }
@@ -114,8 +113,7 @@ impl Talk {
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
-        // It is only what is on the screen; after a panic elsewhere it is as good as before.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

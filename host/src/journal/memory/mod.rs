@@ -7,7 +7,8 @@ pub(crate) use runs::MemoryRuns;
 pub(crate) use sessions::MemorySessions;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Ack, Durability, Entry, JournalError, JournalStore, format};
 use crate::message::RunId;
@@ -18,8 +19,7 @@ pub struct MemoryStore(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl MemoryStore {
     fn map(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
-        // The map is whole after every insert, so a panic elsewhere leaves nothing to distrust.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Records all of these events, or, if one of them cannot be recorded, nothing.

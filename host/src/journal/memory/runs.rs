@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::MemoryStore;
 use crate::journal::keeper::Keeper;
@@ -56,7 +57,7 @@ enum Work {
 
 impl MemoryRun {
     fn stand(&self) -> MutexGuard<'_, Stand> {
-        lock(&self.stand)
+        self.stand.lock()
     }
 
     /// What a listing says of it; `None` if it never began.
@@ -98,7 +99,7 @@ impl MemoryRun {
 
 impl MemoryRuns {
     fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<MemoryRun>>> {
-        lock(&self.runs)
+        self.runs.lock()
     }
 
     /// A run, which is there from now on.
@@ -297,9 +298,4 @@ fn place() -> PathBuf {
 
 fn unknown(name: &str) -> JournalError {
     JournalError::UnknownRun { name: name.to_owned(), path: place() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change of what is behind it is one step.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::{JournalError, OpenSession, SessionList, Sessions};
 use crate::message::{RunId, SessionKey};
@@ -19,8 +20,7 @@ struct MemoryList {
 
 impl MemorySessions {
     fn lists(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Vec<RunId>>> {
-        // Each change of it is one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::{Client, Url, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,7 +28,7 @@ struct Shared {
 impl Clients {
     /// The client for requests through a proxy, or without one.
     pub(super) fn client(&self, proxy: Option<&Between>) -> Result<Client, ModelError> {
-        let mut clients = lock(&self.0.clients);
+        let mut clients = self.0.clients.lock();
         let proxy = proxy.cloned();
         if let Some(client) = clients.get(&proxy) {
             return Ok(client.clone());
@@ -41,7 +42,7 @@ impl Clients {
     pub(super) fn room(&self, base: &Url) -> Arc<Semaphore> {
         let origin = base.origin().ascii_serialization();
         let room = || Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
-        Arc::clone(lock(&self.0.rooms).entry(origin).or_insert_with(room))
+        Arc::clone(self.0.rooms.lock().entry(origin).or_insert_with(room))
     }
 }
 
@@ -68,11 +69,6 @@ fn client(proxy: Option<&Between>) -> Result<Client, ModelError> {
         None => client,
     };
     client.build().map_err(|error| ModelError::Setup(format!("cannot set up HTTPS: {}", reason(error))))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind it is only ever added to.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

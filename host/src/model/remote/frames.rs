@@ -1,6 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::Stream;
+use parking_lot::Mutex;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use rig_core::error::ProviderError;
@@ -37,11 +38,11 @@ pub(super) struct Broken(Arc<Mutex<Option<ModelError>>>);
 
 impl Broken {
     pub(super) fn take(&self) -> Option<ModelError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     fn set(&self, error: ModelError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
     }
 }
 

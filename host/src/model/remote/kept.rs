@@ -6,8 +6,9 @@
 //! a request is written with marks, for which the arguments are put in at the end.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use super::request::as_object;
@@ -123,8 +124,7 @@ impl Kept {
     }
 
     fn texts(&self) -> MutexGuard<'_, Vec<Text>> {
-        // Each change is one step, so a panic elsewhere leaves nothing half done.
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.texts.lock()
     }
 }
 

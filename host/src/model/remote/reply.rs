@@ -1,9 +1,10 @@
 //! An answer to our [`Reply`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::Stream;
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 use rig_core::completion::{CompletionResponse, FinishReason};
 use rig_core::driver::{Exchange, Opened, Opening, Transport};
 use rig_core::error::ProviderError;
@@ -36,7 +37,7 @@ impl Arrived {
 
 impl<W: Wire<Op = Completion, Payload = Encoded, Frame = WireFrame>> Transport<W> for Arrived {
     fn send(&self, _: Encoded, _: Exchange) -> Opening<WireFrame> {
-        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let frames = self.0.lock().take();
         Opening::ready(Opened::new(frames.unwrap_or_else(|| Box::pin(futures::stream::empty()))))
     }
 }

@@ -1,7 +1,8 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::cargo::{Heard, in_words};
 use crate::toolbox::{Progress, Tell};
@@ -102,9 +103,8 @@ impl<'t> Work<'t> {
         self.began.elapsed()
     }
 
-    fn at(&self) -> std::sync::MutexGuard<'_, String> {
-        // A text is whole after every change.
-        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn at(&self) -> MutexGuard<'_, String> {
+        self.at.lock()
     }
 }
 
