@@ -38,6 +38,7 @@
 
 pub mod agent;
 pub mod cases;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod dispatch;
@@ -49,6 +50,7 @@ pub mod message;
 pub mod model;
 pub mod sandbox;
 pub mod schema;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod session;
 pub mod telemetry;

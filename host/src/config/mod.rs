@@ -28,8 +28,10 @@ pub use crate::model::{
     TextCalls,
 };
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
+#[cfg(feature = "cli")]
 pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
+#[cfg(feature = "cli")]
 pub(crate) use paths::scheme;
 pub use spelling::{Respelled, Respelling};
 pub use template::TemplateError;

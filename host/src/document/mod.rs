@@ -15,7 +15,9 @@ pub(crate) mod units;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use error::{place, quote, suggest};
-pub(crate) use file::{FileError, read_text, without_mark};
+#[cfg(feature = "cli")]
+pub(crate) use file::without_mark;
+pub(crate) use file::{FileError, read_text};
 pub(crate) use form::VERSION;
 #[cfg(test)]
 pub(crate) use form::problems;

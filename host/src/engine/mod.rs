@@ -43,6 +43,7 @@ pub use follow::standing;
 pub use fork::{Edit, ForkError, NewFork};
 pub use handle::{Outcome, RunHandle};
 pub use people::{Front, Nobody, People};
+#[cfg(feature = "cli")]
 pub(crate) use plan::manifest_of;
 pub use plan::{Task, manifest};
 pub use records::{agent_at, recorded_manifest};

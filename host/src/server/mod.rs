@@ -23,11 +23,13 @@ mod shown;
 mod tokens;
 mod told;
 
+#[cfg(feature = "cli")]
 pub(crate) use address::new_token;
 pub use address::{Address, AddressError};
 pub use agents::AgentsError;
 use problem::chain;
 pub use settings::{Settings, schema};
+#[cfg(feature = "cli")]
 pub(crate) use tokens::Scope;
 
 use std::net::{SocketAddr, TcpListener};
