@@ -3,6 +3,7 @@
 mod beginning;
 mod deciding;
 mod following;
+mod operating;
 mod refusing;
 pub mod server;
 mod surviving;

@@ -59,7 +59,7 @@ use std::sync::{Arc, OnceLock};
 use crate::config::Config;
 use crate::journal::{Runs, Sessions};
 use crate::model::Clients;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{INSTANCES_BY_DEPTH, Sandbox};
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
@@ -205,6 +205,15 @@ impl Engine {
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {
         Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?)
+    }
+
+    /// How many places for instances there are, and how many are free, by how many callers wait for an instance.
+    #[must_use]
+    pub fn places(&self) -> Vec<(usize, usize)> {
+        let free = self.0.sandbox.get().map(Sandbox::free_places);
+        let places = INSTANCES_BY_DEPTH.iter().map(|places| *places as usize).enumerate();
+        let free_of = |depth: usize| free.as_ref().and_then(|free| free.get(depth)).copied();
+        places.map(|(depth, places)| (places, free_of(depth).unwrap_or(places))).collect()
     }
 
     fn sandbox(&self) -> Result<&Sandbox, LoadError> {

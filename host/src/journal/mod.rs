@@ -25,6 +25,7 @@
 //!   place that is no directory.
 
 mod catalogue;
+mod commits;
 mod cursor;
 mod earlier;
 mod end;
@@ -60,6 +61,7 @@ mod trail;
 mod work;
 mod writer;
 
+pub use commits::{COMMIT_BOUNDS, Commits};
 pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::{Listing, Outline};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::commits::Commits;
 use super::holder;
 use super::keeper::InDirectory;
 use super::legacy::Legacy;
@@ -39,6 +40,7 @@ struct Shared {
     survey: Mutex<Survey>,
     /// Who waits for more to be recorded.
     readers: Readers,
+    commits: Arc<Commits>,
 }
 
 /// What [`RunsDir::compact`] did.
@@ -63,8 +65,8 @@ impl RunsDir {
     pub fn new(state: &Path) -> Self {
         let (path, journal) = (state.join("runs"), state.join("journal"));
         let survey = Mutex::new(Survey::new(&journal, None));
-        let (store, readers) = (Mutex::default(), Readers::default());
-        Self { shared: Arc::new(Shared { path, journal, store, survey, readers }) }
+        let (store, readers, commits) = (Mutex::default(), Readers::default(), Arc::default());
+        Self { shared: Arc::new(Shared { path, journal, store, survey, readers, commits }) }
     }
 
     /// Where the runs are that have ended.
@@ -83,17 +85,24 @@ impl RunsDir {
     pub(super) fn store(&self) -> Result<Arc<SledStore>, JournalError> {
         let mut store = self.shared.store.lock();
         // A journal that failed is opened anew once no run has it open: the disk may be mended by now.
-        if store.as_ref().is_some_and(|store| store.has_failed() && Arc::strong_count(store) == 1) {
+        if store.as_ref().is_some_and(|store| store.failed_with().is_some() && Arc::strong_count(store) == 1)
+        {
             *store = None;
         }
         if let Some(store) = &*store {
             return Ok(Arc::clone(store));
         }
         make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
+        let Shared { readers, commits, .. } = &*self.shared;
         let opened =
-            Arc::new(SledStore::beside(self.journal_path(), Some(self.path()), self.shared.readers.clone())?);
-        *store = Some(Arc::clone(&opened));
-        Ok(opened)
+            SledStore::beside(self.journal_path(), Some(self.path()), readers.clone(), Arc::clone(commits))?;
+        Ok(Arc::clone(store.insert(Arc::new(opened))))
+    }
+
+    /// What this process has made durable.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        &self.shared.commits
     }
 
     pub(super) fn survey(&self) -> MutexGuard<'_, Survey> {

@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use super::commits::Commits;
 use super::end;
 use super::extent::fetch;
 use super::format::{self, KeyValue};
@@ -66,20 +66,25 @@ pub(super) struct Shared {
     pub(super) readers: Readers,
     pub(super) holder: Holder,
     survey: Mutex<Survey>,
-    syncs: AtomicU64,
-    events: AtomicU64,
-    /// Whether a write or a sync failed: nothing more is acknowledged.
-    pub(super) has_failed: AtomicBool,
+    pub(super) commits: Arc<Commits>,
+    /// Why nothing more is acknowledged: the first write or sync that failed.
+    pub(super) failed: OnceLock<JournalError>,
 }
 
 impl SledStore {
     /// Opens the journal in a directory, making it if there is none, beside the processes that have it open.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        Self::beside(path, None, Readers::default())
+        Self::beside(path, None, Readers::default(), Arc::default())
     }
 
-    /// The same, where a run that is one file in `runs` needs nothing here any more, and somebody waits for news of runs.
-    pub(super) fn beside(path: &Path, runs: Option<&Path>, readers: Readers) -> Result<Self, JournalError> {
+    /// The same, where a run that is one file in `runs` needs nothing here any more, somebody waits for news of runs, and
+    /// commits are counted together with others.
+    pub(super) fn beside(
+        path: &Path,
+        runs: Option<&Path>,
+        readers: Readers,
+        commits: Arc<Commits>,
+    ) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| io_error(path, &error);
         make_directory(path).map_err(failed)?;
         let holder = {
@@ -91,9 +96,9 @@ impl SledStore {
         let index = Index::open(&places::index(path, holder.number))?;
         let survey = Mutex::new(Survey::new(path, Some(index)));
         let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
-        let (syncs, events) = (AtomicU64::new(0), AtomicU64::new(0));
-        let has_failed = AtomicBool::new(false);
-        let shared = Arc::new(Shared { directory, runs, readers, holder, survey, syncs, events, has_failed });
+        let failed_with = OnceLock::new();
+        let shared =
+            Arc::new(Shared { directory, runs, readers, holder, survey, commits, failed: failed_with });
         shared.recover(&Lock::take(path).map_err(failed)?, &mut shared.survey())?;
         let (queue, inbox) = channel();
         let writer = Writer::new(Arc::clone(&shared));
@@ -104,16 +109,15 @@ impl SledStore {
         Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
     }
 
-    /// Whether a write or a sync failed: nothing more is acknowledged.
-    pub(super) fn has_failed(&self) -> bool {
-        self.shared.has_failed.load(Ordering::Relaxed)
+    /// Why nothing more is acknowledged: the first write or sync that failed. `None` while all is well.
+    pub(super) fn failed_with(&self) -> Option<&JournalError> {
+        self.shared.failed.get()
     }
 
     /// How many events were made durable since the journal was opened, and how many syncs that took.
     #[must_use]
     pub fn events_and_syncs(&self) -> (u64, u64) {
-        let Shared { events, syncs, .. } = &*self.shared;
-        (events.load(Ordering::Relaxed), syncs.load(Ordering::Relaxed))
+        (self.shared.commits.events(), self.shared.commits.commits())
     }
 
     /// Claims a run: until it is given back nobody else works on it. Says where it is, if anything is recorded of it.
@@ -238,12 +242,6 @@ impl Shared {
 
     pub(super) fn failed(&self, error: &std::io::Error) -> JournalError {
         io_error(&self.directory, error)
-    }
-
-    /// Counts a commit.
-    pub(super) fn count(&self, events: u64) {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.events.fetch_add(events, Ordering::Relaxed);
     }
 
     fn try_hold(&self, run: RunId) -> Result<Held, JournalError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::{
-    Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
+    Commits, Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
     SessionsDir, Trail, ending, manifest, used,
 };
 use crate::message::{RunId, SessionKey};
@@ -71,6 +71,11 @@ pub trait Runs: Send + Sync + Debug {
     /// Removes several runs, and says which of them stay, and why.
     fn remove_all(&self, ids: &[RunId]) -> Result<Vec<(RunId, JournalError)>, JournalError> {
         Ok(ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect())
+    }
+
+    /// What this process has made durable; `None` where nothing is.
+    fn commits(&self) -> Option<&Commits> {
+        None
     }
 
     /// Where the runs are, as a message names it.
@@ -169,6 +174,10 @@ impl Runs for RunsDir {
 
     fn trail(&self, id: RunId) -> Result<Option<Trail>, JournalError> {
         Self::trail(self, id)
+    }
+
+    fn commits(&self) -> Option<&Commits> {
+        Some(Self::commits(self))
     }
 
     fn place(&self) -> PathBuf {

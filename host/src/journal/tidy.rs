@@ -181,11 +181,12 @@ impl Writer {
 
     fn write_copies(&mut self, pairs: &[KeyValue]) -> Result<(), JournalError> {
         let Some(segment) = self.segment.as_mut().filter(|_| !pairs.is_empty()) else { return Ok(()) };
+        let began = std::time::Instant::now();
         let extent = segment.commit(pairs.iter(), || crash_point("journal-before-carried"))?;
         if self.shared.holder.is_fenced().map_err(|error| self.shared.failed(&error))? {
             return Err(JournalError::Fenced);
         }
-        self.shared.count(0);
+        self.shared.commits.count(0, began.elapsed());
         self.shared.survey().committed(segment.number, extent, pairs.iter())
     }
 }

@@ -189,12 +189,14 @@ impl Writer {
 
     /// Lets others know of a failure: a journal that failed is opened anew when nobody has it any more.
     fn note_failure(&self) {
-        if self.failed.is_some() {
-            self.shared.has_failed.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Some(error) = &self.failed {
+            // Only the first failure is kept.
+            let _ = self.shared.failed.set(error.clone());
         }
     }
 
     fn write_and_sync(&mut self) -> Result<(), JournalError> {
+        let began = Instant::now();
         crash_point("journal-before-write");
         self.make_room()?;
         let claims = self.claims()?;
@@ -205,7 +207,8 @@ impl Writer {
         if self.shared.holder.is_fenced().map_err(|error| self.shared.failed(&error))? {
             return Err(JournalError::Fenced);
         }
-        self.shared.count(self.waiting.iter().map(|write| write.events).sum());
+        let events = self.waiting.iter().map(|write| write.events).sum();
+        self.shared.commits.count(events, began.elapsed());
         crash_point("journal-before-insert");
         self.shared.survey().committed(segment.number, extent, pairs)?;
         self.current.extend(claims.iter().map(|(run, _)| *run));

@@ -136,6 +136,12 @@ impl Sandbox {
         self.0.live.load(Ordering::SeqCst)
     }
 
+    /// How many places for instances are free, of [`INSTANCES_BY_DEPTH`] by how many callers wait for them.
+    #[must_use]
+    pub fn free_places(&self) -> [usize; CALL_DEPTH_MAX + 1] {
+        self.0.places.each_ref().map(|places| places.free())
+    }
+
     /// The engine that components are compiled for.
     pub fn engine(&self, metering: Metering) -> Result<&Engine, EngineError> {
         Ok(&self.runtime(metering)?.engine)

@@ -62,6 +62,11 @@ impl Places {
         }
     }
 
+    /// How many nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.state().free
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
     }

@@ -6,7 +6,8 @@ use tracing::{info, warn};
 
 use super::problem::chain;
 use super::told::Told;
-use crate::engine::{self, Outcome, Watcher};
+use crate::engine::{self, Outcome};
+use crate::message::RunId;
 use crate::session::Notice;
 
 /// Logs what the server tells.
@@ -37,21 +38,16 @@ pub(super) fn log(told: &Told<'_>) {
 }
 
 /// Logs what the engine tells of a run.
-pub(super) struct Logged(pub(super) crate::message::RunId);
-
-impl Watcher for Logged {
-    fn tell(&self, told: engine::Told<'_>) {
-        let Self(run) = self;
-        match told {
-            engine::Told::Began { manifest, .. } => info!(%run, agent = manifest.agent, "the run goes on"),
-            engine::Told::Effect(Notice::Failed { slot, failed, .. }) => {
-                warn!(%run, %slot, attempt = failed.attempt, retry_ms = failed.retry_ms, "an attempt failed");
-            }
-            engine::Told::Changed(changed) => {
-                warn!(%run, changes = changed.changes.join("; "), "the agent has changed");
-            }
-            engine::Told::Trouble(line) => warn!(%run, "{line}"),
-            engine::Told::Effect(_) | engine::Told::Loading(_) | engine::Told::Queued(_) => {}
+pub(super) fn log_of(run: RunId, told: engine::Told<'_>) {
+    match told {
+        engine::Told::Began { manifest, .. } => info!(%run, agent = manifest.agent, "the run goes on"),
+        engine::Told::Effect(Notice::Failed { slot, failed, .. }) => {
+            warn!(%run, %slot, attempt = failed.attempt, retry_ms = failed.retry_ms, "an attempt failed");
         }
+        engine::Told::Changed(changed) => {
+            warn!(%run, changes = changed.changes.join("; "), "the agent has changed");
+        }
+        engine::Told::Trouble(line) => warn!(%run, "{line}"),
+        engine::Told::Effect(_) | engine::Told::Loading(_) | engine::Told::Queued(_) => {}
     }
 }

@@ -14,6 +14,7 @@ mod certificate;
 mod guard;
 mod keys;
 mod log;
+mod metrics;
 mod problem;
 mod queue;
 mod retention;
@@ -48,6 +49,7 @@ use agents::Agents;
 use guard::Guard;
 use keys::Keys;
 use log::log;
+use metrics::Metrics;
 use scheduler::{Scheduler, unfinished};
 use tokens::Tokens;
 use told::Told;
@@ -102,6 +104,7 @@ pub(crate) struct Server {
     scheduler: Arc<Scheduler>,
     keys: Arc<Keys>,
     guard: Guard,
+    metrics: Metrics,
 }
 
 /// A server that serves.
@@ -134,11 +137,13 @@ impl Serving {
         let tls = settings.tls.as_ref().map(certificate::config).transpose()?;
         let (address, own) = Address::claim(state, bound, settings.tls.is_some())?;
         let agents = Arc::new(Agents::load(engine, settings.agents.clone(), watcher).await?);
-        let scheduler = Scheduler::new(engine, &agents, settings.bounds);
+        let metrics = Metrics::default();
+        let scheduler = Scheduler::new(engine, &agents, settings.bounds, metrics.clone());
         let keys = Keys::new(settings.keys_kept);
         recall(engine, &scheduler, &keys)?;
         let guard = Guard::new(&settings, Tokens::new(settings.tokens.clone(), own), bound);
-        let server = Arc::new(Server { settings, engine: engine.clone(), agents, scheduler, keys, guard });
+        let server =
+            Arc::new(Server { settings, engine: engine.clone(), agents, scheduler, keys, guard, metrics });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
             tokio::spawn(retention::remove(Arc::clone(&server))),

@@ -74,6 +74,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        self.parts().0
+    }
+
     /// Its name in the type of a problem, its title and its status.
     fn parts(self) -> (&'static str, &'static str, StatusCode) {
         match self {
@@ -166,6 +171,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        (status, headers, serde_json::to_vec(&body).unwrap_or_default()).into_response()
+        // Who counts the answers asks for its kind.
+        let extension = axum::Extension(self.kind);
+        (status, headers, extension, serde_json::to_vec(&body).unwrap_or_default()).into_response()
     }
 }

@@ -12,12 +12,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::agents::Agents;
-use super::log::{Logged, log};
+use super::log::{log, log_of};
+use super::metrics::Metrics;
 use super::problem::chain;
 use super::queue::{Admission, Bounds, Job, Queue};
 use super::shown::Run;
 use super::told::Told;
-use crate::engine::{Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms};
+use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
 use crate::journal::{JournalError, RunState, RunSummary};
 use crate::message::{By, Moment, RunId, Slot};
 use crate::session::{SessionError, Settlement, Waiting, Wants};
@@ -36,6 +37,7 @@ pub(super) struct Scheduler {
     /// Who waits for a run to stop.
     waiting: Mutex<HashMap<RunId, Vec<oneshot::Sender<Arc<Run>>>>>,
     drains: AtomicBool,
+    metrics: Metrics,
 }
 
 /// What is said of a run with which it goes on.
@@ -61,7 +63,7 @@ pub(super) enum TakeError {
 }
 
 impl Scheduler {
-    pub(super) fn new(engine: &Engine, agents: &Arc<Agents>, bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(engine: &Engine, agents: &Arc<Agents>, bounds: Bounds, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             engine: engine.clone(),
             agents: Arc::clone(agents),
@@ -71,6 +73,7 @@ impl Scheduler {
             said: Mutex::default(),
             waiting: Mutex::default(),
             drains: AtomicBool::new(false),
+            metrics,
         })
     }
 
@@ -91,7 +94,7 @@ impl Scheduler {
         let admission = self.queue().admit(&job);
         match admission {
             Admission::Full => Err(TakeError::Full(self.queue().counts().1)),
-            Admission::Begins => match self.engine.start(new, front(job.run)).await {
+            Admission::Begins => match self.engine.start(new, self.front(&job)).await {
                 Ok(handle) => {
                     self.follow(job, handle);
                     Ok(())
@@ -190,7 +193,7 @@ impl Scheduler {
         let Said { settlements, accept_changes, by } = lock(&self.said).remove(&run).unwrap_or_default();
         let agent = self.agents.get(&job.agent);
         let terms = Terms { settlements, accept_changes, agent, by, ..Terms::default() };
-        match self.engine.resume(run, terms, front(run)).await {
+        match self.engine.resume(run, terms, self.front(&job)).await {
             Ok(handle) => self.follow(job, handle),
             Err(error) => {
                 log(&Told::NotResumed { run, agent: &job.agent, why: &chain(&error) });
@@ -215,6 +218,7 @@ impl Scheduler {
     fn stopped(&self, job: Job, shown: Run, outcome: &Outcome) {
         let (run, shown) = (job.run, Arc::new(shown));
         log(&Told::Stopped { run: &shown, outcome });
+        self.metrics.stopped(&shown, outcome);
         self.leave(run, shown.state.has_ended());
         if let Outcome::Suspended(waiting) = outcome {
             self.wait(job, waiting);
@@ -315,14 +319,30 @@ impl Scheduler {
         }
     }
 
+    /// Who looks on while a run goes on, and who is asked: nobody, so that a run that wants a person waits.
+    fn front(&self, job: &Job) -> Front {
+        let Job { run, agent, .. } = job;
+        let onlooker = Onlooker { run: *run, agent: agent.clone(), metrics: self.metrics.clone() };
+        Front { watcher: Arc::new(onlooker), people: Arc::new(Nobody) }
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         lock(&self.queue)
     }
 }
 
-/// Whoever looks on while a run goes on, and who is asked: nobody, so that a run that wants a person waits.
-fn front(run: RunId) -> Front {
-    Front { watcher: Arc::new(Logged(run)), people: Arc::new(Nobody) }
+/// Who looks on while a run goes on.
+struct Onlooker {
+    run: RunId,
+    agent: String,
+    metrics: Metrics,
+}
+
+impl Watcher for Onlooker {
+    fn tell(&self, told: engine::Told<'_>) {
+        self.metrics.effect(&self.agent, &told);
+        log_of(self.run, told);
+    }
 }
 
 /// The runs of a state directory that have not ended, in the order in which they began, and what those wait for that

@@ -16,9 +16,10 @@ mod sessions;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri, request::Parts};
-use axum::middleware;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -58,7 +59,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .routes(routes!(sessions::show))
         .routes(routes!(operation::agents))
         .routes(routes!(operation::agent))
-        .routes(routes!(operation::reload));
+        .routes(routes!(operation::reload))
+        .routes(routes!(operation::metrics));
     let (guarded, mut described) = guarded.split_for_parts();
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     described.components.get_or_insert_default().add_security_scheme("token", bearer);
@@ -72,7 +74,15 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/healthz", get(operation::healthy))
         .route("/readyz", get(operation::ready))
         .merge(guarded)
+        .layer(middleware::from_fn_with_state(Arc::clone(&server), count))
         .with_state(server)
+}
+
+/// Counts the answers.
+async fn count(server: State, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    server.metrics.answered(response.status().as_u16(), response.extensions().get::<Kind>().copied());
+    response
 }
 
 async fn missing(uri: Uri) -> Problem {
@@ -99,6 +109,19 @@ impl Caller {
         Err(Problem::new(Kind::Forbidden, detail)
             .at("header Authorization")
             .help("add it to `scopes` of the token in host.toml"))
+    }
+
+    /// An error unless they may do this to every agent.
+    fn may_of_all(&self, scope: Scope) -> Result<(), Problem> {
+        self.may(scope)?;
+        if self.0.agents.is_none() {
+            return Ok(());
+        }
+        let detail =
+            format!("the token of {} is one of some agents, and this is about all of them", self.0.name);
+        Err(Problem::new(Kind::Forbidden, detail)
+            .at("header Authorization")
+            .help("use a token without `agents` in host.toml"))
     }
 
     /// An error unless they may do this to an agent and its runs.

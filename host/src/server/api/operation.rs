@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::agents::Served;
+use super::super::metrics::{OPEN_METRICS, Seen};
 use super::super::problem::{Kind, Problem, ProblemBody};
 use super::super::tokens::Scope;
 use super::begin::no_agent;
@@ -120,6 +121,24 @@ pub(super) async fn reload(
     caller.may(Scope::Admin)?;
     server.reload().await;
     Ok(axum::Json(Agents { agents: server.agents.all().iter().map(Agent::of).collect() }))
+}
+
+/// What the server counts and measures, in the text form of Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "server", security(("token" = ["read"])),
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text"),
+        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn metrics(
+    axum::extract::State(server): State,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.may_of_all(Scope::Read)?;
+    let seen = Seen { runs: server.scheduler.counts(), records: true, engine: server.engine.clone() };
+    let text = server.metrics.text(seen).map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
 
 /// That the process lives.
