@@ -5,5 +5,6 @@ mod deciding;
 mod following;
 mod operating;
 mod refusing;
+mod reloading;
 pub mod server;
 mod surviving;

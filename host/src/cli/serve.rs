@@ -57,9 +57,12 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     let mut serving = Serving::begin(&engine, &places.state()?, settings, &shown).await.map_err(helped)?;
     say(format_args!("serving {} at {}", serving.agents().join(", "), serving.url()));
     signals.attend();
-    tokio::select! {
-        why = serving.failed() => return Err(anyhow::anyhow!(why)).context("the server failed"),
-        () = signals.asked() => {}
+    loop {
+        tokio::select! {
+            why = serving.failed() => return Err(anyhow::anyhow!(why)).context("the server failed"),
+            () = signals.asked() => break,
+            () = signals.asked_to_read_again() => drop(serving.reload().await),
+        }
     }
     say("ending: runs may go on for a while; what has not ended by then goes on at the next start");
     serving.end().await;

@@ -1,7 +1,7 @@
 //! Ctrl-C, and what else asks the command to end: SIGTERM, as service managers and container runtimes send it, and
 //! SIGHUP, as a terminal does that goes away.
 //!
-//! All three are one thing here. At the first, a run stops what it carries out and says how to go on; any other work is
+//! All three are one thing here, but for a server: to it SIGHUP says that its files have changed. At the first, a run stops what it carries out and says how to go on; any other work is
 //! dropped, and the processes that it started end with it. The second ends the process at once: what is recorded is on
 //! disk. Invariant: whatever keeps the other threads busy, a signal arrives, because it is waited for on a thread of its
 //! own. A process that is the first one of a container ends by no signal that it does not wait for.
@@ -10,12 +10,12 @@
 //! is the end of all of it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::exit::Exit;
 use super::typed::give_back;
@@ -28,6 +28,8 @@ pub(super) struct Signals {
     attended: Arc<AtomicBool>,
     /// Whether the work goes on in rounds, of which Ctrl-C ends one.
     in_rounds: Arc<AtomicBool>,
+    /// Told when the process is to read its files again, if SIGHUP means that.
+    read_again: Arc<OnceLock<Notify>>,
 }
 
 /// What the process was asked for.
@@ -69,7 +71,8 @@ impl Signals {
             Heard::new()?
         };
         let asked = Arc::new(watch::Sender::new(Asked::Nothing));
-        let signals = Self { asked, attended: Arc::default(), in_rounds: Arc::default() };
+        let signals =
+            Self { asked, attended: Arc::default(), in_rounds: Arc::default(), read_again: Arc::default() };
         let told = signals.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || heard.wait(&runtime, &told))?;
         Ok(signals)
@@ -78,6 +81,12 @@ impl Signals {
     /// Says that the work ends in good order from now on when it is asked to.
     pub(super) fn attend(&self) {
         self.attended.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until SIGHUP asks for the files to be read again. It asks for that, and not for the end, from the first time
+    /// on that somebody waits for it. One that comes while nobody waits is told to who waits next.
+    pub(super) async fn asked_to_read_again(&self) {
+        self.read_again.get_or_init(Notify::new).notified().await;
     }
 
     /// Begins a round of the work, and says that it goes on in rounds from now on: Ctrl-C ends the round, and only what
@@ -122,6 +131,13 @@ impl Signals {
     }
 }
 
+/// A signal that came.
+enum Sent {
+    Interrupt,
+    Terminate,
+    HangUp,
+}
+
 /// The signals that are waited for.
 struct Heard {
     interrupt: Signal,
@@ -144,7 +160,14 @@ impl Heard {
     fn wait(mut self, runtime: &Runtime, told: &Signals) {
         runtime.block_on(async {
             loop {
-                let asks = self.next().await;
+                let asks = match (self.next().await, told.read_again.get()) {
+                    (Sent::HangUp, Some(read_again)) => {
+                        read_again.notify_one();
+                        continue;
+                    }
+                    (Sent::HangUp | Sent::Terminate, _) => Asks::End,
+                    (Sent::Interrupt, _) => Asks::Interrupt,
+                };
                 let asked = *told.asked.borrow();
                 match asked.after(asks, told.in_rounds.load(Ordering::SeqCst)) {
                     Some(asked) => told.asked.send_replace(asked),
@@ -156,7 +179,7 @@ impl Heard {
         std::process::exit(Exit::Interrupted as i32);
     }
 
-    async fn next(&mut self) -> Asks {
+    async fn next(&mut self) -> Sent {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(hang_up) => hang_up.recv().await,
@@ -164,9 +187,9 @@ impl Heard {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Asks::Interrupt,
-            _ = self.terminate.recv() => Asks::End,
-            _ = hang_up => Asks::End,
+            _ = self.interrupt.recv() => Sent::Interrupt,
+            _ = self.terminate.recv() => Sent::Terminate,
+            _ = hang_up => Sent::HangUp,
         }
     }
 }

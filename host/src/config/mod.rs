@@ -81,6 +81,8 @@ pub struct Config {
 pub struct AgentConfig {
     /// The agent's name; by default that of its directory.
     pub name: String,
+    /// The files beside agent.toml that it was read from: instructions, and the schema of the answer.
+    pub files: Vec<PathBuf>,
     /// What it does, for agents that call it.
     pub description: Option<String>,
     /// The system prompt; may be empty.

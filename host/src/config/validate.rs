@@ -28,6 +28,8 @@ pub(super) struct Check<'a> {
     /// The variables with secrets and keys in them, which no path may have.
     pub(super) kept_variables: Vec<String>,
     problems: Vec<Problem>,
+    /// The files that were read besides.
+    files: Vec<PathBuf>,
 }
 
 /// Reads the meaning of a file at an absolute path.
@@ -35,7 +37,12 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     let directory = path.parent().unwrap_or(Path::new("/"));
     let kept_variables =
         raw.secrets.values().filter_map(|secret| Some(secret.env.as_ref()?.get_ref().clone()));
-    let mut check = Check { directory, kept_variables: kept_variables.collect(), problems: Vec::new() };
+    let mut check = Check {
+        directory,
+        kept_variables: kept_variables.collect(),
+        problems: Vec::new(),
+        files: Vec::new(),
+    };
     let parameters = check.parameters(raw.parameters);
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let structured_output = raw.agent.structured_output.clone();
@@ -147,7 +154,8 @@ impl Check<'_> {
             .collect();
         builtins.dedup();
         let prompt = prompt.map(Spanned::into_inner);
-        AgentConfig { name, description, instructions, prompt, output_schema, builtins }
+        let files = std::mem::take(&mut self.files);
+        AgentConfig { name, files, description, instructions, prompt, output_schema, builtins }
     }
 
     fn agent_name(&mut self, raw: Spanned<String>) -> String {
@@ -191,6 +199,7 @@ impl Check<'_> {
             }
             (None, Some(file)) => {
                 let path = self.path("output_schema_file", &file)?;
+                self.files.push(path.clone());
                 let text = read_text(&path, INSTRUCTIONS_BYTES_MAX).map_err(|error| error.to_string());
                 let json = text.and_then(|text| {
                     let json = Json::parse(text).map_err(|it| it.to_string())?;
@@ -218,6 +227,7 @@ impl Check<'_> {
 
     fn instructions_file(&mut self, raw: &Spanned<PathBuf>, parameters: &Parameters) -> String {
         let Some(path) = self.path("instructions_file", raw) else { return String::new() };
+        self.files.push(path.clone());
         match read_text(&path, INSTRUCTIONS_BYTES_MAX) {
             Ok(text) => {
                 let text = Spanned::new(raw.span(), text);

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::problem::chain;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, LoadError, LoadedAgent, Purpose, Unwatched, Watcher};
+use crate::model::Provider;
 
 /// The file that makes a directory an agent.
 const AGENT_TOML: &str = "agent.toml";
@@ -119,6 +120,21 @@ impl Agents {
         troubles
     }
 
+    /// The agent.toml files that are to be served, as far as their directories can be read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        files(&self.sources).unwrap_or_default()
+    }
+
+    /// The files that the agents were read from: each agent.toml, scripts, texts and components. A tool that is a crate is
+    /// a directory of sources, and not among them.
+    pub(super) fn read(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for served in self.all() {
+            read_by(&served.agent, &mut files);
+        }
+        files
+    }
+
     /// An agent by its name.
     pub(super) fn get(&self, name: &str) -> Option<Arc<LoadedAgent>> {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +145,21 @@ impl Agents {
     pub(super) fn all(&self) -> Vec<Served> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
+}
+
+/// The files that an agent was read from, and those that it calls.
+fn read_by(agent: &LoadedAgent, files: &mut Vec<PathBuf>) {
+    let config = agent.config();
+    files.push(config.path.clone());
+    files.extend(config.agent.files.iter().cloned());
+    files.extend(config.tools.iter().map(|tool| tool.source.clone()).filter(|source| !source.is_dir()));
+    for model in std::iter::once(&config.model).chain(&config.fallbacks).chain(&config.summary) {
+        match &model.provider {
+            Provider::Scripted { script } => files.push(script.clone()),
+            Provider::Remote(_) => {}
+        }
+    }
+    agent.members().iter().for_each(|member| read_by(member.agent(), files));
 }
 
 fn name(agent: &LoadedAgent) -> String {

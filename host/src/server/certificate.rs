@@ -13,6 +13,11 @@ use super::settings::Tls;
 
 /// What the server encrypts by.
 pub(super) fn config(tls: &Tls) -> Result<RustlsConfig, ServeError> {
+    read(tls).map(RustlsConfig::from_config)
+}
+
+/// The same as the files have it now.
+pub(super) fn read(tls: &Tls) -> Result<Arc<ServerConfig>, ServeError> {
     let unusable = |path: &Path, reason: String| ServeError::Certificate { path: path.to_owned(), reason };
     let of_certificate = |error: rustls::pki_types::pem::Error| unusable(&tls.certificate, error.to_string());
     let chain = CertificateDer::pem_file_iter(&tls.certificate).map_err(of_certificate)?;
@@ -25,5 +30,5 @@ pub(super) fn config(tls: &Tls) -> Result<RustlsConfig, ServeError> {
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| unusable(&tls.certificate, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(Arc::new(config))
 }

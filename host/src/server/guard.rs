@@ -2,7 +2,7 @@
 //! there are.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header, uri::Authority};
@@ -13,11 +13,13 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use super::Server;
 use super::problem::{Kind, Problem};
 use super::settings::Settings;
-use super::tokens::{Grant, Tokens};
+use super::tokens::{Grant, Token, Tokens};
 
 /// What a request has to pass.
 pub(super) struct Guard {
-    tokens: Tokens,
+    tokens: RwLock<Tokens>,
+    /// The token by which commands on this machine find the server.
+    own: Token,
     names: Names,
     rates: DefaultKeyedRateLimiter<String>,
 }
@@ -31,11 +33,17 @@ struct Names {
 }
 
 impl Guard {
-    pub(super) fn new(settings: &Settings, tokens: Tokens, listen: SocketAddr) -> Self {
+    pub(super) fn new(settings: &Settings, own: Token, listen: SocketAddr) -> Self {
         let minute =
             std::num::NonZeroU32::new(settings.requests_per_minute).unwrap_or(std::num::NonZeroU32::MIN);
         let names = Names { listen, hosts: settings.hosts.clone(), origins: settings.origins.clone() };
-        Self { tokens, names, rates: RateLimiter::keyed(Quota::per_minute(minute)) }
+        let tokens = RwLock::new(Tokens::new(settings.tokens.clone(), own.clone()));
+        Self { tokens, own, names, rates: RateLimiter::keyed(Quota::per_minute(minute)) }
+    }
+
+    /// Goes by other tokens from now on.
+    pub(super) fn renew(&self, tokens: Vec<Token>) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Tokens::new(tokens, self.own.clone());
     }
 
     fn pass(&self, request: &Request) -> Result<Grant, Problem> {
@@ -43,14 +51,16 @@ impl Guard {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
         self.names.admit(authority, text(header::ORIGIN))?;
-        let grant =
-            self.tokens.opened_by(text(header::AUTHORIZATION)).ok_or_else(|| without_token(headers))?;
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let grant = tokens.opened_by(text(header::AUTHORIZATION)).cloned();
+        drop(tokens);
+        let grant = grant.ok_or_else(|| without_token(headers))?;
         if let Err(early) = self.rates.check_key(&grant.name) {
             let wait = early.wait_time_from(governor::clock::Clock::now(self.rates.clock()));
             let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
             return Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1));
         }
-        Ok(grant.clone())
+        Ok(grant)
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) fn log(told: &Told<'_>) {
         Told::TooManyScheduled { run } => {
             warn!(%run, "the run sleeps, and too many others do: resume it when its moment has come");
         }
-        Told::NotReloaded { why } => warn!(error = why, "an agent is served as it was before"),
+        Told::Reloaded { agents, troubles } => info!(agents, troubles, "everything was read again"),
+        Told::NotReloaded { why } => warn!(error = why, "what was read before stays"),
     }
 }
 

@@ -17,6 +17,7 @@ mod log;
 mod metrics;
 mod problem;
 mod queue;
+mod reload;
 mod retention;
 mod scheduler;
 mod settings;
@@ -50,8 +51,8 @@ use guard::Guard;
 use keys::Keys;
 use log::log;
 use metrics::Metrics;
+use reload::Reloading;
 use scheduler::{Scheduler, unfinished};
-use tokens::Tokens;
 use told::Told;
 
 /// How long the head of a request may take to come: a client that sends it more slowly holds a connection for nothing.
@@ -105,6 +106,7 @@ pub(crate) struct Server {
     keys: Arc<Keys>,
     guard: Guard,
     metrics: Metrics,
+    reloading: Reloading,
 }
 
 /// A server that serves.
@@ -114,7 +116,7 @@ pub struct Serving {
     handle: Handle<SocketAddr>,
     listening: JoinHandle<std::io::Result<()>>,
     /// What goes on beside the requests.
-    working: [JoinHandle<()>; 2],
+    working: [JoinHandle<()>; 3],
 }
 
 impl Serving {
@@ -141,12 +143,14 @@ impl Serving {
         let scheduler = Scheduler::new(engine, &agents, settings.bounds, metrics.clone());
         let keys = Keys::new(settings.keys_kept);
         recall(engine, &scheduler, &keys)?;
-        let guard = Guard::new(&settings, Tokens::new(settings.tokens.clone(), own), bound);
+        let guard = Guard::new(&settings, own, bound);
+        let (engine, reloading) = (engine.clone(), Reloading::new(tls.clone()));
         let server =
-            Arc::new(Server { settings, engine: engine.clone(), agents, scheduler, keys, guard, metrics });
+            Arc::new(Server { settings, engine, agents, scheduler, keys, guard, metrics, reloading });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
             tokio::spawn(retention::remove(Arc::clone(&server))),
+            tokio::spawn(reload::watch(Arc::clone(&server))),
         ];
         let handle = Handle::new();
         let listening = tokio::spawn(serve(listener, tls, Arc::clone(&server), handle.clone()));
@@ -165,7 +169,8 @@ impl Serving {
         self.server.agents.all().iter().map(|served| served.agent.config().agent.name.clone()).collect()
     }
 
-    /// Reads every agent.toml again. Says what went wrong, a text for each.
+    /// Reads every agent again, and of host.toml the tokens and the certificate. What breaks stays as it was. Says what
+    /// went wrong, a text for each.
     pub async fn reload(&self) -> Vec<String> {
         self.server.reload().await
     }
@@ -188,16 +193,6 @@ impl Serving {
         // How it ended is of no use to anybody.
         let _ = self.listening.await;
         drop(self.address);
-    }
-}
-
-impl Server {
-    async fn reload(&self) -> Vec<String> {
-        let troubles = self.agents.reload().await;
-        for why in &troubles {
-            log(&Told::NotReloaded { why });
-        }
-        troubles
     }
 }
 

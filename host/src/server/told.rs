@@ -23,7 +23,14 @@ pub(super) enum Told<'a> {
         /// Why.
         why: &'a str,
     },
-    /// An agent.toml broke, and the agent is served as it was before.
+    /// Everything was read again.
+    Reloaded {
+        /// How many agents are served now.
+        agents: usize,
+        /// How much of it is as it was before, because it broke.
+        troubles: usize,
+    },
+    /// Something that was read again is broken, and stays as it was before.
     NotReloaded {
         /// What is wrong.
         why: &'a str,

@@ -19,6 +19,10 @@ use super::{Caller, State};
 pub(super) struct Agents {
     /// By name.
     agents: Vec<Agent>,
+    /// What is wrong with what was read again the last time, host.toml included, and is as it was before. Whose token is
+    /// one of some agents is not told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    troubles: Vec<String>,
 }
 
 /// An agent that is served.
@@ -84,7 +88,8 @@ pub(super) async fn agents(
     caller.may(Scope::Read)?;
     let all = server.agents.all();
     let covered = all.iter().filter(|it| caller.0.covers(&it.agent.config().agent.name));
-    Ok(axum::Json(Agents { agents: covered.map(Agent::of).collect() }))
+    let troubles = if caller.0.agents.is_none() { server.reloading.troubles() } else { Vec::new() };
+    Ok(axum::Json(Agents { agents: covered.map(Agent::of).collect(), troubles }))
 }
 
 /// Show an agent.
@@ -106,7 +111,8 @@ pub(super) async fn agent(
     found.map(|it| axum::Json(Agent::of(&it))).ok_or_else(|| no_agent(&server, &name))
 }
 
-/// Read every agent.toml again. Runs that have begun go on with the agent that they began with.
+/// Read every agent again, and the tokens and the certificate of host.toml. What breaks stays as it was. Runs that are
+/// worked on go on with the agent that they began with.
 #[utoipa::path(
     post, path = "/agents/reload", tag = "agents", security(("token" = ["admin"])),
     responses(
@@ -119,8 +125,8 @@ pub(super) async fn reload(
     caller: Caller,
 ) -> Result<axum::Json<Agents>, Problem> {
     caller.may(Scope::Admin)?;
-    server.reload().await;
-    Ok(axum::Json(Agents { agents: server.agents.all().iter().map(Agent::of).collect() }))
+    let troubles = server.reload().await;
+    Ok(axum::Json(Agents { agents: server.agents.all().iter().map(Agent::of).collect(), troubles }))
 }
 
 /// What the server counts and measures, in the text form of Prometheus.

@@ -48,6 +48,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// The origins of web pages that may use it, beside its own.
     pub origins: Vec<String>,
+    /// The file that they were read from.
+    pub(super) file: Option<PathBuf>,
     pub(super) bounds: Bounds,
     pub(super) body_bytes_max: u64,
     pub(super) body_time: Duration,
@@ -80,6 +82,7 @@ impl Default for Settings {
             agents: Vec::new(),
             hosts: Vec::new(),
             origins: Vec::new(),
+            file: None,
             bounds: Bounds {
                 runs: RUNS_MAX,
                 runs_per_agent: RUNS_PER_AGENT_MAX,
@@ -109,7 +112,7 @@ impl Settings {
         let raw::HostToml { server } = read(&text, &schema(), "`host schema --server`").map_err(fail)?;
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut check = Check { directory, problems: Vec::new() };
-        let settings = check.server(server);
+        let settings = Settings { file: Some(path.to_owned()), ..check.server(server) };
         if check.problems.is_empty() { Ok(settings) } else { Err(fail(check.problems)) }
     }
 
@@ -166,6 +169,7 @@ impl Check<'_> {
             agents,
             hosts,
             origins,
+            file: None,
             bounds,
             body_bytes_max,
             body_time,
