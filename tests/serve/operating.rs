@@ -71,3 +71,53 @@ fn metrics_need_a_token_for_every_agent() {
     get("some").problem(403, "all of them");
     get("all").ok();
 }
+
+#[test]
+fn a_journal_that_fails_is_mended_and_its_runs_go_on() {
+    let agent = asking("");
+    // The first run is recorded; while the second one goes on, one write fails.
+    let mut command =
+        agent.command(&["serve", agent.dir.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    command.env("FAILPOINTS", "journal-write-fails=9*off->1*return");
+    let server = Server::spawned(command);
+    let run = format!("/{}/run", name(&agent));
+    server.post(&run, &json!({})).ok();
+    // What the server writes to see whether there is room cannot be written as long as this is in the way.
+    let in_the_way = agent.state().join("journal/room");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let begun = server.post(&run, &json!({})).body;
+    server.says("no run is taken until the journal can be written");
+    let refused = server.post(&run, &json!({}));
+    refused.problem(503, "runs cannot be recorded at present: the journal stopped: Input/output error");
+    assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+    server.get("/readyz").problem(503, "runs cannot be recorded at present");
+    server.get("/healthz").ok();
+    assert!((value(&server.get("/metrics").body, "host_journal_up")).abs() < 1e-9);
+    assert_eq!(server.get("/runs").ok()["runs"].as_array().unwrap().len(), 2, "what there is can be read");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    server.says("the journal can be written again");
+    let begun: serde_json::Value = serde_json::from_str(&begun).unwrap();
+    assert_eq!(begun["state"], "failed", "{begun}");
+    let resumed =
+        server.once_not(begun["run"].as_str().unwrap(), &["failed", "interrupted", "queued", "running"]);
+    assert_eq!(resumed["answer"], "done", "{resumed}");
+    server.get("/readyz").ok();
+    server.post(&run, &json!({})).ok();
+    server.kill();
+    for shown in agent.host(&["runs"]).ok().stdout.lines() {
+        assert!(!shown.contains("failed"), "{shown}");
+    }
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn every_line_of_the_log_that_is_about_a_run_names_it() {
+    let agent = asking("");
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--log", "json"]);
+    let ran = server.post(&format!("/{}/run", name(&agent)), &json!({})).ok();
+    for message in ["the run goes on", "the run ended"] {
+        let line: serde_json::Value = serde_json::from_str(&server.says(message)).unwrap();
+        assert_eq!((&line["run"], &line["message"]), (&ran["run"], &json!(message)), "{line}");
+        assert!(line["timestamp"].is_string() && line["level"] == "INFO", "{line}");
+    }
+}

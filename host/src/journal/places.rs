@@ -90,6 +90,24 @@ impl Names {
     }
 }
 
+/// What is written to see whether there is room, and removed at once.
+const ROOM: &str = "room";
+
+/// As much as some runs record. With less room the next one would stop in the middle.
+const ROOM_BYTES: usize = 1 << 20;
+
+/// Sees whether there is room for more.
+pub(super) fn try_room(directory: &Path) -> std::io::Result<()> {
+    let path = directory.join(ROOM);
+    let tried = File::create(&path).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, &vec![0; ROOM_BYTES])?;
+        file.sync_all()
+    });
+    // Whether it was ever made, the trial says.
+    let _ = std::fs::remove_file(&path);
+    tried
+}
+
 /// The lock over the whole directory, held for moments: while a run is claimed, a segment begun, ended or removed.
 #[derive(Debug)]
 pub(super) struct Lock(File);

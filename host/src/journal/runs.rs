@@ -99,6 +99,17 @@ impl RunsDir {
         Ok(Arc::clone(store.insert(Arc::new(opened))))
     }
 
+    /// Sees whether a run can be recorded. A journal that failed is opened anew if no run has it open any more, and there
+    /// has to be room for more than a little.
+    pub fn try_to_write(&self) -> Result<(), JournalError> {
+        match self.store()?.failed_with() {
+            Some(error) => Err(error.clone()),
+            None => {
+                places::try_room(self.journal_path()).map_err(|error| io_error(self.journal_path(), &error))
+            }
+        }
+    }
+
     /// What this process has made durable.
     #[must_use]
     pub fn commits(&self) -> &Commits {

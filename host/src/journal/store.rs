@@ -73,6 +73,11 @@ pub trait Runs: Send + Sync + Debug {
         Ok(ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect())
     }
 
+    /// Sees whether a run can be recorded.
+    fn try_to_write(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// What this process has made durable; `None` where nothing is.
     fn commits(&self) -> Option<&Commits> {
         None
@@ -174,6 +179,10 @@ impl Runs for RunsDir {
 
     fn trail(&self, id: RunId) -> Result<Option<Trail>, JournalError> {
         Self::trail(self, id)
+    }
+
+    fn try_to_write(&self) -> Result<(), JournalError> {
+        Self::try_to_write(self)
     }
 
     fn commits(&self) -> Option<&Commits> {

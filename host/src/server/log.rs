@@ -2,7 +2,7 @@
 //!
 //! Writes nothing: whoever starts the process decides where events go, and in which form.
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::problem::chain;
 use super::told::Told;
@@ -33,13 +33,17 @@ pub(super) fn log(told: &Told<'_>) {
         Told::TooManyScheduled { run } => {
             warn!(%run, "the run sleeps, and too many others do: resume it when its moment has come");
         }
+        Told::RecordsNothing { why } => {
+            error!(error = why, "no run is taken until the journal can be written");
+        }
+        Told::RecordsAgain { runs } => info!(runs, "the journal can be written again"),
         Told::Reloaded { agents, troubles } => info!(agents, troubles, "everything was read again"),
         Told::NotReloaded { why } => warn!(error = why, "what was read before stays"),
     }
 }
 
 /// Logs what the engine tells of a run.
-pub(super) fn log_of(run: RunId, told: engine::Told<'_>) {
+pub(super) fn log_of(run: RunId, told: &engine::Told<'_>) {
     match told {
         engine::Told::Began { manifest, .. } => info!(%run, agent = manifest.agent, "the run goes on"),
         engine::Told::Effect(Notice::Failed { slot, failed, .. }) => {

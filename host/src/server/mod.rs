@@ -17,6 +17,7 @@ mod log;
 mod metrics;
 mod problem;
 mod queue;
+mod recording;
 mod reload;
 mod retention;
 mod scheduler;
@@ -116,7 +117,7 @@ pub struct Serving {
     handle: Handle<SocketAddr>,
     listening: JoinHandle<std::io::Result<()>>,
     /// What goes on beside the requests.
-    working: [JoinHandle<()>; 3],
+    working: [JoinHandle<()>; 4],
 }
 
 impl Serving {
@@ -149,6 +150,7 @@ impl Serving {
             Arc::new(Server { settings, engine, agents, scheduler, keys, guard, metrics, reloading });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
+            tokio::spawn(Arc::clone(&server.scheduler).mend()),
             tokio::spawn(retention::remove(Arc::clone(&server))),
             tokio::spawn(reload::watch(Arc::clone(&server))),
         ];

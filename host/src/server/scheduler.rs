@@ -16,12 +16,16 @@ use super::log::{log, log_of};
 use super::metrics::Metrics;
 use super::problem::chain;
 use super::queue::{Admission, Bounds, Job, Queue};
+use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
 use crate::journal::{JournalError, RunState, RunSummary};
 use crate::message::{By, Moment, RunId, Slot};
 use crate::session::{SessionError, Settlement, Waiting, Wants};
+
+/// How often is looked whether runs can be recorded again. Each look writes and syncs a file.
+const MEND_EVERY: Duration = Duration::from_secs(1);
 
 /// Works on runs.
 pub(super) struct Scheduler {
@@ -37,11 +41,14 @@ pub(super) struct Scheduler {
     /// Who waits for a run to stop.
     waiting: Mutex<HashMap<RunId, Vec<oneshot::Sender<Arc<Run>>>>>,
     drains: AtomicBool,
+    recording: Recording,
+    /// Runs that stopped because nothing could be recorded of them.
+    stranded: Mutex<Vec<Job>>,
     metrics: Metrics,
 }
 
 /// What is said of a run with which it goes on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     pub(super) settlements: Vec<(Slot, Settlement)>,
     pub(super) accept_changes: bool,
@@ -54,6 +61,9 @@ pub(super) enum TakeError {
     /// No run is taken any more.
     #[error("the server is asked to end, and takes no more runs")]
     Drains,
+    /// It could not be recorded.
+    #[error("runs cannot be recorded at present: {0}")]
+    RecordsNothing(String),
     /// There is no place in the queue.
     #[error("{0} runs wait already")]
     Full(usize),
@@ -73,6 +83,8 @@ impl Scheduler {
             said: Mutex::default(),
             waiting: Mutex::default(),
             drains: AtomicBool::new(false),
+            recording: Recording::default(),
+            stranded: Mutex::default(),
             metrics,
         })
     }
@@ -88,6 +100,9 @@ impl Scheduler {
         if self.drains() {
             return Err(TakeError::Drains);
         }
+        if let Some(why) = self.recording.stopped() {
+            return Err(TakeError::RecordsNothing(why));
+        }
         if let Some(due_ms) = due_ms.filter(|due_ms| *due_ms > Moment::now().0) {
             return self.take_later(job, new, due_ms).await;
         }
@@ -101,13 +116,13 @@ impl Scheduler {
                 }
                 Err(error) => {
                     self.leave(job.run, true);
-                    Err(error.into())
+                    Err(self.not_taken(error))
                 }
             },
             Admission::Waits => {
                 if let Err(error) = self.engine.accept(new).await {
                     self.queue().give_up();
-                    return Err(error.into());
+                    return Err(self.not_taken(error));
                 }
                 self.queue().add(job);
                 self.changed.notify_one();
@@ -123,10 +138,15 @@ impl Scheduler {
         }
         if let Err(error) = self.engine.accept(new).await {
             self.queue().forget(run);
-            return Err(error.into());
+            return Err(self.not_taken(error));
         }
         self.changed.notify_one();
         Ok(())
+    }
+
+    fn not_taken(&self, error: StartError) -> TakeError {
+        self.recording.saw(of_start(&error));
+        error.into()
     }
 
     /// Has a recorded run go on, when there is a place.
@@ -184,17 +204,26 @@ impl Scheduler {
     }
 
     fn next(&self) -> Option<Job> {
-        if self.drains() { None } else { self.queue().next(Moment::now().0) }
+        if self.drains() || self.recording.stopped().is_some() {
+            return None;
+        }
+        self.queue().next(Moment::now().0)
     }
 
     /// Goes on with a recorded run that has a place.
     async fn resume(self: Arc<Self>, job: Job) {
         let run = job.run;
-        let Said { settlements, accept_changes, by } = lock(&self.said).remove(&run).unwrap_or_default();
+        let said = lock(&self.said).remove(&run).unwrap_or_default();
+        let Said { settlements, accept_changes, by } = said.clone();
         let agent = self.agents.get(&job.agent);
         let terms = Terms { settlements, accept_changes, agent, by, ..Terms::default() };
         match self.engine.resume(run, terms, self.front(&job)).await {
             Ok(handle) => self.follow(job, handle),
+            Err(error) if self.recording.saw(of_start(&error)) => {
+                lock(&self.said).insert(run, said);
+                lock(&self.stranded).push(job);
+                self.leave(run, false);
+            }
             Err(error) => {
                 log(&Told::NotResumed { run, agent: &job.agent, why: &chain(&error) });
                 // It stands as it stood; somebody has to look at it.
@@ -219,14 +248,51 @@ impl Scheduler {
         let (run, shown) = (job.run, Arc::new(shown));
         log(&Told::Stopped { run: &shown, outcome });
         self.metrics.stopped(&shown, outcome);
-        self.leave(run, shown.state.has_ended());
-        if let Outcome::Suspended(waiting) = outcome {
-            self.wait(job, waiting);
+        let has_stopped = self.recording.saw(of_outcome(outcome)) || self.recording.stopped().is_some();
+        match outcome {
+            Outcome::Failed(_) | Outcome::Interrupted if has_stopped => lock(&self.stranded).push(job),
+            Outcome::Suspended(waiting) => self.wait(job, waiting),
+            Outcome::Ended { .. } | Outcome::Failed(_) | Outcome::Interrupted => {}
         }
+        self.leave(run, shown.state.has_ended());
         for waiting in lock(&self.waiting).remove(&run).into_iter().flatten() {
             // Whoever waited may have gone away.
             let _ = waiting.send(Arc::clone(&shown));
         }
+    }
+
+    /// Waits for the journal to stop, has everything stop of which nothing can be recorded, and has it go on once there is
+    /// room.
+    pub(super) async fn mend(self: Arc<Self>) {
+        loop {
+            self.recording.stop().await;
+            let working: Vec<RunId> = self.queue().working().collect();
+            for run in working {
+                self.engine.interrupt(run);
+            }
+            // A run that has the journal open holds up that it is opened anew.
+            self.idle().await;
+            while !self.can_record().await {
+                tokio::time::sleep(MEND_EVERY).await;
+            }
+            let stranded = std::mem::take(&mut *lock(&self.stranded));
+            self.recording.goes_on(stranded.len());
+            for job in stranded {
+                self.queue().line_up(job);
+            }
+            self.changed.notify_one();
+        }
+    }
+
+    async fn can_record(&self) -> bool {
+        let engine = self.engine.clone();
+        // The disk may be slow.
+        matches!(tokio::task::spawn_blocking(move || engine.runs().try_to_write()).await, Ok(Ok(())))
+    }
+
+    /// Why nothing can be recorded; `None` if something can.
+    pub(super) fn records_nothing(&self) -> Option<String> {
+        self.recording.stopped()
     }
 
     /// Takes in that a run is worked on no more.
@@ -341,7 +407,7 @@ struct Onlooker {
 impl Watcher for Onlooker {
     fn tell(&self, told: engine::Told<'_>) {
         self.metrics.effect(&self.agent, &told);
-        log_of(self.run, told);
+        log_of(self.run, &told);
     }
 }
 

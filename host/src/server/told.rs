@@ -35,6 +35,16 @@ pub(super) enum Told<'a> {
         /// What is wrong.
         why: &'a str,
     },
+    /// Nothing can be recorded.
+    RecordsNothing {
+        /// Why.
+        why: &'a str,
+    },
+    /// Runs can be recorded again.
+    RecordsAgain {
+        /// How many runs go on that had stopped because of it.
+        runs: usize,
+    },
     /// Something that is recorded cannot be read.
     Unreadable {
         /// The run, if it is known whose it is.

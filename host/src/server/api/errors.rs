@@ -8,6 +8,8 @@ use crate::session::SessionError;
 
 /// After how many seconds a request that found no place may be sent again.
 const FULL_RETRY_S: u64 = 5;
+/// After how many seconds a run may be sent again that could not be recorded.
+const RECORDS_RETRY_S: u64 = 5;
 /// After how many seconds a request to a server that ends may be sent again: another one may have begun by then.
 const DRAINS_RETRY_S: u64 = 10;
 
@@ -15,6 +17,10 @@ impl From<TakeError> for Problem {
     fn from(error: TakeError) -> Self {
         match error {
             TakeError::Drains => Self::new(Kind::Unavailable, error.to_string()).retry_after(DRAINS_RETRY_S),
+            TakeError::RecordsNothing(_) => {
+                let help = "free space or mend the disk; the server goes on by itself then";
+                Self::new(Kind::Unavailable, error.to_string()).help(help).retry_after(RECORDS_RETRY_S)
+            }
             TakeError::Full(_) => {
                 let help = "send it again later, or raise the bounds under [server.limits] in host.toml";
                 Self::new(Kind::TooMany, error.to_string()).help(help).retry_after(FULL_RETRY_S)

@@ -142,7 +142,11 @@ pub(super) async fn metrics(
     caller: Caller,
 ) -> Result<Response, Problem> {
     caller.may_of_all(Scope::Read)?;
-    let seen = Seen { runs: server.scheduler.counts(), records: true, engine: server.engine.clone() };
+    let seen = Seen {
+        runs: server.scheduler.counts(),
+        records: server.scheduler.records_nothing().is_none(),
+        engine: server.engine.clone(),
+    };
     let text = server.metrics.text(seen).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
@@ -156,6 +160,9 @@ pub(super) async fn healthy() -> &'static str {
 pub(super) async fn ready(axum::extract::State(server): State) -> Result<&'static str, Problem> {
     if server.scheduler.drains() {
         return Err(Problem::new(Kind::Unavailable, "the server is asked to end, and takes no more runs"));
+    }
+    if let Some(why) = server.scheduler.records_nothing() {
+        return Err(Problem::new(Kind::Unavailable, format!("runs cannot be recorded at present: {why}")));
     }
     Ok("ready\n")
 }
