@@ -273,5 +273,9 @@ fn schema_and_completions_are_printed() {
     let kept = std::fs::read_to_string(root().join("examples/cases.schema.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     assert_eq!(kept, schema, "examples/cases.schema.json is what `host schema --cases` prints");
+    let schema: Value = serde_json::from_str(&agent.host(&["schema", "--server"]).ok().stdout).unwrap();
+    let kept = std::fs::read_to_string(root().join("examples/host.schema.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept, schema, "examples/host.schema.json is what `host schema --server` prints");
     assert!(agent.host(&["completions", "bash"]).ok().stdout.contains("_host"));
 }

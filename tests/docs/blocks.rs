@@ -13,6 +13,8 @@ fn wrong(block: &str) -> Option<String> {
     let keys = file.as_object_mut().unwrap();
     let schema = if keys.contains_key("expect") {
         host::cases::schema()
+    } else if keys.contains_key("server") {
+        host::server::schema()
     } else if keys.values().all(|value| value.is_object() || value.is_array()) || keys.contains_key("version")
     {
         // What a page leaves out of agent.toml.
@@ -51,6 +53,8 @@ fn a_piece_that_does_not_fit_is_found() {
         ("[limits\nmax_turns = 25", false),
         ("[tools.web]\nsource = \"x\"\npermissions.calls = [\"a\"]", true),
         ("[expect]\nanswer = \"yes\"", true),
+        ("[server]\nlisten = \"127.0.0.1:8080\"", true),
+        ("[server]\nlitsen = \"127.0.0.1:8080\"", false),
         ("[expect]\nanswers = \"yes\"", false),
     ] {
         assert_eq!(wrong(block).is_none(), fits, "{block}");

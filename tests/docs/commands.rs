@@ -1,7 +1,8 @@
 //! What the pages have one type, typed: one command after the other, in a copy of what they are about.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use regex::{Captures, Regex};
 
@@ -80,23 +81,56 @@ fn checkout(agent: &Agent) {
     std::fs::set_permissions(&sleep, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
+/// A server that a page starts, in what would be a terminal of its own.
+struct Terminal(Child);
+
+impl Terminal {
+    /// Waits until the server serves.
+    fn open(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let (mut line, mut said) = (String::new(), String::new());
+        while !line.starts_with("serving ") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended:\n{said}");
+            said.push_str(&line);
+        }
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self(child)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn run(page: &Page, steps: &[Step]) {
     let agent = Agent::scripted("");
     checkout(&agent);
     let here = agent.dir.path();
     let path = format!("{}:{}", here.join("bin").display(), std::env::var("PATH").unwrap());
+    let mut terminals = Vec::new();
     for Step { lines, shown } in steps {
         let mut said = String::new();
         for line in lines {
-            let ran = Command::new("sh")
-                .args(["-c", &line.replace("cargo run --release -- ", "host ")])
+            let mut typed = Command::new("sh");
+            let runs = if line.starts_with("host serve ") { "exec " } else { "" };
+            typed
+                .args(["-c", &format!("{runs}{}", line.replace("cargo run --release -- ", "host "))])
                 .current_dir(here)
                 .env("PATH", &path)
                 .env("HOST_STATE", agent.state())
                 .env("HOST_CACHE", cache())
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
+                .stdin(Stdio::null());
+            if line.starts_with("host serve ") {
+                terminals.push(Terminal::open(typed));
+                continue;
+            }
+            let ran = typed.output().unwrap();
             said =
                 format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
             assert_eq!(ran.status.code(), Some(exit_code(line)), "{}: {line}\n{said}", page.path.display());

@@ -23,12 +23,24 @@ struct Described {
     older: Vec<String>,
 }
 
-/// A section for each table, in the order of the schema, and one for what is older.
-pub(super) fn tables(schema: &Value) -> String {
+/// A section for each table, of a file that has no older spellings.
+pub(super) fn tables_of_today(schema: &Value) -> String {
+    let (page, described) = sections(schema);
+    assert!(described.older.is_empty(), "{:?}", described.older);
+    page
+}
+
+fn sections(schema: &Value) -> (String, Described) {
     let mut described = Described::default();
     let root = Table { header: "Top level".to_owned(), path: String::new(), schema };
     let mut page = String::new();
     section(&root, schema, &mut described, &mut page);
+    (page, described)
+}
+
+/// A section for each table, in the order of the schema, and one for what is older.
+pub(super) fn tables(schema: &Value) -> String {
+    let (mut page, described) = sections(schema);
     let older = described.older.join("\n");
     write!(
         page,

@@ -27,6 +27,11 @@ fn config_has_every_key_of_agent_toml() {
 }
 
 #[test]
+fn serve_has_every_key_of_host_toml() {
+    is_current("docs/SERVE.md", &config::tables_of_today(&host::server::schema()));
+}
+
+#[test]
 fn cli_has_every_command() {
     let options = clap_markdown::MarkdownOptions::new().show_footer(false);
     let page = clap_markdown::help_markdown_command_custom(&host::cli::command(), &options);

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod deciding;
+mod deploying;
 mod following;
 mod operating;
 mod refusing;

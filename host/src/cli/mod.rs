@@ -154,8 +154,11 @@ enum Command {
     /// Print the JSON Schema of agent.toml.
     Schema {
         /// Print that of the cases of `host test` instead.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "server")]
         cases: bool,
+        /// Print that of host.toml, which `host serve` reads, instead.
+        #[arg(long)]
+        server: bool,
     },
     /// Print a completion script for a shell.
     Completions {
@@ -219,8 +222,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Schema { cases } => {
-            let schema = if cases { crate::cases::schema() } else { crate::config::schema() };
+        Command::Schema { cases, server } => {
+            let schema = match (cases, server) {
+                (true, _) => crate::cases::schema(),
+                (_, true) => crate::server::schema(),
+                (false, false) => crate::config::schema(),
+            };
             print(&serde_json::to_string_pretty(&schema)?)?;
             Ok(Exit::Ok)
         }
