@@ -1,5 +1,6 @@
 //! `host serve`, as its clients see it.
 
+mod again;
 mod beginning;
 mod deciding;
 mod following;

@@ -4,6 +4,8 @@
 //! entry here or in the journal, and no task. Invariants: a run is on disk before anybody hears of it; whatever is on
 //! disk and can go on by itself goes on, after a restart too; when the server drains, no run begins.
 
+mod fork;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,8 @@ use super::problem::chain;
 use super::queue::{Admission, Bounds, Job, Queue};
 use super::shown::Run;
 use super::told::Told;
+pub(super) use fork::TakeForkError;
+
 use crate::engine::{Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms};
 use crate::journal::{JournalError, RunState, RunSummary};
 use crate::message::{By, Moment, RunId, Slot};

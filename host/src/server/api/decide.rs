@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::Server;
@@ -29,7 +28,7 @@ pub(super) struct Approve {
     slot: Option<String>,
     /// Make the call with this input instead of its own.
     #[schema(value_type = Option<Object>)]
-    input: Option<Value>,
+    input: Option<Json>,
     /// Make the very same call, of the same component with the same grants, unasked from now on.
     always: bool,
 }
@@ -63,8 +62,8 @@ pub(super) struct Settle {
     /// What becomes of it.
     how: How,
     /// Its output, if that is known: with `"how": "result"`.
-    #[schema(value_type = Option<Object>)]
-    result: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    result: Option<Json>,
 }
 
 /// What becomes of a call in doubt.
@@ -111,7 +110,7 @@ pub(super) async fn approve(
     Path(run): Path<String>,
     Body(Approve { slot, input, always }): Body<Approve>,
 ) -> Result<Response, Problem> {
-    let input = input.map(|value| json(&value, "body: input")).transpose()?;
+    let input = input.map(|value| input_of(&value)).transpose()?;
     say(&server, &caller, &run, slot.as_deref(), false, Word::Approve { input, always }).await
 }
 
@@ -277,13 +276,20 @@ async fn only_one(server: &Arc<Server>, run: RunId, is_question: bool) -> Result
     }
 }
 
-fn slot_of(text: &str) -> Result<Slot, Problem> {
+pub(super) fn slot_of(text: &str) -> Result<Slot, Problem> {
     let slot = text.parse::<Slot>();
     let slot = slot.map_err(|error| Problem::new(Kind::Malformed, error.to_string()).at("body: slot"))?;
     Ok(slot.approved().unwrap_or(slot))
 }
 
-fn json(value: &Value, place: &str) -> Result<Json, Problem> {
-    let json = Json::parse(value.to_string());
+/// The input of a call that came with a body, in the form in which inputs are recorded.
+fn input_of(input: &Json) -> Result<Json, Problem> {
+    let json = Json::parse_canonical(input.as_str());
+    json.map_err(|error| Problem::new(Kind::Unfit, error.to_string()).at("body: input"))
+}
+
+/// A value that came with a body, within the bounds that hold for values.
+pub(super) fn json(value: &Json, place: &str) -> Result<Json, Problem> {
+    let json = Json::parse(value.as_str().to_owned());
     json.map_err(|error| Problem::new(Kind::Unfit, error.to_string()).at(place))
 }
