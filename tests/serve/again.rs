@@ -24,7 +24,7 @@ fn a_run_is_forked_at_a_turn_and_goes_on_from_another_output() {
     let fork = server.once_not(fork["run"].as_str().unwrap(), &["queued", "running", "interrupted"]);
     assert_eq!((&fork["answer"], &fork["prompt"]), (&json!("done"), &json!("And now?")), "{fork}");
     let edit = json!({ "edit": { "slot": "tool(0,1)", "output": {
-        "city": "San Francisco", "country": "US", "temperature_celsius": 1.5, "conditions": "hail",
+        "city": "San Francisco", "country": "US", "temperature_celsius": 1, "conditions": "hail",
         "humidity_percent": 90, "wind_kmh": 3
     } } });
     let edited = server.post(&path, &edit);

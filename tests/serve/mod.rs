@@ -2,6 +2,8 @@
 
 mod again;
 mod beginning;
+
+mod commands;
 mod deciding;
 mod following;
 mod refusing;

@@ -156,8 +156,8 @@ pub(super) async fn rerun(
     let entries = blocking(&server, move |server| server.engine.runs().read(run)).await??;
     // Which component is called is for the agent.toml of the run to say, and not for a client.
     let rerun = Rerun { tool: tool.clone(), allow_effects, ..Rerun::default() };
-    let reran = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;
-    let Some(Reran { same, different, .. }) = reran else {
+    let calls = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;
+    let Some(Reran { same, different, .. }) = calls else {
         let detail = format!("no call of the tool {tool} is recorded in run {run}");
         return Err(Problem::new(Kind::Missing, detail).at("body: tool"));
     };
