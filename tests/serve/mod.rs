@@ -3,6 +3,7 @@
 mod again;
 mod beginning;
 
+mod clients;
 mod commands;
 mod deciding;
 mod following;
