@@ -15,6 +15,7 @@ pub(crate) fn config() -> Result<Arc<ClientConfig>, String> {
 }
 
 /// Trusts nobody: for connections that are not encrypted, for which nothing need be read.
+#[cfg(feature = "cli")]
 pub(crate) fn of_nobody() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
