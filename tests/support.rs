@@ -157,6 +157,8 @@ impl Agent {
             .env("HOST_STATE", self.state())
             .env("HOST_CACHE", cache())
             .env_remove("FAILPOINTS")
+            .env_remove("HOST_SERVER")
+            .env_remove("HOST_TOKEN")
             .env_remove("TRACEPARENT")
             .env_remove("TRACESTATE")
             .stdin(Stdio::null());

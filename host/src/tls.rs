@@ -14,6 +14,14 @@ pub(crate) fn config() -> Result<Arc<ClientConfig>, String> {
     CONFIG.get_or_init(|| read().map(Arc::new).map_err(|error| error.to_string())).clone()
 }
 
+/// Trusts nobody: for connections that are not encrypted, for which nothing need be read.
+#[cfg(feature = "cli")]
+pub(crate) fn of_nobody() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+}
+
 fn read() -> Result<ClientConfig, rustls::Error> {
     // Ring builds in a tenth of the time that aws-lc takes, which rustls would choose.
     let provider = Arc::new(rustls::crypto::ring::default_provider());

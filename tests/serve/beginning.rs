@@ -6,7 +6,7 @@ use super::server::Server;
 use crate::approval::{TWO, asking};
 use crate::support::Agent;
 
-fn name(agent: &Agent) -> String {
+pub fn name(agent: &Agent) -> String {
     agent.dir.path().file_name().unwrap().to_str().unwrap().to_owned()
 }
 

@@ -1,6 +1,10 @@
 //! `host serve`, as its clients see it.
 
+mod again;
 mod beginning;
+
+mod clients;
+mod commands;
 mod deciding;
 mod deploying;
 mod following;

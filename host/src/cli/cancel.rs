@@ -3,6 +3,7 @@
 use super::exit::{Exit, Misuse};
 use super::person::at_terminal;
 use super::places::Places;
+use super::remote::{self, At};
 use super::say;
 use crate::engine::CancelError;
 use crate::message::Cancelled;
@@ -14,10 +15,15 @@ pub(super) struct Args {
     /// Why. It is recorded with the end of the run.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let Args { run, reason } = args;
+    let Args { run, reason, at } = args;
+    if let Some(remote) = at.found(places)? {
+        return remote::cancel(&remote, &run, reason).await;
+    }
     let engine = places.engine(None)?;
     let id = engine.runs().find(&run)?;
     let cancelled = Cancelled { by: Some(at_terminal()), reason };

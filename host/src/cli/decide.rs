@@ -12,6 +12,7 @@ use super::fork::unreadable;
 use super::person::at_terminal;
 use super::places::Places;
 use super::plain::Plain;
+use super::remote::{self, At};
 use super::say;
 use super::words::{call, decided};
 use crate::engine::{Engine, Pending, Word};
@@ -24,6 +25,8 @@ pub(super) struct Which {
     run: String,
     /// The calls, such as 'tool(0,1)'; may be left out if only one waits.
     slots: Vec<Slot>,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,8 @@ pub(super) struct Answer {
     /// The question, such as 'tool(0,1)', if more than one waits; then the answer.
     #[arg(required = true, num_args = 1..=2, value_names = ["SLOT", "TEXT"])]
     words: Vec<String>,
+    #[command(flatten)]
+    at: At,
 }
 
 /// A run, and the calls in it that wait for a person's word.
@@ -73,6 +78,10 @@ enum Kind {
 
 pub(super) async fn approve(args: Approve, places: &Places) -> anyhow::Result<Exit> {
     let Approve { which, edit, always } = args;
+    if let Some(remote) = which.at.found(places)? {
+        let input = edit.as_deref().map(plain_input).transpose()?;
+        return remote::approve(&remote, &which.run, &which.slots, input, always).await;
+    }
     let open = Open::new(&which.run, Kind::Approval, places)?;
     let mut words = Vec::new();
     for slot in open.choose(&which.slots)? {
@@ -87,18 +96,24 @@ pub(super) async fn approve(args: Approve, places: &Places) -> anyhow::Result<Ex
 
 pub(super) async fn deny(args: Deny, places: &Places) -> anyhow::Result<Exit> {
     let Deny { which, reason } = args;
+    if let Some(remote) = which.at.found(places)? {
+        return remote::deny(&remote, &which.run, &which.slots, reason).await;
+    }
     let open = Open::new(&which.run, Kind::Approval, places)?;
     let slots = open.choose(&which.slots)?.into_iter();
     open.say(slots.map(|slot| (slot, Word::Deny { reason: reason.clone() })).collect()).await
 }
 
 pub(super) async fn answer(args: Answer, places: &Places) -> anyhow::Result<Exit> {
-    let open = Open::new(&args.run, Kind::Answer, places)?;
     let (slots, text) = match args.words.as_slice() {
         [slot, text] => (vec![slot.parse::<Slot>().map_err(|error| Misuse(error.to_string()))?], text),
         [text] | [text, ..] => (vec![], text),
         [] => return Err(Misuse("there is no answer".to_owned()).into()),
     };
+    if let Some(remote) = args.at.found(places)? {
+        return remote::answer(&remote, &args.run, &slots, text).await;
+    }
+    let open = Open::new(&args.run, Kind::Answer, places)?;
     let slots = open.choose(&slots)?.into_iter();
     open.say(slots.map(|slot| (slot, Word::Answer(text.clone()))).collect()).await
 }
@@ -108,6 +123,13 @@ fn input(file: &Path, call: &Pending) -> anyhow::Result<Json> {
     let unfit = || Misuse(format!("{} is not an input of {}", file.display(), call.ask.name));
     let text = std::fs::read_to_string(file).with_context(|| unreadable(file))?;
     edited::input(&text, call.agent.tool(&call.ask.name)).map_err(anyhow::Error::msg).with_context(unfit)
+}
+
+/// The same for a call of which the server knows what it takes.
+fn plain_input(file: &Path) -> anyhow::Result<Json> {
+    let unfit = || Misuse(format!("{} is not JSON", file.display()));
+    let text = std::fs::read_to_string(file).with_context(|| unreadable(file))?;
+    edited::input(&text, None).map_err(anyhow::Error::msg).with_context(unfit)
 }
 
 impl Open {

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exit::Exit;
-use super::places::Places;
 use super::words::{counted, headline};
-use super::{print, recorded, say};
+use super::{print, say};
 use crate::engine::changes::between;
 use crate::engine::recorded_manifest;
 use crate::journal::{Entry, Finished, Started, Status, statuses};
@@ -18,9 +17,7 @@ struct Side {
     outcome: Option<Outcome>,
 }
 
-pub(super) fn run(places: &Places, one: &str, other: &str) -> anyhow::Result<Exit> {
-    let runs = places.runs()?;
-    let (one, other) = (recorded::read(&runs, one)?, recorded::read(&runs, other)?);
+pub(super) fn run(one: (RunId, Vec<Entry>), other: (RunId, Vec<Entry>)) -> anyhow::Result<Exit> {
     let manifests = (recorded_manifest(one.0, &one.1)?, recorded_manifest(other.0, &other.1)?);
     let mut lines = between(manifests.0, manifests.1, &one.1);
     let ids = [one.0, other.0];

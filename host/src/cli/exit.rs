@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use super::errors::{say_error, say_problems};
+use super::remote::RemoteError;
 use crate::agent::RunError;
 use crate::config::{ConfigError, ParameterError};
 use crate::journal::JournalError;
@@ -66,6 +67,9 @@ impl Exit {
         }
         if let Some(error) = error.downcast_ref::<JournalError>() {
             return Self::of_journal_error(error);
+        }
+        if let Some(error) = error.downcast_ref::<RemoteError>() {
+            return error.exit();
         }
         match error.downcast_ref::<ModelError>() {
             // What it is set up from is configuration.

@@ -9,6 +9,7 @@ use super::exit::{Exit, Misuse};
 use super::layout::{LongWord, laid_out, width_of};
 use super::moment::Moment;
 use super::places::Places;
+use super::remote::{self, At, Remote};
 use super::runs::{state_mark, state_word};
 use super::words::{beginning, one_line};
 use super::{print, print_json, say};
@@ -51,17 +52,29 @@ impl Which {
     }
 }
 
-pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result<Exit> {
+/// What was found, and where.
+struct Found {
+    summaries: Vec<RunSummary>,
+    /// Why runs cannot be read.
+    unreadable: Vec<String>,
+    place: String,
+    /// The agents of which there are runs, if no run was found.
+    agents: BTreeSet<String>,
+}
+
+pub(super) async fn list(places: &Places, at: &At, which: &Which, json: bool) -> anyhow::Result<Exit> {
     // The word may be meant for the list, where `--state` is the directory everywhere else.
     let (places, word) = places.or_word(|word| state(word).ok());
     let which = which.clone().or(Which { status: word, ..Which::default() });
-    let engine = places.engine(None)?;
-    let Page { items: summaries, unreadable, .. } = engine.list(&which.query())?;
-    for (_, error) in &unreadable {
-        say_error(&error.to_string());
+    let found = match at.named()? {
+        Some(remote) => Found::there(&remote, &which).await?,
+        None => Found::here(&places, &which)?,
+    };
+    let Found { summaries, unreadable, place, agents: there } = found;
+    for error in &unreadable {
+        say_error(error);
     }
     let exit = if unreadable.is_empty() { Exit::Ok } else { Exit::Failure };
-    let there = if summaries.is_empty() { agents(&engine)? } else { BTreeSet::new() };
     if let Some(name) = which.agent.as_ref().filter(|name| !there.contains(*name) && !there.is_empty()) {
         let there: Vec<String> = there.iter().map(|agent| one_line(agent)).collect();
         let message =
@@ -74,7 +87,7 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
     }
     if summaries.is_empty() && unreadable.is_empty() {
         let like_this = if which.status.is_some() && !there.is_empty() { "such " } else { "" };
-        say(format_args!("no {like_this}runs in {}", engine.runs().place().display()));
+        say(format_args!("no {like_this}runs {place}"));
     }
     for RunSummary { run, agent, prompt, started_ms, state, .. } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
@@ -83,6 +96,29 @@ pub(super) fn list(places: &Places, which: &Which, json: bool) -> anyhow::Result
         print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
     }
     Ok(exit)
+}
+
+impl Found {
+    fn here(places: &Places, which: &Which) -> anyhow::Result<Self> {
+        let engine = places.engine(None)?;
+        let Page { items: summaries, unreadable, .. } = engine.list(&which.query())?;
+        let unreadable = unreadable.iter().map(|(_, error)| error.to_string()).collect();
+        let agents = if summaries.is_empty() { agents(&engine)? } else { BTreeSet::new() };
+        let place = format!("in {}", engine.runs().place().display());
+        Ok(Self { summaries, unreadable, place, agents })
+    }
+
+    async fn there(remote: &Remote, which: &Which) -> anyhow::Result<Self> {
+        let Which { limit, agent, status } = which.clone();
+        let asked = remote::Which { agent, state: status, limit };
+        let (summaries, unreadable) = remote::runs(remote, &asked).await?;
+        let mut agents = BTreeSet::new();
+        if summaries.is_empty() {
+            let all = remote::runs(remote, &remote::Which::default()).await?.0;
+            agents.extend(all.into_iter().map(|run| run.agent));
+        }
+        Ok(Self { summaries, unreadable, place: format!("at {}", remote.url()), agents })
+    }
 }
 
 /// The agents of which there are runs.

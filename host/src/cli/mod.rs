@@ -32,6 +32,7 @@ mod plain;
 mod prompt;
 mod question;
 mod recorded;
+mod remote;
 mod replay;
 mod request;
 mod rerun;

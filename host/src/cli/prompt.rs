@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::exit::Misuse;
+use super::remote::RemoteError;
 use crate::config::{Config, render, values};
 use crate::document::{read_text, without_mark};
 use crate::message::Image;
@@ -34,6 +35,12 @@ pub(super) struct Prompt {
     images: Vec<PathBuf>,
 }
 
+/// What is given to ask. Texts of files are filled in; an argument, and what comes on stdin, is taken as it is.
+enum Source {
+    Plain(String),
+    Template(String),
+}
+
 /// The values of an agent's parameters.
 #[derive(Debug, clap::Args)]
 pub(super) struct Given {
@@ -58,18 +65,10 @@ impl Prompt {
         config: &Config,
         parameters: &BTreeMap<String, String>,
     ) -> anyhow::Result<String> {
-        let dash = Path::new("-");
-        let text = match (&self.text, &self.file) {
-            (Some(text), _) if Path::new(text) != dash => text.clone(),
-            (Some(_), _) => read("stdin", &mut std::io::stdin().lock())?,
-            (None, Some(path)) if path == dash => read("stdin", &mut std::io::stdin().lock())?,
-            (None, Some(path)) => {
-                let name = path.display().to_string();
-                let mut file =
-                    std::fs::File::open(path).with_context(|| Misuse(format!("cannot read {name}")))?;
-                render("the prompt", &read(&name, &mut file)?, parameters)?
-            }
-            (None, None) => {
+        let text = match self.source()? {
+            Some(Source::Plain(text)) => text,
+            Some(Source::Template(text)) => render("the prompt", &text, parameters)?,
+            None => {
                 let nothing = || {
                     let path = config.path.display();
                     Misuse(format!(
@@ -79,10 +78,47 @@ impl Prompt {
                 render("the prompt", config.agent.prompt.as_ref().ok_or_else(nothing)?, parameters)?
             }
         };
-        if text.trim().is_empty() {
-            return Err(Misuse("the prompt is empty".to_owned()).into());
-        }
-        Ok(text)
+        not_empty(text)
+    }
+
+    /// What to ask an agent that somebody else has; `None` if it is to be asked what its own prompt says. `defaults` says
+    /// which values its parameters have if nobody gives others.
+    pub(super) async fn text_for<D>(
+        &self,
+        given: &BTreeMap<String, String>,
+        defaults: impl FnOnce() -> D,
+    ) -> anyhow::Result<Option<String>>
+    where
+        D: Future<Output = Result<BTreeMap<String, String>, RemoteError>>,
+    {
+        let text = match self.source()? {
+            None => return Ok(None),
+            Some(Source::Plain(text)) => text,
+            Some(Source::Template(text)) if !text.contains("{{") => text,
+            Some(Source::Template(text)) => {
+                let mut values = defaults().await?;
+                values.extend(given.clone());
+                render("the prompt", &text, &values)?
+            }
+        };
+        not_empty(text).map(Some)
+    }
+
+    /// What is given to ask.
+    fn source(&self) -> anyhow::Result<Option<Source>> {
+        let dash = Path::new("-");
+        Ok(Some(match (&self.text, &self.file) {
+            (Some(text), _) if Path::new(text) != dash => Source::Plain(text.clone()),
+            (Some(_), _) => Source::Plain(read("stdin", &mut std::io::stdin().lock())?),
+            (None, Some(path)) if path == dash => Source::Plain(read("stdin", &mut std::io::stdin().lock())?),
+            (None, Some(path)) => {
+                let name = path.display().to_string();
+                let mut file =
+                    std::fs::File::open(path).with_context(|| Misuse(format!("cannot read {name}")))?;
+                Source::Template(read(&name, &mut file)?)
+            }
+            (None, None) => return Ok(None),
+        }))
     }
 
     /// The pictures, in the order in which they are given.
@@ -108,11 +144,21 @@ impl Prompt {
     pub(super) fn parameters(&self, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
         self.given.parameters(config)
     }
+
+    /// The values that are given.
+    pub(super) fn given(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        self.given.given()
+    }
 }
 
 impl Given {
     /// The value of every parameter.
     pub(super) fn parameters(&self, config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+        Ok(values(&config.parameters, &self.given()?).map_err(|error| Misuse(error.to_string()))?)
+    }
+
+    /// The values that are given.
+    fn given(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let mut given = BTreeMap::new();
         if let Some(path) = &self.params_file {
             let unfit =
@@ -133,8 +179,15 @@ impl Given {
             }
         }
         given.extend(self.params.iter().cloned());
-        Ok(values(&config.parameters, &given).map_err(|error| Misuse(error.to_string()))?)
+        Ok(given)
     }
+}
+
+fn not_empty(text: String) -> anyhow::Result<String> {
+    if text.trim().is_empty() {
+        return Err(Misuse("the prompt is empty".to_owned()).into());
+    }
+    Ok(text)
 }
 
 fn read(name: &str, source: &mut dyn std::io::Read) -> anyhow::Result<String> {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::places::Places;
+use super::remote::{self, At};
 use crate::journal::{Entry, JournalError, RunFile, RunState, Runs};
 use crate::message::RunId;
 
@@ -15,19 +17,31 @@ pub(super) fn read(runs: &dyn Runs, name: &str) -> Result<(RunId, Vec<Entry>), J
     Ok((id, runs.read(id)?))
 }
 
+/// The same of the server that is named, if one is.
+pub(super) async fn read_at(at: &At, places: &Places, name: &str) -> anyhow::Result<(RunId, Vec<Entry>)> {
+    let (id, entries, _) = read_with_state(at, places, name).await?;
+    Ok((id, entries))
+}
+
 /// The same, with how the run stands.
-pub(super) fn read_with_state(
-    runs: &dyn Runs,
+pub(super) async fn read_with_state(
+    at: &At,
+    places: &Places,
     name: &str,
-) -> Result<(RunId, Vec<Entry>, RunState), JournalError> {
-    if is_file(name) {
-        let RunFile { summary, entries } = RunFile::read(Path::new(name))?;
-        return Ok((summary.run, entries, summary.state));
-    }
-    let id = runs.find(name)?;
-    // How it stands is looked at first: what has ended since is read to its end.
-    let state = runs.summary(id)?.map_or(RunState::Interrupted, |summary| summary.state);
-    Ok((id, runs.read(id)?, state))
+) -> anyhow::Result<(RunId, Vec<Entry>, RunState)> {
+    let file = match at.named()? {
+        _ if is_file(name) => RunFile::read(Path::new(name))?,
+        Some(remote) => remote::file(&remote, name).await?,
+        None => {
+            let runs = places.runs()?;
+            let id = runs.find(name)?;
+            // How it stands is looked at first: what has ended since is read to its end.
+            let state = runs.summary(id)?.map_or(RunState::Interrupted, |summary| summary.state);
+            return Ok((id, runs.read(id)?, state));
+        }
+    };
+    let RunFile { summary, entries } = file;
+    Ok((summary.run, entries, summary.state))
 }
 
 /// Whether a run is named by its file.

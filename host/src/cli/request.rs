@@ -8,13 +8,12 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::exit::{Exit, Misuse};
-use super::places::Places;
-use super::{print, recorded};
+use super::print;
 use crate::agent::Agent;
 use crate::dispatch::{Dispatcher, NoRunner, agent_prompt};
 use crate::engine::recorded_manifest;
 use crate::journal::{Entry, Event, Failed, Finished, MemoryStore, Started, given_up};
-use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, Slot, Step};
+use crate::message::{Arguments, Manifest, ModelIdentity, Outcome, Reply, Request, Retry, RunId, Slot, Step};
 use crate::model::{self, Model, ModelError, ModelRequest, Models, WhoseTurn};
 use crate::session::{Decisions, Mode, Session};
 
@@ -41,12 +40,10 @@ impl Model for Writer {
 
 /// Prints the request of an attempt at a slot: that of the last turn, and the last one, if none is named.
 pub(super) async fn run(
-    places: &Places,
-    name: &str,
+    (id, entries): (RunId, Vec<Entry>),
     slot: Option<Slot>,
     attempt: Option<u32>,
 ) -> anyhow::Result<Exit> {
-    let (id, entries) = recorded::read(&places.runs()?, name)?;
     let manifest = recorded_manifest(id, &entries)?.clone();
     let Some(slot) = slot.or_else(|| last(&entries)) else {
         return Err(Misuse("no model was asked in this run".to_owned()).into());

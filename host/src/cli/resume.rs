@@ -5,6 +5,7 @@ use super::front::{follow, front};
 use super::output::Output;
 use super::person::at_terminal;
 use super::places::Places;
+use super::remote::{self, At};
 use super::screen::{Format, Screen};
 use super::settle::{Settle, of_resume};
 use super::signals::Signals;
@@ -37,14 +38,22 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     traces: Traces,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
-    let Args { run, settle, config, accept_changes, again, json, output, traces } = args;
+    let Args { run, settle, config, accept_changes, again, json, output, traces, at } = args;
     let screen = Screen::answering_to(Format::of(json), output.checked()?);
+    let settlements = settle.iter().map(Settle::read).collect::<anyhow::Result<Vec<_>>>()?;
+    // What nobody works on is for whoever has the files: its agent where it is now, and a run that was cancelled.
+    if config.is_some() || again {
+        at.nowhere("--config or --again")?;
+    } else if let Some(remote) = at.found(places)? {
+        return remote::resume(&remote, &run, settlements, accept_changes, &screen, signals).await;
+    }
     let engine = places.engine(traces.exporter(&screen))?;
     let id = engine.runs().find(&run)?;
-    let settlements = settle.iter().map(Settle::read).collect::<anyhow::Result<_>>()?;
     let terms = Terms {
         settlements,
         accept_changes,

@@ -6,6 +6,7 @@ use super::output::Output;
 use super::places::Places;
 use super::plain::Plain;
 use super::prompt::Prompt;
+use super::remote::{self, Asked, At, Remote};
 use super::screen::{Format, Screen};
 use super::signals::Signals;
 use super::traces::{Traces, caller};
@@ -35,10 +36,15 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     traces: Traces,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
     let screen = Screen::answering_to(Format::of(args.json), args.output.checked()?);
+    if let Some(remote) = args.at.named()? {
+        return run_there(&remote, args, &screen, signals).await;
+    }
     no_prompt(&args.agent.agent)?;
     let config = Config::load(&args.agent.agent)?;
     let parameters = args.prompt.parameters(&config)?;
@@ -56,6 +62,19 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
         script::write(engine.runs(), id, file, &screen)?;
     }
     Ok(exit)
+}
+
+/// Runs an agent of a server, by its name there.
+async fn run_there(remote: &Remote, args: Args, screen: &Screen, signals: &Signals) -> anyhow::Result<Exit> {
+    if args.record.is_some() {
+        args.at.nowhere("--record")?;
+    }
+    let agent = args.agent.agent.to_string_lossy();
+    let given = args.prompt.given()?;
+    let prompt = args.prompt.text_for(&given, || remote.defaults(&agent)).await?;
+    let (images, session) = (args.prompt.images()?, args.session);
+    let asked = Asked { prompt, parameters: given, images, session };
+    remote::begin(remote, &agent, asked, screen, signals).await
 }
 
 /// Says where a prompt belongs, if it stands where the agent does.

@@ -10,12 +10,13 @@ use super::layout::{LongWord, laid_out, width_of};
 use super::listing::{self, Which};
 use super::moment::{Moment, duration};
 use super::places::Places;
+use super::remote::At;
 use super::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
 use super::{diff, print, print_json, recorded, request, script};
 use crate::engine::waiting;
 use crate::journal::{
-    CutOff, Failed, Finished, Revival, RunState, Started, Status, Stint, broke_off, cut_off, ending, is_over,
-    revivals, statuses, stints,
+    CutOff, Entry, Failed, Finished, Revival, RunState, Started, Status, Stint, broke_off, cut_off, ending,
+    is_over, revivals, statuses, stints,
 };
 use crate::message::{
     Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
@@ -31,6 +32,8 @@ pub(super) struct Args {
     /// Print the list as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,15 +83,23 @@ enum Command {
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let at = &args.at;
     match args.command {
-        None => listing::list(places, &args.which, args.json),
+        None => listing::list(places, at, &args.which, args.json).await,
         Some(Command::List { which, json }) => {
-            listing::list(places, &which.or(args.which), json || args.json)
+            listing::list(places, at, &which.or(args.which), json || args.json).await
         }
-        Some(Command::Diff { one, other }) => diff::run(places, &one, &other),
-        Some(Command::Request { run, slot, attempt }) => request::run(places, &run, slot, attempt).await,
-        Some(Command::Script { run }) => script::run(places, &run),
-        Some(Command::Show { run, json, log }) => show(places, &run, json || args.json, log),
+        Some(Command::Diff { one, other }) => {
+            let one = recorded::read_at(at, places, &one).await?;
+            diff::run(one, recorded::read_at(at, places, &other).await?)
+        }
+        Some(Command::Request { run, slot, attempt }) => {
+            request::run(recorded::read_at(at, places, &run).await?, slot, attempt).await
+        }
+        Some(Command::Script { run }) => script::run(recorded::read_at(at, places, &run).await?),
+        Some(Command::Show { run, json, log }) => {
+            show(recorded::read_with_state(at, places, &run).await?, json || args.json, log)
+        }
     }
 }
 
@@ -157,8 +168,7 @@ struct SlotReport {
     waits: bool,
 }
 
-fn show(places: &Places, name: &str, json: bool, log: bool) -> anyhow::Result<Exit> {
-    let (id, entries, state) = recorded::read_with_state(&places.runs()?, name)?;
+fn show((id, entries, state): (RunId, Vec<Entry>, RunState), json: bool, log: bool) -> anyhow::Result<Exit> {
     // It may have ended since it was looked at how it stands.
     let state = ending(&entries).map_or(state, RunState::from);
     let (stints, revivals, mut cut_off) = (stints(&entries), revivals(&entries), cut_off(&entries));

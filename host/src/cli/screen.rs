@@ -69,6 +69,7 @@ enum JsonEvent<'a> {
     Finished { slot: &'a Slot, substituted: bool, finished: &'a Finished },
     Suspended { run: RunId, waiting: Vec<Shown<'a>>, exit_code: u8 },
     Interrupted { run: RunId },
+    Detached { run: RunId },
     RunFailed { run: RunId, error: String, exit_code: u8 },
     RunEnded { run: RunId, ending: &'a Ending, used: Option<&'a Used>, exit_code: u8 },
 }
@@ -181,6 +182,17 @@ impl Screen {
             Format::Json => event(&JsonEvent::Interrupted { run }),
             Format::Text => self.say(&format!("interrupted; go on with: {}", resume(run))),
             Format::Talk => self.say("interrupted: /retry goes on where it stopped"),
+        }
+    }
+
+    /// Says that a run of a server is followed no more.
+    pub(super) fn detached(&self, run: RunId) {
+        self.clear();
+        match self.0.format {
+            Format::Json => event(&JsonEvent::Detached { run }),
+            Format::Text | Format::Talk => {
+                self.say(&format!("the run goes on in the server; follow it with: {}", resume(run)));
+            }
         }
     }
 

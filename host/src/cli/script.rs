@@ -5,15 +5,13 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::exit::Exit;
-use super::places::Places;
+use super::print;
 use super::screen::Screen;
-use super::{print, recorded};
 use crate::cases::Recording;
 use crate::journal::{Entry, Runs};
 use crate::message::{RunId, clean};
 
-pub(super) fn run(places: &Places, name: &str) -> anyhow::Result<Exit> {
-    let (id, entries) = recorded::read(&places.runs()?, name)?;
+pub(super) fn run((id, entries): (RunId, Vec<Entry>)) -> anyhow::Result<Exit> {
     print(text(id, entries)?.trim_end())?;
     Ok(Exit::Ok)
 }

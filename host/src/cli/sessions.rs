@@ -7,11 +7,12 @@ use super::exit::{Exit, Misuse};
 use super::front;
 use super::moment::Moment;
 use super::places::Places;
+use super::remote::{self, At, Remote};
 use super::runs::{state_mark, state_word};
 use super::screen::{Format, Screen};
 use super::words::{beginning, one_line, set_in};
 use super::{print, print_json, say};
-use crate::journal::RunSummary;
+use crate::journal::{RunFile, RunSummary, ending};
 use crate::message::{Ending, RunId, SessionKey};
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ pub(super) struct Args {
     /// Print the list as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,10 +54,13 @@ enum Command {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     match args.command {
-        None => list(places, args.json),
-        Some(Command::List { json }) => list(places, json || args.json),
-        Some(Command::Show { key, json }) => show(places, &key, json || args.json),
-        Some(Command::Forget { key, last }) => forget(places, &key, last).await,
+        None => list(places, &args.at, args.json).await,
+        Some(Command::List { json }) => list(places, &args.at, json || args.json).await,
+        Some(Command::Show { key, json }) => show(places, &args.at, &key, json || args.json).await,
+        Some(Command::Forget { key, last }) => {
+            args.at.nowhere("`host sessions forget`")?;
+            forget(places, &key, last).await
+        }
     }
 }
 
@@ -67,20 +73,17 @@ struct Listed {
     last: Option<RunSummary>,
 }
 
-fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
-    let (sessions, runs) = (places.sessions()?, places.runs()?);
-    let mut listed = Vec::new();
-    for session in sessions.keys()? {
-        let ids = sessions.runs(&session)?;
-        let last = ids.iter().rev().find_map(|id| runs.summary(*id).transpose()).transpose()?;
-        listed.push(Listed { session, runs: ids.len(), last });
-    }
+async fn list(places: &Places, at: &At, json: bool) -> anyhow::Result<Exit> {
+    let (listed, place) = match at.named()? {
+        Some(remote) => (listed_there(&remote).await?, format!("at {}", remote.url())),
+        None => (listed_here(places)?, format!("in {}", places.sessions()?.path().display())),
+    };
     if json {
         print_json(&listed)?;
         return Ok(Exit::Ok);
     }
     if listed.is_empty() {
-        say(format_args!("no sessions in {}", sessions.path().display()));
+        say(format_args!("no sessions {place}"));
     }
     let width = listed.iter().map(|it| it.session.as_str().len()).max().unwrap_or_default();
     for Listed { session, runs, last } in listed {
@@ -102,6 +105,26 @@ fn list(places: &Places, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+fn listed_here(places: &Places) -> anyhow::Result<Vec<Listed>> {
+    let (sessions, runs) = (places.sessions()?, places.runs()?);
+    let mut listed = Vec::new();
+    for session in sessions.keys()? {
+        let ids = sessions.runs(&session)?;
+        let last = ids.iter().rev().find_map(|id| runs.summary(*id).transpose()).transpose()?;
+        listed.push(Listed { session, runs: ids.len(), last });
+    }
+    Ok(listed)
+}
+
+async fn listed_there(remote: &Remote) -> anyhow::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for session in remote::sessions(remote).await? {
+        let runs = remote::session(remote, &session).await?;
+        listed.push(Listed { session, runs: runs.len(), last: runs.into_iter().next_back() });
+    }
+    Ok(listed)
+}
+
 /// A run of a session.
 #[derive(Serialize)]
 struct Shown {
@@ -112,18 +135,11 @@ struct Shown {
     ending: Option<Ending>,
 }
 
-fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
-    let (sessions, runs) = (places.sessions()?, places.runs()?);
-    let ids = sessions.runs(key)?;
-    if ids.is_empty() {
-        return Err(unknown(key).into());
-    }
-    let mut shown = Vec::new();
-    for run in ids {
-        let summary = runs.summary(run)?;
-        let ending = runs.outline(run)?.and_then(|outline| outline.ending);
-        shown.push(Shown { run, summary, ending });
-    }
+async fn show(places: &Places, at: &At, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
+    let shown = match at.named()? {
+        Some(remote) => shown_there(&remote, key).await?,
+        None => shown_here(places, key)?,
+    };
     if json {
         print_json(&shown)?;
         return Ok(Exit::Ok);
@@ -148,6 +164,30 @@ fn show(places: &Places, key: &SessionKey, json: bool) -> anyhow::Result<Exit> {
         print(&format!("  {}: {}", one_line(&agent), set_in(&words, 4)))?;
     }
     Ok(Exit::Ok)
+}
+
+fn shown_here(places: &Places, key: &SessionKey) -> anyhow::Result<Vec<Shown>> {
+    let (sessions, runs) = (places.sessions()?, places.runs()?);
+    let ids = sessions.runs(key)?;
+    if ids.is_empty() {
+        return Err(unknown(key).into());
+    }
+    let mut shown = Vec::new();
+    for run in ids {
+        let summary = runs.summary(run)?;
+        let ending = runs.outline(run)?.and_then(|outline| outline.ending);
+        shown.push(Shown { run, summary, ending });
+    }
+    Ok(shown)
+}
+
+async fn shown_there(remote: &Remote, key: &SessionKey) -> anyhow::Result<Vec<Shown>> {
+    let mut shown = Vec::new();
+    for RunSummary { run, .. } in remote::session(remote, key).await? {
+        let RunFile { summary, entries } = remote::file(remote, &run.to_string()).await?;
+        shown.push(Shown { run, ending: ending(&entries).cloned(), summary: Some(summary) });
+    }
+    Ok(shown)
 }
 
 async fn forget(places: &Places, key: &SessionKey, last: bool) -> anyhow::Result<Exit> {

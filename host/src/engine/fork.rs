@@ -110,51 +110,80 @@ fn turns(number: usize) -> String {
     if number == 1 { "1 turn".to_owned() } else { format!("{number} turns") }
 }
 
+/// A fork that is not recorded yet.
+struct Forked {
+    file: RunFile,
+    manifest: Manifest,
+}
+
 impl Engine {
     /// Starts a run that shares the beginning of a recorded run, which stays as it is.
     pub async fn fork(
         &self,
         origin: RunId,
-        mut entries: Vec<Entry>,
-        fork: NewFork,
+        entries: Vec<Entry>,
+        mut fork: NewFork,
         front: Front,
     ) -> Result<RunHandle, ForkError> {
+        let id = RunId::new();
+        let (config, caller) = (fork.config.take(), fork.caller.take());
+        let Forked { file, manifest: forked } = fork.forked(id, origin, entries)?;
+        let config = recorded_config(&forked, config.as_deref())?;
+        let agent = self.load(config, Purpose::Run, &*front.watcher).await.map_err(StartError::from)?;
+        let manifest = manifest(&agent, Task::of(&forked)).map_err(StartError::from)?;
+        let changes = changes::between(&forked, &manifest, &file.entries);
+        if !changes.is_empty() {
+            let told = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
+            front.watcher.tell(Told::Changed(&told));
+        }
+        let run = self.claim_new(id).await?;
+        run.begin_with(&file).await?;
+        // Whatever differs from the recorded run is what the fork is for.
+        let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
+        let (turn, instead_of, entries) = (None, None, file.entries);
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
+        Ok(self.carry_out(work, front).await?)
+    }
+
+    /// Records a fork that is to go on later: it is on disk when this returns, and goes on when the run `id` is resumed,
+    /// with changes accepted. Its `config` and `caller` count for nothing: how it is resumed says those.
+    pub async fn accept_fork(
+        &self,
+        id: RunId,
+        origin: RunId,
+        entries: Vec<Entry>,
+        fork: NewFork,
+    ) -> Result<(), ForkError> {
+        let Forked { file, .. } = fork.forked(id, origin, entries)?;
+        let run = self.claim_new(id).await?;
+        let begun = run.begin_with(&file).await;
+        run.leave().await;
+        Ok(begun?)
+    }
+}
+
+impl NewFork {
+    /// The fork of a run as it is to be recorded.
+    fn forked(self, id: RunId, origin: RunId, mut entries: Vec<Entry>) -> Result<Forked, ForkError> {
         let recorded = recorded_manifest(origin, &entries)?.clone();
-        let turn = fork.turn()?;
+        let turn = self.turn()?;
         number(&mut entries);
-        let NewFork { prompt, edit, config, caller, .. } = fork;
+        let Self { prompt, edit, .. } = self;
         let kept = kept(&entries);
         let mut shared = shared(entries, turn)?;
         if let Some(edit) = edit {
             edit.apply(&mut shared, &recorded)?;
         }
-        let id = RunId::new();
-        let forked = forked(recorded, prompt, Fork { run: origin, turn });
-        let config = recorded_config(&forked, config.as_deref())?;
-        let agent = self.load(config, Purpose::Run, &*front.watcher).await.map_err(StartError::from)?;
-        let manifest = manifest(&agent, Task::of(&forked)).map_err(StartError::from)?;
-        let changes = changes::between(&forked, &manifest, &shared);
-        if !changes.is_empty() {
-            let told = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
-            front.watcher.tell(Told::Changed(&told));
-        }
-        let entries = std::iter::once(begun(id, forked, &kept, &shared))
+        let manifest = forked(recorded, prompt, Fork { run: origin, turn });
+        let entries = std::iter::once(begun(id, manifest.clone(), &kept, &shared))
             .chain(shared.into_iter().map(|entry| Entry { run: id, ..entry }));
         let mut entries: Vec<Entry> = entries.collect();
         number_anew(&mut entries);
         let summary = RunSummary::of(id, &entries).ok_or(JournalError::NotBegun { run: id })?;
         let summary = RunSummary { state: RunState::Interrupted, ..summary };
-        let run = self.claim_new(id).await?;
-        run.begin_with(&RunFile { summary, entries: entries.clone() }).await?;
-        // Whatever differs from the recorded run is what the fork is for.
-        let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
-        let (turn, instead_of) = (None, None);
-        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
-        Ok(self.carry_out(work, front).await?)
+        Ok(Forked { file: RunFile { summary, entries }, manifest })
     }
-}
 
-impl NewFork {
     /// The first turn that is not shared.
     fn turn(&self) -> Result<u32, ForkError> {
         let Some(edit) = &self.edit else { return Ok(self.turn.unwrap_or_default()) };

@@ -27,6 +27,7 @@ mod live;
 mod people;
 mod plan;
 mod records;
+mod replay;
 mod rerun;
 mod settle;
 mod start;

@@ -164,6 +164,13 @@ impl RunFile {
         Ok(Self { summary, entries })
     }
 
+    /// Reads the lines of a file that came from elsewhere, and checks all of them. `name` is what it is called in errors.
+    pub fn from_bytes(bytes: &[u8], name: &Path) -> Result<Self, JournalError> {
+        let Self { summary, mut entries } = Self::read_lines(bytes, name, |_| false)?;
+        earlier::resolve(summary.run, &mut entries, name, |_| Ok(None))?;
+        Ok(Self { summary, entries })
+    }
+
     /// The same as it is kept: without what the runs before hold.
     pub(super) fn read_kept(path: &Path) -> Result<Self, JournalError> {
         Self::read_lines(open(path)?, path, |_| false)

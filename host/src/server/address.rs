@@ -98,10 +98,7 @@ impl Address {
     }
 
     /// The server that serves a state directory, if one does.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "commands that find the server by it are still to come")
-    )]
+    #[cfg(any(feature = "cli", test))]
     pub(crate) fn of(state: &Path) -> Option<Said> {
         let lock = File::open(state.join(LOCK)).ok()?;
         // Whoever gets the lock finds that nobody serves.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::problem::chain;
 use crate::config::{Config, ConfigError};
@@ -116,7 +118,7 @@ impl Agents {
                 Entry::Vacant(place) => drop(place.insert(now)),
             }
         }
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
+        *self.served.write() = served;
         troubles
     }
 
@@ -137,13 +139,13 @@ impl Agents {
 
     /// An agent by its name.
     pub(super) fn get(&self, name: &str) -> Option<Arc<LoadedAgent>> {
-        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let served = self.served.read();
         served.get(name).map(|served| Arc::clone(&served.agent))
     }
 
     /// All of them, by name.
     pub(super) fn all(&self) -> Vec<Served> {
-        self.served.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.served.read().values().cloned().collect()
     }
 }
 

@@ -2,18 +2,25 @@
 //! there are.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header, uri::Authority};
+use axum::http::{HeaderMap, HeaderValue, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parking_lot::RwLock;
+use percent_encoding::percent_decode;
 
 use super::Server;
 use super::problem::{Kind, Problem};
 use super::settings::Settings;
-use super::tokens::{Grant, Token, Tokens};
+use super::tokens::{Grant, Opened, Token, Tokens};
+
+/// The header in which a command on the machine of the server says who speaks. Its value is percent-encoded.
+pub(crate) const BY_HEADER: &str = "host-by";
+/// The longest name of a user that systems take has 256 bytes.
+const BY_BYTES_MAX: usize = 256;
 
 /// What a request has to pass.
 pub(super) struct Guard {
@@ -43,7 +50,7 @@ impl Guard {
 
     /// Goes by other tokens from now on.
     pub(super) fn renew(&self, tokens: Vec<Token>) {
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Tokens::new(tokens, self.own.clone());
+        *self.tokens.write() = Tokens::new(tokens, self.own.clone());
     }
 
     fn pass(&self, request: &Request) -> Result<Grant, Problem> {
@@ -51,17 +58,34 @@ impl Guard {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
         self.names.admit(authority, text(header::ORIGIN))?;
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let grant = tokens.opened_by(text(header::AUTHORIZATION)).cloned();
-        drop(tokens);
-        let grant = grant.ok_or_else(|| without_token(headers))?;
+        let tokens = self.tokens.read();
+        let opened = tokens.opened_by(text(header::AUTHORIZATION));
+        let opened = opened.ok_or_else(|| without_token(headers))?;
+        let grant = opened.grant();
         if let Err(early) = self.rates.check_key(&grant.name) {
             let wait = early.wait_time_from(governor::clock::Clock::now(self.rates.clock()));
             let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
             return Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1));
         }
-        Ok(grant)
+        match (&opened, headers.get(BY_HEADER)) {
+            (Opened::Own(_), Some(by)) => Ok(Grant { name: speaker(by)?, ..grant.clone() }),
+            (Opened::Given(_), Some(_)) => {
+                let detail = format!("only commands on the machine of the server may send {BY_HEADER}");
+                Err(Problem::new(Kind::Forbidden, detail).at(format!("header {BY_HEADER}")))
+            }
+            (Opened::Own(_) | Opened::Given(_), None) => Ok(grant.clone()),
+        }
     }
+}
+
+/// Who speaks through a command on this machine, by the name that the system has for them.
+fn speaker(by: &HeaderValue) -> Result<String, Problem> {
+    let name = percent_decode(by.as_bytes()).decode_utf8().ok();
+    let name =
+        name.filter(|name| (1..=BY_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control));
+    let detail = format!("a name has 1 to {BY_BYTES_MAX} bytes of UTF-8, percent-encoded");
+    let unfit = || Problem::new(Kind::Malformed, detail).at(format!("header {BY_HEADER}"));
+    Ok(name.ok_or_else(unfit)?.into_owned())
 }
 
 fn without_token(headers: &HeaderMap) -> Problem {

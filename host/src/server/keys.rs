@@ -5,9 +5,10 @@
 //! is on disk, or tries itself if it could not be begun.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::message::{Digest, Moment, OrderKey, RunId};
@@ -116,8 +117,7 @@ impl Keys {
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        // Each change is one step.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 

@@ -30,6 +30,8 @@ mod told;
 pub(crate) use address::new_token;
 pub use address::{Address, AddressError};
 pub use agents::AgentsError;
+#[cfg(feature = "cli")]
+pub(crate) use guard::BY_HEADER;
 use problem::chain;
 pub use settings::{Settings, schema};
 #[cfg(feature = "cli")]

@@ -1,8 +1,7 @@
 //! Whether anything can be recorded. A disk that is full, or that fails, is no reason to end: what is on disk stays, new
 //! runs are refused, and everything goes on once there is room.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::log::log;
@@ -51,8 +50,7 @@ impl Recording {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        // Each change of it is one step.
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stopped.lock()
     }
 }
 

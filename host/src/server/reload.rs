@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use parking_lot::Mutex;
 
 use super::log::log;
 use super::problem::chain;
@@ -52,7 +53,7 @@ impl Reloading {
 
     /// What went wrong the last time, a text for each.
     pub(super) fn troubles(&self) -> Vec<String> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.troubles.lock().clone()
     }
 }
 
@@ -66,7 +67,7 @@ impl Server {
             log(&Told::NotReloaded { why });
         }
         log(&Told::Reloaded { agents: self.agents.all().len(), troubles: troubles.len() });
-        self.reloading.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&troubles);
+        self.reloading.troubles.lock().clone_from(&troubles);
         troubles
     }
 

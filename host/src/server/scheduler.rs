@@ -4,11 +4,14 @@
 //! entry here or in the journal, and no task. Invariants: a run is on disk before anybody hears of it; whatever is on
 //! disk and can go on by itself goes on, after a restart too; when the server drains, no run begins.
 
+mod fork;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::agents::Agents;
@@ -19,6 +22,8 @@ use super::queue::{Admission, Bounds, Job, Queue};
 use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
+pub(super) use fork::TakeForkError;
+
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
 use crate::journal::{JournalError, RunState, RunSummary};
 use crate::message::{By, Moment, RunId, Slot};
@@ -151,7 +156,7 @@ impl Scheduler {
 
     /// Has a recorded run go on, when there is a place.
     pub(super) fn go_on(&self, job: Job, said: Said) {
-        lock(&self.said).insert(job.run, said);
+        self.said.lock().insert(job.run, said);
         self.queue().line_up(job);
         self.changed.notify_one();
     }
@@ -213,22 +218,22 @@ impl Scheduler {
     /// Goes on with a recorded run that has a place.
     async fn resume(self: Arc<Self>, job: Job) {
         let run = job.run;
-        let said = lock(&self.said).remove(&run).unwrap_or_default();
+        let said = self.said.lock().remove(&run).unwrap_or_default();
         let Said { settlements, accept_changes, by } = said.clone();
         let agent = self.agents.get(&job.agent);
         let terms = Terms { settlements, accept_changes, agent, by, ..Terms::default() };
         match self.engine.resume(run, terms, self.front(&job)).await {
             Ok(handle) => self.follow(job, handle),
             Err(error) if self.recording.saw(of_start(&error)) => {
-                lock(&self.said).insert(run, said);
-                lock(&self.stranded).push(job);
+                self.said.lock().insert(run, said);
+                self.stranded.lock().push(job);
                 self.leave(run, false);
             }
             Err(error) => {
                 log(&Told::NotResumed { run, agent: &job.agent, why: &chain(&error) });
                 // It stands as it stood; somebody has to look at it.
                 self.leave(run, false);
-                lock(&self.waiting).remove(&run);
+                self.waiting.lock().remove(&run);
             }
         }
     }
@@ -250,12 +255,12 @@ impl Scheduler {
         self.metrics.stopped(&shown, outcome);
         let has_stopped = self.recording.saw(of_outcome(outcome)) || self.recording.stopped().is_some();
         match outcome {
-            Outcome::Failed(_) | Outcome::Interrupted if has_stopped => lock(&self.stranded).push(job),
+            Outcome::Failed(_) | Outcome::Interrupted if has_stopped => self.stranded.lock().push(job),
             Outcome::Suspended(waiting) => self.wait(job, waiting),
             Outcome::Ended { .. } | Outcome::Failed(_) | Outcome::Interrupted => {}
         }
         self.leave(run, shown.state.has_ended());
-        for waiting in lock(&self.waiting).remove(&run).into_iter().flatten() {
+        for waiting in self.waiting.lock().remove(&run).into_iter().flatten() {
             // Whoever waited may have gone away.
             let _ = waiting.send(Arc::clone(&shown));
         }
@@ -275,7 +280,7 @@ impl Scheduler {
             while !self.can_record().await {
                 tokio::time::sleep(MEND_EVERY).await;
             }
-            let stranded = std::mem::take(&mut *lock(&self.stranded));
+            let stranded = std::mem::take(&mut *self.stranded.lock());
             self.recording.goes_on(stranded.len());
             for job in stranded {
                 self.queue().line_up(job);
@@ -340,7 +345,7 @@ impl Scheduler {
     /// Is told when a run stops.
     pub(super) fn stop_of(&self, run: RunId) -> oneshot::Receiver<Arc<Run>> {
         let (sender, receiver) = oneshot::channel();
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = self.waiting.lock();
         let of_run = waiting.entry(run).or_default();
         of_run.retain(|sender| !sender.is_closed());
         of_run.push(sender);
@@ -393,7 +398,7 @@ impl Scheduler {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
+        self.queue.lock()
     }
 }
 
@@ -434,9 +439,4 @@ pub(super) fn unfinished(
         unfinished.push((summary, waiting));
     }
     Ok(unfinished)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change of what is behind it is one step.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::engine::{Outcome, RunWaits};
 use crate::journal::{RunState, RunSummary};
-use crate::message::{Arguments, Ending, Manifest, Moment, Request, RunId, SessionKey, Used};
+use crate::message::{Arguments, Ending, Json, Manifest, Moment, Request, RunId, SessionKey, Used};
 use crate::session::{Waiting, Wants};
 
 /// A run.
@@ -63,7 +63,8 @@ pub(super) struct Waits {
     /// The tool.
     pub(super) tool: String,
     /// The input of the call.
-    pub(super) input: Value,
+    #[schema(value_type = Value)]
+    pub(super) input: Json,
 }
 
 /// What somebody, or time, has to give.
@@ -148,12 +149,12 @@ impl Waits {
         let (tool, input) = match request {
             Request::Tool(ask) | Request::Approval(ask) => {
                 let input = match &ask.arguments {
-                    Arguments::Json(json) => json.to_value(),
-                    Arguments::Malformed(text) => Value::String(text.clone()),
+                    Arguments::Json(json) => json.clone(),
+                    Arguments::Malformed(text) => Json::canonical(&Value::String(text.clone())),
                 };
                 (ask.name.clone(), input)
             }
-            Request::Run(_) | Request::Model(_) => (String::new(), Value::Null),
+            Request::Run(_) | Request::Model(_) => (String::new(), Json::canonical(&Value::Null)),
         };
         let slot = slot.approved().unwrap_or_else(|| slot.clone()).to_string();
         Self { slot, wants, since: Moment(*at_ms).to_the_millisecond(), until, tool, input }

@@ -48,35 +48,61 @@ pub(super) struct Grant {
 
 /// The tokens that open a server.
 #[derive(Debug)]
-pub(super) enum Tokens {
+pub(super) struct Tokens {
+    /// The one by which commands on this machine find the server.
+    own: Token,
+    others: Others,
+}
+
+#[derive(Debug)]
+enum Others {
     /// There are no tokens: anybody may do anything who reaches the server.
     Open(Grant),
     /// By digest.
     Closed(HashMap<Digest, Grant>),
 }
 
+/// What a request opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened<'a> {
+    /// It comes from a command on this machine, which may say who speaks.
+    Own(&'a Grant),
+    /// It comes from somebody who has a token, or needs no token.
+    Given(&'a Grant),
+}
+
 impl Tokens {
     /// The tokens of a configuration; `own` is the one by which commands on this machine find the server.
     pub(super) fn new(tokens: Vec<Token>, own: Token) -> Self {
-        if tokens.is_empty() {
+        let others = if tokens.is_empty() {
             let scopes = vec![Scope::Run, Scope::Read, Scope::Decide, Scope::Admin];
-            return Self::Open(Grant { name: ANYBODY.to_owned(), scopes, agents: None });
-        }
-        Self::Closed(tokens.into_iter().chain([own]).map(|token| (token.digest, token.grant)).collect())
+            Others::Open(Grant { name: ANYBODY.to_owned(), scopes, agents: None })
+        } else {
+            Others::Closed(tokens.into_iter().map(|token| (token.digest, token.grant)).collect())
+        };
+        Self { own, others }
     }
 
     /// What a request's `Authorization` header opens; `None` if nothing.
-    pub(super) fn opened_by(&self, authorization: Option<&str>) -> Option<&Grant> {
+    pub(super) fn opened_by(&self, authorization: Option<&str>) -> Option<Opened<'_>> {
+        let bearer = authorization.and_then(|it| it.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let digest = bearer.map(|(_, token)| Digest::of(token.trim().as_bytes()));
+        if digest == Some(self.own.digest) {
+            return Some(Opened::Own(&self.own.grant));
+        }
+        match &self.others {
+            Others::Open(grant) => Some(Opened::Given(grant)),
+            Others::Closed(tokens) => tokens.get(&digest?).map(Opened::Given),
+        }
+    }
+}
+
+impl Opened<'_> {
+    /// Who sends the request, and what they may do.
+    pub(super) fn grant(&self) -> &Grant {
         match self {
-            Self::Open(grant) => Some(grant),
-            Self::Closed(tokens) => {
-                let (scheme, token) = authorization?.split_once(' ')?;
-                let token = token.trim();
-                scheme
-                    .eq_ignore_ascii_case("bearer")
-                    .then(|| tokens.get(&Digest::of(token.as_bytes())))
-                    .flatten()
-            }
+            Self::Own(grant) | Self::Given(grant) => grant,
         }
     }
 }
@@ -112,7 +138,9 @@ mod tests {
     fn only_a_token_that_was_given_opens_something() {
         let tokens =
             Tokens::new(vec![token("ada", &[Scope::Read], None)], token("own", &[Scope::Admin], None));
-        let opened = |header| tokens.opened_by(header).map(|grant| grant.name.clone());
+        let opened = |header| tokens.opened_by(header).map(|opened| opened.grant().name.clone());
+        assert!(matches!(tokens.opened_by(Some("Bearer own")), Some(Opened::Own(_))));
+        assert!(matches!(tokens.opened_by(Some("Bearer ada")), Some(Opened::Given(_))));
         assert_eq!(opened(Some("Bearer ada")).as_deref(), Some("ada"));
         assert_eq!(opened(Some("bearer  own ")).as_deref(), Some("own"));
         for wrong in [
@@ -133,7 +161,10 @@ mod tests {
     #[test]
     fn without_tokens_anybody_may_do_anything() {
         let tokens = Tokens::new(vec![], token("own", &[Scope::Admin], None));
-        assert!(tokens.opened_by(None).is_some_and(|grant| grant.has(Scope::Admin) && grant.covers("x")));
+        let anybody = tokens.opened_by(None).map(|opened| opened.grant().clone());
+        assert!(anybody.is_some_and(|grant| grant.has(Scope::Admin) && grant.covers("x")));
+        assert!(matches!(tokens.opened_by(Some("Bearer own")), Some(Opened::Own(_))));
+        assert!(matches!(tokens.opened_by(Some("Bearer other")), Some(Opened::Given(_))));
     }
 
     #[test]

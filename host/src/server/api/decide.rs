@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::Server;
@@ -29,7 +28,7 @@ pub(super) struct Approve {
     slot: Option<String>,
     /// Make the call with this input instead of its own.
     #[schema(value_type = Option<Object>)]
-    input: Option<Value>,
+    input: Option<Json>,
     /// Make the very same call, of the same component with the same grants, unasked from now on.
     always: bool,
 }
@@ -55,7 +54,7 @@ pub(super) struct Answer {
 }
 
 /// What becomes of a call in the middle of which the host died.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settle {
     /// The call, as in `tool(0,1)`.
@@ -63,12 +62,32 @@ pub(super) struct Settle {
     /// What becomes of it.
     how: How,
     /// Its output, if that is known: with `"how": "result"`.
-    #[schema(value_type = Option<Object>)]
-    result: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    result: Option<Json>,
+}
+
+impl Settle {
+    fn read(self) -> Result<(Slot, Settlement), Problem> {
+        let Self { slot, how, result } = self;
+        let settlement = match (how, result) {
+            (How::Retry, None) => Settlement::Retry,
+            (How::Failed, None) => Settlement::Failed,
+            (How::Result, Some(value)) => Settlement::Result(json(&value, "body: result")?),
+            (How::Result, None) => {
+                return Err(Problem::new(Kind::Malformed, "the result is missing").at("body: result"));
+            }
+            (How::Retry | How::Failed, Some(_)) => {
+                let problem = Problem::new(Kind::Malformed, "there can be no result here");
+                let help = "leave it out, or say `\"how\": \"result\"`";
+                return Err(problem.at("body: result").help(help));
+            }
+        };
+        Ok((slot_of(&slot)?, settlement))
+    }
 }
 
 /// What becomes of a call in doubt.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum How {
     /// It is made again.
@@ -80,11 +99,13 @@ pub(super) enum How {
 }
 
 /// On what terms a run goes on.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Resume {
     /// Go on although the agent has changed since: what is recorded is kept, the rest is carried out as things are now.
     accept_changes: bool,
+    /// What becomes of calls in the middle of which the host died.
+    settlements: Vec<Settle>,
 }
 
 /// Why a run is cancelled.
@@ -111,7 +132,7 @@ pub(super) async fn approve(
     Path(run): Path<String>,
     Body(Approve { slot, input, always }): Body<Approve>,
 ) -> Result<Response, Problem> {
-    let input = input.map(|value| json(&value, "body: input")).transpose()?;
+    let input = input.map(|value| input_of(&value)).transpose()?;
     say(&server, &caller, &run, slot.as_deref(), false, Word::Approve { input, always }).await
 }
 
@@ -166,25 +187,10 @@ pub(super) async fn settle(
     axum::extract::State(server): State,
     caller: Caller,
     Path(name): Path<String>,
-    Body(Settle { slot, how, result }): Body<Settle>,
+    Body(settle): Body<Settle>,
 ) -> Result<Response, Problem> {
     let (id, run) = found(&server, &caller, Scope::Decide, &name).await?;
-    let slot = slot_of(&slot)?;
-    let settlement = match (how, result) {
-        (How::Retry, None) => Settlement::Retry,
-        (How::Failed, None) => Settlement::Failed,
-        (How::Result, Some(value)) => Settlement::Result(json(&value, "body: result")?),
-        (How::Result, None) => {
-            return Err(Problem::new(Kind::Malformed, "the result is missing").at("body: result"));
-        }
-        (How::Retry | How::Failed, Some(_)) => {
-            let help = "leave it out, or say `\"how\": \"result\"`";
-            return Err(Problem::new(Kind::Malformed, "there can be no result here")
-                .at("body: result")
-                .help(help));
-        }
-    };
-    let said = vec![(slot, settlement)];
+    let said = vec![settle.read()?];
     let checked = said.clone();
     blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
     go_on(&server, run, Said { settlements: said, accept_changes: false, by: Some(caller.0.by()) }).await
@@ -204,13 +210,19 @@ pub(super) async fn resume(
     axum::extract::State(server): State,
     caller: Caller,
     Path(name): Path<String>,
-    Body(Resume { accept_changes }): Body<Resume>,
+    Body(Resume { accept_changes, settlements }): Body<Resume>,
 ) -> Result<Response, Problem> {
-    let (_, run) = found(&server, &caller, Scope::Admin, &name).await?;
+    let (id, run) = found(&server, &caller, Scope::Admin, &name).await?;
+    let settlements = settlements.into_iter().map(Settle::read);
+    let settlements = settlements.collect::<Result<Vec<(Slot, Settlement)>, Problem>>()?;
+    if !settlements.is_empty() {
+        let checked = settlements.clone();
+        blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
+    }
     if run.state.has_ended() {
         return Ok(answered(run));
     }
-    go_on(&server, run, Said { settlements: Vec::new(), accept_changes, by: Some(caller.0.by()) }).await
+    go_on(&server, run, Said { settlements, accept_changes, by: Some(caller.0.by()) }).await
 }
 
 /// End a run where it stands, for good.
@@ -277,13 +289,20 @@ async fn only_one(server: &Arc<Server>, run: RunId, is_question: bool) -> Result
     }
 }
 
-fn slot_of(text: &str) -> Result<Slot, Problem> {
+pub(super) fn slot_of(text: &str) -> Result<Slot, Problem> {
     let slot = text.parse::<Slot>();
     let slot = slot.map_err(|error| Problem::new(Kind::Malformed, error.to_string()).at("body: slot"))?;
     Ok(slot.approved().unwrap_or(slot))
 }
 
-fn json(value: &Value, place: &str) -> Result<Json, Problem> {
-    let json = Json::parse(value.to_string());
+/// The input of a call that came with a body, in the form in which inputs are recorded.
+fn input_of(input: &Json) -> Result<Json, Problem> {
+    let json = Json::parse_canonical(input.as_str());
+    json.map_err(|error| Problem::new(Kind::Unfit, error.to_string()).at("body: input"))
+}
+
+/// A value that came with a body, within the bounds that hold for values.
+pub(super) fn json(value: &Json, place: &str) -> Result<Json, Problem> {
+    let json = Json::parse(value.as_str().to_owned());
     json.map_err(|error| Problem::new(Kind::Unfit, error.to_string()).at(place))
 }

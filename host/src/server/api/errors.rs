@@ -1,8 +1,9 @@
 //! What the engine's errors are to a client.
 
 use super::super::problem::{Kind, Problem, chain};
-use super::super::scheduler::TakeError;
-use crate::engine::{CancelError, DecideError, SettleError, StartError};
+use super::super::scheduler::{TakeError, TakeForkError};
+use crate::agent::RunError;
+use crate::engine::{CancelError, DecideError, ForkError, RerunError, SettleError, StartError};
 use crate::journal::JournalError;
 use crate::session::SessionError;
 
@@ -124,6 +125,65 @@ impl From<CancelError> for Problem {
             CancelError::Journal(error) => error.into(),
             CancelError::Session(error) => error.into(),
             CancelError::Replay(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<TakeForkError> for Problem {
+    fn from(error: TakeForkError) -> Self {
+        match error {
+            TakeForkError::Take(error) => error.into(),
+            TakeForkError::Fork(error) => error.into(),
+        }
+    }
+}
+
+impl From<ForkError> for Problem {
+    fn from(error: ForkError) -> Self {
+        let said = error.to_string();
+        match error {
+            ForkError::TooFar { .. } => Self::new(Kind::Unfit, said).at("body: turn"),
+            ForkError::Unfinished { .. } => {
+                let help = "fork at an earlier turn, or have the run go on first";
+                Self::new(Kind::Conflict, said).at("body: turn").help(help)
+            }
+            ForkError::NoResult { .. } | ForkError::Nothing { .. } => {
+                Self::new(Kind::Unfit, said).at("body: edit.slot")
+            }
+            ForkError::OtherTurn { .. } => {
+                Self::new(Kind::Malformed, said).at("body: turn").help("leave `turn` out")
+            }
+            ForkError::Unfit { .. } => Self::new(Kind::Unfit, said).at("body: edit"),
+            ForkError::Start(error) => error.into(),
+            ForkError::Recorded(error) => error.into(),
+            ForkError::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<RerunError> for Problem {
+    fn from(error: RerunError) -> Self {
+        match error {
+            RerunError::IsAgent => Self::new(Kind::Unfit, error.to_string()).at("body: tool"),
+            RerunError::Effects { .. } => {
+                let help = "if that does no harm, say so with `allow_effects`";
+                Self::new(Kind::Conflict, error.to_string()).at("body: tool").help(help)
+            }
+            RerunError::Config { .. }
+            | RerunError::NoTable { .. }
+            | RerunError::Path { .. }
+            | RerunError::Load(_) => Self::new(Kind::Conflict, chain(&error)),
+            RerunError::Recorded(error) => error.into(),
+            RerunError::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Model { .. } => Self::new(Kind::Conflict, error.to_string()),
+            RunError::Session(error) => error.into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns paths, bodies and answers, and the description of them all (`/openapi.json`). Decides nothing: it asks the
 //! scheduler and the engine, and shows what they say. Every answer that is no result is a [`Problem`].
 
+mod again;
 mod begin;
 mod body;
 mod decide;
@@ -10,6 +11,7 @@ mod errors;
 mod follow;
 mod operation;
 mod order;
+mod record;
 mod runs;
 mod sessions;
 
@@ -55,6 +57,11 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .routes(routes!(decide::settle))
         .routes(routes!(decide::resume))
         .routes(routes!(decide::cancel))
+        .routes(routes!(again::fork))
+        .routes(routes!(again::replay))
+        .routes(routes!(again::rerun))
+        .routes(routes!(record::file))
+        .routes(routes!(record::detail))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::show))
         .routes(routes!(operation::agents))
