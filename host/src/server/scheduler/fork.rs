@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Admission, Job, Said, Scheduler, TakeError, lock};
+use super::{Admission, Job, Said, Scheduler, TakeError};
 use crate::engine::{ForkError, NewFork};
 use crate::journal::Entry;
 use crate::message::{By, RunId};
@@ -41,7 +41,7 @@ impl Scheduler {
                     self.leave(run, true);
                     return Err(error.into());
                 }
-                lock(&self.said).insert(run, said);
+                self.said.lock().insert(run, said);
                 tokio::spawn(Arc::clone(self).resume(job));
             }
             Admission::Waits => {
@@ -49,7 +49,7 @@ impl Scheduler {
                     self.queue().give_up();
                     return Err(error.into());
                 }
-                lock(&self.said).insert(run, said);
+                self.said.lock().insert(run, said);
                 self.queue().add(job);
                 self.changed.notify_one();
             }
