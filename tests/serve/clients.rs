@@ -28,8 +28,8 @@ fn program(what: &str, name: &str, check: &[&str]) -> Option<PathBuf> {
     if found.is_none() {
         assert!(env::var_os("HOST_CI").is_none(), "{what} has to be there where HOST_CI is set");
         // Past the test harness, which shows nothing of a test that passes.
-        let why = format!("skipped a test of clients: there is no {what}");
-        writeln!(std::io::stderr(), "{why}").unwrap();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped a test of clients: there is no {what}").unwrap();
     }
     found
 }
