@@ -65,6 +65,23 @@ fn a_run_begins_at_its_moment_even_if_the_server_was_down_then() {
     assert_eq!(server.once_not(later, &["queued", "running"])["answer"], "done");
 }
 
+/// The moment of a run may have come while the run was being recorded.
+#[test]
+fn a_run_whose_moment_is_now_is_not_forgotten() {
+    let agent = asking("");
+    let server = Server::of(&agent);
+    let path = format!("/agents/{}/runs", name(&agent));
+    let runs: Vec<String> = std::thread::scope(|scope| {
+        let order =
+            || server.post(&path, &json!({ "delay": "1ms" })).taken()["run"].as_str().unwrap().to_owned();
+        let ordered: Vec<_> = (0..8).map(|_| scope.spawn(|| [order(), order(), order(), order()])).collect();
+        ordered.into_iter().flat_map(|ordered| ordered.join().unwrap()).collect()
+    });
+    for run in runs {
+        assert_eq!(server.once_not(&run, &["queued", "running"])["answer"], "done");
+    }
+}
+
 #[test]
 fn the_same_key_and_body_give_the_same_run_also_after_a_restart() {
     let agent = asking("");

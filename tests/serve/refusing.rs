@@ -107,6 +107,10 @@ fn a_token_opens_what_it_says_and_no_more() {
     let run = ask("POST", &path, &runner).ok();
     assert_eq!(ask("GET", "/runs", &reader).ok()["runs"][0]["run"], run["run"]);
     server.get("/healthz").is(200);
+    let twice = reads.replace("\"reader\"", "\"another\"");
+    std::fs::write(agent.dir.path().join("twice.toml"), format!("{reads}{twice}")).unwrap();
+    let directory = agent.dir.path().to_str().unwrap();
+    agent.host(&["serve", directory, "--config", "twice.toml"]).exits(2).says("two owners have this token");
     let kept = std::fs::read_to_string(agent.dir.path().join("host.toml")).unwrap();
     assert!(!kept.contains(&reader), "a token is kept nowhere");
 }

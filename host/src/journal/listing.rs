@@ -50,11 +50,37 @@ impl RunsDir {
             }
         }
         catalogue.keep(named.len(), std::process::id());
+        self.look_again(&mut listing.runs)?;
         Ok(listing)
+    }
+
+    /// Looks once more at runs that seemed interrupted: what is recorded, and who holds a run, are two looks, and a run may
+    /// have been given back or taken up between the two.
+    fn look_again(&self, runs: &mut [RunSummary]) -> Result<(), JournalError> {
+        let mut interrupted = runs.iter_mut().filter(|run| run.state == RunState::Interrupted).peekable();
+        if interrupted.peek().is_none() {
+            return Ok(());
+        }
+        self.survey().refresh()?;
+        let held = self.held()?;
+        for run in interrupted {
+            if let Ok(Some(again)) = self.unsealed_summary(run.run, &held) {
+                *run = again;
+            }
+        }
+        Ok(())
     }
 
     /// What the run's summary says; none if the run never began.
     pub fn summary(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
+        match self.look(id)? {
+            // It may have been sealed, given back or taken up between two looks.
+            None | Some(RunSummary { state: RunState::Interrupted, .. }) => self.look(id),
+            summary => Ok(summary),
+        }
+    }
+
+    fn look(&self, id: RunId) -> Result<Option<RunSummary>, JournalError> {
         if self.is_sealed(id) {
             return RunFile::read_summary(&self.sealed_path(id)).map(Some);
         }

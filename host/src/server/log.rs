@@ -30,9 +30,6 @@ pub(super) fn log(told: &Told<'_>) {
         }
         Told::Unreadable { run: Some(run), why } => warn!(%run, error = why, "the run cannot be read"),
         Told::Unreadable { run: None, why } => warn!(error = why, "something recorded cannot be read"),
-        Told::TooManyScheduled { run } => {
-            warn!(%run, "the run sleeps, and too many others do: resume it when its moment has come");
-        }
         Told::RecordsNothing { why } => {
             error!(error = why, "no run is taken until the journal can be written");
         }

@@ -48,7 +48,9 @@ pub(super) struct Queue {
     bounds: Bounds,
     /// By when they are due, in milliseconds since 1970-01-01T00:00:00Z.
     scheduled: BTreeSet<(u64, RunId)>,
-    /// What is scheduled, or reserved until it is recorded.
+    /// How many more are to be scheduled, as soon as they are recorded.
+    reserved: usize,
+    /// What is scheduled.
     jobs: HashMap<RunId, Job>,
     /// Runs that could begin, by agent, each with its number in the order of all.
     ready: HashMap<String, VecDeque<(u64, Job)>>,
@@ -75,6 +77,7 @@ impl Queue {
         Self {
             bounds,
             scheduled: BTreeSet::new(),
+            reserved: 0,
             jobs: HashMap::new(),
             ready: HashMap::new(),
             sessions: HashMap::new(),
@@ -114,14 +117,29 @@ impl Queue {
         self.queued -= 1;
     }
 
-    /// Takes in a run that is due at a moment, unless there are too many.
-    pub(super) fn schedule(&mut self, job: Job, due_ms: u64) -> bool {
-        if self.scheduled.len() >= self.bounds.scheduled {
-            return false;
-        }
+    /// Takes a new run in that is due later, unless there are too many. It is scheduled once it is recorded: see
+    /// [`Queue::add_later`] and [`Queue::give_up_later`].
+    pub(super) fn admit_later(&mut self) -> bool {
+        let is_free = self.scheduled.len() + self.reserved < self.bounds.scheduled;
+        self.reserved += usize::from(is_free);
+        is_free
+    }
+
+    /// Takes in a run that was admitted to be due later, and is recorded.
+    pub(super) fn add_later(&mut self, job: Job, due_ms: u64) {
+        self.reserved -= 1;
+        self.schedule(job, due_ms);
+    }
+
+    /// Gives the place back of a run that is due later and could not be recorded.
+    pub(super) fn give_up_later(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Takes in a recorded run that is due at a moment, however many there are.
+    pub(super) fn schedule(&mut self, job: Job, due_ms: u64) {
         self.scheduled.insert((due_ms, job.run));
         self.jobs.insert(job.run, job);
-        true
     }
 
     /// Takes in a run that was recorded before, however many there are: it goes on, or begins. One that is scheduled does so
@@ -365,7 +383,7 @@ mod tests {
         assert_eq!(queue.next(0).map(|job| job.run), Some(run(1)));
         queue.stopped(run(1), false);
         assert_eq!(queue.next(0), None);
-        assert!(queue.schedule(job(1, "a", None), 1000));
+        queue.schedule(job(1, "a", None), 1000);
         queue.line_up(job(1, "a", None));
         assert_eq!(queue.next(0).map(|job| job.run), Some(run(1)), "before its moment");
         assert_eq!(queue.due_ms(), None);
@@ -374,9 +392,16 @@ mod tests {
     #[test]
     fn a_run_is_due_at_its_moment() {
         let mut queue = Queue::new(BOUNDS);
-        assert!(queue.schedule(job(1, "a", None), 200));
-        assert!(queue.schedule(job(2, "a", None), 100));
-        assert!(!queue.schedule(job(3, "a", None), 100), "there are too many");
+        assert!(queue.admit_later() && queue.admit_later());
+        assert!(!queue.admit_later(), "there are too many");
+        queue.add_later(job(1, "a", None), 200);
+        queue.give_up_later();
+        assert!(queue.admit_later());
+        assert_eq!(queue.next(1000).map(|job| job.run), Some(run(1)));
+        queue.stopped(run(1), false);
+        queue.add_later(job(2, "a", None), 100);
+        // What is recorded has to be woken, however much there is.
+        queue.schedule(job(1, "a", None), 200);
         assert_eq!((queue.due_ms(), queue.next(99)), (Some(100), None));
         assert_eq!(queue.next(1000).unwrap().run, run(2));
         assert_eq!(queue.next(1000).unwrap().run, run(1));
@@ -418,7 +443,9 @@ mod tests {
                         come(&mut queue, job(number, &format!("a{agent}"), session.as_deref()));
                     }
                     Step::Schedule(number, agent, due) if seen.insert(number) => {
-                        queue.schedule(job(number, &format!("a{agent}"), None), due.into());
+                        if queue.admit_later() {
+                            queue.add_later(job(number, &format!("a{agent}"), None), due.into());
+                        }
                     }
                     Step::Come(..) | Step::Schedule(..) => {}
                     Step::Next(now) => drop(queue.next(now.into())),

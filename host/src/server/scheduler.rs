@@ -5,6 +5,8 @@
 //! disk and can go on by itself goes on, after a restart too; when the server drains, no run begins.
 
 mod fork;
+mod stopping;
+mod taking_up;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,14 +25,12 @@ use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
 pub(super) use fork::TakeForkError;
+pub(super) use taking_up::unfinished;
 
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
-use crate::journal::{JournalError, RunState, RunSummary};
+use crate::journal::RunState;
 use crate::message::{By, Moment, RunId, Slot};
-use crate::session::{SessionError, Settlement, Waiting, Wants};
-
-/// How often is looked whether runs can be recorded again. Each look writes and syncs a file.
-const MEND_EVERY: Duration = Duration::from_secs(1);
+use crate::session::{Settlement, Waiting, Wants};
 
 /// Works on runs.
 pub(super) struct Scheduler {
@@ -58,6 +58,17 @@ pub(super) struct Said {
     pub(super) settlements: Vec<(Slot, Settlement)>,
     pub(super) accept_changes: bool,
     pub(super) by: Option<By>,
+}
+
+impl Said {
+    /// Adds what was said later. The last word on a call counts.
+    fn add(&mut self, later: Self) {
+        let Self { settlements, accept_changes, by } = later;
+        self.settlements.retain(|(slot, _)| !settlements.iter().any(|(other, _)| other == slot));
+        self.settlements.extend(settlements);
+        self.accept_changes |= accept_changes;
+        self.by = by.or(self.by.take());
+    }
 }
 
 /// Why a run is not taken.
@@ -137,14 +148,14 @@ impl Scheduler {
     }
 
     async fn take_later(&self, job: Job, new: NewRun, due_ms: u64) -> Result<(), TakeError> {
-        let (run, (.., scheduled)) = (job.run, self.queue().counts());
-        if !self.queue().schedule(job, due_ms) {
-            return Err(TakeError::Full(scheduled));
+        if !self.queue().admit_later() {
+            return Err(TakeError::Full(self.queue().counts().2));
         }
         if let Err(error) = self.engine.accept(new).await {
-            self.queue().forget(run);
+            self.queue().give_up_later();
             return Err(self.not_taken(error));
         }
+        self.queue().add_later(job, due_ms);
         self.changed.notify_one();
         Ok(())
     }
@@ -156,34 +167,8 @@ impl Scheduler {
 
     /// Has a recorded run go on, when there is a place.
     pub(super) fn go_on(&self, job: Job, said: Said) {
-        self.said.lock().insert(job.run, said);
+        self.said.lock().entry(job.run).or_default().add(said);
         self.queue().line_up(job);
-        self.changed.notify_one();
-    }
-
-    /// Takes up what an earlier process left: what was interrupted goes on, what was accepted begins, and what sleeps
-    /// wakes at its moment, each in the order in which it was accepted. What waits for a person is left as it is.
-    pub(super) fn take_up(&self, runs: impl IntoIterator<Item = (RunSummary, Vec<Waiting>)>) {
-        for (summary, waiting) in runs {
-            let job = Job { run: summary.run, agent: summary.agent, session: summary.session };
-            let due_ms = summary.order.and_then(|order| order.due_ms);
-            match summary.state {
-                RunState::Queued => match due_ms.filter(|due_ms| *due_ms > Moment::now().0) {
-                    Some(due_ms) => drop(self.queue().schedule(job, due_ms)),
-                    None => self.queue().line_up(job),
-                },
-                RunState::Interrupted => self.queue().line_up(job),
-                RunState::Suspended => self.wait(job, &waiting),
-                RunState::Failed => self.hold(&job),
-                RunState::Running
-                | RunState::Answered
-                | RunState::Refused
-                | RunState::Limited
-                | RunState::Unfit
-                | RunState::Empty
-                | RunState::Cancelled => {}
-            }
-        }
         self.changed.notify_one();
     }
 
@@ -196,7 +181,7 @@ impl Scheduler {
             }
             let due_ms = self.queue().due_ms().map(|due_ms| due_ms.saturating_sub(Moment::now().0));
             let due = async {
-                match due_ms {
+                match due_ms.filter(|_| self.begins_runs()) {
                     Some(due_ms) => tokio::time::sleep(Duration::from_millis(due_ms)).await,
                     None => std::future::pending().await,
                 }
@@ -209,10 +194,11 @@ impl Scheduler {
     }
 
     fn next(&self) -> Option<Job> {
-        if self.drains() || self.recording.stopped().is_some() {
-            return None;
-        }
-        self.queue().next(Moment::now().0)
+        if self.begins_runs() { self.queue().next(Moment::now().0) } else { None }
+    }
+
+    fn begins_runs(&self) -> bool {
+        !self.drains() && self.recording.stopped().is_none()
     }
 
     /// Goes on with a recorded run that has a place.
@@ -231,8 +217,11 @@ impl Scheduler {
             }
             Err(error) => {
                 log(&Told::NotResumed { run, agent: &job.agent, why: &chain(&error) });
-                // It stands as it stood; somebody has to look at it.
-                self.leave(run, false);
+                // Another process may have brought it to its end; otherwise somebody has to look at it.
+                let engine = self.engine.clone();
+                let summary = tokio::task::spawn_blocking(move || engine.runs().summary(run)).await;
+                let has_ended = matches!(summary, Ok(Ok(Some(summary))) if summary.state.has_ended());
+                self.leave(run, has_ended);
                 self.waiting.lock().remove(&run);
             }
         }
@@ -266,35 +255,6 @@ impl Scheduler {
         }
     }
 
-    /// Waits for the journal to stop, has everything stop of which nothing can be recorded, and has it go on once there is
-    /// room.
-    pub(super) async fn mend(self: Arc<Self>) {
-        loop {
-            self.recording.stop().await;
-            let working: Vec<RunId> = self.queue().working().collect();
-            for run in working {
-                self.engine.interrupt(run);
-            }
-            // A run that has the journal open holds up that it is opened anew.
-            self.idle().await;
-            while !self.can_record().await {
-                tokio::time::sleep(MEND_EVERY).await;
-            }
-            let stranded = std::mem::take(&mut *self.stranded.lock());
-            self.recording.goes_on(stranded.len());
-            for job in stranded {
-                self.queue().line_up(job);
-            }
-            self.changed.notify_one();
-        }
-    }
-
-    async fn can_record(&self) -> bool {
-        let engine = self.engine.clone();
-        // The disk may be slow.
-        matches!(tokio::task::spawn_blocking(move || engine.runs().try_to_write()).await, Ok(Ok(())))
-    }
-
     /// Why nothing can be recorded; `None` if something can.
     pub(super) fn records_nothing(&self) -> Option<String> {
         self.recording.stopped()
@@ -321,10 +281,7 @@ impl Scheduler {
             Wants::Settlement | Wants::Approval | Wants::Answer => None,
         });
         if let Some(due_ms) = moments.min() {
-            let run = job.run;
-            if !self.queue().schedule(job, due_ms) {
-                log(&Told::TooManyScheduled { run });
-            }
+            self.queue().schedule(job, due_ms);
             self.changed.notify_one();
         }
     }
@@ -339,6 +296,9 @@ impl Scheduler {
     /// Takes in that nobody is to work on a run any more.
     pub(super) fn forget(&self, run: RunId) {
         self.queue().forget(run);
+        self.said.lock().remove(&run);
+        // Whoever waits for it looks how it stands.
+        self.waiting.lock().remove(&run);
         self.changed.notify_one();
     }
 
@@ -367,29 +327,6 @@ impl Scheduler {
         self.drains.load(Ordering::Relaxed)
     }
 
-    /// Takes no more runs, lets those that work go on for a time, and then has them stop where they are.
-    pub(super) async fn drain(&self, grace: Duration) {
-        self.drains.store(true, Ordering::Relaxed);
-        if tokio::time::timeout(grace, self.idle()).await.is_err() {
-            let working: Vec<RunId> = self.queue().working().collect();
-            for run in working {
-                self.engine.interrupt(run);
-            }
-            self.idle().await;
-        }
-    }
-
-    /// Waits until no run is worked on.
-    async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.counts().0 == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-
     /// Who looks on while a run goes on, and who is asked: nobody, so that a run that wants a person waits.
     fn front(&self, job: &Job) -> Front {
         let Job { run, agent, .. } = job;
@@ -414,29 +351,4 @@ impl Watcher for Onlooker {
         self.metrics.effect(&self.agent, &told);
         log_of(self.run, &told);
     }
-}
-
-/// The runs of a state directory that have not ended, in the order in which they began, and what those wait for that
-/// wait. What cannot be read is told.
-pub(super) fn unfinished(
-    engine: &Engine,
-    trouble: &mut dyn FnMut(Option<RunId>, &dyn std::error::Error),
-) -> Result<Vec<(RunSummary, Vec<Waiting>)>, JournalError> {
-    let listing = engine.runs().list()?;
-    for (run, error) in &listing.unreadable {
-        trouble(*run, error);
-    }
-    let mut unfinished = Vec::new();
-    for summary in listing.runs.into_iter().filter(|summary| !summary.state.has_ended()) {
-        let mut waiting = Vec::new();
-        if summary.state == RunState::Suspended {
-            let read = engine.runs().read(summary.run).map_err(SessionError::from);
-            match read.and_then(crate::engine::waiting) {
-                Ok(found) => waiting = found,
-                Err(error) => trouble(Some(summary.run), &error),
-            }
-        }
-        unfinished.push((summary, waiting));
-    }
-    Ok(unfinished)
 }

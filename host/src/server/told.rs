@@ -52,9 +52,4 @@ pub(super) enum Told<'a> {
         /// Why.
         why: &'a str,
     },
-    /// A run sleeps, and there are too many others that do: somebody has to have it go on.
-    TooManyScheduled {
-        /// The run.
-        run: RunId,
-    },
 }

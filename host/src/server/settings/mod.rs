@@ -230,6 +230,10 @@ impl Check<'_> {
                 self.problem(name.span(), "two tokens have this name", help);
             }
             match sha256.get_ref().parse() {
+                Ok(digest) if tokens.iter().any(|token| token.digest == digest) => {
+                    let help = "make a token for each owner with `host token`: what they decide is recorded with their name";
+                    self.problem(sha256.span(), "two owners have this token", help);
+                }
                 Ok(digest) => {
                     let grant = Grant { name: name.into_inner(), scopes, agents };
                     tokens.push(Token { digest, grant });
