@@ -44,7 +44,10 @@ impl Kind {
                 assert!(!agent.state().exists(), "an engine in memory writes nothing of a run to disk");
                 let runs = RunsDir::new(&agent.state());
                 for id in engine.runs().ids().unwrap() {
-                    runs.import(&exported(engine, id)).await.unwrap();
+                    // One that was given up before it began is nothing to be carried.
+                    if engine.runs().summary(id).unwrap().is_some() {
+                        runs.import(&exported(engine, id)).await.unwrap();
+                    }
                 }
             }
         }

@@ -71,9 +71,8 @@ fn a_run_whose_moment_is_now_is_not_forgotten() {
     let agent = asking("");
     let server = Server::of(&agent);
     let path = format!("/agents/{}/runs", name(&agent));
+    let order = || server.post(&path, &json!({ "delay": "1ms" })).taken()["run"].as_str().unwrap().to_owned();
     let runs: Vec<String> = std::thread::scope(|scope| {
-        let order =
-            || server.post(&path, &json!({ "delay": "1ms" })).taken()["run"].as_str().unwrap().to_owned();
         let ordered: Vec<_> = (0..8).map(|_| scope.spawn(|| [order(), order(), order(), order()])).collect();
         ordered.into_iter().flat_map(|ordered| ordered.join().unwrap()).collect()
     });

@@ -55,8 +55,9 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
     log.begin();
     let shown = Shown::on(&screen, places.verbose);
     let mut serving = Serving::begin(&engine, &places.state()?, settings, &shown).await.map_err(helped)?;
-    say(format_args!("serving {} at {}", serving.agents().join(", "), serving.url()));
     signals.attend();
+    signals.read_again_on_hang_up();
+    say(format_args!("serving {} at {}", serving.agents().join(", "), serving.url()));
     loop {
         tokio::select! {
             why = serving.failed() => return Err(anyhow::anyhow!(why)).context("the server failed"),

@@ -83,8 +83,12 @@ impl Signals {
         self.attended.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until SIGHUP asks for the files to be read again. It asks for that, and not for the end, from the first time
-    /// on that somebody waits for it. One that comes while nobody waits is told to who waits next.
+    /// Has SIGHUP ask for the files to be read again from now on, and not for the end.
+    pub(super) fn read_again_on_hang_up(&self) {
+        self.read_again.get_or_init(Notify::new);
+    }
+
+    /// Waits until SIGHUP asks for the files to be read again. One that comes while nobody waits is told to who waits next.
     pub(super) async fn asked_to_read_again(&self) {
         self.read_again.get_or_init(Notify::new).notified().await;
     }
