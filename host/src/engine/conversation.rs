@@ -14,7 +14,7 @@ use super::blocking::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};
-use crate::message::{Before, Ending, Manifest, Message, RunId, SessionKey};
+use crate::message::{Before, Ending, Manifest, Message, RunId, SessionKey, Slot};
 use crate::session::{Decisions, Mode, Notice, Session, SessionError};
 
 /// Why a session cannot go on.
@@ -189,6 +189,8 @@ pub(super) async fn said_after(
         return Err(ConversationError::OtherAgent { session: session(), agent, run, other, of });
     }
     match ending(&entries) {
+        // It never asked for anything, so nothing was said in it.
+        Some(Ending::Cancelled(_)) if entries.iter().all(|entry| entry.slot == Slot::RUN) => Ok(None),
         None => Err(ConversationError::Unfinished { session: session(), run }),
         // What a model refused to speak about is not brought up again.
         Some(Ending::Refused(_)) => {

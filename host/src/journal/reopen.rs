@@ -38,7 +38,8 @@ impl RunsDir {
         let failed = |error: std::io::Error| io_error(self.path(), &error);
         let _lock = Lock::take(self.journal_path()).map_err(failed)?;
         // Until now the journal could do without the run: it has to be all there.
-        if store.read(id)?.is_empty() {
+        let kept = RunFile::read_kept(&self.sealed_path(id))?.entries.len();
+        if store.read(id)?.len() < kept {
             return Err(self.unknown(&id.to_string()));
         }
         fs::remove_file(self.sealed_path(id)).and_then(|()| sync_directory(self.path())).map_err(failed)?;
