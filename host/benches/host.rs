@@ -43,7 +43,7 @@ use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
 
 /// Runs measured at once in (e).
-const CONCURRENT_RUNS: [usize; 4] = [1, 8, 32, 128];
+const CONCURRENT_RUNS: [usize; 5] = [1, 8, 32, 128, 1_000];
 
 /// How often a call is cancelled.
 const CANCELLED: usize = 50;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
-use crate::engine::Engine;
+use crate::engine::{Builder, Engine};
 use crate::journal::{RunsDir, SessionsDir};
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache};
@@ -56,7 +56,12 @@ impl Places {
 
     /// The engine over these directories. It makes none of them before it has to.
     pub(super) fn engine(&self, exporter: Option<Collector>) -> anyhow::Result<Engine> {
-        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?).exporter(exporter).build())
+        Ok(self.builder(exporter)?.build())
+    }
+
+    /// The same, of which more is still to be said.
+    pub(super) fn builder(&self, exporter: Option<Collector>) -> anyhow::Result<Builder> {
+        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?).exporter(exporter))
     }
 
     /// The cache, made if it does not exist.

@@ -60,7 +60,7 @@ use std::sync::{Arc, OnceLock};
 use crate::config::Config;
 use crate::journal::{Runs, Sessions};
 use crate::model::Clients;
-use crate::sandbox::{INSTANCES_BY_DEPTH, Sandbox};
+use crate::sandbox::{INSTANCES, Sandbox};
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
 use catalog::Loader;
@@ -85,6 +85,8 @@ struct Parts {
     exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
+    /// How many instances may be alive at once that the loop called.
+    instances: u32,
     /// Made when the first agent is loaded: it reserves address space.
     sandbox: OnceLock<Sandbox>,
 }
@@ -96,9 +98,21 @@ pub struct Builder {
     cache: PathBuf,
     compiler: Compiler,
     exporter: Option<Collector>,
+    instances: u32,
 }
 
 impl Builder {
+    fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
+        Self { store, cache: cache.to_owned(), compiler, exporter: None, instances: INSTANCES }
+    }
+
+    /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that
+    /// wait for a service each hold one. An instance takes 8 GiB of address space, and of memory what its tool uses.
+    #[must_use]
+    pub fn instances(self, instances: u32) -> Self {
+        Self { instances, ..self }
+    }
+
     /// Exports what runs do as traces.
     #[must_use]
     pub fn exporter(self, exporter: Option<Collector>) -> Self {
@@ -108,7 +122,7 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { store, cache, compiler, exporter } = self;
+        let Self { store, cache, compiler, exporter, instances } = self;
         let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
@@ -122,6 +136,7 @@ impl Builder {
             compiler,
             exporting: Exporting::to(exporter),
             clients,
+            instances,
             sandbox,
         }))
     }
@@ -132,14 +147,14 @@ impl Engine {
     /// a process of its own.
     #[must_use]
     pub fn builder(state: &Path, cache: &Path, compiler: Compiler) -> Builder {
-        Builder { store: Store::directory(state), cache: cache.to_owned(), compiler, exporter: None }
+        Builder::new(Store::directory(state), cache, compiler)
     }
 
     /// An engine that keeps its runs, its sessions and what was approved in memory: they last as long as the engine.
     /// Compiled components are kept in `cache` all the same.
     #[must_use]
     pub fn in_memory(cache: &Path, compiler: Compiler) -> Builder {
-        Builder { store: Store::memory(), cache: cache.to_owned(), compiler, exporter: None }
+        Builder::new(Store::memory(), cache, compiler)
     }
 
     /// The runs.
@@ -208,20 +223,18 @@ impl Engine {
         Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?)
     }
 
-    /// How many places for instances there are, and how many are free, by how many callers wait for an instance.
+    /// How many places for instances there are, and how many are free, by how many callers wait for an instance. There
+    /// are no places before the first agent is loaded.
     #[must_use]
     pub fn places(&self) -> Vec<(usize, usize)> {
-        let free = self.0.sandbox.get().map(Sandbox::free_places);
-        let places = INSTANCES_BY_DEPTH.iter().map(|places| *places as usize).enumerate();
-        let free_of = |depth: usize| free.as_ref().and_then(|free| free.get(depth)).copied();
-        places.map(|(depth, places)| (places, free_of(depth).unwrap_or(places))).collect()
+        self.0.sandbox.get().map(Sandbox::places).unwrap_or_default()
     }
 
     fn sandbox(&self) -> Result<&Sandbox, LoadError> {
         if let Some(sandbox) = self.0.sandbox.get() {
             return Ok(sandbox);
         }
-        let sandbox = Sandbox::new()?;
+        let sandbox = Sandbox::of(self.0.instances)?;
         Ok(self.0.sandbox.get_or_init(|| sandbox))
     }
 }

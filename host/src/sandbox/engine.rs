@@ -14,17 +14,14 @@ use crate::grants::ToolLimits;
 use crate::message::{Digest, RunId};
 use crate::session::CALL_DEPTH_MAX;
 
-/// The most instances alive at once in a process, by how many callers wait for them. A call is CPU-bound, so more
-/// than a few per core only cost cache; those that wait on the outside world cost a memory slot each. A caller
-/// keeps its place while it waits for those it called: were the places shared, callers could fill all of them and
-/// wait for ever.
-pub const INSTANCES_BY_DEPTH: [u32; CALL_DEPTH_MAX + 1] = [128, 64, 64, 64];
-
-/// The places of the pool.
-const INSTANCES_MAX: u32 = {
-    let [calls, nested, deeper, deepest] = INSTANCES_BY_DEPTH;
-    calls + nested + deeper + deepest
-};
+/// How many instances may be alive at once that the loop called, unless somebody says another number. A call is
+/// CPU-bound, so more than a few per core only cost cache; those that wait on the outside world cost a memory slot each.
+pub(crate) const INSTANCES: u32 = 128;
+/// The most that can be asked for: the address space of a process has room for no more.
+pub(crate) const INSTANCES_LIMIT: u32 = 10_000;
+/// The same for instances that others called, by how many callers wait for them beyond the first. A caller keeps its
+/// place while it waits for those it called: were the places shared, callers could fill all of them and wait for ever.
+const INSTANCES_NESTED: [u32; CALL_DEPTH_MAX] = [64, 64, 64];
 
 /// Core modules in one component. A Rust guest has three (its own and two small adapters), a Python or
 /// JavaScript one up to about a dozen.
@@ -32,10 +29,10 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
 /// Memories and tables in one component, for the same reason.
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 20;
-/// Components of average shape fit [`INSTANCES_MAX`] times; only exotic ones exhaust the pool earlier.
-const CORE_INSTANCES_TOTAL: u32 = INSTANCES_MAX * 6;
-const MEMORIES_TOTAL: u32 = INSTANCES_MAX * 2;
-const TABLES_TOTAL: u32 = INSTANCES_MAX * 4;
+/// What a component of average shape has. Only exotic ones exhaust the pool before there are as many instances as may be.
+const CORE_INSTANCES_USUAL: u32 = 6;
+const MEMORIES_USUAL: u32 = 2;
+const TABLES_USUAL: u32 = 4;
 /// What one component may need for its own data structures.
 const INSTANCE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Elements of one table; the aggregate limit of a call is far below.
@@ -86,6 +83,8 @@ impl Metering {
 pub struct Sandbox(Arc<Inner>);
 
 struct Inner {
+    /// How many instances may be alive at once, by how many callers wait for them.
+    instances: [u32; CALL_DEPTH_MAX + 1],
     timed: Runtime,
     /// Made when the first tool asks for it: it reserves address space of its own.
     fueled: OnceLock<Result<Runtime, EngineError>>,
@@ -106,10 +105,10 @@ pub(super) struct Runtime {
 pub struct EngineError(String);
 
 impl Runtime {
-    fn new(metering: Metering) -> Result<Self, EngineError> {
+    fn new(metering: Metering, instances: u32) -> Result<Self, EngineError> {
         let fail = |error: wasmtime::Error| EngineError(format!("{error:#}"));
         let mut config = compile_config(metering);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
         let engine = Engine::new(&config).map_err(fail)?;
         let linker = link::linker(&engine).map_err(fail)?;
         let weak = engine.weak();
@@ -124,10 +123,17 @@ impl Runtime {
 impl Sandbox {
     /// Sets the engine up. One a process is enough.
     pub fn new() -> Result<Self, EngineError> {
-        let timed = Runtime::new(Metering::Time)?;
-        let places = INSTANCES_BY_DEPTH.map(|places| Places::new(places as usize));
+        Self::of(INSTANCES)
+    }
+
+    /// The same with room for so many instances at once that the loop called, 10,000 at most. Each takes 8 GiB of the
+    /// process's address space, and no memory before it is used.
+    pub fn of(instances: u32) -> Result<Self, EngineError> {
+        let instances = by_depth(instances.clamp(1, INSTANCES_LIMIT));
+        let timed = Runtime::new(Metering::Time, instances.iter().sum())?;
+        let places = instances.map(|places| Places::new(places as usize));
         let (fueled, live, prepared) = (OnceLock::new(), Arc::default(), Shelf::default());
-        Ok(Self(Arc::new(Inner { timed, fueled, places, live, prepared })))
+        Ok(Self(Arc::new(Inner { instances, timed, fueled, places, live, prepared })))
     }
 
     /// How many instances exist at this moment.
@@ -136,10 +142,11 @@ impl Sandbox {
         self.0.live.load(Ordering::SeqCst)
     }
 
-    /// How many places for instances are free, of [`INSTANCES_BY_DEPTH`] by how many callers wait for them.
+    /// How many places for instances there are, and how many are free, by how many callers wait for an instance.
     #[must_use]
-    pub fn free_places(&self) -> [usize; CALL_DEPTH_MAX + 1] {
-        self.0.places.each_ref().map(|places| places.free())
+    pub fn places(&self) -> Vec<(usize, usize)> {
+        let all = self.0.instances.iter().zip(&self.0.places);
+        all.map(|(all, places)| (*all as usize, places.free())).collect()
     }
 
     /// The engine that components are compiled for.
@@ -151,7 +158,10 @@ impl Sandbox {
         match metering {
             Metering::Time => Ok(&self.0.timed),
             Metering::Fuel => {
-                let made = self.0.fueled.get_or_init(|| Runtime::new(Metering::Fuel));
+                let made = self.0.fueled.get_or_init(|| {
+                    let instances = self.0.instances.iter().sum();
+                    Runtime::new(Metering::Fuel, instances)
+                });
                 made.as_ref().map_err(Clone::clone)
             }
         }
@@ -194,13 +204,19 @@ pub fn compiler(metering: Metering) -> Result<Engine, EngineError> {
     Engine::new(&compile_config(metering)).map_err(|error| EngineError(format!("{error:#}")))
 }
 
-fn pool() -> PoolingAllocationConfig {
+/// How many instances may be alive at once, by how many callers wait for them.
+fn by_depth(instances: u32) -> [u32; CALL_DEPTH_MAX + 1] {
+    let [nested, deeper, deepest] = INSTANCES_NESTED;
+    [instances, nested, deeper, deepest]
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(CORE_INSTANCES_TOTAL)
-        .total_memories(MEMORIES_TOTAL)
-        .total_tables(TABLES_TOTAL)
-        .total_stacks(INSTANCES_MAX)
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_USUAL)
+        .total_memories(instances * MEMORIES_USUAL)
+        .total_tables(instances * TABLES_USUAL)
+        .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
@@ -210,7 +226,7 @@ fn pool() -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(usize::try_from(MEMORY_RESERVATION_BYTES).unwrap_or(usize::MAX))
-        .max_unused_warm_slots(INSTANCES_MAX)
+        .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
     pool

@@ -26,7 +26,10 @@ mod sockets;
 mod state;
 mod verdict;
 
-pub use engine::{EngineError, INSTANCES_BY_DEPTH, Metering, Sandbox, compiler};
+pub(crate) use engine::INSTANCES;
+#[cfg(feature = "server")]
+pub(crate) use engine::INSTANCES_LIMIT;
+pub use engine::{EngineError, Metering, Sandbox, compiler};
 pub use guest::{AdmitError, Guest, ToolDefinition};
 pub use places::Place;
 pub use state::{CallContext, Policy};

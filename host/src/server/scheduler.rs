@@ -20,7 +20,7 @@ use super::agents::Agents;
 use super::log::{log, log_of};
 use super::metrics::Metrics;
 use super::problem::chain;
-use super::queue::{Admission, Bounds, Job, Queue};
+use super::queue::{Admission, Bounds, Full, Job, Queue};
 use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
@@ -81,8 +81,8 @@ pub(super) enum TakeError {
     #[error("runs cannot be recorded at present: {0}")]
     RecordsNothing(String),
     /// There is no place in the queue.
-    #[error("{0} runs wait already")]
-    Full(usize),
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The run cannot be recorded, or cannot begin.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -122,9 +122,8 @@ impl Scheduler {
         if let Some(due_ms) = due_ms.filter(|due_ms| *due_ms > Moment::now().0) {
             return self.take_later(job, new, due_ms).await;
         }
-        let admission = self.queue().admit(&job);
+        let admission = self.queue().admit(&job)?;
         match admission {
-            Admission::Full => Err(TakeError::Full(self.queue().counts().1)),
             Admission::Begins => match self.engine.start(new, self.front(&job)).await {
                 Ok(handle) => {
                     self.follow(job, handle);
@@ -137,10 +136,10 @@ impl Scheduler {
             },
             Admission::Waits => {
                 if let Err(error) = self.engine.accept(new).await {
-                    self.queue().give_up();
+                    self.queue().give_up(job.run);
                     return Err(self.not_taken(error));
                 }
-                self.queue().add(job);
+                self.queue().add(job.run);
                 self.changed.notify_one();
                 Ok(())
             }
@@ -148,9 +147,7 @@ impl Scheduler {
     }
 
     async fn take_later(&self, job: Job, new: NewRun, due_ms: u64) -> Result<(), TakeError> {
-        if !self.queue().admit_later() {
-            return Err(TakeError::Full(self.queue().counts().2));
-        }
+        self.queue().admit_later()?;
         if let Err(error) = self.engine.accept(new).await {
             self.queue().give_up_later();
             return Err(self.not_taken(error));

@@ -33,9 +33,8 @@ impl Scheduler {
         let run = job.run;
         // Whatever differs from the recorded run is what the fork is for.
         let said = Said { accept_changes: true, by: Some(by), ..Said::default() };
-        let admission = self.queue().admit(&job);
+        let admission = self.queue().admit(&job).map_err(TakeError::from)?;
         match admission {
-            Admission::Full => return Err(TakeError::Full(self.queue().counts().1).into()),
             Admission::Begins => {
                 if let Err(error) = self.engine.accept_fork(run, origin, entries, fork).await {
                     self.leave(run, true);
@@ -46,11 +45,11 @@ impl Scheduler {
             }
             Admission::Waits => {
                 if let Err(error) = self.engine.accept_fork(run, origin, entries, fork).await {
-                    self.queue().give_up();
+                    self.queue().give_up(run);
                     return Err(error.into());
                 }
                 self.said.lock().insert(run, said);
-                self.queue().add(job);
+                self.queue().add(run);
                 self.changed.notify_one();
             }
         }

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::queue::Bounds;
 use super::tokens::{Grant, Token};
 use crate::document::{ConfigError, Problem, quote, read, read_text, schema_of, units};
+use crate::sandbox::INSTANCES;
 
 /// Where the server listens by default: this machine alone reaches it.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -23,6 +24,10 @@ const RUNS_MAX: usize = 256;
 const RUNS_PER_AGENT_MAX: usize = 128;
 /// A run that waits costs about a kilobyte of memory.
 const QUEUED_MAX: usize = 10_000;
+/// An agent that is flooded leaves the others half of the queue.
+const QUEUED_PER_AGENT_MAX: usize = 5_000;
+/// Nobody writes so far ahead in one conversation.
+const QUEUED_PER_SESSION_MAX: usize = 100;
 const SCHEDULED_MAX: usize = 100_000;
 /// A few pictures fit.
 const BODY_BYTES_MAX: u64 = 32 << 20;
@@ -48,6 +53,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// The origins of web pages that may use it, beside its own.
     pub origins: Vec<String>,
+    /// How many instances may be alive at once that runs called. See [`crate::engine::Builder::instances`].
+    pub instances: u32,
     /// The file that they were read from.
     pub(super) file: Option<PathBuf>,
     pub(super) bounds: Bounds,
@@ -82,11 +89,14 @@ impl Default for Settings {
             agents: Vec::new(),
             hosts: Vec::new(),
             origins: Vec::new(),
+            instances: INSTANCES,
             file: None,
             bounds: Bounds {
                 runs: RUNS_MAX,
                 runs_per_agent: RUNS_PER_AGENT_MAX,
                 queued: QUEUED_MAX,
+                queued_per_agent: QUEUED_PER_AGENT_MAX,
+                queued_per_session: QUEUED_PER_SESSION_MAX,
                 scheduled: SCHEDULED_MAX,
             },
             body_bytes_max: BODY_BYTES_MAX,
@@ -136,7 +146,10 @@ impl Check<'_> {
             runs,
             runs_per_agent,
             queued,
+            queued_per_agent,
+            queued_per_session,
             scheduled,
+            instances,
             body,
             body_time,
             wait,
@@ -146,6 +159,8 @@ impl Check<'_> {
             runs: runs.unwrap_or(RUNS_MAX),
             runs_per_agent: runs_per_agent.unwrap_or(RUNS_PER_AGENT_MAX),
             queued: queued.unwrap_or(QUEUED_MAX),
+            queued_per_agent: queued_per_agent.unwrap_or(QUEUED_PER_AGENT_MAX),
+            queued_per_session: queued_per_session.unwrap_or(QUEUED_PER_SESSION_MAX),
             scheduled: scheduled.unwrap_or(SCHEDULED_MAX),
         };
         let body_bytes_max = body.map_or(BODY_BYTES_MAX, |raw| self.bytes("body", &raw));
@@ -169,6 +184,7 @@ impl Check<'_> {
             agents,
             hosts,
             origins,
+            instances: instances.unwrap_or(INSTANCES),
             file: None,
             bounds,
             body_bytes_max,

@@ -7,7 +7,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::tokens::Scope;
-use super::{LISTEN, QUEUED_MAX, REQUESTS_PER_MINUTE, RUNS_MAX, RUNS_PER_AGENT_MAX, SCHEDULED_MAX};
+use super::{
+    LISTEN, QUEUED_MAX, QUEUED_PER_AGENT_MAX, QUEUED_PER_SESSION_MAX, REQUESTS_PER_MINUTE, RUNS_MAX,
+    RUNS_PER_AGENT_MAX, SCHEDULED_MAX,
+};
+use crate::sandbox::{INSTANCES, INSTANCES_LIMIT};
 
 /// What belongs to `host serve` and to no agent. Paths are relative to this file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -71,9 +75,19 @@ pub(super) struct Limits {
     /// Runs that wait for a place, or for their session. One more is answered with 429.
     #[schemars(range(min = 0, max = 1_000_000), example = QUEUED_MAX)]
     pub(super) queued: Option<usize>,
+    /// Runs of one agent that do: the other agents can be used while one is flooded.
+    #[schemars(range(min = 0, max = 1_000_000), example = QUEUED_PER_AGENT_MAX)]
+    pub(super) queued_per_agent: Option<usize>,
+    /// Runs that wait for one session.
+    #[schemars(range(min = 0, max = 1_000_000), example = QUEUED_PER_SESSION_MAX)]
+    pub(super) queued_per_session: Option<usize>,
     /// Runs that wait for their moment. One more is answered with 429.
     #[schemars(range(min = 0, max = 1_000_000), example = SCHEDULED_MAX)]
     pub(super) scheduled: Option<usize>,
+    /// Instances of tools that are alive at once. A call holds one while it waits for a service, too. Each takes 8 GiB of
+    /// address space, and of memory what its tool uses.
+    #[schemars(range(min = 1, max = INSTANCES_LIMIT), example = INSTANCES)]
+    pub(super) instances: Option<u32>,
     /// The size of a request's body; 32 MiB by default.
     #[schemars(with = "Option<String>", example = &"32MiB")]
     pub(super) body: Option<Spanned<String>>,
