@@ -284,5 +284,5 @@ async fn serve(directory: &Path) {
     let engine = Engine::builder(&state, &cache, compiler).instances(settings.instances).build();
     let mut serving = Serving::begin(&engine, &state, settings, &Unwatched).await.unwrap();
     println!("{}", serving.url());
-    panic!("{}", serving.failed().await);
+    println!("{}", serving.failed().await);
 }

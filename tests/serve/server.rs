@@ -82,17 +82,7 @@ impl Server {
 
     /// Sends a request, and reads the answer to its end.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
-        let mut head = vec![format!("{method} {path} HTTP/1.1"), "connection: close".to_owned()];
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head.push(format!("host: {}", self.address()));
-        }
-        head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
-        if let Some(body) = body {
-            head.push("content-type: application/json".to_owned());
-            head.push(format!("content-length: {}", body.len()));
-        }
-        let request = format!("{}\r\n\r\n{}", head.join("\r\n"), body.unwrap_or_default());
-        self.send(request.as_bytes())
+        self.send(request(self.address(), method, path, headers, body).as_bytes())
     }
 
     /// Sends bytes, and reads the answer to its end.
@@ -119,6 +109,13 @@ impl Server {
         })
     }
 
+    /// The memory that the process has at this moment, in kilobytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -141,6 +138,38 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> String {
+    let mut head = vec![format!("{method} {path} HTTP/1.1"), "connection: close".to_owned()];
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push(format!("host: {address}"));
+    }
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    if let Some(body) = body {
+        head.push("content-type: application/json".to_owned());
+        head.push(format!("content-length: {}", body.len()));
+    }
+    format!("{}\r\n\r\n{}", head.join("\r\n"), body.unwrap_or_default())
+}
+
+/// Sends a request to a server that may be killed meanwhile. `None` if nobody listens, or the answer breaks off.
+pub fn ask(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request(address, method, path, headers, body).as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = Answer::read(&answer);
+    let length = answer.head.to_ascii_lowercase();
+    let length = length.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse();
+    (length == Ok(answer.body.len())).then_some(answer)
 }
 
 impl Answer {
