@@ -257,7 +257,7 @@ impl Engine {
         let run = match open {
             Some(Ok(run)) => run,
             // It may have ended meanwhile.
-            Some(Err(error)) if !runs.is_sealed(id) => return Err(error.into()),
+            Some(Err(error)) if again || !runs.is_sealed(id) => return Err(error.into()),
             Some(Err(_)) | None => {
                 let entries = recorded(id, &self.0.runs).await?;
                 let manifest = recorded_manifest(id, &entries)?;

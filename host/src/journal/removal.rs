@@ -42,7 +42,7 @@ impl Removal<'_> {
             }
         }
         crash_point("journal-after-fold");
-        self.runs.remove_unsealed(id)?;
+        let _held = self.runs.remove_unsealed(id)?;
         match fs::remove_file(self.runs.sealed_path(id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(self.runs.path(), &error)),
             Ok(()) | Err(_) => {

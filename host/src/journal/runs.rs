@@ -272,7 +272,7 @@ impl RunsDir {
             let entries = self.read_kept(id)?;
             if entries.is_empty() {
                 if !sessions.have(id)? {
-                    self.remove_unsealed(id)?;
+                    drop(self.remove_unsealed(id)?);
                     done.removed += 1;
                 }
             } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
@@ -286,17 +286,23 @@ impl RunsDir {
         Ok(done)
     }
 
-    /// Lets nothing count of a run but its file, if it has one.
-    pub(super) fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
+    /// Lets nothing count of a run but its file, if it has one. A file that goes as well has to go before what this gives:
+    /// until then the journal keeps what says that the run is gone.
+    #[must_use = "the journal may forget that a run is gone which has a file, unless somebody holds the run"]
+    pub(super) fn remove_unsealed(&self, id: RunId) -> Result<Option<OpenRun>, JournalError> {
+        let mut claimed = None;
         if self.head(id)?.is_some() {
-            let (_run, head) = self.claim(id)?;
+            let (run, head) = self.claim(id)?;
             if head.is_some() {
                 self.store()?.claim(id, &[], &[Note::Gone])?;
             }
+            claimed = Some(run);
         }
-        let Some(legacy) = self.legacy(id) else { return Ok(()) };
-        let _lock = legacy.seize(id)?;
-        legacy.remove()
+        if let Some(legacy) = self.legacy(id) {
+            let _lock = legacy.seize(id)?;
+            legacy.remove()?;
+        }
+        Ok(claimed)
     }
 
     pub(super) fn seal(&self, run: &RunFile, holder: u32) -> Result<(), JournalError> {

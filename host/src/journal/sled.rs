@@ -14,7 +14,7 @@ use super::format::{self, KeyValue};
 use super::holder::{self, Holder, Living};
 use super::index::Index;
 use super::news::Readers;
-use super::note::{self, Note};
+use super::note::{self, Claimed, Note};
 use super::places::{self, Lock, Names};
 use super::survey::{Head, Survey};
 use super::writer::{Message, Reply, Write, Writer};
@@ -157,6 +157,24 @@ impl SledStore {
         };
         let (ack, receiver) = oneshot::channel();
         self.write(run, pairs, entries.len(), when, Reply::Ack(ack));
+        Ack::waiting(receiver)
+    }
+
+    /// Hands over all of a run, of whose claims the last one has the number `term`: whatever else is recorded of it does
+    /// not count any more.
+    pub(super) fn renew(&self, run: RunId, term: u32, entries: &[Entry], summary: Note) -> Ack {
+        // The thread that writes claims the run by the next number first.
+        let claimed = Claimed { term: term.saturating_add(2), from: Vec::new() };
+        let pairs = encode(run, &[], &[Note::Gone]).and_then(|mut pairs| {
+            pairs.extend(encode(run, entries, &[Note::Claimed(claimed), summary])?);
+            Ok(pairs)
+        });
+        let pairs = match pairs {
+            Ok(pairs) => pairs,
+            Err(error) => return Ack::ready(Err(error)),
+        };
+        let (ack, receiver) = oneshot::channel();
+        self.write(run, pairs, entries.len(), Durability::Now, Reply::Ack(ack));
         Ack::waiting(receiver)
     }
 

@@ -348,8 +348,14 @@ impl Survey {
             return Err(missing(&self.directory, *segment, run));
         }
         if let Some(index) = &self.index {
-            let places = index.places(run);
-            return places.filter(|it| it.as_ref().map_or(true, |(it, _)| needed.contains(it))).collect();
+            // The index still has what the run was in a segment before it was gone there.
+            let from = |segment: &u32| {
+                self.parts(*segment).and_then(|parts| parts.0.get(&run)).map_or(0, |it| it.from)
+            };
+            let counts = |(segment, extent): &(u32, Extent)| {
+                needed.contains(segment) && extent.offset >= from(segment)
+            };
+            return index.places(run).filter(|it| it.as_ref().map_or(true, counts)).collect();
         }
         let parts = needed.iter().filter_map(|it| Some((*it, self.parts(*it)?.0.get(&run)?)));
         Ok(parts.flat_map(|(it, part)| part.places.iter().map(move |extent| (it, *extent))).collect())
