@@ -151,19 +151,21 @@ impl Conversations {
 }
 
 impl Turn {
-    /// What was said in the session with an agent so far.
-    pub(super) async fn said(
+    /// What was said in the session with an agent before a run that is to be its last one, wherever it stands in it now;
+    /// `None` if nothing was.
+    pub(super) async fn said_before(
         &self,
+        new: RunId,
         key: &SessionKey,
         runs: &Arc<dyn Runs>,
         agent: &str,
-    ) -> Result<SaidBefore, ConversationError> {
-        for run in self.session.runs().iter().rev().copied() {
+    ) -> Result<Option<SaidBefore>, ConversationError> {
+        for run in self.session.runs().iter().rev().copied().filter(|run| *run != new) {
             if let Some(said) = said_after(run, key, runs, agent).await? {
-                return Ok(said);
+                return Ok(Some(said));
             }
         }
-        Ok(SaidBefore::default())
+        Ok(None)
     }
 }
 

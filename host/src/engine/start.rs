@@ -176,7 +176,7 @@ impl Engine {
         let (mut turn, mut said) = (None, SaidBefore::default());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
-            said = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
+            said = self.said_before(id, &taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
         let task = Task::new(prompt, parameters, id.seed()).with_images(images);
@@ -222,6 +222,7 @@ impl Engine {
     /// What was said before a run that stands there in its session.
     async fn said_before(
         &self,
+        new: RunId,
         turn: &Turn,
         key: &SessionKey,
         place: &Place,
@@ -237,7 +238,9 @@ impl Engine {
                 let said = said_after(*run, other, &self.0.runs, agent).await?;
                 Ok(said.unwrap_or_default().held_whole())
             }
-            Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, &self.0.runs, agent).await,
+            Place::Last | Place::InsteadOf(_) | Place::After(..) => {
+                Ok(turn.said_before(new, key, &self.0.runs, agent).await?.unwrap_or_default())
+            }
         }
     }
 
@@ -284,16 +287,17 @@ impl Engine {
         // A run that was cancelled before it asked for anything is in its session only from now on.
         let begins = run.left() == Some(RunState::Queued)
             || (again && entries.iter().all(|entry| entry.slot == Slot::RUN));
-        if let (Some(turn), Some(key), true) = (&mut turn, &recorded.session, begins) {
-            if turn.session.runs().contains(&id) {
-                // A process that was killed just here had added it.
-                turn.session.forget_run(id)?;
+        let mut begins_in = turn.as_mut().filter(|_| begins);
+        if let (Some(turn), Some(key)) = (&begins_in, &recorded.session) {
+            // Where nothing is said any more, what the run was told before counts.
+            if let Some(said) = turn.said_before(id, key, &self.0.runs, &recorded.agent).await? {
+                task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
             }
-            let said = turn.said(key, &self.0.runs, &recorded.agent).await?;
-            turn.session.add(id)?;
-            task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
         }
         let manifest = manifest(&agent, task)?;
+        if let Some(turn) = &mut begins_in {
+            turn.session.put_last(id)?;
+        }
         let changes = changes::between(&recorded, &manifest, &entries);
         if !changes.is_empty() {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));

@@ -167,6 +167,12 @@ impl OpenSession {
         self.list.write(&self.runs)
     }
 
+    /// Lets a run be the last one, durably, wherever it stood before, if it did.
+    pub fn put_last(&mut self, run: RunId) -> Result<(), JournalError> {
+        self.runs.retain(|other| *other != run);
+        self.add(run)
+    }
+
     /// Takes a run out of the conversation; it stays recorded.
     pub fn forget_run(&mut self, run: RunId) -> Result<(), JournalError> {
         self.runs.retain(|other| *other != run);
