@@ -19,13 +19,14 @@
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
 //! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
 //! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `removal`: how one goes.
-//!   `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
+//!   `compact`: what processes left that died. `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
 //!   before. `legacy`: runs as older hosts left them.
 //! - `store`: what the engine asks of the place where its runs are. `keeper`: what an open run asks of it. `memory`: the
 //!   place that is no directory.
 
 mod catalogue;
 mod commits;
+mod compact;
 mod cursor;
 mod earlier;
 mod end;
@@ -62,6 +63,7 @@ mod work;
 mod writer;
 
 pub use commits::{COMMIT_BOUNDS, Commits};
+pub use compact::Compacted;
 pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::{Listing, Outline};
@@ -72,7 +74,7 @@ pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use removal::Removal;
 pub use run::{OpenRun, RunStore};
-pub use runs::{Compacted, RunsDir};
+pub use runs::RunsDir;
 use sessions::SessionList;
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;

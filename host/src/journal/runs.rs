@@ -13,8 +13,8 @@ use super::note::Note;
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
-    Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
-    make_directory, number, places, sync_directory, write_whole,
+    Entry, JournalError, RunFile, RunSummary, SledStore, crash_point, ending, format, io_error, make_directory,
+    number, places, sync_directory, write_whole,
 };
 use crate::message::RunId;
 
@@ -41,15 +41,6 @@ struct Shared {
     /// Who waits for more to be recorded.
     readers: Readers,
     commits: Arc<Commits>,
-}
-
-/// What [`RunsDir::compact`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Compacted {
-    /// Runs that had ended and are one file now.
-    pub sealed: u32,
-    /// What a process left of a run when it died.
-    pub removed: u32,
 }
 
 const SEALED: &str = ".jsonl.gz";
@@ -250,40 +241,6 @@ impl RunsDir {
             return Err(JournalError::Exists { run: id, path: self.path().to_owned() });
         }
         open.begin_with(run).await
-    }
-
-    /// Seals the runs that ended without being sealed, because the process died before, and removes what else
-    /// such a process left behind. Leaves alone what some process is working on, and what a conversation names: that
-    /// a run is there and has no events says that it never began, and is not missing.
-    pub fn compact(&self, sessions: &SessionsDir) -> Result<Compacted, JournalError> {
-        let mut done = Compacted::default();
-        let held = self.held()?;
-        for id in self.ids()? {
-            let is_open = held.contains(&id) || self.legacy(id).is_some_and(|legacy| legacy.is_held());
-            let is_here = self.legacy(id).is_some() || self.head(id)?.is_some();
-            if is_open || !is_here {
-                continue;
-            }
-            if self.is_sealed(id) {
-                self.remove_left_over(id)?;
-                done.removed += 1;
-                continue;
-            }
-            let entries = self.read_kept(id)?;
-            if entries.is_empty() {
-                if !sessions.have(id)? {
-                    drop(self.remove_unsealed(id)?);
-                    done.removed += 1;
-                }
-            } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
-                self.open(id)?.seal(&RunSummary { state: ending.into(), ..summary })?;
-                done.sealed += 1;
-            }
-        }
-        if self.journal_path().is_dir() {
-            self.store()?.tidy()?;
-        }
-        Ok(done)
     }
 
     /// Lets nothing count of a run but its file, if it has one. A file that goes as well has to go before what this gives:
