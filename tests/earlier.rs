@@ -314,6 +314,43 @@ fn a_run_that_another_one_needs_stays_until_that_has_ended() {
     dir.remove(runs[1].parse().unwrap()).unwrap();
 }
 
+/// Between the list of what is to go and its going, runs begin and are revived that go on from it.
+#[test]
+fn a_run_stays_readable_that_began_or_was_revived_while_others_were_removed() {
+    let (agent, runs) = talked(2);
+    let cancelled = crate::accepted::accepted_and_cancelled(&agent, "question 2", "ada").to_string();
+    let queued = crate::accepted::accepted(&agent, "question 3", "ada").to_string();
+    let dir = RunsDir::new(&agent.state());
+    let mut removal = dir.removal().unwrap();
+    agent.host(&["resume", &cancelled, "--again"]).ok();
+    agent.host(&["resume", &queued]).ok();
+    assert_eq!(manifest(&agent, &cancelled).before.unwrap().run.to_string(), runs[1]);
+    // Whether the session knows them or not.
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    for gone in [&runs[1], &cancelled, &runs[0]] {
+        removal.remove(gone.parse().unwrap()).unwrap();
+        for run in ids(&agent) {
+            agent.host(&["replay", &run]).ok();
+        }
+    }
+    assert_eq!(asked_before(&agent, &queued), questions(0..3));
+}
+
+/// A run that is being revived reads what the runs before it hold, also those that its session forgot.
+#[test]
+fn no_run_goes_while_somebody_works_on_the_session_that_forgot_it() {
+    let (agent, runs) = talked(2);
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    let (dir, sessions) = (RunsDir::new(&agent.state()), SessionsDir::new(&agent.state()));
+    let turn = sessions.queue(&"ada".parse().unwrap()).unwrap().wait().unwrap();
+    let error = dir.remove(runs[0].parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("somebody works on its session, ada"), "{error}");
+    drop(turn);
+    dir.remove(runs[0].parse().unwrap()).unwrap();
+    agent.host(&["replay", &runs[1]]).ok();
+    assert!(!sessions.path().join("ada").exists());
+}
+
 #[test]
 fn what_follows_a_summary_is_held_by_the_run_after_it() {
     let reply =
