@@ -143,17 +143,20 @@ impl Engine {
         words: Vec<(Slot, Word)>,
         by: Option<By>,
     ) -> Result<(), DecideError> {
+        // Who takes the run up at this moment has done so, or given up, before this goes on.
+        let _door = self.0.live.door(run).await;
         if self.runs().is_sealed(run) {
             return Err(DecideError::Ended { run });
         }
-        self.while_it_is_left(run).await;
         if let Some(live) = self.0.live.get(run) {
             let mut said = live.words.lock().await;
             if let Some(store) = live.store().filter(|_| !said.is_over) {
-                self.record(run, &store, words, by, &|slot| live.decide(slot)).await?;
+                // Of several words, one may be recorded and the next one not.
                 said.came_in = true;
-                return Ok(());
+                return self.record(run, &store, words, by, &|slot| live.decide(slot)).await;
             }
+            drop(said);
+            live.left().await;
         }
         let open = match self.claim(run).await {
             // It has ended meanwhile.
@@ -184,16 +187,21 @@ impl Engine {
             }
             decided.push((call, word));
         }
+        // What goes for other runs, too, is remembered once it counts in this one; that it cannot be remembered keeps no
+        // other word from being recorded.
+        let mut remembered = Ok(());
         for (call, word) in decided {
-            if let Word::Approve { input, always } = &word {
-                self.approvals().add(&call.agent.config, &call.ask, input.as_ref(), *always)?;
-            }
             if !counts(&call.asked_at()) {
                 return Err(DecideError::NoLonger { slot: call.slot });
             }
-            call.record(run, store, word, by.clone()).await?;
+            call.record(run, store, &word, by.clone()).await?;
+            if let Word::Approve { input, always } = &word {
+                let Pending { agent, ask, .. } = &call;
+                remembered =
+                    remembered.and(self.approvals().add(&agent.config, ask, input.as_ref(), *always));
+            }
         }
-        Ok(())
+        Ok(remembered?)
     }
 }
 
@@ -201,6 +209,7 @@ impl Engine {
     /// Ends a run where it stands: nothing goes on from it but a fork, unless somebody revives it. A run that goes on in
     /// this engine is stopped first; one that another process works on is not cancelled.
     pub async fn cancel(&self, run: RunId, cancelled: Cancelled) -> Result<(), CancelError> {
+        let _door = self.0.live.door(run).await;
         if self.runs().is_sealed(run) {
             return Err(CancelError::Ended { run });
         }
@@ -280,17 +289,17 @@ impl Pending {
     }
 
     async fn record(
-        self,
+        &self,
         run: RunId,
         store: &RunStore,
-        word: Word,
+        word: &Word,
         by: Option<By>,
     ) -> Result<(), DecideError> {
-        let Self { slot, attempt, .. } = self;
-        let (slot, outcome) = match word {
-            Word::Approve { input, .. } => (slot.approval(), Outcome::Decision(Decision::Approved { input })),
-            Word::Deny { reason } => (slot.approval(), Outcome::Decision(Decision::Denied { reason })),
-            Word::Answer(text) => (slot, Outcome::Tool(answered(&text))),
+        let (slot, attempt) = (self.asked_at(), self.attempt);
+        let outcome = match word.clone() {
+            Word::Approve { input, .. } => Outcome::Decision(Decision::Approved { input }),
+            Word::Deny { reason } => Outcome::Decision(Decision::Denied { reason }),
+            Word::Answer(text) => Outcome::Tool(answered(&text)),
         };
         // Nothing may follow the end of an attempt: the run could not be read any more.
         if !still_waits(run, store, &slot, attempt)? {

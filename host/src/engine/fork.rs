@@ -136,6 +136,7 @@ impl Engine {
             let told = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
             front.watcher.tell(Told::Changed(&told));
         }
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         run.begin_with(&file).await?;
         // Whatever differs from the recorded run is what the fork is for.
@@ -155,6 +156,7 @@ impl Engine {
         fork: NewFork,
     ) -> Result<(), ForkError> {
         let Forked { file, .. } = fork.forked(id, origin, entries)?;
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let begun = run.begin_with(&file).await;
         run.leave().await;

@@ -24,6 +24,7 @@ mod follow;
 mod fork;
 mod handle;
 mod live;
+mod locks;
 mod people;
 mod plan;
 mod records;

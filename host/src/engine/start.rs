@@ -182,6 +182,7 @@ impl Engine {
         let task = Task::new(prompt, parameters, id.seed()).with_images(images);
         let task = task.in_session(session, said.messages).going_on_from(said.before);
         let manifest = manifest(&agent, task.ordered(order))?;
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let mut instead_of = None;
         if let Some(turn) = &mut turn {
@@ -205,6 +206,7 @@ impl Engine {
         let (at_ms, digest) = (Moment::now().0, request.digest());
         let started = Started { attempt: 1, at_ms, digest, request, kept: None, by: None };
         let entries = vec![Entry::new(id, Slot::RUN, Event::Started(started))];
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let begun = run.begin_with(&RunFile { summary, entries }).await;
         run.leave().await;
@@ -248,6 +250,7 @@ impl Engine {
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
         let Terms { settlements: said, accept_changes, again, config, agent, by, caller } = terms;
         let mut turn = self.take_turn_of(id, again, &*front.watcher).await?;
+        let _door = self.0.live.door(id).await;
         self.while_it_is_left(id).await;
         let runs = self.runs();
         let open = if again {
@@ -325,9 +328,11 @@ impl Engine {
         Ok(if runs.is_sealed(id) { runs.reopen(id).await } else { runs.open(id) })
     }
 
-    /// Waits while this engine leaves a run: it is sealed then, and cannot be opened.
-    pub(super) async fn while_it_is_left(&self, run: RunId) {
-        if let Some(live) = self.0.live.get(run).filter(|live| live.store().is_none()) {
+    /// Waits while this engine leaves a run: it may be sealed then, and cannot be opened.
+    async fn while_it_is_left(&self, run: RunId) {
+        if let Some(live) = self.0.live.get(run)
+            && live.is_over().await
+        {
             live.left().await;
         }
     }
