@@ -126,7 +126,7 @@ fn reviver() {
         let beside = runs.create(RunId::new()).unwrap();
         println!("\nreopened");
         std::io::stdin().read_line(&mut String::new()).unwrap();
-        open.unseal().unwrap();
+        open.unseal().await.unwrap();
         open.leave().await;
         beside.leave().await;
     });

@@ -8,8 +8,8 @@ use std::sync::{Arc, Once};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::blocking::recorded;
 use super::locks::Locks;
+use super::reading::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::blocking::{blocking, entries, recorded};
 use super::live::Stop;
+use super::reading::{entries, recorded};
 use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
 use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
+use crate::blocking::blocking;
 use crate::dispatch::answered;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalError, JournalStore, RunStore, RunSummary, Status, ending,
@@ -128,11 +129,11 @@ impl Word {
 
 impl Engine {
     /// The calls of a run that wait for a person's word, by slot.
-    pub fn pending(&self, run: RunId) -> Result<BTreeMap<Slot, Pending>, DecideError> {
-        if self.runs().is_sealed(run) {
+    pub async fn pending(&self, run: RunId) -> Result<BTreeMap<Slot, Pending>, DecideError> {
+        if self.is_sealed(run).await {
             return Err(DecideError::Ended { run });
         }
-        pending(run, self.runs().read(run)?)
+        pending(run, recorded(run, &self.0.runs).await?)
     }
 
     /// Records what somebody says of calls of a run. Every word has to fit before the first one is recorded. A run that
@@ -145,7 +146,7 @@ impl Engine {
     ) -> Result<(), DecideError> {
         // Who takes the run up at this moment has done so, or given up, before this goes on.
         let _door = self.0.live.door(run).await;
-        if self.runs().is_sealed(run) {
+        if self.is_sealed(run).await {
             return Err(DecideError::Ended { run });
         }
         if let Some(live) = self.0.live.get(run) {
@@ -160,7 +161,7 @@ impl Engine {
         }
         let open = match self.claim(run).await {
             // It has ended meanwhile.
-            Err(_) if self.runs().is_sealed(run) => return Err(DecideError::Ended { run }),
+            Err(_) if self.is_sealed(run).await => return Err(DecideError::Ended { run }),
             open => open?,
         };
         let recorded = self.record(run, &open.store, words, by, &|_| true).await;
@@ -195,10 +196,12 @@ impl Engine {
                 return Err(DecideError::NoLonger { slot: call.slot });
             }
             call.record(run, store, &word, by.clone()).await?;
-            if let Word::Approve { input, always } = &word {
-                let Pending { agent, ask, .. } = &call;
-                remembered =
-                    remembered.and(self.approvals().add(&agent.config, ask, input.as_ref(), *always));
+            if let Word::Approve { input, always } = word {
+                let Pending { agent, ask, .. } = call;
+                let remember = move |engine: &Self| {
+                    engine.approvals().add(&agent.config, &ask, input.as_ref(), always)
+                };
+                remembered = remembered.and(self.blocking(remember).await);
             }
         }
         Ok(remembered?)
@@ -210,7 +213,7 @@ impl Engine {
     /// this engine is stopped first; one that another process works on is not cancelled.
     pub async fn cancel(&self, run: RunId, cancelled: Cancelled) -> Result<(), CancelError> {
         let _door = self.0.live.door(run).await;
-        if self.runs().is_sealed(run) {
+        if self.is_sealed(run).await {
             return Err(CancelError::Ended { run });
         }
         if let Some(live) = self.0.live.get(run) {
@@ -224,7 +227,7 @@ impl Engine {
             }
         }
         let open = match self.claim(run).await {
-            Err(_) if self.runs().is_sealed(run) => return Err(CancelError::Ended { run }),
+            Err(_) if self.is_sealed(run).await => return Err(CancelError::Ended { run }),
             open => open?,
         };
         let entries = entries(run, &open.store).await?;
@@ -291,7 +294,7 @@ impl Pending {
     async fn record(
         &self,
         run: RunId,
-        store: &RunStore,
+        store: &Arc<RunStore>,
         word: &Word,
         by: Option<By>,
     ) -> Result<(), DecideError> {
@@ -302,7 +305,7 @@ impl Pending {
             Word::Answer(text) => Outcome::Tool(answered(&text)),
         };
         // Nothing may follow the end of an attempt: the run could not be read any more.
-        if !still_waits(run, store, &slot, attempt)? {
+        if !still_waits(run, store, &slot, attempt).await? {
             return Err(DecideError::NoLonger { slot });
         }
         let at_ms = Moment::now().0;
@@ -314,8 +317,13 @@ impl Pending {
 }
 
 /// Whether an attempt at a slot still waits for its end, by what is recorded now.
-fn still_waits(run: RunId, store: &RunStore, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
-    let entries = store.read(run)?;
+async fn still_waits(
+    run: RunId,
+    store: &Arc<RunStore>,
+    slot: &Slot,
+    attempt: u32,
+) -> Result<bool, DecideError> {
+    let entries = entries(run, store).await?;
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let waits =
         |status: &Status| matches!(status, Status::Started { started, .. } if started.attempt == attempt);

@@ -16,6 +16,7 @@ use super::Engine;
 use super::events::{RunEvent, Standing};
 use super::live::Live;
 use super::view::waiting;
+use crate::blocking::blocking;
 use crate::journal::{
     Entry, JournalError, JournalStore as _, News, RunState, Seq, Trail, broke_off, ending, statuses,
 };
@@ -285,16 +286,4 @@ pub fn standing(state: RunState, entries: Vec<Entry>) -> Result<Standing, Journa
     // Calls that go on are in doubt only if nobody works on the run.
     waiting.retain(|it| state != RunState::Running || it.wants != Wants::Settlement);
     Ok(Standing { state, waiting, reason })
-}
-
-/// Does what waits for the disk where it holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
-) -> Result<T, JournalError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime ends, and whoever follows the run with it.
-        Err(error) => Err(JournalError::Stopped { reason: error.to_string() }),
-    }
 }

@@ -128,7 +128,7 @@ impl Engine {
         let id = RunId::new();
         let (config, caller) = (fork.config.take(), fork.caller.take());
         let Forked { file, manifest: forked } = fork.forked(id, origin, entries)?;
-        let config = recorded_config(&forked, config.as_deref())?;
+        let config = recorded_config(&forked, config).await?;
         let agent = self.load(config, Purpose::Run, &*front.watcher).await.map_err(StartError::from)?;
         let manifest = manifest(&agent, Task::of(&forked)).map_err(StartError::from)?;
         let changes = changes::between(&forked, &manifest, &file.entries);

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedMutexGuard, broadcast, oneshot, watch};
 use super::events::RunEvent;
 use super::locks::Locks;
 use super::{Engine, PastApprovals};
+use crate::blocking::blocking;
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -262,7 +263,8 @@ pub(super) struct Asked {
 impl Person for Asked {
     fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
         let decision = async move {
-            if self.approvals.is_always(&self.config, ask) {
+            let (approvals, config, call) = (self.approvals.clone(), self.config.clone(), ask.clone());
+            if blocking(move || approvals.is_always(&config, &call)).await {
                 return Some(Decision::Approved { input: None }.into());
             }
             self.person.decide(slot, ask).await

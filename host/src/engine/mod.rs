@@ -12,7 +12,6 @@
 //! [`Terms::settlements`] for calls that are in doubt. What happens to a run: [`Engine::attach`] (`events` and `follow`).
 
 mod approvals;
-mod blocking;
 mod catalog;
 pub(crate) mod changes;
 mod conversation;
@@ -27,6 +26,7 @@ mod live;
 mod locks;
 mod people;
 mod plan;
+mod reading;
 mod records;
 mod replay;
 mod rerun;
@@ -158,24 +158,19 @@ impl Engine {
         Builder::new(Store::memory(), cache, compiler)
     }
 
-    /// The runs.
+    /// The runs. What they do keeps the thread waiting that does it: see [`Engine::blocking`].
     #[must_use]
     pub fn runs(&self) -> &dyn Runs {
         &*self.0.runs
     }
 
-    /// The same, for work on another thread.
-    fn shared_runs(&self) -> Arc<dyn Runs> {
-        Arc::clone(&self.0.runs)
-    }
-
-    /// The sessions.
+    /// The sessions. What they do keeps the thread waiting that does it, but for [`Sessions::turn`].
     #[must_use]
     pub fn sessions(&self) -> &dyn Sessions {
         self.0.conversations.sessions()
     }
 
-    /// The calls that were approved.
+    /// The calls that were approved. What is asked of them keeps the thread waiting that does it.
     #[must_use]
     pub fn approvals(&self) -> &PastApprovals {
         &self.0.approvals

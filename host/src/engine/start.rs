@@ -1,11 +1,10 @@
 //! How a run begins, and how a recorded run goes on.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Engine;
-use super::blocking::{entries, recorded};
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
 use super::conversation::{ConversationError, SaidBefore, Turn, said_after};
@@ -14,9 +13,11 @@ use super::handle::RunHandle;
 use super::live::Stop;
 use super::people::Front;
 use super::plan::{Task, manifest};
+use super::reading::{entries, recorded};
 use super::records::recorded_manifest;
 use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
+use crate::blocking::blocking;
 use crate::config::{Config, ParameterError};
 use crate::journal::{
     Change, Entry, Event, JournalError, OpenRun, RunFile, RunState, RunSummary, Started, ending, has_replied,
@@ -187,7 +188,7 @@ impl Engine {
         let mut instead_of = None;
         if let Some(turn) = &mut turn {
             instead_of = place.instead_of(turn);
-            turn.session.add(id)?;
+            turn.session.add(id).await?;
         }
         let (entries, decisions) = (Vec::new(), Decisions::default());
         let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
@@ -252,10 +253,9 @@ impl Engine {
         let mut turn = self.take_turn_of(id, again, &*front.watcher).await?;
         let _door = self.0.live.door(id).await;
         self.while_it_is_left(id).await;
-        let runs = self.runs();
         let open = if again {
             Some(self.open_again(id).await?)
-        } else if runs.is_sealed(id) {
+        } else if self.is_sealed(id).await {
             None
         } else {
             Some(self.claim(id).await)
@@ -263,7 +263,7 @@ impl Engine {
         let run = match open {
             Some(Ok(run)) => run,
             // It may have ended meanwhile.
-            Some(Err(error)) if again || !runs.is_sealed(id) => return Err(error.into()),
+            Some(Err(error)) if again || !self.is_sealed(id).await => return Err(error.into()),
             Some(Err(_)) | None => {
                 let entries = recorded(id, &self.0.runs).await?;
                 let manifest = recorded_manifest(id, &entries)?;
@@ -283,7 +283,7 @@ impl Engine {
         let agent = if let Some(agent) = agent {
             agent
         } else {
-            let config = recorded_config(&recorded, config.as_deref())?;
+            let config = recorded_config(&recorded, config).await?;
             self.load(config, Purpose::Run, &*front.watcher).await?
         };
         let mut task = Task::of(&recorded);
@@ -299,7 +299,7 @@ impl Engine {
         }
         let manifest = manifest(&agent, task)?;
         if let Some(turn) = &mut begins_in {
-            turn.session.put_last(id)?;
+            turn.session.put_last(id).await?;
         }
         let changes = changes::between(&recorded, &manifest, &entries);
         if !changes.is_empty() {
@@ -312,8 +312,7 @@ impl Engine {
 
     /// Opens a run that was cancelled.
     async fn open_again(&self, id: RunId) -> Result<Result<OpenRun, JournalError>, StartError> {
-        let runs = self.runs();
-        match ending(&runs.read(id)?) {
+        match ending(&recorded(id, &self.0.runs).await?) {
             Some(Ending::Cancelled(_)) => {}
             Some(
                 Ending::Answer(_)
@@ -325,7 +324,7 @@ impl Engine {
             | None => return Err(StartError::NotCancelled { run: id }),
         }
         // One that was never sealed, because a crash came before, is still in the journal.
-        Ok(if runs.is_sealed(id) { runs.reopen(id).await } else { runs.open(id) })
+        Ok(if self.is_sealed(id).await { self.runs().reopen(id).await } else { self.claim(id).await })
     }
 
     /// Waits while this engine leaves a run: it may be sealed then, and cannot be opened.
@@ -349,7 +348,7 @@ impl Engine {
         again: bool,
         watcher: &dyn Watcher,
     ) -> Result<Option<Turn>, JournalError> {
-        let is_over = self.runs().is_sealed(run) && !again;
+        let is_over = !again && self.is_sealed(run).await;
         let entries = if is_over { Vec::new() } else { recorded(run, &self.0.runs).await? };
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
@@ -369,10 +368,16 @@ impl Place {
 }
 
 /// The configuration that a run goes on with: the one it was begun with, or one that is given.
-pub(super) fn recorded_config(manifest: &Manifest, given: Option<&Path>) -> Result<Config, StartError> {
-    let begun_with = Path::new(&manifest.config);
-    if given.is_none() && !begun_with.exists() {
-        return Err(StartError::ConfigGone { path: begun_with.to_owned() });
-    }
-    Ok(Config::load(given.unwrap_or(begun_with)).map_err(LoadError::from)?)
+pub(super) async fn recorded_config(
+    manifest: &Manifest,
+    given: Option<PathBuf>,
+) -> Result<Config, StartError> {
+    let begun_with = PathBuf::from(&manifest.config);
+    blocking(move || {
+        if given.is_none() && !begun_with.exists() {
+            return Err(StartError::ConfigGone { path: begun_with });
+        }
+        Ok(Config::load(&given.unwrap_or(begun_with)).map_err(LoadError::from)?)
+    })
+    .await
 }

@@ -14,13 +14,15 @@ use super::run::OpenRun;
 use super::{
     Ack, JournalError, JournalStore as _, RunFile, RunsDir, SledStore, crash_point, io_error, sync_directory,
 };
+use crate::blocking::blocking;
 use crate::message::RunId;
 
 impl RunsDir {
     /// Opens a run that has ended and is one file, so that it can go on: what is in the file is recorded in the journal
     /// once more. The file counts until [`OpenRun::unseal`] removes it.
     pub async fn reopen(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let (open, recorded) = self.record_again(id)?;
+        let runs = self.clone();
+        let (open, recorded) = blocking(move || runs.record_again(id)).await?;
         recorded.durable().await?;
         Ok(open)
     }

@@ -16,6 +16,7 @@ use super::{
     Entry, JournalError, RunFile, RunSummary, SledStore, crash_point, ending, format, io_error, make_directory,
     number, places, sync_directory, write_whole,
 };
+use crate::blocking::blocking;
 use crate::message::RunId;
 
 /// Every run below a state directory: in the journal that all of them share while they go on, and one file each once
@@ -113,9 +114,10 @@ impl RunsDir {
 
     /// Begins a run: it is on disk that there is one when this returns.
     pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let (run, _) = self.claim(id)?;
+        let (run, head) = self.claim(id)?;
         self.store()?.claim(id, &[], &[])?;
-        Ok(run)
+        let has_begun = head.is_some_and(|head| head.has_begun);
+        Ok(if has_begun { run } else { run.with_events(0) })
     }
 
     /// Opens a run that exists, as the only process.
@@ -226,6 +228,15 @@ impl RunsDir {
     /// Puts a run that was recorded elsewhere here, as it is: one that has ended as one file, and one that goes on
     /// into the journal, to be resumed.
     pub async fn import(&self, run: &RunFile) -> Result<(), JournalError> {
+        let (runs, run) = (self.clone(), run.alone().into_owned());
+        match blocking(move || runs.take_in(run)).await? {
+            Some((open, run)) => open.begin_with(&run).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the file of a run that has ended elsewhere, or claims one that is to be recorded here as far as it came.
+    fn take_in(&self, run: RunFile) -> Result<Option<(OpenRun, RunFile)>, JournalError> {
         let id = run.summary.run;
         // What never began, because an import before this one was cut short, is no run.
         if self.is_sealed(id) || self.has_begun(id)? {
@@ -233,14 +244,15 @@ impl RunsDir {
         }
         if ending(&run.entries).is_some() {
             make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
-            return self.write_sealed(&run.alone(), &self.path().join(format!("{id}.part")));
+            self.write_sealed(&run, &self.path().join(format!("{id}.part")))?;
+            return Ok(None);
         }
         let (open, head) = self.claim(id)?;
         // Somebody else may have been quicker.
         if self.is_sealed(id) || head.is_some_and(|head| head.has_begun) {
             return Err(JournalError::Exists { run: id, path: self.path().to_owned() });
         }
-        open.begin_with(run).await
+        Ok(Some((open, run)))
     }
 
     /// Lets nothing count of a run but its file, if it has one. A file that goes as well has to go before what this gives:

@@ -13,12 +13,14 @@ use super::{
     Commits, Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
     SessionsDir, Trail, ending, manifest, used,
 };
+use crate::blocking::blocking;
 use crate::message::{RunId, SessionKey};
 
 /// How often is looked whether another process has come to the end of its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs, and what is recorded of them.
+/// Runs, and what is recorded of them. What is no future keeps the thread waiting that does it: for a disk, and for other
+/// processes.
 pub trait Runs: Send + Sync + Debug {
     /// Begins a run: it is known that there is one when this returns.
     fn create(&self, id: RunId) -> Result<OpenRun, JournalError>;
@@ -209,12 +211,21 @@ impl Sessions for SessionsDir {
         queued: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<OpenSession, JournalError>> {
         Box::pin(async move {
-            let place = self.queue(key)?;
-            while place.has_to_wait()? {
+            let (sessions, of) = (self.clone(), key.clone());
+            let mut place = blocking(move || sessions.queue(&of)).await?;
+            loop {
+                // Nobody comes ahead of a place any more for which nobody is ahead.
+                let looked = move || {
+                    let has_to_wait = place.has_to_wait()?;
+                    if has_to_wait { Ok(Err(place)) } else { place.wait().map(Ok) }
+                };
+                place = match blocking(looked).await? {
+                    Ok(open) => return Ok(open),
+                    Err(place) => place,
+                };
                 queued();
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-            place.wait()
         })
     }
 }

@@ -117,7 +117,9 @@ impl Runs for MemoryRuns {
     fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
         let run = self.kept(id);
         run.hold(id)?;
-        Ok(OpenRun::new(id, run, None))
+        let is_new = run.events.is_empty();
+        let open = OpenRun::new(id, run, None);
+        Ok(if is_new { open.with_events(0) } else { open })
     }
 
     fn open(&self, id: RunId) -> Result<OpenRun, JournalError> {

@@ -14,7 +14,7 @@ use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::begin::answered;
 use super::body::{Body, Path};
-use super::runs::{blocking, found, run_of};
+use super::runs::{found, run_of};
 use super::{Caller, State};
 use crate::engine::Word;
 use crate::message::{Cancelled, Json, RunId, Slot};
@@ -191,8 +191,7 @@ pub(super) async fn settle(
 ) -> Result<Response, Problem> {
     let (id, run) = found(&server, &caller, Scope::Decide, &name).await?;
     let said = vec![settle.read()?];
-    let checked = said.clone();
-    blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
+    server.engine.check_settlements(id, &said).await?;
     go_on(&server, run, Said { settlements: said, accept_changes: false, by: Some(caller.0.by()) }).await
 }
 
@@ -216,8 +215,7 @@ pub(super) async fn resume(
     let settlements = settlements.into_iter().map(Settle::read);
     let settlements = settlements.collect::<Result<Vec<(Slot, Settlement)>, Problem>>()?;
     if !settlements.is_empty() {
-        let checked = settlements.clone();
-        blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
+        server.engine.check_settlements(id, &settlements).await?;
     }
     if run.state.has_ended() {
         return Ok(answered(run));
@@ -273,7 +271,7 @@ async fn go_on(server: &Arc<Server>, run: Run, said: Said) -> Result<Response, P
 
 /// The call that waits, if it is the only one.
 async fn only_one(server: &Arc<Server>, run: RunId, is_question: bool) -> Result<Slot, Problem> {
-    let pending = blocking(server, move |server| server.engine.pending(run)).await??;
+    let pending = server.engine.pending(run).await?;
     let slots: Vec<&Slot> =
         pending.iter().filter(|(_, it)| it.is_question == is_question).map(|(slot, _)| slot).collect();
     match slots.as_slice() {
