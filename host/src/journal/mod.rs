@@ -17,7 +17,7 @@
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
-//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
+//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run. `tail`: what has come.
 //! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `removal`: how one goes.
 //!   `compact`: what processes left that died. `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
 //!   before. `legacy`: runs as older hosts left them.
@@ -57,6 +57,7 @@ mod status;
 mod store;
 mod summary;
 mod survey;
+mod tail;
 mod tidy;
 mod trail;
 mod work;
@@ -81,6 +82,7 @@ pub use sled::SledStore;
 pub use status::{Change, OrderError, Status, is_over, kept, statuses};
 pub use store::{Runs, Sessions};
 pub use summary::{RunState, RunSummary};
+pub use tail::Tail;
 pub use trail::Trail;
 pub use work::{CutOff, Revival, Stint, broke_off, cut_off, revivals, stints};
 

@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
 use super::note::Note;
+use super::tail::are_numbered;
 use super::{
     Ack, Durability, Entry, Event, Finished, JournalError, JournalStore, RunFile, RunState, RunSummary, Seq,
-    number,
+    Tail, number,
 };
 use crate::blocking::blocking;
 use crate::message::{Outcome, RunId};
@@ -44,6 +45,12 @@ pub struct RunStore {
 }
 
 impl RunStore {
+    /// What is on disk of the run that was not read yet with this tail, in no particular order.
+    pub fn read_on(&self, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        let entries = self.keeper.read_on(self.run, tail)?;
+        if are_numbered(&entries) { Ok(entries) } else { self.numbered() }
+    }
+
     fn numbered(&self) -> Result<Vec<Entry>, JournalError> {
         let mut entries = self.keeper.read(self.run)?;
         number(&mut entries);
@@ -216,8 +223,8 @@ mod tests {
     use futures::future::BoxFuture;
 
     use super::*;
-    use crate::message::{Digest, MessageRef, ModelAsk, Request, Slot};
     use crate::journal::{MemoryStore, Started};
+    use crate::message::{Digest, MessageRef, ModelAsk, Request, Slot};
 
     /// Counts how often it is read.
     #[derive(Debug, Default)]
@@ -234,6 +241,10 @@ mod tests {
         fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
             self.reads.fetch_add(1, Ordering::Relaxed);
             self.events.read(run)
+        }
+
+        fn read_on(&self, run: RunId, _tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+            self.read(run)
         }
 
         fn note(&self, _run: RunId, _note: Note) -> Result<(), JournalError> {
@@ -258,7 +269,8 @@ mod tests {
     fn event(run: RunId, turn: u32) -> Entry {
         let ask = ModelAsk { messages: 1, conversation: Digest::of(b""), appended: vec![MessageRef::Prompt] };
         let request = Request::Model(ask);
-        let started = Started { attempt: 1, at_ms: 1, digest: request.digest(), request, kept: None, by: None };
+        let started =
+            Started { attempt: 1, at_ms: 1, digest: request.digest(), request, kept: None, by: None };
         Entry::new(run, Slot::model(turn), Event::Started(started))
     }
 

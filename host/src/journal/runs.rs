@@ -13,8 +13,8 @@ use super::note::Note;
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
-    Entry, JournalError, RunFile, RunSummary, SledStore, crash_point, ending, format, io_error, make_directory,
-    number, places, sync_directory, write_whole,
+    Entry, JournalError, RunFile, RunSummary, SledStore, crash_point, ending, format, io_error,
+    make_directory, number, places, sync_directory, write_whole,
 };
 use crate::blocking::blocking;
 use crate::message::RunId;

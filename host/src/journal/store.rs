@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 
 use super::{
     Commits, Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
-    SessionsDir, Trail, ending, manifest, used,
+    SessionsDir, Tail, Trail, ending, manifest, used,
 };
 use crate::blocking::blocking;
 use crate::message::{RunId, SessionKey};
@@ -31,6 +31,10 @@ pub trait Runs: Send + Sync + Debug {
     /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it has
     /// come.
     fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError>;
+
+    /// What is recorded of a run that was not read yet with this tail, in no particular order. What is recorded anew may
+    /// come once more.
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError>;
 
     /// The runs that there are, oldest first.
     fn ids(&self) -> Result<Vec<RunId>, JournalError>;
@@ -136,6 +140,10 @@ impl Runs for RunsDir {
 
     fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError> {
         Self::read(self, id)
+    }
+
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        Self::read_on(self, id, tail)
     }
 
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {

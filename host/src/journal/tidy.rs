@@ -13,6 +13,7 @@ use super::holder::Living;
 use super::note::{self, Note};
 use super::places::{self, Lock};
 use super::survey::Survey;
+use super::tail::Tail;
 use super::writer::Writer;
 use super::{JournalError, crash_point, setting, sync_directory};
 use crate::message::RunId;
@@ -175,7 +176,7 @@ impl Writer {
         let (head, places) = {
             let survey = self.shared.survey();
             let head = survey.head(run)?.unwrap_or_default();
-            let mut places = survey.places(run, &head.needed)?;
+            let mut places = survey.places(run, &head.needed, &Tail::default())?;
             places.retain(|(segment, _)| Some(*segment) != own);
             (head, places)
         };

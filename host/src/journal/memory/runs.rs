@@ -11,9 +11,12 @@ use crate::journal::news::Readers;
 use crate::journal::note::Note;
 use crate::journal::{
     Ack, Durability, Entry, JournalError, JournalStore as _, Listing, News, OpenRun, RunFile, RunState,
-    RunSummary, Runs, Trail, ending, number,
+    RunSummary, Runs, Tail, Trail, ending, number,
 };
 use crate::message::RunId;
+
+/// What stands for the segment of a run that is in memory.
+const ALL: u32 = 0;
 
 /// The runs of an engine that keeps them in memory.
 ///
@@ -135,6 +138,10 @@ impl Runs for MemoryRuns {
         Ok(entries)
     }
 
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        self.get(id)?.read_on(id, tail)
+    }
+
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
         Ok(self.runs().keys().copied().collect())
     }
@@ -242,6 +249,12 @@ impl Keeper for MemoryRun {
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
         self.events.read(run)
+    }
+
+    fn read_on(&self, run: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        let (entries, end) = self.events.read_after(run, tail.end(ALL))?;
+        tail.set_end(ALL, end);
+        Ok(entries)
     }
 
     fn note(&self, _run: RunId, note: Note) -> Result<(), JournalError> {
