@@ -154,7 +154,7 @@ impl Ack {
     }
 }
 
-/// Why the journal could not do its work.
+/// Why the journal could not do its work. What to do about it stands in a line of its own, in words of no front end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process works on the run.
@@ -169,7 +169,7 @@ pub enum JournalError {
     },
     /// The directory cannot be created or written.
     #[error(
-        "cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another with --state DIR"
+        "cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another one"
     )]
     Unwritable {
         /// The directory.
@@ -178,9 +178,7 @@ pub enum JournalError {
         reason: String,
     },
     /// A file is where the directory should be, or one above it.
-    #[error(
-        "there can be no runs in {path}: {file} is a file\n  choose a directory with --state DIR or HOST_STATE"
-    )]
+    #[error("there can be no runs in {path}: {file} is a file\n  choose another directory")]
     InTheWay {
         /// The directory.
         path: PathBuf,
@@ -218,7 +216,7 @@ pub enum JournalError {
     },
     /// A write or sync failed: from then on nothing is acknowledged.
     #[error(
-        "the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then `host resume` the run"
+        "the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then resume the run"
     )]
     Stopped {
         /// The first failure.
@@ -289,7 +287,7 @@ pub enum JournalError {
         session: SessionKey,
     },
     /// A run with this id is already there.
-    #[error("run {run} is already in {}\n  remove that one first, or import into another --state DIR", path.display())]
+    #[error("run {run} is already in {}\n  remove that one first, or import into another directory", path.display())]
     Exists {
         /// The run.
         run: RunId,
@@ -297,7 +295,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// There is no such run.
-    #[error("no run `{name}` in {path}\n  `host runs` lists the runs; --state DIR looks elsewhere")]
+    #[error("no run `{name}` in {path}")]
     UnknownRun {
         /// What was asked for.
         name: String,
@@ -305,15 +303,13 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The process died before the run's manifest was on disk.
-    #[error(
-        "run {run} was interrupted before it began: nothing of it is recorded\n  start it anew with `host run`"
-    )]
+    #[error("run {run} was interrupted before it began: nothing of it is recorded\n  start it anew")]
     NotBegun {
         /// The run.
         run: RunId,
     },
     /// A prefix that several runs begin with.
-    #[error("`{name}` begins {count} runs in {path}\n  give more of the id; `host runs` lists them")]
+    #[error("`{name}` begins {count} runs in {path}\n  give more of the id")]
     AmbiguousRun {
         /// What was asked for.
         name: String,
