@@ -198,9 +198,8 @@ impl Engine {
             call.record(run, store, &word, by.clone()).await?;
             if let Word::Approve { input, always } = word {
                 let Pending { agent, ask, .. } = call;
-                let remember = move |engine: &Self| {
-                    engine.approvals().add(&agent.config, &ask, input.as_ref(), always)
-                };
+                let remember =
+                    move |engine: &Self| engine.approvals().add(&agent.config, &ask, input.as_ref(), always);
                 remembered = remembered.and(self.blocking(remember).await);
             }
         }

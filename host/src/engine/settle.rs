@@ -51,11 +51,7 @@ fn those(in_doubt: &[Slot]) -> String {
 
 impl Engine {
     /// An error unless what a person says of calls of a run can count: each has to be in doubt.
-    pub async fn check_settlements(
-        &self,
-        run: RunId,
-        said: &[(Slot, Settlement)],
-    ) -> Result<(), StartError> {
+    pub async fn check_settlements(&self, run: RunId, said: &[(Slot, Settlement)]) -> Result<(), StartError> {
         let entries = recorded(run, &self.0.runs).await?;
         settlements(said, &entries, recorded_manifest(run, &entries)?)?;
         Ok(())
