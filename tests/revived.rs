@@ -153,9 +153,12 @@ fn what_a_run_needs_stays_while_another_process_revives_it() {
     agent.host(&["journal", "compact"]).ok();
     writeln!(reviver.stdin.take().unwrap()).unwrap();
     assert!(reviver.wait().unwrap().success(), "{:?}", lines.collect::<Vec<_>>());
-    assert_eq!(state(&agent), "suspended");
-    assert_eq!(RunsDir::new(&agent.state()).read(run).unwrap(), before);
+    let runs = RunsDir::new(&agent.state());
+    assert!(!runs.is_sealed(run));
+    assert_eq!(runs.read(run).unwrap(), before);
     agent.host(&["journal", "verify"]).ok();
+    agent.host(&["resume", &run.to_string(), "--again"]).exits(3);
+    assert_eq!(state(&agent), "suspended");
 }
 
 /// The segment that an engine writes still has what a run was before another process ended it; of the run that it
