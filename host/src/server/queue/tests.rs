@@ -22,8 +22,8 @@ fn job(number: u8, agent: &str, session: Option<&str>) -> Job {
     Job { run: run(number), agent: agent.to_owned(), session: session.map(|key| key.parse().unwrap()) }
 }
 
-fn come(queue: &mut Queue, job: Job) -> Result<Admission, Full> {
-    let admission = queue.admit(&job);
+fn come(queue: &mut Queue, job: &Job) -> Result<Admission, Full> {
+    let admission = queue.admit(job);
     if admission == Ok(Waits) {
         queue.add(job.run);
     }
@@ -34,7 +34,7 @@ fn come(queue: &mut Queue, job: Job) -> Result<Admission, Full> {
 fn places_are_bounded_overall_and_by_agent_and_the_queue_is_bounded() {
     let mut queue = Queue::new(BOUNDS);
     let came: Vec<_> = [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "c"), (7, "c"), (8, "c")]
-        .map(|(number, agent)| come(&mut queue, job(number, agent, None)))
+        .map(|(number, agent)| come(&mut queue, &job(number, agent, None)))
         .to_vec();
     let [begins, waits] = [Ok(Begins), Ok(Waits)];
     assert_eq!(came, [begins, begins, waits, begins, waits, waits, waits, Err(Full::Overall(4))]);
@@ -50,9 +50,9 @@ fn places_are_bounded_overall_and_by_agent_and_the_queue_is_bounded() {
 #[test]
 fn the_runs_of_a_session_follow_each_other_in_order() {
     let mut queue = Queue::new(BOUNDS);
-    assert_eq!(come(&mut queue, job(1, "a", Some("ada"))), Ok(Begins));
-    assert_eq!(come(&mut queue, job(2, "a", Some("ada"))), Ok(Waits));
-    assert_eq!(come(&mut queue, job(3, "a", Some("ada"))), Ok(Waits));
+    assert_eq!(come(&mut queue, &job(1, "a", Some("ada"))), Ok(Begins));
+    assert_eq!(come(&mut queue, &job(2, "a", Some("ada"))), Ok(Waits));
+    assert_eq!(come(&mut queue, &job(3, "a", Some("ada"))), Ok(Waits));
     assert_eq!(queue.next(0), None);
     queue.stopped(run(1), false);
     assert_eq!(queue.next(0), None, "it waits for somebody");
@@ -71,7 +71,7 @@ fn the_runs_of_a_session_follow_each_other_in_order() {
 fn a_run_that_is_cancelled_lets_the_next_one_of_its_session_begin() {
     let mut queue = Queue::new(BOUNDS);
     queue.hold_session(&"ada".parse().unwrap(), run(1));
-    assert_eq!(come(&mut queue, job(2, "a", Some("ada"))), Ok(Waits));
+    assert_eq!(come(&mut queue, &job(2, "a", Some("ada"))), Ok(Waits));
     queue.forget(run(1));
     assert_eq!(queue.next(0).unwrap().run, run(2));
 }
@@ -79,7 +79,7 @@ fn a_run_that_is_cancelled_lets_the_next_one_of_its_session_begin() {
 #[test]
 fn what_is_said_to_a_run_while_it_stops_is_not_lost() {
     let mut queue = Queue::new(BOUNDS);
-    come(&mut queue, job(1, "a", None));
+    assert_eq!(come(&mut queue, &job(1, "a", None)), Ok(Begins));
     queue.line_up(job(1, "a", None));
     assert_eq!(queue.next(0), None);
     queue.stopped(run(1), false);
@@ -114,7 +114,7 @@ fn a_run_is_due_at_its_moment() {
 #[test]
 fn an_agent_and_a_session_that_are_flooded_leave_room_for_the_others() {
     let mut queue = Queue::new(BOUNDS);
-    let flood = |queue: &mut Queue, number, session| come(queue, job(number, "a", session));
+    let flood = |queue: &mut Queue, number, session| come(queue, &job(number, "a", session));
     assert_eq!(flood(&mut queue, 1, Some("ada")), Ok(Begins));
     assert_eq!(flood(&mut queue, 2, Some("ada")), Ok(Waits));
     assert_eq!(flood(&mut queue, 3, Some("ada")), Ok(Waits));
@@ -122,9 +122,9 @@ fn an_agent_and_a_session_that_are_flooded_leave_room_for_the_others() {
     assert_eq!(flood(&mut queue, 5, None), Ok(Begins));
     assert_eq!(flood(&mut queue, 6, None), Ok(Waits));
     assert_eq!(flood(&mut queue, 7, None), Err(Full::Agent(3)));
-    assert_eq!(come(&mut queue, job(8, "b", None)), Ok(Begins));
-    assert_eq!(come(&mut queue, job(9, "b", None)), Ok(Waits));
-    assert_eq!(come(&mut queue, job(10, "b", None)), Err(Full::Overall(4)));
+    assert_eq!(come(&mut queue, &job(8, "b", None)), Ok(Begins));
+    assert_eq!(come(&mut queue, &job(9, "b", None)), Ok(Waits));
+    assert_eq!(come(&mut queue, &job(10, "b", None)), Err(Full::Overall(4)));
 }
 
 #[test]
@@ -181,7 +181,7 @@ proptest! {
             match step {
                 Step::Come(number, agent, session) if seen.insert(number) => {
                     let session = (session > 0).then(|| format!("s{session}"));
-                    drop(come(&mut queue, job(number, &format!("a{agent}"), session.as_deref())));
+                    let _ = come(&mut queue, &job(number, &format!("a{agent}"), session.as_deref()));
                 }
                 Step::Schedule(number, agent, due) if seen.insert(number) => {
                     if queue.admit_later().is_ok() {
