@@ -2,11 +2,12 @@
 
 use host::engine::{Front, NewRun, Outcome, Terms};
 use host::journal::{RunState, manifest};
-use host::message::{Cancelled, Digest, Ending, Order, OrderKey, SessionKey};
+use host::message::{Cancelled, Digest, Ending, Order, OrderKey, RunId, SessionKey};
 
 use crate::approval::asking;
 use crate::engine::{load, runtime};
 use crate::stores::Kind;
+use crate::support::Agent;
 
 /// It is on disk at once, begins in whichever process resumes it, and is told then what its session said meanwhile.
 #[test]
@@ -43,6 +44,24 @@ fn a_run_that_is_accepted_begins_when_it_is_resumed() {
         assert_eq!(second.runs().summary(id).unwrap().unwrap().order, Some(order), "its key is kept");
     });
     agent.host(&["replay", "last"]).ok();
+}
+
+/// A run of a session that was accepted, and has not begun.
+pub fn accepted(agent: &Agent, prompt: &str, session: &str) -> RunId {
+    runtime().block_on(async {
+        let engine = Kind::Directory.engine(agent);
+        let run = NewRun::new(load(&engine, agent).await, prompt).session(Some(session.parse().unwrap()));
+        let id = run.id();
+        engine.accept(run).await.unwrap();
+        id
+    })
+}
+
+/// The same, cancelled before it began.
+pub fn accepted_and_cancelled(agent: &Agent, prompt: &str, session: &str) -> RunId {
+    let id = accepted(agent, prompt, session);
+    agent.host(&["cancel", &id.to_string()]).ok();
+    id
 }
 
 #[test]

@@ -5,17 +5,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use host::config::Config;
-use host::engine::{Engine, Front, NewRun, Nobody, Outcome, Purpose, Terms, Unwatched};
+use host::engine::{Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, Purpose, Terms, Unwatched, Word};
+use host::message::{Cancelled, Slot};
 use host::toolbox::Compiler;
 use tokio::runtime::Runtime;
 
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::support::{Agent, PATIENCE, cache};
 
-/// The lock of a journal, as another process has it.
+/// A lock in a state directory, as another process has it.
 struct Other {
     release: Sender<()>,
     thread: JoinHandle<bool>,
@@ -23,8 +25,8 @@ struct Other {
 
 impl Other {
     /// Takes the lock, and has it until it is told to release it. If nobody is able to tell, the test fails.
-    fn has_the_lock(agent: &Agent) -> Self {
-        let lock = File::options().write(true).open(agent.state().join("journal/lock")).unwrap();
+    fn has_the_lock(agent: &Agent, path: &str) -> Self {
+        let lock = File::options().write(true).open(agent.state().join(path)).unwrap();
         lock.lock().unwrap();
         let (release, released) = channel();
         let thread = std::thread::spawn(move || {
@@ -41,6 +43,10 @@ impl Other {
     }
 }
 
+/// The lock of the journal, and that of the sessions.
+const JOURNAL: &str = "journal/lock";
+const SESSIONS: &str = "sessions/.lock";
+
 fn front() -> Front {
     Front { watcher: Arc::new(Unwatched), people: Arc::new(Nobody) }
 }
@@ -49,21 +55,26 @@ fn one_thread() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+async fn engine(agent: &Agent) -> (Engine, Arc<LoadedAgent>) {
+    let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
+    let engine = Engine::builder(&agent.state(), &cache(), compiler).build();
+    let config = Config::load(&agent.toml()).unwrap();
+    let loaded = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
+    (engine, loaded)
+}
+
 #[test]
 fn a_claim_that_waits_holds_up_nothing_and_one_that_is_given_up_is_given_back() {
     let agent = asking(ASK_NEW_YORK);
     one_thread().block_on(async {
-        let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
-        let engine = Engine::builder(&agent.state(), &cache(), compiler).build();
-        let config = Config::load(&agent.toml()).unwrap();
-        let loaded = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
+        let (engine, loaded) = engine(&agent).await;
         let new = || NewRun::new(Arc::clone(&loaded), "go on");
         let mut first = engine.start(new(), front()).await.unwrap();
         assert!(matches!(first.outcome().await, Outcome::Suspended(_)));
         let id = first.id();
         first.close().await;
 
-        let other = Other::has_the_lock(&agent);
+        let other = Other::has_the_lock(&agent, JOURNAL);
         let mut second = pin!(engine.start(new(), front()));
         assert!(second.as_mut().now_or_never().is_none());
         other.releases_it();
@@ -72,7 +83,7 @@ fn a_claim_that_waits_holds_up_nothing_and_one_that_is_given_up_is_given_back() 
         second.close().await;
 
         let terms = || Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };
-        let other = Other::has_the_lock(&agent);
+        let other = Other::has_the_lock(&agent, JOURNAL);
         let mut given_up = Box::pin(engine.resume(id, terms(), front()));
         // Its session is looked up first, and then it waits for the lock.
         for _ in 0..3 {
@@ -84,5 +95,48 @@ fn a_claim_that_waits_holds_up_nothing_and_one_that_is_given_up_is_given_back() 
         let mut again = engine.resume(id, terms(), front()).await.unwrap();
         assert!(matches!(again.outcome().await, Outcome::Suspended(_)));
         again.close().await;
+    });
+}
+
+/// Waits for something that waits for another process; the only thread goes on meanwhile.
+async fn waits_alone<T>(agent: &Agent, lock: &str, waits: impl Future<Output = T>) -> T {
+    let other = Other::has_the_lock(agent, lock);
+    let mut waits = pin!(waits);
+    let waited = tokio::time::timeout(Duration::from_millis(100), waits.as_mut()).await;
+    assert!(waited.is_err(), "it did not wait for {lock}");
+    other.releases_it();
+    waits.await
+}
+
+#[test]
+fn whatever_waits_for_another_process_holds_up_nothing() {
+    let agent = asking(ASK_NEW_YORK);
+    one_thread().block_on(async {
+        let (engine, loaded) = engine(&agent).await;
+        let ada = "ada".parse().unwrap();
+        let new = || NewRun::new(Arc::clone(&loaded), "go on").session(Some("ada".parse().unwrap()));
+        let mut run = engine.start(new(), front()).await.unwrap();
+        assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+        let id = run.id();
+        run.close().await;
+        let turn = waits_alone(&agent, SESSIONS, engine.take_turn(&ada, &Unwatched)).await.unwrap();
+        drop(turn);
+        waits_alone(&agent, JOURNAL, engine.accept(new())).await.unwrap();
+        let cancelled = Cancelled { by: None, reason: None };
+        waits_alone(&agent, JOURNAL, engine.cancel(id, cancelled)).await.unwrap();
+        for lock in [SESSIONS, JOURNAL] {
+            let terms = Terms { agent: Some(Arc::clone(&loaded)), again: true, ..Terms::default() };
+            let resumed = Box::pin(engine.resume(id, terms, front()));
+            let mut again = waits_alone(&agent, lock, resumed).await.unwrap();
+            assert!(matches!(again.outcome().await, Outcome::Suspended(_)));
+            again.close().await;
+            engine.cancel(id, Cancelled { by: None, reason: None }).await.unwrap();
+        }
+        let mut run = engine.start(new(), front()).await.unwrap();
+        assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+        let id = run.id();
+        run.close().await;
+        let word = vec![(Slot::tool(0, 0), Word::Deny { reason: None })];
+        waits_alone(&agent, JOURNAL, engine.decide(id, word, None)).await.unwrap();
     });
 }

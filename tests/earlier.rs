@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 
-use host::journal::{Event, RunFile, RunsDir};
-use host::message::{Manifest, Message, Request, RunId};
+use host::journal::{Event, RunFile, RunsDir, SessionsDir};
+use host::message::{Manifest, Message, Request, RunId, Slot};
 
 use crate::recorded::ids;
 use crate::sessions::said;
@@ -149,6 +149,105 @@ fn runs_that_go_round_in_a_circle_are_an_error() {
     agent.host(&["replay", &runs[4]]).exits(1).says(&circle);
 }
 
+/// A run of the session `ada` that was cancelled before it asked for anything: its process was killed at the first
+/// request. It is told what was said before it by the runs before.
+fn cancelled_at_once(agent: &Agent, prompt: &str) -> String {
+    let run = ["run", "agent.toml", prompt, "--session", "ada"];
+    let failpoint = "journal-before-write=2*off->1*return";
+    let killed = agent.command(&run).env("FAILPOINTS", failpoint).output().unwrap();
+    assert_eq!(killed.status.signal(), Some(9));
+    agent.host(&["cancel", "last"]).ok();
+    let run = ids(agent).last().unwrap().clone();
+    let recorded = RunsDir::new(&agent.state()).read(run.parse().unwrap()).unwrap();
+    assert!(recorded.iter().all(|entry| entry.slot == Slot::RUN), "{recorded:?}");
+    run
+}
+
+fn revive(agent: &Agent, run: &str) {
+    agent.host(&["resume", run, "--again"]).ok();
+    for run in ids(agent) {
+        agent.host(&["replay", &run]).ok();
+    }
+    agent.host(&["journal", "verify"]).ok();
+}
+
+/// Others went on without it meanwhile, and it goes on from them: never they from it, and it from them.
+#[test]
+fn a_run_that_was_cancelled_at_once_is_revived_after_what_was_said_since() {
+    let (agent, mut runs) = talked(2);
+    let late = cancelled_at_once(&agent, "question 4");
+    assert_eq!(asked_before(&agent, &late), questions(0..2));
+    for nth in 2..4 {
+        ada(&agent, &format!("question {nth}")).ok();
+        runs.push(ids(&agent).last().unwrap().clone());
+        assert_eq!(asked_before(&agent, &runs[nth]), questions(0..nth));
+    }
+    revive(&agent, &late);
+    assert_eq!(asked_before(&agent, &late), questions(0..4));
+    let before = |run: &str| manifest(&agent, run).before.map(|before| before.run.to_string());
+    assert_eq!((before(&runs[2]), before(&late)), (Some(runs[1].clone()), Some(runs[3].clone())));
+    ada(&agent, "question 5").ok();
+    assert_eq!(asked_before(&agent, ids(&agent).last().unwrap()), questions(0..5));
+    for run in &runs {
+        RunsDir::new(&agent.state()).remove(run.parse().unwrap()).unwrap();
+    }
+    assert_eq!(asked_before(&agent, &late), questions(0..4));
+    agent.host(&["replay", &late]).ok();
+}
+
+/// Where nobody says anything else any more, what it was told counts.
+#[test]
+fn a_run_that_was_cancelled_at_once_is_told_what_it_was_told_if_its_session_is_forgotten() {
+    let (agent, runs) = talked(2);
+    let late = cancelled_at_once(&agent, "question 2");
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    revive(&agent, &late);
+    assert_eq!(asked_before(&agent, &late), questions(0..2));
+    for run in &runs {
+        RunsDir::new(&agent.state()).remove(run.parse().unwrap()).unwrap();
+    }
+    agent.host(&["replay", &late]).ok();
+    ada(&agent, "question 3").ok();
+    assert_eq!(asked_before(&agent, ids(&agent).last().unwrap()), questions(0..3));
+}
+
+/// What its agent asks for since, it does not have: its session is as it was.
+#[test]
+fn a_run_that_cannot_be_revived_leaves_its_session_as_it_was() {
+    let (agent, mut runs) = talked(1);
+    runs.push(cancelled_at_once(&agent, "question 2"));
+    ada(&agent, "question 1").ok();
+    runs.push(ids(&agent).last().unwrap().clone());
+    let queued = crate::accepted::accepted(&agent, "question 3", "ada").to_string();
+    let toml = fs::read_to_string(agent.toml()).unwrap();
+    fs::write(agent.toml(), format!("{toml}\n[parameters.city]\ndescription = \"where\"")).unwrap();
+    let list = agent.state().join("sessions/ada/runs");
+    for args in [&["resume", &runs[1], "--again"][..], &["resume", &queued]] {
+        agent.host(args).exits(2).says("city");
+        assert_eq!(fs::read_to_string(&list).unwrap().lines().collect::<Vec<_>>(), runs);
+    }
+    fs::write(agent.toml(), toml).unwrap();
+    agent.host(&["resume", &runs[1], "--again"]).ok();
+    agent.host(&["resume", &queued]).ok();
+    for run in ids(&agent) {
+        agent.host(&["replay", &run]).ok();
+    }
+    assert_eq!(asked_before(&agent, &queued), ["question 0", "question 1", "question 2"]);
+}
+
+/// A run that never began, and that its session does not know, is cancelled, and revived after others.
+#[test]
+fn a_run_that_was_accepted_and_cancelled_is_told_what_was_said_when_it_is_revived() {
+    let (agent, runs) = talked(1);
+    let late = crate::accepted::accepted_and_cancelled(&agent, "question 2", "ada").to_string();
+    ada(&agent, "question 1").ok();
+    revive(&agent, &late);
+    assert_eq!(asked_before(&agent, &late), questions(0..2));
+    assert_eq!(manifest(&agent, &runs[0]).before, None);
+    ada(&agent, "question 3").ok();
+    assert_eq!(asked_before(&agent, ids(&agent).last().unwrap()), questions(0..3));
+}
+
 #[test]
 fn a_run_goes_and_those_after_it_hold_what_they_need() {
     let (agent, runs) = talked(6);
@@ -206,13 +305,50 @@ fn a_run_that_another_one_needs_stays_until_that_has_ended() {
     agent.host(&["replay", &open]).ok();
 
     // Nor does one go while somebody works on the session.
-    let sessions = host::journal::SessionsDir::new(&agent.state());
+    let sessions = SessionsDir::new(&agent.state());
     let turn = sessions.queue(&"ada".parse().unwrap()).unwrap().wait().unwrap();
     let error = dir.remove(runs[1].parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("somebody works on its session, ada"), "{error}");
     agent.host(&["journal", "gc", "--keep-runs", "0"]).ok().says("0 ended runs removed");
     drop(turn);
     dir.remove(runs[1].parse().unwrap()).unwrap();
+}
+
+/// Between the list of what is to go and its going, runs begin and are revived that go on from it.
+#[test]
+fn a_run_stays_readable_that_began_or_was_revived_while_others_were_removed() {
+    let (agent, runs) = talked(2);
+    let cancelled = crate::accepted::accepted_and_cancelled(&agent, "question 2", "ada").to_string();
+    let queued = crate::accepted::accepted(&agent, "question 3", "ada").to_string();
+    let dir = RunsDir::new(&agent.state());
+    let mut removal = dir.removal().unwrap();
+    agent.host(&["resume", &cancelled, "--again"]).ok();
+    agent.host(&["resume", &queued]).ok();
+    assert_eq!(manifest(&agent, &cancelled).before.unwrap().run.to_string(), runs[1]);
+    // Whether the session knows them or not.
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    for gone in [&runs[1], &cancelled, &runs[0]] {
+        removal.remove(gone.parse().unwrap()).unwrap();
+        for run in ids(&agent) {
+            agent.host(&["replay", &run]).ok();
+        }
+    }
+    assert_eq!(asked_before(&agent, &queued), questions(0..3));
+}
+
+/// A run that is being revived reads what the runs before it hold, also those that its session forgot.
+#[test]
+fn no_run_goes_while_somebody_works_on_the_session_that_forgot_it() {
+    let (agent, runs) = talked(2);
+    agent.host(&["sessions", "forget", "ada"]).ok();
+    let (dir, sessions) = (RunsDir::new(&agent.state()), SessionsDir::new(&agent.state()));
+    let turn = sessions.queue(&"ada".parse().unwrap()).unwrap().wait().unwrap();
+    let error = dir.remove(runs[0].parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("somebody works on its session, ada"), "{error}");
+    drop(turn);
+    dir.remove(runs[0].parse().unwrap()).unwrap();
+    agent.host(&["replay", &runs[1]]).ok();
+    assert!(!sessions.path().join("ada").exists());
 }
 
 #[test]

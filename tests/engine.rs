@@ -135,7 +135,7 @@ fn a_word_from_elsewhere_counts_while_somebody_is_asked() {
             let engine = kind.engine(&agent);
             let mut run = start_and_be_asked(&engine, &agent).await;
             let slot = Slot::tool(0, 0);
-            let pending = engine.pending(run.id()).unwrap();
+            let pending = engine.pending(run.id()).await.unwrap();
             assert_eq!(pending.keys().collect::<Vec<_>>(), [&slot]);
             let word = |slot: &Slot, word| vec![(slot.clone(), word)];
             let approve = || Word::Approve { input: None, always: false };
@@ -268,7 +268,7 @@ fn a_start_that_is_given_up_holds_no_run() {
                     tokio::task::yield_now().await;
                 }
             }
-            let runs = engine.list(&Query::default()).unwrap();
+            let runs = engine.list(&Query::default()).await.unwrap();
             assert!(runs.unreadable.is_empty());
             for run in runs.items {
                 let terms = Terms { agent: Some(Arc::clone(&loaded)), ..Terms::default() };

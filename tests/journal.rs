@@ -132,3 +132,26 @@ fn a_slot_nobody_asks_for_is_a_divergence() {
     run.entries.extend(extra);
     replay(&agent, &run).exits(6).says("1 recorded slots were not asked for").says("tool(7,0)");
 }
+
+/// Runs that ended without being sealed: their process was killed at that.
+#[test]
+fn a_run_that_cannot_be_sealed_keeps_no_other_from_it() {
+    let agent = Agent::scripted(SCRIPT).guest("hostile");
+    for _ in 0..3 {
+        let killed =
+            agent.command(&["run"]).env("FAILPOINTS", "journal-before-seal=1*return").output().unwrap();
+        assert!(killed.status.code().is_none());
+    }
+    let runs = RunsDir::new(&agent.state());
+    let ids = runs.ids().unwrap();
+    let in_the_way = runs.path().join(format!("{}.jsonl.gz", ids[1]));
+    std::fs::create_dir(&in_the_way).unwrap();
+    let compacted = agent.host(&["journal", "compact"]);
+    compacted.exits(1).says("2 runs sealed").says(&format!("run {} stays as it is", ids[1]));
+    assert_eq!(ids.iter().map(|id| runs.is_sealed(*id)).collect::<Vec<_>>(), [true, false, true]);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    agent.host(&["journal", "compact"]).ok().says("1 run sealed");
+    for id in ids {
+        agent.host(&["replay", &id.to_string()]).ok();
+    }
+}

@@ -29,6 +29,7 @@ mod compaction;
 mod compile;
 mod config;
 mod corruption;
+mod deciding;
 mod denials;
 mod display;
 mod docs;

@@ -1,16 +1,19 @@
 //! Runs that somebody cancelled, and that go on all the same: as they stood, with what was said of them on record.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use futures::StreamExt as _;
 use host::engine::{Front, NewRun, Outcome, StartError, Terms, Word};
 use host::journal::{JournalStore as _, RunState, Runs as _, RunsDir, Seq, number};
-use host::message::{Cancelled, Ending, Slot};
+use host::message::{Cancelled, Ending, RunId, Slot};
 use serde_json::Value;
 
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::engine::{ada, engine, load, runtime};
-use crate::support::Agent;
+use crate::support::{Agent, Ran};
 
 /// A run that waited for a person when it was cancelled.
 fn cancelled() -> Agent {
@@ -24,6 +27,10 @@ fn state(agent: &Agent) -> String {
     let listed: Value = serde_json::from_str(&agent.host(&["runs", "--json"]).ok().stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1);
     listed[0]["state"].as_str().unwrap().to_owned()
+}
+
+fn run_of(agent: &Agent) -> RunId {
+    RunsDir::new(&agent.state()).find("last").unwrap()
 }
 
 fn revivals(agent: &Agent) -> Vec<Value> {
@@ -83,22 +90,146 @@ fn a_cancelled_run_goes_on_where_it_stood_and_its_end_stays_recorded() {
     assert_eq!(revivals(&elsewhere).len(), 2);
 }
 
+/// So small that each commit begins another segment, and few of them stay.
+const SMALLEST: &str = "journal-segment-bytes=return(1);journal-small-segments=return(1)";
+
+/// Until the file of the run goes, the journal can do without the run, but for who revives it.
+#[test]
+fn a_run_is_revived_whose_segments_end_meanwhile() {
+    let agent = cancelled();
+    let before = RunsDir::new(&agent.state()).read(run_of(&agent)).unwrap();
+    for _ in 0..2 {
+        let mut again = agent.command(&["resume", "last", "--again"]);
+        let ran = Ran::from(again.env("FAILPOINTS", SMALLEST).output().unwrap());
+        ran.exits(3).says("waits for approval");
+        agent.host(&["journal", "verify"]).ok();
+        agent.host(&["cancel", "last"]).ok();
+    }
+    agent.host(&["resume", "last", "--again"]).exits(3);
+    goes_on_to_its_end(&agent);
+    let after = RunsDir::new(&agent.state()).read(run_of(&agent)).unwrap();
+    assert!(before.iter().all(|entry| after.contains(entry)));
+}
+
+/// Where a process finds the state directory in which it revives the last run.
+const REVIVES: &str = "HOST_TEST_REVIVES";
+
+#[test]
+#[ignore = "a process of the test beside it"]
+fn reviver() {
+    let Some(state) = std::env::var_os(REVIVES) else { return };
+    let _failpoints = fail::FailScenario::setup();
+    runtime().block_on(async {
+        let runs = RunsDir::new(Path::new(&state));
+        let open = runs.reopen(runs.find("last").unwrap()).await.unwrap();
+        // With this commit the segment ends in which the run stands.
+        let beside = runs.create(RunId::new()).unwrap();
+        println!("\nreopened");
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        open.unseal().await.unwrap();
+        open.leave().await;
+        beside.leave().await;
+    });
+}
+
+/// While one process has a run go on once more, another one clears away what nobody needs.
+#[test]
+fn what_a_run_needs_stays_while_another_process_revives_it() {
+    let agent = cancelled();
+    let run = run_of(&agent);
+    let before = RunsDir::new(&agent.state()).read(run).unwrap();
+    let mut reviver = Command::new(std::env::current_exe().unwrap())
+        .args(["revived::reviver", "--exact", "--ignored", "--nocapture", "--test-threads", "1"])
+        .env(REVIVES, agent.state())
+        .env("FAILPOINTS", SMALLEST)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reviver.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "reopened"));
+    assert_eq!(state(&agent), "cancelled");
+    agent.host(&["resume", &run.to_string(), "--again"]).exits(1).says("is in use by process");
+    agent.host(&["journal", "compact"]).ok();
+    writeln!(reviver.stdin.take().unwrap()).unwrap();
+    assert!(reviver.wait().unwrap().success(), "{:?}", lines.collect::<Vec<_>>());
+    let runs = RunsDir::new(&agent.state());
+    assert!(!runs.is_sealed(run));
+    assert_eq!(runs.read(run).unwrap(), before);
+    agent.host(&["journal", "verify"]).ok();
+    agent.host(&["resume", &run.to_string(), "--again"]).exits(3);
+    assert_eq!(state(&agent), "suspended");
+}
+
+/// The segment that an engine writes still has what a run was before another process ended it; of the run that it
+/// revives, that does not count.
+#[test]
+fn an_engine_revives_a_run_that_it_gave_back_and_another_process_cancelled() {
+    let agent = asking(ASK_NEW_YORK);
+    runtime().block_on(async {
+        let engine = engine(&agent);
+        let loaded = load(&engine, &agent).await;
+        let terms = |again| Terms { agent: Some(loaded.clone()), again, ..Terms::default() };
+        let start = || {
+            let new = NewRun::new(loaded.clone(), "go on").session(Some("ada".parse().unwrap()));
+            engine.start(new, Front::default())
+        };
+        let approve = || vec![(Slot::tool(0, 0), Word::Approve { input: None, always: false })];
+        let suspended = async || {
+            let mut run = start().await.unwrap();
+            assert!(matches!(run.outcome().await, Outcome::Suspended(_)));
+            let id = run.id();
+            run.close().await;
+            id
+        };
+        for _ in 0..2 {
+            let run = suspended().await;
+            engine.decide(run, approve(), None).await.unwrap();
+            let mut ended = engine.resume(run, terms(false), Front::default()).await.unwrap();
+            assert!(matches!(ended.outcome().await, Outcome::Ended { ending: Ending::Answer(_), .. }));
+            ended.close().await;
+        }
+        // What was said before this one is recorded with the runs before, and when it is revived with the run itself.
+        let run = suspended().await;
+        let before = engine.runs().read(run).unwrap();
+        assert!(host::journal::manifest(&before).unwrap().before.is_some());
+        for _ in 0..2 {
+            tokio::task::block_in_place(|| {
+                agent.host(&["cancel", &run.to_string()]).ok();
+            });
+            let before = engine.runs().read(run).unwrap();
+            let mut again = engine.resume(run, terms(true), Front::default()).await.unwrap();
+            assert!(matches!(again.outcome().await, Outcome::Suspended(_)));
+            again.close().await;
+            let after = engine.runs().read(run).unwrap();
+            assert_eq!(after.len(), before.len() + 1, "it went on once more");
+        }
+        engine.decide(run, approve(), None).await.unwrap();
+        let mut ended = engine.resume(run, terms(false), Front::default()).await.unwrap();
+        assert!(matches!(ended.outcome().await, Outcome::Ended { ending: Ending::Answer(_), .. }));
+    });
+    agent.host(&["replay", "last"]).ok();
+    agent.host(&["journal", "verify"]).ok();
+}
+
 /// A kill at every write, and on both sides of the moment from which on the journal counts: the run is cancelled, or it
-/// goes on, and it was revived once.
+/// goes on, and it was revived once. Where each commit begins another segment, too.
 #[test]
 fn a_kill_while_a_run_is_revived_leaves_it_cancelled_or_going_on() {
     let points = [
-        "journal-before-write",
-        "journal-before-sync",
-        "journal-before-ack",
-        "journal-after-hold",
-        "journal-before-unseal",
-        "journal-after-unseal",
+        ("journal-before-write", ""),
+        ("journal-before-sync", ""),
+        ("journal-before-ack", ""),
+        ("journal-after-hold", ""),
+        ("journal-before-unseal", ""),
+        ("journal-after-unseal", ""),
+        ("journal-before-write", SMALLEST),
+        ("journal-before-unseal", SMALLEST),
     ];
-    for point in points {
+    for (point, segments) in points {
         let kills = (0..20).take_while(|nth| {
             let agent = cancelled();
-            let failpoint = format!("{point}={nth}*off->1*return");
+            let failpoint = format!("{segments};{point}={nth}*off->1*return");
             let mut again = agent.command(&["resume", "last", "--again"]);
             let killed = again.env("FAILPOINTS", failpoint).output().unwrap();
             if killed.status.code().is_some() {

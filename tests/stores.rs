@@ -132,16 +132,16 @@ fn runs_are_listed_by_how_they_stand_and_found_by_their_names() {
             resumed(&engine, runs[1], &loaded).await;
             engine.cancel(runs[2], Cancelled { by: None, reason: None }).await.unwrap();
 
-            let ids = |query: &Query| {
-                let page = engine.list(query).unwrap();
+            let ids = async |query: &Query| {
+                let page = engine.list(query).await.unwrap();
                 assert!(page.unreadable.is_empty());
                 (page.items.iter().map(|run| run.run).collect::<Vec<_>>(), page.next)
             };
-            assert_eq!(ids(&Query::default()), (vec![runs[3], runs[2], runs[1], runs[0]], None));
+            assert_eq!(ids(&Query::default()).await, (vec![runs[3], runs[2], runs[1], runs[0]], None));
             let two = Query { limit: Some(2), ..Query::default() };
-            assert_eq!(ids(&two), (vec![runs[3], runs[2]], Some(runs[2])));
+            assert_eq!(ids(&two).await, (vec![runs[3], runs[2]], Some(runs[2])));
             let next = Query { before: Some(runs[2]), ..two };
-            assert_eq!(ids(&next), (vec![runs[1], runs[0]], None));
+            assert_eq!(ids(&next).await, (vec![runs[1], runs[0]], None));
             for (state, expected) in [
                 (RunState::Answered, vec![runs[1]]),
                 (RunState::Cancelled, vec![runs[2]]),
@@ -149,9 +149,9 @@ fn runs_are_listed_by_how_they_stand_and_found_by_their_names() {
                 (RunState::Running, vec![]),
             ] {
                 let query = Query { state: Some(state), ..Query::default() };
-                assert_eq!(ids(&query), (expected, None), "{state:?}");
+                assert_eq!(ids(&query).await, (expected, None), "{state:?}");
             }
-            let waiting = engine.waiting(&Query { limit: Some(1), ..Query::default() }).unwrap();
+            let waiting = engine.waiting(&Query { limit: Some(1), ..Query::default() }).await.unwrap();
             assert_eq!(waiting.items.len(), 1);
             assert_eq!((waiting.items[0].run.run, waiting.next), (runs[3], Some(runs[3])));
             assert_eq!(waiting.items[0].waiting[0].slot, Slot::tool(0, 0).approval());

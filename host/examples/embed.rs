@@ -108,9 +108,9 @@ async fn embed() -> anyhow::Result<()> {
     new_york.close().await;
 
     // Somebody decides, and the run goes on from what is recorded.
-    let waiting = engine.waiting(&Query::default())?.items.pop().context(format!("{waiting:?}"))?;
+    let waiting = engine.waiting(&Query::default()).await?.items.pop().context(format!("{waiting:?}"))?;
     let run = waiting.run.run;
-    let (slot, _) = engine.pending(run)?.pop_first().context("nothing waits")?;
+    let (slot, _) = engine.pending(run).await?.pop_first().context("nothing waits")?;
     let by = By { name: "ada".to_owned(), through: "embed".to_owned() };
     engine.decide(run, vec![(slot, Word::Approve { input: None, always: false })], Some(by)).await?;
     let terms = Terms { agent: Some(agent), ..Terms::default() };

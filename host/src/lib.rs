@@ -27,6 +27,7 @@
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
 //! - [`journal`]: what happened, durably; or in memory, as long as the process lives.
 //! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
+//! - `blocking`: where a disk is waited for.
 //! - `tls`: the one configuration that every connection is encrypted by.
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
@@ -37,6 +38,7 @@
 //! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model → document}`.
 
 pub mod agent;
+mod blocking;
 pub mod cases;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -51,7 +51,7 @@ fn places_and_the_queue_are_bounded() {
     full.problem(429, "wait already");
     assert!(full.head.contains("retry-after: "), "{}", full.head);
     server.post(&path, &json!({ "delay": "1h" })).is(202);
-    server.post(&path, &json!({ "delay": "1h" })).problem(429, "wait already");
+    server.post(&path, &json!({ "delay": "1h" })).problem(429, "wait for their moment already");
     assert_eq!(
         server.get("/runs").ok()["runs"].as_array().unwrap().len(),
         4,

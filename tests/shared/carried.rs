@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use host::journal::{
-    Durability, Entry, JournalError, JournalStore as _, OpenRun, RunState, RunSummary, RunsDir,
-};
+use host::journal::{Durability, Entry, JournalError, JournalStore as _, OpenRun, RunState, RunsDir, Tail};
 use host::message::RunId;
 
-use super::work::{EVENTS, entry, id, recorded};
+use super::work::{EVENTS, entry, id, recorded, summary};
 use crate::recorded::{INTERRUPTED, fixtures};
 use crate::support::{Agent, Ran, copy};
 
@@ -18,19 +16,6 @@ use crate::support::{Agent, Ran, copy};
 async fn record(open: &OpenRun, run: usize, events: std::ops::Range<usize>) {
     for n in events {
         open.store.append(&entry(run, n), Durability::Now).durable().await.unwrap();
-    }
-}
-
-fn summary(run: usize, state: RunState) -> RunSummary {
-    RunSummary {
-        run: id(run),
-        agent: "a".to_owned(),
-        prompt: "go".to_owned(),
-        started_ms: 7,
-        state,
-        session: None,
-        order: None,
-        before: None,
     }
 }
 
@@ -112,6 +97,39 @@ async fn a_run_goes_from_one_living_process_to_another_and_back() {
     }
     drop(third);
     assert_eq!(files(&RunsDir::new(state.path()), ""), BTreeSet::from(["lock".to_owned()]));
+}
+
+/// By who has the run open, and by who looks on from another process, over several processes that record it.
+#[tokio::test]
+async fn what_was_read_of_a_run_is_not_read_again_until_it_is_one_file() {
+    let state = tempfile::tempdir().unwrap();
+    let [one, other, third] = [(); 3].map(|()| RunsDir::new(state.path()));
+    let numbers = |entries: Vec<Entry>| {
+        let mut numbers: Vec<usize> =
+            entries.iter().map(|entry| usize::try_from(entry.seq.unwrap().0).unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let mut tail = Tail::default();
+    let mut new = || numbers(third.read_on(id(0), &mut tail).unwrap());
+    let mut next = 0;
+    let beside = one.create(id(1)).unwrap();
+    for dir in [&one, &other, &one, &other] {
+        let open = dir.open(id(0)).or_else(|_| dir.create(id(0))).unwrap();
+        let mut own = Tail::default();
+        assert_eq!(open.store.read_on(&mut own).unwrap().len(), next);
+        for _ in 0..3 {
+            record(&open, 0, next..next + 1).await;
+            record(&beside, 1, next..next + 1).await;
+            next += 1;
+            assert_eq!(numbers(open.store.read_on(&mut own).unwrap()), [next]);
+            assert_eq!(new(), [next]);
+        }
+        assert_eq!((open.store.read_on(&mut own).unwrap().len(), new().len()), (0, 0));
+        open.leave().await;
+    }
+    to_its_end(&one, 0).await;
+    assert_eq!(new(), (1..=EVENTS).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -127,7 +127,8 @@ pub fn recorded(run: usize, entries: &[Entry]) -> usize {
     count
 }
 
-fn summary(run: usize, state: RunState) -> RunSummary {
+/// How a run stands, as it is noted.
+pub fn summary(run: usize, state: RunState) -> RunSummary {
     RunSummary {
         run: id(run),
         agent: "a".to_owned(),

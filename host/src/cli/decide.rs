@@ -82,7 +82,7 @@ pub(super) async fn approve(args: Approve, places: &Places) -> anyhow::Result<Ex
         let input = edit.as_deref().map(plain_input).transpose()?;
         return remote::approve(&remote, &which.run, &which.slots, input, always).await;
     }
-    let open = Open::new(&which.run, Kind::Approval, places)?;
+    let open = Open::new(&which.run, Kind::Approval, places).await?;
     let mut words = Vec::new();
     for slot in open.choose(&which.slots)? {
         let input = match (&edit, open.waiting.get(&slot)) {
@@ -99,7 +99,7 @@ pub(super) async fn deny(args: Deny, places: &Places) -> anyhow::Result<Exit> {
     if let Some(remote) = which.at.found(places)? {
         return remote::deny(&remote, &which.run, &which.slots, reason).await;
     }
-    let open = Open::new(&which.run, Kind::Approval, places)?;
+    let open = Open::new(&which.run, Kind::Approval, places).await?;
     let slots = open.choose(&which.slots)?.into_iter();
     open.say(slots.map(|slot| (slot, Word::Deny { reason: reason.clone() })).collect()).await
 }
@@ -113,7 +113,7 @@ pub(super) async fn answer(args: Answer, places: &Places) -> anyhow::Result<Exit
     if let Some(remote) = args.at.found(places)? {
         return remote::answer(&remote, &args.run, &slots, text).await;
     }
-    let open = Open::new(&args.run, Kind::Answer, places)?;
+    let open = Open::new(&args.run, Kind::Answer, places).await?;
     let slots = open.choose(&slots)?.into_iter();
     open.say(slots.map(|slot| (slot, Word::Answer(text.clone()))).collect()).await
 }
@@ -133,10 +133,10 @@ fn plain_input(file: &Path) -> anyhow::Result<Json> {
 }
 
 impl Open {
-    fn new(name: &str, kind: Kind, places: &Places) -> anyhow::Result<Self> {
+    async fn new(name: &str, kind: Kind, places: &Places) -> anyhow::Result<Self> {
         let engine = places.engine(None)?;
         let run = engine.runs().find(name)?;
-        let mut waiting = engine.pending(run).map_err(Plain::plain)?;
+        let mut waiting = engine.pending(run).await.map_err(Plain::plain)?;
         waiting.retain(|_, call| call.is_question == (kind == Kind::Answer));
         let missing = match kind {
             Kind::Approval => "nothing in this run waits for approval",

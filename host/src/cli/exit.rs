@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use super::advice::worded;
 use super::errors::{say_error, say_problems};
 use super::remote::RemoteError;
 use crate::agent::RunError;
@@ -132,7 +133,7 @@ pub(super) fn report(error: &anyhow::Error) -> Exit {
     };
     match error.downcast_ref::<ConfigError>().or(script) {
         Some(config) => say_problems(config),
-        None => say_error(&format!("{error:#}")),
+        None => say_error(&worded(error)),
     }
     Exit::of_error(error)
 }

@@ -11,7 +11,9 @@ use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::words::counted;
 use super::{print, say};
-use crate::journal::{Entry, JournalError, RunFile, RunSummary, Runs as _, RunsDir, SessionsDir, statuses};
+use crate::journal::{
+    Compacted, Entry, JournalError, RunFile, RunSummary, Runs as _, RunsDir, SessionsDir, statuses,
+};
 use crate::message::{Moment, RunId};
 use crate::session::SessionError;
 
@@ -136,10 +138,13 @@ fn write_file(run: &RunFile, path: &Path) -> std::io::Result<()> {
 }
 
 fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {
-    let done = runs.compact(sessions)?;
-    let (sealed, removed) = (done.sealed as usize, done.removed as usize);
-    say(format_args!("{} sealed, {} removed", counted(sealed, "run"), counted(removed, "left-over")));
-    Ok(Exit::Ok)
+    let Compacted { sealed, removed, failed } = runs.compact(sessions)?;
+    for (run, error) in &failed {
+        say(format_args!("run {run} stays as it is: {error}"));
+    }
+    let (sealed, removed) = (counted(sealed as usize, "run"), counted(removed as usize, "left-over"));
+    say(format_args!("{sealed} sealed, {removed} removed"));
+    Ok(if failed.is_empty() { Exit::Ok } else { Exit::Failure })
 }
 
 fn gc(

@@ -68,7 +68,7 @@ pub(super) async fn list(places: &Places, at: &At, which: &Which, json: bool) ->
     let which = which.clone().or(Which { status: word, ..Which::default() });
     let found = match at.named()? {
         Some(remote) => Found::there(&remote, &which).await?,
-        None => Found::here(&places, &which)?,
+        None => Found::here(&places, &which).await?,
     };
     let Found { summaries, unreadable, place, agents: there } = found;
     for error in &unreadable {
@@ -99,11 +99,11 @@ pub(super) async fn list(places: &Places, at: &At, which: &Which, json: bool) ->
 }
 
 impl Found {
-    fn here(places: &Places, which: &Which) -> anyhow::Result<Self> {
+    async fn here(places: &Places, which: &Which) -> anyhow::Result<Self> {
         let engine = places.engine(None)?;
-        let Page { items: summaries, unreadable, .. } = engine.list(&which.query())?;
+        let Page { items: summaries, unreadable, .. } = engine.list(&which.query()).await?;
         let unreadable = unreadable.iter().map(|(_, error)| error.to_string()).collect();
-        let agents = if summaries.is_empty() { agents(&engine)? } else { BTreeSet::new() };
+        let agents = if summaries.is_empty() { agents(&engine).await? } else { BTreeSet::new() };
         let place = format!("in {}", engine.runs().place().display());
         Ok(Self { summaries, unreadable, place, agents })
     }
@@ -122,6 +122,6 @@ impl Found {
 }
 
 /// The agents of which there are runs.
-fn agents(engine: &Engine) -> Result<BTreeSet<String>, JournalError> {
-    Ok(engine.list(&Query::default())?.items.into_iter().map(|run| run.agent).collect())
+async fn agents(engine: &Engine) -> Result<BTreeSet<String>, JournalError> {
+    Ok(engine.list(&Query::default()).await?.items.into_iter().map(|run| run.agent).collect())
 }

@@ -3,6 +3,7 @@
 //! Owns arguments, what is printed and exit codes. stdout carries results alone (the final answer, lists,
 //! JSON); everything said along the way goes to stderr.
 
+mod advice;
 mod always;
 mod build;
 mod call;

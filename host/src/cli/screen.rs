@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
+use super::advice::worded;
 use super::chat::{Talk, below_answer, draw};
 use super::exit::Exit;
 use super::layout::{LongWord, laid_out, unbroken};
@@ -259,7 +260,7 @@ impl Screen {
         match self.0.format {
             Format::Json => {
                 let exit_code = Exit::of_error(error) as u8;
-                event(&JsonEvent::RunFailed { run, error: format!("{error:#}"), exit_code });
+                event(&JsonEvent::RunFailed { run, error: worded(error), exit_code });
             }
             Format::Text | Format::Talk => {
                 let mark = Style::new().for_stderr().red().apply_to("✗");

@@ -198,10 +198,10 @@ async fn forget(places: &Places, key: &SessionKey, last: bool) -> anyhow::Result
     let screen = Screen::new(Format::Text);
     let mut open = engine.take_turn(key, &front::Shown::on(&screen, places.verbose)).await?.session;
     if last {
-        let run = open.forget_last()?.ok_or_else(|| unknown(key))?;
+        let run = open.forget_last().await?.ok_or_else(|| unknown(key))?;
         screen.say(&format!("the session {key} goes on without {run}, which stays recorded"));
     } else {
-        open.forget()?;
+        open.forget().await?;
         screen.say(&format!("the session {key} has ended; its runs stay recorded"));
     }
     Ok(Exit::Ok)

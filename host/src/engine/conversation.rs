@@ -3,14 +3,13 @@
 //! One run of a session works at a time. Within the process, runs queue by a lock per key, which is fair. Between
 //! processes, they queue where the sessions are kept ([`Sessions::turn`]). A run that waits costs no thread.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Once, Weak};
+use std::sync::{Arc, Once};
 
-use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use super::blocking::recorded;
+use super::locks::Locks;
+use super::reading::recorded;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, RunError};
 use crate::journal::{Entry, JournalError, OpenSession, Runs, Sessions, ending, manifest};
@@ -72,8 +71,7 @@ fn in_session(key: Option<&SessionKey>) -> String {
 #[derive(Debug)]
 pub(super) struct Conversations {
     sessions: Box<dyn Sessions>,
-    /// A lock for each session that somebody has or waits for.
-    locks: Mutex<HashMap<SessionKey, Weak<tokio::sync::Mutex<()>>>>,
+    locks: Locks<SessionKey>,
 }
 
 /// What was said in a session before a run of it.
@@ -112,7 +110,7 @@ pub struct Turn {
 
 impl Conversations {
     pub(super) fn new(sessions: Box<dyn Sessions>) -> Self {
-        Self { sessions, locks: Mutex::default() }
+        Self { sessions, locks: Locks::default() }
     }
 
     pub(super) fn sessions(&self) -> &dyn Sessions {
@@ -125,45 +123,29 @@ impl Conversations {
         key: &SessionKey,
         watcher: &dyn Watcher,
     ) -> Result<Turn, JournalError> {
-        let lock = self.lock(key);
         let told = Once::new();
         let queued = || told.call_once(|| watcher.tell(Told::Queued(key)));
-        let here = if let Ok(here) = Arc::clone(&lock).try_lock_owned() {
-            here
-        } else {
-            queued();
-            lock.lock_owned().await
-        };
+        let here = self.locks.lock(key, queued).await;
         Ok(Turn { session: self.sessions.turn(key, &queued).await?, _here: here })
-    }
-
-    /// The lock of a session. Locks that nobody has go.
-    fn lock(&self, key: &SessionKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.locks.lock();
-        if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
-            return lock;
-        }
-        locks.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::default();
-        locks.insert(key.clone(), Arc::downgrade(&lock));
-        lock
     }
 }
 
 impl Turn {
-    /// What was said in the session with an agent so far.
-    pub(super) async fn said(
+    /// What was said in the session with an agent before a run that is to be its last one, wherever it stands in it now;
+    /// `None` if nothing was.
+    pub(super) async fn said_before(
         &self,
+        new: RunId,
         key: &SessionKey,
         runs: &Arc<dyn Runs>,
         agent: &str,
-    ) -> Result<SaidBefore, ConversationError> {
-        for run in self.session.runs().iter().rev().copied() {
+    ) -> Result<Option<SaidBefore>, ConversationError> {
+        for run in self.session.runs().iter().rev().copied().filter(|run| *run != new) {
             if let Some(said) = said_after(run, key, runs, agent).await? {
-                return Ok(said);
+                return Ok(Some(said));
             }
         }
-        Ok(SaidBefore::default())
+        Ok(None)
     }
 }
 

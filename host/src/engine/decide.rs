@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::blocking::{blocking, entries, recorded};
 use super::live::Stop;
+use super::reading::{entries, recorded};
 use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
 use super::{ApprovalsError, Engine};
 use crate::agent::{Agent, RunError};
+use crate::blocking::blocking;
 use crate::dispatch::answered;
 use crate::journal::{
     Durability, Entry, Event, Finished, JournalError, JournalStore, RunStore, RunSummary, Status, ending,
@@ -128,11 +129,11 @@ impl Word {
 
 impl Engine {
     /// The calls of a run that wait for a person's word, by slot.
-    pub fn pending(&self, run: RunId) -> Result<BTreeMap<Slot, Pending>, DecideError> {
-        if self.runs().is_sealed(run) {
+    pub async fn pending(&self, run: RunId) -> Result<BTreeMap<Slot, Pending>, DecideError> {
+        if self.is_sealed(run).await {
             return Err(DecideError::Ended { run });
         }
-        pending(run, self.runs().read(run)?)
+        pending(run, recorded(run, &self.0.runs).await?)
     }
 
     /// Records what somebody says of calls of a run. Every word has to fit before the first one is recorded. A run that
@@ -143,21 +144,24 @@ impl Engine {
         words: Vec<(Slot, Word)>,
         by: Option<By>,
     ) -> Result<(), DecideError> {
-        if self.runs().is_sealed(run) {
+        // Who takes the run up at this moment has done so, or given up, before this goes on.
+        let _door = self.0.live.door(run).await;
+        if self.is_sealed(run).await {
             return Err(DecideError::Ended { run });
         }
-        self.while_it_is_left(run).await;
         if let Some(live) = self.0.live.get(run) {
             let mut said = live.words.lock().await;
             if let Some(store) = live.store().filter(|_| !said.is_over) {
-                self.record(run, &store, words, by, &|slot| live.decide(slot)).await?;
+                // Of several words, one may be recorded and the next one not.
                 said.came_in = true;
-                return Ok(());
+                return self.record(run, &store, words, by, &|slot| live.decide(slot)).await;
             }
+            drop(said);
+            live.left().await;
         }
         let open = match self.claim(run).await {
             // It has ended meanwhile.
-            Err(_) if self.runs().is_sealed(run) => return Err(DecideError::Ended { run }),
+            Err(_) if self.is_sealed(run).await => return Err(DecideError::Ended { run }),
             open => open?,
         };
         let recorded = self.record(run, &open.store, words, by, &|_| true).await;
@@ -184,16 +188,22 @@ impl Engine {
             }
             decided.push((call, word));
         }
+        // What goes for other runs, too, is remembered once it counts in this one; that it cannot be remembered keeps no
+        // other word from being recorded.
+        let mut remembered = Ok(());
         for (call, word) in decided {
-            if let Word::Approve { input, always } = &word {
-                self.approvals().add(&call.agent.config, &call.ask, input.as_ref(), *always)?;
-            }
             if !counts(&call.asked_at()) {
                 return Err(DecideError::NoLonger { slot: call.slot });
             }
-            call.record(run, store, word, by.clone()).await?;
+            call.record(run, store, &word, by.clone()).await?;
+            if let Word::Approve { input, always } = word {
+                let Pending { agent, ask, .. } = call;
+                let remember =
+                    move |engine: &Self| engine.approvals().add(&agent.config, &ask, input.as_ref(), always);
+                remembered = remembered.and(self.blocking(remember).await);
+            }
         }
-        Ok(())
+        Ok(remembered?)
     }
 }
 
@@ -201,7 +211,8 @@ impl Engine {
     /// Ends a run where it stands: nothing goes on from it but a fork, unless somebody revives it. A run that goes on in
     /// this engine is stopped first; one that another process works on is not cancelled.
     pub async fn cancel(&self, run: RunId, cancelled: Cancelled) -> Result<(), CancelError> {
-        if self.runs().is_sealed(run) {
+        let _door = self.0.live.door(run).await;
+        if self.is_sealed(run).await {
             return Err(CancelError::Ended { run });
         }
         if let Some(live) = self.0.live.get(run) {
@@ -215,7 +226,7 @@ impl Engine {
             }
         }
         let open = match self.claim(run).await {
-            Err(_) if self.runs().is_sealed(run) => return Err(CancelError::Ended { run }),
+            Err(_) if self.is_sealed(run).await => return Err(CancelError::Ended { run }),
             open => open?,
         };
         let entries = entries(run, &open.store).await?;
@@ -280,20 +291,20 @@ impl Pending {
     }
 
     async fn record(
-        self,
+        &self,
         run: RunId,
-        store: &RunStore,
-        word: Word,
+        store: &Arc<RunStore>,
+        word: &Word,
         by: Option<By>,
     ) -> Result<(), DecideError> {
-        let Self { slot, attempt, .. } = self;
-        let (slot, outcome) = match word {
-            Word::Approve { input, .. } => (slot.approval(), Outcome::Decision(Decision::Approved { input })),
-            Word::Deny { reason } => (slot.approval(), Outcome::Decision(Decision::Denied { reason })),
-            Word::Answer(text) => (slot, Outcome::Tool(answered(&text))),
+        let (slot, attempt) = (self.asked_at(), self.attempt);
+        let outcome = match word.clone() {
+            Word::Approve { input, .. } => Outcome::Decision(Decision::Approved { input }),
+            Word::Deny { reason } => Outcome::Decision(Decision::Denied { reason }),
+            Word::Answer(text) => Outcome::Tool(answered(&text)),
         };
         // Nothing may follow the end of an attempt: the run could not be read any more.
-        if !still_waits(run, store, &slot, attempt)? {
+        if !still_waits(run, store, &slot, attempt).await? {
             return Err(DecideError::NoLonger { slot });
         }
         let at_ms = Moment::now().0;
@@ -305,8 +316,13 @@ impl Pending {
 }
 
 /// Whether an attempt at a slot still waits for its end, by what is recorded now.
-fn still_waits(run: RunId, store: &RunStore, slot: &Slot, attempt: u32) -> Result<bool, DecideError> {
-    let entries = store.read(run)?;
+async fn still_waits(
+    run: RunId,
+    store: &Arc<RunStore>,
+    slot: &Slot,
+    attempt: u32,
+) -> Result<bool, DecideError> {
+    let entries = entries(run, store).await?;
     let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
     let waits =
         |status: &Status| matches!(status, Status::Started { started, .. } if started.attempt == attempt);

@@ -6,15 +6,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Engine;
-use super::blocking::{blocking, entries};
 use super::catalog::LoadedAgent;
 use super::conversation::Turn;
 use super::handle::{Outcome, RunHandle};
 use super::live::{Asked, Working};
 use super::people::Front;
+use super::reading::entries;
 use super::start::StartError;
 use super::watch::{Told, Watcher};
 use crate::agent::{Agent, CalledAgent, CalledAgents, RunError};
+use crate::blocking::blocking;
 use crate::dispatch::Dispatcher;
 use crate::journal::{Entry, JournalError, JournalStore, OpenRun, RunState, RunSummary};
 use crate::message::{Caller, Ending, Manifest, RunId, Slot, Used};
@@ -45,10 +46,10 @@ impl Engine {
         let work = Driver::new(self, run, manifest, front, trace)?;
         let session = work.open_first(entries, decisions).await?;
         // A run that was cancelled goes on from here, and not before that is recorded.
-        work.run.unseal()?;
+        work.run.unseal().await?;
         // Not before this run is on disk: otherwise a crash would leave the session without either.
         if let (Some(turn), Some(other)) = (&mut turn, instead_of) {
-            turn.session.forget_run(other)?;
+            turn.session.forget_run(other).await?;
         }
         work.front.watcher.tell(Told::Began { run: id, manifest: &work.manifest });
         if let Some(ending) = session.recorded_ending().cloned() {

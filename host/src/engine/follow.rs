@@ -1,8 +1,9 @@
 //! Following a run: what is recorded of it after some event, and then what comes, until the run has ended.
 //!
 //! Owns no state of the run. Who follows it is woken by the journal of this process, and by a clock for what other
-//! processes record; each time the follower reads the journal, so that a slow one holds no more than one look. Invariant:
-//! the numbers that one follower is told go up by one each.
+//! processes record; each time the follower reads what has come since, so that it reads an event once, however long the
+//! run is. A slow one holds what one look has shown, and looks again when it has told all of it. Invariant: the numbers
+//! that one follower is told go up by one each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,15 +16,10 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use super::Engine;
 use super::events::{RunEvent, Standing};
 use super::live::Live;
-use super::view::waiting;
-use crate::journal::{
-    Entry, JournalError, JournalStore as _, News, RunState, Seq, Trail, broke_off, ending, statuses,
-};
-use crate::message::{Outcome, RunId};
-use crate::session::{SessionError, Wants};
-
-/// So many events are read at once: who is slow holds no more of them.
-const EVENTS_AT_ONCE: usize = 256;
+use super::standing::Open;
+use crate::blocking::blocking;
+use crate::journal::{Entry, JournalError, JournalStore as _, News, RunState, RunStore, Seq, Tail, Trail};
+use crate::message::RunId;
 
 /// How often a run is looked at on which another process works: nobody there wakes who follows it here.
 const LOOKS_APART: Duration = Duration::from_millis(200);
@@ -54,8 +50,9 @@ impl Engine {
 struct Follower {
     engine: Engine,
     run: RunId,
-    /// The last event that was read.
+    /// The last event that is not to be told.
     after: Seq,
+    read: Read,
     news: News,
     /// The work of this engine on the run, and what is told of it that is not recorded.
     live: Option<(Arc<Live>, broadcast::Receiver<Arc<RunEvent>>)>,
@@ -66,6 +63,17 @@ struct Follower {
     /// Where the trail of the run ended when it was last read.
     trail: Option<Trail>,
     next: Next,
+    /// Whether it has looked again, because there had to be more, and has seen nothing.
+    looked_again: bool,
+}
+
+/// What a follower has read of a run.
+#[derive(Debug, Default)]
+struct Read {
+    tail: Tail,
+    /// The last event.
+    last: Seq,
+    open: Open,
 }
 
 /// What a follower does when everything is told that it has read.
@@ -81,13 +89,14 @@ enum Next {
 
 /// What one look at the journal has shown.
 struct Look {
+    read: Read,
     events: Vec<RunEvent>,
     found: Found,
 }
 
 /// What is behind the events of one look.
 enum Found {
-    /// Other events.
+    /// Other events: the run has ended by now, and had not when it was read.
     More,
     /// Nothing yet. The run stands like this.
     Nothing(Standing, Option<Trail>),
@@ -98,8 +107,9 @@ enum Found {
 impl Follower {
     fn new(engine: Engine, run: RunId, after: Seq) -> Self {
         let news = engine.runs().news(run);
-        let ready = VecDeque::new();
-        Self { engine, run, after, news, live: None, ready, standing: None, trail: None, next: Next::Look }
+        let (read, ready, next) = (Read::default(), VecDeque::new(), Next::Look);
+        let (live, standing, trail) = (None, None, None);
+        Self { engine, run, after, read, news, live, ready, standing, trail, next, looked_again: false }
     }
 
     async fn next(&mut self) -> Option<Result<RunEvent, JournalError>> {
@@ -127,13 +137,20 @@ impl Follower {
         self.hear();
         let (engine, run, after) = (self.engine.clone(), self.run, self.after);
         let live = self.live.as_ref().map(|(live, _)| Arc::clone(live));
-        let Look { events, found } = blocking(move || look(&engine, run, after, live.as_deref())).await?;
-        if let Some(last) = events.last().and_then(|event| event.seq) {
-            self.after = last;
-        }
+        // Who goes away in the middle of this reads all of it again.
+        let read = std::mem::take(&mut self.read);
+        let look = move || read.on(&engine, run, after, live.as_deref());
+        let Look { read, events, found } = blocking(look).await?;
+        self.read = read;
+        let is_new = !events.is_empty();
         self.ready.extend(events);
         self.next = match found {
-            Found::More => Next::Look,
+            Found::More if is_new || !self.looked_again => Next::Look,
+            Found::More => {
+                // It stays so if something is wrong with the record. Whatever the trail says, it is looked at again later.
+                self.trail = None;
+                Next::Wait
+            }
             Found::End => Next::End,
             Found::Nothing(standing, trail) => {
                 self.trail = trail;
@@ -144,6 +161,7 @@ impl Follower {
                 Next::Wait
             }
         };
+        self.looked_again = !is_new && matches!(self.next, Next::Look);
         Ok(())
     }
 
@@ -163,7 +181,8 @@ impl Follower {
         }
     }
 
-    /// Takes what was told meanwhile that is not recorded, so that it comes before what is recorded of it.
+    /// Takes what was told until now that is not recorded. What was recorded by now is read after that, and comes behind it.
+    /// What is told while it is read comes behind that, even if it is of an effect that has ended by then.
     fn hear(&mut self) {
         let Some((_, told)) = &mut self.live else { return };
         loop {
@@ -222,79 +241,71 @@ impl Follower {
     }
 }
 
-/// Reads what is recorded of a run after an event.
-fn look(engine: &Engine, run: RunId, after: Seq, live: Option<&Live>) -> Result<Look, JournalError> {
-    let runs = engine.runs();
-    // The trail comes before the rest is read: who sees the same trail later has missed nothing.
-    // A run that is about to be revived has ended until its file is gone.
-    let (store, trail) = match live.and_then(Live::store).filter(|_| !runs.is_sealed(run)) {
-        Some(store) => (Some(store), None),
-        None => (None, runs.trail(run)?),
-    };
-    let entries = match &store {
-        // What this reads is on disk. The files may show what is not, and may be taken back.
-        Some(store) => store.read(run)?,
-        None => runs.read(run)?,
-    };
-    let mut rest: Vec<&Entry> = entries.iter().filter(|entry| entry.seq > Some(after)).collect();
-    rest.sort_by_key(|entry| entry.seq);
-    let events = rest.iter().take(EVENTS_AT_ONCE).map(|entry| RunEvent::from((*entry).clone())).collect();
-    let found = if rest.len() > EVENTS_AT_ONCE {
-        Found::More
-    } else if ending(&entries).is_some() {
-        Found::End
-    } else {
-        let state = match store {
-            Some(_) => RunState::Running,
-            None => runs.summary(run)?.map_or(RunState::Interrupted, |summary| summary.state),
+impl Read {
+    /// Reads what has come, and says what of it is after an event.
+    fn on(
+        mut self,
+        engine: &Engine,
+        run: RunId,
+        after: Seq,
+        live: Option<&Live>,
+    ) -> Result<Look, JournalError> {
+        let runs = engine.runs();
+        // The trail comes before the rest is read: who sees the same trail later has missed nothing.
+        // A run that is about to be revived has ended until its file is gone.
+        let (store, trail) = match live.and_then(Live::store).filter(|_| !runs.is_sealed(run)) {
+            Some(store) => (Some(store), None),
+            None => (None, runs.trail(run)?),
         };
-        Found::Nothing(standing(state, entries)?, trail)
-    };
-    Ok(Look { events, found })
-}
-
-/// How a run stands that has not ended, by its state and what is recorded of it.
-pub fn standing(state: RunState, entries: Vec<Entry>) -> Result<Standing, JournalError> {
-    let damaged = |error: SessionError| match error {
-        SessionError::Journal(error) => error,
-        other => JournalError::Corrupt { place: "the run".to_owned(), reason: other.to_string() },
-    };
-    let reason = match state {
-        RunState::Failed => {
-            let slots = statuses(entries.iter().cloned());
-            let slots = slots.map_err(|(slot, error)| damaged(SessionError::Order { slot, error }))?;
-            broke_off(&slots).map(|(slot, failed)| match &failed.outcome {
-                Outcome::NoReply(failure) => format!("{slot}: {}", failure.message),
-                Outcome::Run(_) | Outcome::Model(_) | Outcome::Tool(_) | Outcome::Decision(_) => {
-                    slot.to_string()
-                }
-            })
+        let mut events = Vec::new();
+        for entry in self.new_entries(engine, run, store.as_deref())? {
+            self.last = entry.seq.unwrap_or(self.last);
+            self.open.take_in(&entry);
+            if entry.seq > Some(after) {
+                events.push(RunEvent::from(entry));
+            }
         }
-        RunState::Queued
-        | RunState::Running
-        | RunState::Interrupted
-        | RunState::Suspended
-        | RunState::Answered
-        | RunState::Refused
-        | RunState::Limited
-        | RunState::Unfit
-        | RunState::Empty
-        | RunState::Cancelled => None,
-    };
-    let mut waiting = waiting(entries).map_err(damaged)?;
-    // Calls that go on are in doubt only if nobody works on the run.
-    waiting.retain(|it| state != RunState::Running || it.wants != Wants::Settlement);
-    Ok(Standing { state, waiting, reason })
-}
+        let found = if self.open.has_ended() {
+            Found::End
+        } else {
+            let state = match store {
+                Some(_) => RunState::Running,
+                None => runs.summary(run)?.map_or(RunState::Interrupted, |summary| summary.state),
+            };
+            if state.has_ended() { Found::More } else { Found::Nothing(self.open.standing(state), trail) }
+        };
+        Ok(Look { read: self, events, found })
+    }
 
-/// Does what waits for the disk where it holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
-) -> Result<T, JournalError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime ends, and whoever follows the run with it.
-        Err(error) => Err(JournalError::Stopped { reason: error.to_string() }),
+    /// The events after those that were read, in the order of the numbers.
+    fn new_entries(
+        &mut self,
+        engine: &Engine,
+        run: RunId,
+        store: Option<&RunStore>,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let last = self.last;
+        let in_order = |mut entries: Vec<Entry>| {
+            entries.retain(|entry| entry.seq > Some(last));
+            entries.sort_by_key(|entry| entry.seq);
+            entries
+        };
+        // What a store reads is on disk. The files may show what is not, and may be taken back.
+        let new = in_order(match store {
+            Some(store) => store.read_on(&mut self.tail)?,
+            None => engine.runs().read_on(run, &mut self.tail)?,
+        });
+        let due = std::iter::successors(Some(last.next()), |seq| Some(seq.next()));
+        if new.iter().zip(due).all(|(entry, due)| entry.seq == Some(due)) {
+            return Ok(new);
+        }
+        // Two processes recorded them, and what one of them did was read before what the other one did.
+        Ok(in_order(match store {
+            Some(store) => store.read(run)?,
+            None => engine.runs().read(run)?,
+        }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,7 @@ impl Engine {
         let id = RunId::new();
         let (config, caller) = (fork.config.take(), fork.caller.take());
         let Forked { file, manifest: forked } = fork.forked(id, origin, entries)?;
-        let config = recorded_config(&forked, config.as_deref())?;
+        let config = recorded_config(&forked, config).await?;
         let agent = self.load(config, Purpose::Run, &*front.watcher).await.map_err(StartError::from)?;
         let manifest = manifest(&agent, Task::of(&forked)).map_err(StartError::from)?;
         let changes = changes::between(&forked, &manifest, &file.entries);
@@ -136,6 +136,7 @@ impl Engine {
             let told = Changed { run: id, changes, change: Change::Accepted, has_replied: true };
             front.watcher.tell(Told::Changed(&told));
         }
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         run.begin_with(&file).await?;
         // Whatever differs from the recorded run is what the fork is for.
@@ -155,6 +156,7 @@ impl Engine {
         fork: NewFork,
     ) -> Result<(), ForkError> {
         let Forked { file, .. } = fork.forked(id, origin, entries)?;
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let begun = run.begin_with(&file).await;
         run.leave().await;

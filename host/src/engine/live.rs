@@ -1,17 +1,20 @@
 //! The runs that this process works on, and what is said to them meanwhile.
 //!
 //! A run can be told to stop, and a person's word can come in while it goes on. Invariant: of the word of whoever was
-//! asked while the run went on and the word of somebody else, one counts and the other is refused.
+//! asked while the run went on and the word of somebody else, one counts and the other is refused. Who takes a run up, or
+//! has something to record of it, has its door meanwhile: behind it a run goes on here, or nobody of this engine has it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{OwnedMutexGuard, broadcast, oneshot, watch};
 
 use super::events::RunEvent;
+use super::locks::Locks;
 use super::{Engine, PastApprovals};
+use crate::blocking::blocking;
 use crate::dispatch::{Person, Spoken};
 use crate::journal::RunStore;
 use crate::message::{Cancelled, Decision, Json, RunId, Slot, ToolAsk, ToolEntry, ToolOutcome};
@@ -23,7 +26,16 @@ const LIVE_EVENTS_MAX: usize = 256;
 
 /// The runs of an engine that go on.
 #[derive(Default)]
-pub(super) struct LiveRuns(Mutex<HashMap<RunId, Arc<Live>>>);
+pub(super) struct LiveRuns {
+    runs: Mutex<HashMap<RunId, Arc<Live>>>,
+    doors: Locks<RunId>,
+}
+
+/// That nobody else of this engine takes a run up or gives it a word, until this is dropped.
+#[must_use = "the door is open again when this is dropped"]
+pub(super) struct Door {
+    _locked: OwnedMutexGuard<()>,
+}
 
 /// A run that goes on.
 pub(super) struct Live {
@@ -76,16 +88,21 @@ impl LiveRuns {
         let (questions, words) = (Mutex::default(), tokio::sync::Mutex::default());
         let followers = OnceLock::new();
         let live = Arc::new(Live { store, stop, left, followers, questions, words });
-        self.0.lock().insert(run, Arc::clone(&live));
+        self.runs.lock().insert(run, Arc::clone(&live));
         live
     }
 
     pub(super) fn get(&self, run: RunId) -> Option<Arc<Live>> {
-        self.0.lock().get(&run).cloned()
+        self.runs.lock().get(&run).cloned()
+    }
+
+    /// Waits until nobody else has the door of a run. Who works on it does not have it any more.
+    pub(super) async fn door(&self, run: RunId) -> Door {
+        Door { _locked: self.doors.lock(&run, || ()).await }
     }
 
     fn remove(&self, run: RunId, live: &Arc<Live>) {
-        let mut runs = self.0.lock();
+        let mut runs = self.runs.lock();
         // Somebody else may work on the run by now.
         if runs.get(&run).is_some_and(|other| Arc::ptr_eq(other, live)) {
             runs.remove(&run);
@@ -137,6 +154,11 @@ impl Live {
             // They may have gone away.
             let _ = followers.send(Arc::new(event));
         }
+    }
+
+    /// Whether nothing more is heard or recorded: the run is being left, or is.
+    pub(super) async fn is_over(&self) -> bool {
+        self.store().is_none() || self.words.lock().await.is_over
     }
 
     /// Waits until the run is left.
@@ -241,7 +263,8 @@ pub(super) struct Asked {
 impl Person for Asked {
     fn decide<'a>(&'a self, slot: &'a Slot, ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
         let decision = async move {
-            if self.approvals.is_always(&self.config, ask) {
+            let (approvals, config, call) = (self.approvals.clone(), self.config.clone(), ask.clone());
+            if blocking(move || approvals.is_always(&config, &call)).await {
                 return Some(Decision::Approved { input: None }.into());
             }
             self.person.decide(slot, ask).await

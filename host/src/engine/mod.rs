@@ -12,7 +12,6 @@
 //! [`Terms::settlements`] for calls that are in doubt. What happens to a run: [`Engine::attach`] (`events` and `follow`).
 
 mod approvals;
-mod blocking;
 mod catalog;
 pub(crate) mod changes;
 mod conversation;
@@ -24,12 +23,15 @@ mod follow;
 mod fork;
 mod handle;
 mod live;
+mod locks;
 mod people;
 mod plan;
+mod reading;
 mod records;
 mod replay;
 mod rerun;
 mod settle;
+mod standing;
 mod start;
 mod store;
 mod view;
@@ -40,7 +42,6 @@ pub use catalog::{LoadError, LoadedAgent, Member, Purpose, Secrets};
 pub use conversation::{ConversationError, Turn};
 pub use decide::{CancelError, DecideError, Pending, Word};
 pub use events::{EventKind, RunEvent, Standing};
-pub use follow::standing;
 pub use fork::{Edit, ForkError, NewFork};
 pub use handle::{Outcome, RunHandle};
 pub use people::{Front, Nobody, People};
@@ -50,6 +51,7 @@ pub use plan::{Task, manifest};
 pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
+pub use standing::standing;
 pub use start::{NewRun, StartError, Terms};
 pub use view::{Page, Query, RunWaits, waiting};
 pub use watch::{Changed, Told, Unwatched, Watcher};
@@ -157,24 +159,19 @@ impl Engine {
         Builder::new(Store::memory(), cache, compiler)
     }
 
-    /// The runs.
+    /// The runs. What they do keeps the thread waiting that does it: see [`Engine::blocking`].
     #[must_use]
     pub fn runs(&self) -> &dyn Runs {
         &*self.0.runs
     }
 
-    /// The same, for work on another thread.
-    fn shared_runs(&self) -> Arc<dyn Runs> {
-        Arc::clone(&self.0.runs)
-    }
-
-    /// The sessions.
+    /// The sessions. What they do keeps the thread waiting that does it, but for [`Sessions::turn`].
     #[must_use]
     pub fn sessions(&self) -> &dyn Sessions {
         self.0.conversations.sessions()
     }
 
-    /// The calls that were approved.
+    /// The calls that were approved. What is asked of them keeps the thread waiting that does it.
     #[must_use]
     pub fn approvals(&self) -> &PastApprovals {
         &self.0.approvals

@@ -7,141 +7,74 @@ use std::sync::Arc;
 use super::catalog::LoadedAgent;
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::message::{
-    Before, Fork, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, Said,
-    SessionKey, ToolEntry, Words,
+    Before, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, SessionKey,
+    ToolEntry, Words,
 };
 
-/// Everything a run is that does not come from agent.toml.
+/// What a run is to do: everything about it that does not come from agent.toml.
 #[derive(Clone, Debug)]
 pub struct Task {
-    prompt: String,
-    images: Vec<Image>,
-    session: Option<SessionKey>,
-    earlier: Vec<Message>,
-    before: Option<Before>,
-    parameters: BTreeMap<String, String>,
-    order: Option<Order>,
-    said: Vec<Said>,
-    forked: Option<Fork>,
-    seed: u64,
-    rules: Rules,
-    words: Option<Arc<Words>>,
-    /// What the model was told of the tools when the run began, if it has begun.
-    recorded: Vec<ToolEntry>,
+    /// What comes from agent.toml stands here for nothing, but for what the model was told of the tools when the run began.
+    own: Manifest,
 }
 
 impl Task {
     /// To answer a prompt, that was made with these values.
     #[must_use]
     pub fn new(prompt: String, parameters: BTreeMap<String, String>, seed: u64) -> Self {
-        let (images, earlier, said) = (Vec::new(), Vec::new(), Vec::new());
-        let (rules, words, recorded) = (Rules::NOW, Some(Arc::new(Words::now())), Vec::new());
-        Self {
-            prompt,
-            images,
-            session: None,
-            earlier,
-            before: None,
-            parameters,
-            order: None,
-            said,
-            forked: None,
-            seed,
-            rules,
-            words,
-            recorded,
-        }
-    }
-
-    /// With pictures.
-    #[must_use]
-    pub fn with_images(self, images: Vec<Image>) -> Self {
-        Self { images, ..self }
-    }
-
-    /// In a conversation, in which this was said before.
-    #[must_use]
-    pub fn in_session(self, session: Option<SessionKey>, earlier: Vec<Message>) -> Self {
-        Self { session, earlier, ..self }
-    }
-
-    /// As it was ordered.
-    #[must_use]
-    pub fn ordered(self, order: Option<Order>) -> Self {
-        Self { order, ..self }
-    }
-
-    /// With the run whose record holds the beginning of what was said before.
-    #[must_use]
-    pub fn going_on_from(self, before: Option<Before>) -> Self {
-        Self { before, ..self }
+        let (rules, words) = (Rules::NOW, Some(Arc::new(Words::now())));
+        Self { own: Manifest { prompt, parameters, seed, rules, words, ..Manifest::default() } }
     }
 
     /// What a recorded run has to do.
     #[must_use]
     pub fn of(recorded: &Manifest) -> Self {
-        let Manifest {
-            prompt, images, session, earlier, before, parameters, order, said, forked, seed, ..
-        } = recorded.clone();
-        let Manifest { rules, ref words, ref tools, .. } = *recorded;
-        let (words, recorded) = (words.clone(), tools.clone());
-        Self {
-            prompt,
-            images,
-            session,
-            earlier,
-            before,
-            parameters,
-            order,
-            said,
-            forked,
-            seed,
-            rules,
-            words,
-            recorded,
-        }
+        Self { own: recorded.clone() }
+    }
+
+    /// With pictures.
+    #[must_use]
+    pub fn with_images(self, images: Vec<Image>) -> Self {
+        Self { own: Manifest { images, ..self.own } }
+    }
+
+    /// In a conversation, in which this was said before.
+    #[must_use]
+    pub fn in_session(self, session: Option<SessionKey>, earlier: Vec<Message>) -> Self {
+        Self { own: Manifest { session, earlier, ..self.own } }
+    }
+
+    /// As it was ordered.
+    #[must_use]
+    pub fn ordered(self, order: Option<Order>) -> Self {
+        Self { own: Manifest { order, ..self.own } }
+    }
+
+    /// With the run whose record holds the beginning of what was said before.
+    #[must_use]
+    pub fn going_on_from(self, before: Option<Before>) -> Self {
+        Self { own: Manifest { before, ..self.own } }
     }
 }
 
 /// What the run is going to be, as it is recorded.
 pub fn manifest(agent: &LoadedAgent, task: Task) -> Result<Manifest, ParameterError> {
-    manifest_of(agent.config(), agent.tools_under(task.rules, &task.recorded), task)
+    manifest_of(agent.config(), agent.tools_under(task.own.rules, &task.own.tools), task)
 }
 
 /// The same of a configuration and these tools.
 pub(crate) fn manifest_of(
     config: &Config,
     tools: Vec<ToolEntry>,
-    task: Task,
+    Task { mut own }: Task,
 ) -> Result<Manifest, ParameterError> {
-    let Task {
-        prompt,
-        images,
-        session,
-        earlier,
-        before,
-        parameters,
-        order,
-        said,
-        forked,
-        seed,
-        rules,
-        words,
-        ..
-    } = task;
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.
-    let known: BTreeMap<String, String> =
-        parameters.into_iter().filter(|(name, _)| config.parameters.contains_key(name)).collect();
-    let parameters = values(&config.parameters, &known)?;
+    own.parameters.retain(|name, _| config.parameters.contains_key(name));
+    let parameters = values(&config.parameters, &own.parameters)?;
     Ok(Manifest {
         agent: config.agent.name.clone(),
         config: config.path.to_string_lossy().into_owned(),
         instructions: render("the instructions", &config.agent.instructions, &parameters)?,
-        session,
-        earlier,
-        before,
-        prompt,
-        images,
         model: identity(&config.model),
         fallbacks: config.fallbacks.iter().map(priced).collect(),
         summary: config.summary.as_ref().map(priced),
@@ -150,15 +83,10 @@ pub(crate) fn manifest_of(
         budgets: config.limits.budgets.clone(),
         compact_at_tokens: config.limits.compact_at_tokens,
         output_schema: config.agent.output_schema.clone(),
-        order,
-        parameters,
         approvals: config.approvals.clone(),
+        parameters,
         tools,
-        seed,
-        said,
-        forked,
-        rules,
-        words,
+        ..own
     })
 }
 

@@ -1,6 +1,7 @@
 //! A recorded run gone through again, to verify it: no tool is called and no model is asked.
 
 use super::Engine;
+use super::reading::recorded;
 use super::records::recorded_manifest;
 use crate::agent::{Agent, Ended, RunError};
 use crate::message::RunId;
@@ -10,7 +11,7 @@ impl Engine {
     /// Goes through a recorded run again, and says how it ended. The error is the first place at which the run is not the
     /// one that is recorded, or why it cannot be gone through.
     pub async fn replay(&self, run: RunId) -> Result<Ended, RunError> {
-        let entries = self.runs().read(run).map_err(SessionError::from)?;
+        let entries = recorded(run, &self.0.runs).await.map_err(SessionError::from)?;
         let manifest = recorded_manifest(run, &entries).map_err(SessionError::from)?.clone();
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let decisions = Decisions::default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reading::recorded;
 use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
 use super::{Engine, StartError};
@@ -50,8 +51,8 @@ fn those(in_doubt: &[Slot]) -> String {
 
 impl Engine {
     /// An error unless what a person says of calls of a run can count: each has to be in doubt.
-    pub fn check_settlements(&self, run: RunId, said: &[(Slot, Settlement)]) -> Result<(), StartError> {
-        let entries = self.runs().read(run)?;
+    pub async fn check_settlements(&self, run: RunId, said: &[(Slot, Settlement)]) -> Result<(), StartError> {
+        let entries = recorded(run, &self.0.runs).await?;
         settlements(said, &entries, recorded_manifest(run, &entries)?)?;
         Ok(())
     }

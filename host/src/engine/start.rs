@@ -1,11 +1,10 @@
 //! How a run begins, and how a recorded run goes on.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Engine;
-use super::blocking::{entries, recorded};
 use super::catalog::{LoadError, LoadedAgent, Purpose};
 use super::changes;
 use super::conversation::{ConversationError, SaidBefore, Turn, said_after};
@@ -14,9 +13,11 @@ use super::handle::RunHandle;
 use super::live::Stop;
 use super::people::Front;
 use super::plan::{Task, manifest};
+use super::reading::{entries, recorded};
 use super::records::recorded_manifest;
 use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
+use crate::blocking::blocking;
 use crate::config::{Config, ParameterError};
 use crate::journal::{
     Change, Entry, Event, JournalError, OpenRun, RunFile, RunState, RunSummary, Started, ending, has_replied,
@@ -176,17 +177,18 @@ impl Engine {
         let (mut turn, mut said) = (None, SaidBefore::default());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
-            said = self.said_before(&taken, key, &place, &agent.config().agent.name).await?;
+            said = self.said_before(id, &taken, key, &place, &agent.config().agent.name).await?;
             turn = Some(taken);
         }
         let task = Task::new(prompt, parameters, id.seed()).with_images(images);
         let task = task.in_session(session, said.messages).going_on_from(said.before);
         let manifest = manifest(&agent, task.ordered(order))?;
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let mut instead_of = None;
         if let Some(turn) = &mut turn {
             instead_of = place.instead_of(turn);
-            turn.session.add(id)?;
+            turn.session.add(id).await?;
         }
         let (entries, decisions) = (Vec::new(), Decisions::default());
         let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
@@ -205,6 +207,7 @@ impl Engine {
         let (at_ms, digest) = (Moment::now().0, request.digest());
         let started = Started { attempt: 1, at_ms, digest, request, kept: None, by: None };
         let entries = vec![Entry::new(id, Slot::RUN, Event::Started(started))];
+        let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let begun = run.begin_with(&RunFile { summary, entries }).await;
         run.leave().await;
@@ -222,6 +225,7 @@ impl Engine {
     /// What was said before a run that stands there in its session.
     async fn said_before(
         &self,
+        new: RunId,
         turn: &Turn,
         key: &SessionKey,
         place: &Place,
@@ -237,7 +241,9 @@ impl Engine {
                 let said = said_after(*run, other, &self.0.runs, agent).await?;
                 Ok(said.unwrap_or_default().held_whole())
             }
-            Place::Last | Place::InsteadOf(_) | Place::After(..) => turn.said(key, &self.0.runs, agent).await,
+            Place::Last | Place::InsteadOf(_) | Place::After(..) => {
+                Ok(turn.said_before(new, key, &self.0.runs, agent).await?.unwrap_or_default())
+            }
         }
     }
 
@@ -245,11 +251,11 @@ impl Engine {
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
         let Terms { settlements: said, accept_changes, again, config, agent, by, caller } = terms;
         let mut turn = self.take_turn_of(id, again, &*front.watcher).await?;
+        let _door = self.0.live.door(id).await;
         self.while_it_is_left(id).await;
-        let runs = self.runs();
         let open = if again {
             Some(self.open_again(id).await?)
-        } else if runs.is_sealed(id) {
+        } else if self.is_sealed(id).await {
             None
         } else {
             Some(self.claim(id).await)
@@ -257,7 +263,7 @@ impl Engine {
         let run = match open {
             Some(Ok(run)) => run,
             // It may have ended meanwhile.
-            Some(Err(error)) if !runs.is_sealed(id) => return Err(error.into()),
+            Some(Err(error)) if again || !self.is_sealed(id).await => return Err(error.into()),
             Some(Err(_)) | None => {
                 let entries = recorded(id, &self.0.runs).await?;
                 let manifest = recorded_manifest(id, &entries)?;
@@ -277,23 +283,24 @@ impl Engine {
         let agent = if let Some(agent) = agent {
             agent
         } else {
-            let config = recorded_config(&recorded, config.as_deref())?;
+            let config = recorded_config(&recorded, config).await?;
             self.load(config, Purpose::Run, &*front.watcher).await?
         };
         let mut task = Task::of(&recorded);
         // A run that was cancelled before it asked for anything is in its session only from now on.
         let begins = run.left() == Some(RunState::Queued)
             || (again && entries.iter().all(|entry| entry.slot == Slot::RUN));
-        if let (Some(turn), Some(key), true) = (&mut turn, &recorded.session, begins) {
-            if turn.session.runs().contains(&id) {
-                // A process that was killed just here had added it.
-                turn.session.forget_run(id)?;
+        let mut begins_in = turn.as_mut().filter(|_| begins);
+        if let (Some(turn), Some(key)) = (&begins_in, &recorded.session) {
+            // Where nothing is said any more, what the run was told before counts.
+            if let Some(said) = turn.said_before(id, key, &self.0.runs, &recorded.agent).await? {
+                task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
             }
-            let said = turn.said(key, &self.0.runs, &recorded.agent).await?;
-            turn.session.add(id)?;
-            task = task.in_session(Some(key.clone()), said.messages).going_on_from(said.before);
         }
         let manifest = manifest(&agent, task)?;
+        if let Some(turn) = &mut begins_in {
+            turn.session.put_last(id).await?;
+        }
         let changes = changes::between(&recorded, &manifest, &entries);
         if !changes.is_empty() {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
@@ -305,8 +312,7 @@ impl Engine {
 
     /// Opens a run that was cancelled.
     async fn open_again(&self, id: RunId) -> Result<Result<OpenRun, JournalError>, StartError> {
-        let runs = self.runs();
-        match ending(&runs.read(id)?) {
+        match ending(&recorded(id, &self.0.runs).await?) {
             Some(Ending::Cancelled(_)) => {}
             Some(
                 Ending::Answer(_)
@@ -318,12 +324,14 @@ impl Engine {
             | None => return Err(StartError::NotCancelled { run: id }),
         }
         // One that was never sealed, because a crash came before, is still in the journal.
-        Ok(if runs.is_sealed(id) { runs.reopen(id).await } else { runs.open(id) })
+        Ok(if self.is_sealed(id).await { self.runs().reopen(id).await } else { self.claim(id).await })
     }
 
-    /// Waits while this engine leaves a run: it is sealed then, and cannot be opened.
-    pub(super) async fn while_it_is_left(&self, run: RunId) {
-        if let Some(live) = self.0.live.get(run).filter(|live| live.store().is_none()) {
+    /// Waits while this engine leaves a run: it may be sealed then, and cannot be opened.
+    async fn while_it_is_left(&self, run: RunId) {
+        if let Some(live) = self.0.live.get(run)
+            && live.is_over().await
+        {
             live.left().await;
         }
     }
@@ -340,7 +348,7 @@ impl Engine {
         again: bool,
         watcher: &dyn Watcher,
     ) -> Result<Option<Turn>, JournalError> {
-        let is_over = self.runs().is_sealed(run) && !again;
+        let is_over = !again && self.is_sealed(run).await;
         let entries = if is_over { Vec::new() } else { recorded(run, &self.0.runs).await? };
         match crate::journal::manifest(&entries).and_then(|manifest| manifest.session.as_ref()) {
             Some(key) => Ok(Some(self.take_turn(key, watcher).await?)),
@@ -360,10 +368,16 @@ impl Place {
 }
 
 /// The configuration that a run goes on with: the one it was begun with, or one that is given.
-pub(super) fn recorded_config(manifest: &Manifest, given: Option<&Path>) -> Result<Config, StartError> {
-    let begun_with = Path::new(&manifest.config);
-    if given.is_none() && !begun_with.exists() {
-        return Err(StartError::ConfigGone { path: begun_with.to_owned() });
-    }
-    Ok(Config::load(given.unwrap_or(begun_with)).map_err(LoadError::from)?)
+pub(super) async fn recorded_config(
+    manifest: &Manifest,
+    given: Option<PathBuf>,
+) -> Result<Config, StartError> {
+    let begun_with = PathBuf::from(&manifest.config);
+    blocking(move || {
+        if given.is_none() && !begun_with.exists() {
+            return Err(StartError::ConfigGone { path: begun_with });
+        }
+        Ok(Config::load(&given.unwrap_or(begun_with)).map_err(LoadError::from)?)
+    })
+    .await
 }

@@ -145,7 +145,19 @@ impl Query {
 
 impl Engine {
     /// The runs, newest first.
-    pub fn list(&self, query: &Query) -> Result<Page<RunSummary>, JournalError> {
+    pub async fn list(&self, query: &Query) -> Result<Page<RunSummary>, JournalError> {
+        let query = query.clone();
+        self.blocking(move |engine| engine.list_now(&query)).await
+    }
+
+    /// The runs that wait for a person or a moment, or are in doubt, newest first. A run that a process works on is not
+    /// among them.
+    pub async fn waiting(&self, query: &Query) -> Result<Page<RunWaits>, JournalError> {
+        let query = query.clone();
+        self.blocking(move |engine| engine.waiting_now(&query)).await
+    }
+
+    fn list_now(&self, query: &Query) -> Result<Page<RunSummary>, JournalError> {
         let Listing { runs, unreadable } = self.runs().list()?;
         let mut runs = runs.into_iter().rev().filter(|run| query.has(run));
         let items: Vec<RunSummary> = runs.by_ref().take(query.limit.unwrap_or(usize::MAX)).collect();
@@ -153,11 +165,9 @@ impl Engine {
         Ok(Page { items, next, unreadable })
     }
 
-    /// The runs that wait for a person or a moment, or are in doubt, newest first. A run that a process works on is not
-    /// among them.
-    pub fn waiting(&self, query: &Query) -> Result<Page<RunWaits>, JournalError> {
+    fn waiting_now(&self, query: &Query) -> Result<Page<RunWaits>, JournalError> {
         let all = Query { limit: None, ..query.clone() };
-        let Page { items, mut unreadable, .. } = self.list(&all)?;
+        let Page { items, mut unreadable, .. } = self.list_now(&all)?;
         let mut waits = Vec::new();
         let mut next = None;
         for run in items {

@@ -42,6 +42,13 @@ impl Extent {
     pub(super) fn end(self) -> u64 {
         self.offset.saturating_add(self.length)
     }
+
+    /// The commits of it that begin at a place or after it; one of them begins there if the place is in the middle.
+    pub(super) fn after(self, from: u64) -> Option<Self> {
+        let offset = self.offset.max(from);
+        let length = self.end().checked_sub(offset).filter(|length| *length > 0)?;
+        Some(Self { offset, length })
+    }
 }
 
 /// The segments of a directory, open to be read.

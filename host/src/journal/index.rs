@@ -57,9 +57,18 @@ impl Index {
         Ok(())
     }
 
-    /// The commits that hold something of a run, by segment, in the order in which they were made.
-    pub(super) fn places(&self, run: RunId) -> impl Iterator<Item = Result<(u32, Extent), JournalError>> {
-        self.db.scan_prefix(format::run_prefix(run)).map(|found| {
+    /// The commits of a segment that hold something of a run, in the order in which they were made, from the first one on
+    /// that does not end before `from`.
+    pub(super) fn places(
+        &self,
+        run: RunId,
+        segment: u32,
+        from: u64,
+    ) -> impl Iterator<Item = Result<Extent, JournalError>> {
+        let at = |offset: u64| [prefix(run, segment).as_slice(), &offset.to_be_bytes()].concat();
+        // Commits that were read together stand there as one: what is wanted may begin in the middle of them.
+        let before = (from > 0).then(|| self.db.range(at(0)..at(from)).next_back()).flatten();
+        before.into_iter().chain(self.db.range(at(from)..=at(u64::MAX))).map(|found| {
             let (key, length) = found.map_err(|error| self.unreadable(&error))?;
             place(&key, &length)
                 .ok_or_else(|| self.unreadable(&"the index holds something that is no place in the journal"))
@@ -81,9 +90,9 @@ fn prefix(run: RunId, segment: u32) -> Vec<u8> {
     key
 }
 
-fn place(key: &[u8], length: &[u8]) -> Option<(u32, Extent)> {
-    let (segment, offset) = key.get(RUN_BYTES..)?.split_first_chunk()?;
+fn place(key: &[u8], length: &[u8]) -> Option<Extent> {
+    let (_, offset) = key.get(RUN_BYTES..)?.split_first_chunk::<4>()?;
     let offset = u64::from_be_bytes(offset.try_into().ok()?);
     let length = u64::from_be_bytes(length.try_into().ok()?);
-    Some((u32::from_be_bytes(*segment), Extent { offset, length }))
+    Some(Extent { offset, length })
 }

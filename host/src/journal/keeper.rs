@@ -4,7 +4,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::note::Note;
-use super::{Ack, Durability, Entry, JournalError, JournalStore as _, RunFile, RunsDir, SledStore, earlier};
+use super::{
+    Ack, Durability, Entry, JournalError, JournalStore as _, RunFile, RunsDir, SledStore, Tail, earlier,
+};
 use crate::message::RunId;
 
 /// What an open run asks of the place where it is kept.
@@ -14,6 +16,9 @@ pub(super) trait Keeper: Send + Sync + Debug {
 
     /// Everything that is recorded of the run, in key order.
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError>;
+
+    /// What is recorded of the run that was not read yet with this tail.
+    fn read_on(&self, run: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError>;
 
     /// Notes something, to be recorded with what comes next, or when the run is given back.
     fn note(&self, run: RunId, note: Note) -> Result<(), JournalError>;
@@ -49,6 +54,10 @@ impl Keeper for InDirectory {
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
         self.runs.resolve(run, self.store.read(run)?)
+    }
+
+    fn read_on(&self, run: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        self.runs.resolve(run, self.store.read_on(run, tail)?)
     }
 
     fn note(&self, run: RunId, note: Note) -> Result<(), JournalError> {

@@ -17,15 +17,16 @@
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
 //! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
-//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run.
+//! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run. `tail`: what has come.
 //! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `removal`: how one goes.
-//!   `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
+//!   `compact`: what processes left that died. `listing`: how they stand, with `catalogue` as its cache. `earlier`: what was said before a run, kept by the runs
 //!   before. `legacy`: runs as older hosts left them.
 //! - `store`: what the engine asks of the place where its runs are. `keeper`: what an open run asks of it. `memory`: the
 //!   place that is no directory.
 
 mod catalogue;
 mod commits;
+mod compact;
 mod cursor;
 mod earlier;
 mod end;
@@ -56,12 +57,14 @@ mod status;
 mod store;
 mod summary;
 mod survey;
+mod tail;
 mod tidy;
 mod trail;
 mod work;
 mod writer;
 
 pub use commits::{COMMIT_BOUNDS, Commits};
+pub use compact::Compacted;
 pub use cursor::{Claim, Cursor, Due, Ticket};
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::{Listing, Outline};
@@ -72,13 +75,14 @@ pub use number::{Seq, number};
 pub use portable::RunFile;
 pub use removal::Removal;
 pub use run::{OpenRun, RunStore};
-pub use runs::{Compacted, RunsDir};
+pub use runs::RunsDir;
 use sessions::SessionList;
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use status::{Change, OrderError, Status, is_over, kept, statuses};
 pub use store::{Runs, Sessions};
 pub use summary::{RunState, RunSummary};
+pub use tail::Tail;
 pub use trail::Trail;
 pub use work::{CutOff, Revival, Stint, broke_off, cut_off, revivals, stints};
 
@@ -150,7 +154,7 @@ impl Ack {
     }
 }
 
-/// Why the journal could not do its work.
+/// Why the journal could not do its work. What to do about it stands in a line of its own, in words of no front end.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process works on the run.
@@ -165,7 +169,7 @@ pub enum JournalError {
     },
     /// The directory cannot be created or written.
     #[error(
-        "cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another with --state DIR"
+        "cannot write the journal in {path}: {reason}\n  make the directory writable, or choose another one"
     )]
     Unwritable {
         /// The directory.
@@ -174,9 +178,7 @@ pub enum JournalError {
         reason: String,
     },
     /// A file is where the directory should be, or one above it.
-    #[error(
-        "there can be no runs in {path}: {file} is a file\n  choose a directory with --state DIR or HOST_STATE"
-    )]
+    #[error("there can be no runs in {path}: {file} is a file\n  choose another directory")]
     InTheWay {
         /// The directory.
         path: PathBuf,
@@ -214,7 +216,7 @@ pub enum JournalError {
     },
     /// A write or sync failed: from then on nothing is acknowledged.
     #[error(
-        "the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then `host resume` the run"
+        "the journal stopped: {reason}\n  everything recorded before is safe; free space or mend the disk, then resume the run"
     )]
     Stopped {
         /// The first failure.
@@ -285,7 +287,7 @@ pub enum JournalError {
         session: SessionKey,
     },
     /// A run with this id is already there.
-    #[error("run {run} is already in {}\n  remove that one first, or import into another --state DIR", path.display())]
+    #[error("run {run} is already in {}\n  remove that one first, or import into another directory", path.display())]
     Exists {
         /// The run.
         run: RunId,
@@ -293,7 +295,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// There is no such run.
-    #[error("no run `{name}` in {path}\n  `host runs` lists the runs; --state DIR looks elsewhere")]
+    #[error("no run `{name}` in {path}")]
     UnknownRun {
         /// What was asked for.
         name: String,
@@ -301,15 +303,13 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The process died before the run's manifest was on disk.
-    #[error(
-        "run {run} was interrupted before it began: nothing of it is recorded\n  start it anew with `host run`"
-    )]
+    #[error("run {run} was interrupted before it began: nothing of it is recorded\n  start it anew")]
     NotBegun {
         /// The run.
         run: RunId,
     },
     /// A prefix that several runs begin with.
-    #[error("`{name}` begins {count} runs in {path}\n  give more of the id; `host runs` lists them")]
+    #[error("`{name}` begins {count} runs in {path}\n  give more of the id")]
     AmbiguousRun {
         /// What was asked for.
         name: String,

@@ -20,6 +20,9 @@ pub(super) struct Part {
     /// How long they are together, in bytes.
     #[serde(skip)]
     pub(super) bytes: u64,
+    /// Where it was last said that the run is gone, in bytes: what stands before it does not count.
+    #[serde(skip)]
+    pub(super) from: u64,
     /// The last claim of the run in this segment. Without one nothing here counts: it was being carried forward.
     #[serde(flatten)]
     pub(super) claimed: Claimed,
@@ -86,7 +89,12 @@ impl Parts {
             let part = self.0.entry(format::run_of(key).ok_or(Damage)?).or_default();
             part.add(extent);
             if note::is_note(key) {
-                part.note(note::decode(value).ok_or(Damage)?);
+                let note = note::decode(value).ok_or(Damage)?;
+                let is_gone = matches!(note, Note::Gone);
+                part.note(note);
+                if is_gone {
+                    part.from = extent.offset;
+                }
             } else {
                 part.has_begun = true;
             }

@@ -9,30 +9,35 @@ use std::io::ErrorKind;
 
 use super::earlier::{self, Link};
 use super::{
-    Entry, JournalError, OpenSession, RunFile, RunSummary, RunsDir, SessionsDir, crash_point, io_error,
+    Entry, JournalError, OpenSession, RunFile, RunState, RunSummary, RunsDir, SessionsDir, crash_point,
+    io_error,
 };
-use crate::message::RunId;
+use crate::message::{RunId, SessionKey};
 
 /// Removes runs, one after the other.
 #[derive(Debug)]
 pub struct Removal<'a> {
     runs: &'a RunsDir,
-    /// The runs of which is known from which they go on.
+    /// The runs of which it is known for good which run they go on from.
     known: HashSet<RunId>,
+    /// The others, by session: when such a run begins, or is revived, it may go on from another run than before.
+    open: HashMap<SessionKey, HashSet<RunId>>,
     /// Which runs go on from a run.
-    after: HashMap<RunId, Vec<RunId>>,
+    after: HashMap<RunId, HashSet<RunId>>,
 }
 
 impl Removal<'_> {
     /// Removes a run that has ended. What the runs that go on from it need of what was said, they hold from then on.
     pub fn remove(&mut self, id: RunId) -> Result<(), JournalError> {
+        // As long as this is held, no run of the session begins or is revived.
         let turn = self.runs.undisturbed(id)?;
-        // Those that began since.
-        for run in turn.iter().flat_map(OpenSession::runs) {
-            if !self.known.contains(run)
-                && let Some(summary) = self.runs.summary(*run)?
-            {
-                self.note(&summary);
+        if let Some((key, turn)) = &turn {
+            let mut changed = self.open.get(key).cloned().unwrap_or_default();
+            changed.extend(turn.runs().iter().filter(|run| !self.known.contains(run)));
+            for run in changed {
+                if let Some(summary) = self.runs.summary(run)? {
+                    self.note(&summary);
+                }
             }
         }
         for after in self.after.get(&id).cloned().unwrap_or_default() {
@@ -42,7 +47,7 @@ impl Removal<'_> {
             }
         }
         crash_point("journal-after-fold");
-        self.runs.remove_unsealed(id)?;
+        let _held = self.runs.remove_unsealed(id)?;
         match fs::remove_file(self.runs.sealed_path(id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(self.runs.path(), &error)),
             Ok(()) | Err(_) => {
@@ -53,9 +58,22 @@ impl Removal<'_> {
     }
 
     fn note(&mut self, summary: &RunSummary) {
-        self.known.insert(summary.run);
-        if let Some(before) = summary.before {
-            self.after.entry(before).or_default().push(summary.run);
+        let RunSummary { run, state, before, session, .. } = summary;
+        // One that was cancelled may be revived.
+        let is_known = state.has_ended() && *state != RunState::Cancelled;
+        if is_known {
+            self.known.insert(*run);
+        }
+        if let Some(key) = session {
+            let open = self.open.entry(key.clone()).or_default();
+            if is_known {
+                open.remove(run)
+            } else {
+                open.insert(*run)
+            };
+        }
+        if let Some(before) = before {
+            self.after.entry(*before).or_default().insert(*run);
         }
     }
 }
@@ -68,27 +86,26 @@ impl RunsDir {
 
     /// To remove several runs.
     pub fn removal(&self) -> Result<Removal<'_>, JournalError> {
-        let mut removal = Removal { runs: self, known: HashSet::new(), after: HashMap::new() };
+        let mut removal =
+            Removal { runs: self, known: HashSet::new(), open: HashMap::new(), after: HashMap::new() };
         for summary in self.list()?.runs {
             removal.note(&summary);
         }
         Ok(removal)
     }
 
-    /// The right that no run of its session begins meanwhile, if it stands in one.
-    fn undisturbed(&self, id: RunId) -> Result<Option<OpenSession>, JournalError> {
+    /// The right that no run of its session begins meanwhile, if it is one of a session. The session may have forgotten
+    /// the run, and others that go on from it.
+    fn undisturbed(&self, id: RunId) -> Result<Option<(SessionKey, OpenSession)>, JournalError> {
         // From a run that cannot be read no run can go on.
         let Ok(Some(Link { session: Some(session), .. })) = self.link(id) else { return Ok(None) };
         let Some(state) = self.path().parent() else { return Ok(None) };
-        let sessions = SessionsDir::new(state);
-        if !sessions.runs(&session)?.contains(&id) {
-            return Ok(None);
-        }
-        let place = sessions.queue(&session)?;
+        let place = SessionsDir::new(state).queue(&session)?;
         if place.has_to_wait()? {
             return Err(JournalError::SessionInUse { run: id, session });
         }
-        place.wait().map(Some)
+        let turn = place.wait()?;
+        Ok(Some((session, turn)))
     }
 
     /// Lets a run hold what it needs of one from which it goes on. Gives how it is listed from then on, if it is there

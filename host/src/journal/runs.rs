@@ -13,9 +13,10 @@ use super::note::Note;
 use super::run::OpenRun;
 use super::survey::{Head, Survey};
 use super::{
-    Entry, JournalError, RunFile, RunSummary, SessionsDir, SledStore, crash_point, ending, format, io_error,
+    Entry, JournalError, RunFile, RunSummary, SledStore, crash_point, ending, format, io_error,
     make_directory, number, places, sync_directory, write_whole,
 };
+use crate::blocking::blocking;
 use crate::message::RunId;
 
 /// Every run below a state directory: in the journal that all of them share while they go on, and one file each once
@@ -41,15 +42,6 @@ struct Shared {
     /// Who waits for more to be recorded.
     readers: Readers,
     commits: Arc<Commits>,
-}
-
-/// What [`RunsDir::compact`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Compacted {
-    /// Runs that had ended and are one file now.
-    pub sealed: u32,
-    /// What a process left of a run when it died.
-    pub removed: u32,
 }
 
 const SEALED: &str = ".jsonl.gz";
@@ -122,9 +114,10 @@ impl RunsDir {
 
     /// Begins a run: it is on disk that there is one when this returns.
     pub fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let (run, _) = self.claim(id)?;
+        let (run, head) = self.claim(id)?;
         self.store()?.claim(id, &[], &[])?;
-        Ok(run)
+        let has_begun = head.is_some_and(|head| head.has_begun);
+        Ok(if has_begun { run } else { run.with_events(0) })
     }
 
     /// Opens a run that exists, as the only process.
@@ -235,6 +228,15 @@ impl RunsDir {
     /// Puts a run that was recorded elsewhere here, as it is: one that has ended as one file, and one that goes on
     /// into the journal, to be resumed.
     pub async fn import(&self, run: &RunFile) -> Result<(), JournalError> {
+        let (runs, run) = (self.clone(), run.alone().into_owned());
+        match blocking(move || runs.take_in(run)).await? {
+            Some((open, run)) => open.begin_with(&run).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the file of a run that has ended elsewhere, or claims one that is to be recorded here as far as it came.
+    fn take_in(&self, run: RunFile) -> Result<Option<(OpenRun, RunFile)>, JournalError> {
         let id = run.summary.run;
         // What never began, because an import before this one was cut short, is no run.
         if self.is_sealed(id) || self.has_begun(id)? {
@@ -242,61 +244,34 @@ impl RunsDir {
         }
         if ending(&run.entries).is_some() {
             make_directory(self.path()).map_err(|error| io_error(self.path(), &error))?;
-            return self.write_sealed(&run.alone(), &self.path().join(format!("{id}.part")));
+            self.write_sealed(&run, &self.path().join(format!("{id}.part")))?;
+            return Ok(None);
         }
         let (open, head) = self.claim(id)?;
         // Somebody else may have been quicker.
         if self.is_sealed(id) || head.is_some_and(|head| head.has_begun) {
             return Err(JournalError::Exists { run: id, path: self.path().to_owned() });
         }
-        open.begin_with(run).await
+        Ok(Some((open, run)))
     }
 
-    /// Seals the runs that ended without being sealed, because the process died before, and removes what else
-    /// such a process left behind. Leaves alone what some process is working on, and what a conversation names: that
-    /// a run is there and has no events says that it never began, and is not missing.
-    pub fn compact(&self, sessions: &SessionsDir) -> Result<Compacted, JournalError> {
-        let mut done = Compacted::default();
-        let held = self.held()?;
-        for id in self.ids()? {
-            let is_open = held.contains(&id) || self.legacy(id).is_some_and(|legacy| legacy.is_held());
-            let is_here = self.legacy(id).is_some() || self.head(id)?.is_some();
-            if is_open || !is_here {
-                continue;
-            }
-            if self.is_sealed(id) {
-                self.remove_left_over(id)?;
-                done.removed += 1;
-                continue;
-            }
-            let entries = self.read_kept(id)?;
-            if entries.is_empty() {
-                if !sessions.have(id)? {
-                    self.remove_unsealed(id)?;
-                    done.removed += 1;
-                }
-            } else if let (Some(ending), Some(summary)) = (ending(&entries), self.summary(id)?) {
-                self.open(id)?.seal(&RunSummary { state: ending.into(), ..summary })?;
-                done.sealed += 1;
-            }
-        }
-        if self.journal_path().is_dir() {
-            self.store()?.tidy()?;
-        }
-        Ok(done)
-    }
-
-    /// Lets nothing count of a run but its file, if it has one.
-    pub(super) fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
+    /// Lets nothing count of a run but its file, if it has one. A file that goes as well has to go before what this gives:
+    /// until then the journal keeps what says that the run is gone.
+    #[must_use = "the journal may forget that a run is gone which has a file, unless somebody holds the run"]
+    pub(super) fn remove_unsealed(&self, id: RunId) -> Result<Option<OpenRun>, JournalError> {
+        let mut claimed = None;
         if self.head(id)?.is_some() {
-            let (_run, head) = self.claim(id)?;
+            let (run, head) = self.claim(id)?;
             if head.is_some() {
                 self.store()?.claim(id, &[], &[Note::Gone])?;
             }
+            claimed = Some(run);
         }
-        let Some(legacy) = self.legacy(id) else { return Ok(()) };
-        let _lock = legacy.seize(id)?;
-        legacy.remove()
+        if let Some(legacy) = self.legacy(id) {
+            let _lock = legacy.seize(id)?;
+            legacy.remove()?;
+        }
+        Ok(claimed)
     }
 
     pub(super) fn seal(&self, run: &RunFile, holder: u32) -> Result<(), JournalError> {

@@ -1,8 +1,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{JournalError, io_error, make_directory, sync_directory, write_whole};
+use crate::blocking::blocking;
 use crate::message::{RunId, SessionKey};
 
 /// The directory of conversations that go on over several runs, each a directory named by its key.
@@ -29,7 +31,7 @@ pub struct Place {
 /// A conversation that nobody else continues.
 #[derive(Debug)]
 pub struct OpenSession {
-    list: Box<dyn SessionList>,
+    list: Arc<dyn SessionList>,
     runs: Vec<RunId>,
 }
 
@@ -117,7 +119,7 @@ impl Place {
             ahead.lock_shared().map_err(|error| io_error(&self.path, &error))?;
         }
         let runs = read_runs(&self.path.join(RUNS))?;
-        Ok(OpenSession::new(Box::new(self), runs))
+        Ok(OpenSession::new(Arc::new(self), runs))
     }
 
     /// The ticket of the one just ahead, if there is one who lives.
@@ -151,7 +153,7 @@ impl Drop for Place {
 }
 
 impl OpenSession {
-    pub(super) fn new(list: Box<dyn SessionList>, runs: Vec<RunId>) -> Self {
+    pub(super) fn new(list: Arc<dyn SessionList>, runs: Vec<RunId>) -> Self {
         Self { list, runs }
     }
 
@@ -162,28 +164,45 @@ impl OpenSession {
     }
 
     /// Appends a run, durably.
-    pub fn add(&mut self, run: RunId) -> Result<(), JournalError> {
-        self.runs.push(run);
-        self.list.write(&self.runs)
+    pub async fn add(&mut self, run: RunId) -> Result<(), JournalError> {
+        self.change(|runs| runs.push(run)).await
+    }
+
+    /// Lets a run be the last one, durably, wherever it stood before, if it did.
+    pub async fn put_last(&mut self, run: RunId) -> Result<(), JournalError> {
+        self.change(|runs| {
+            runs.retain(|other| *other != run);
+            runs.push(run);
+        })
+        .await
     }
 
     /// Takes a run out of the conversation; it stays recorded.
-    pub fn forget_run(&mut self, run: RunId) -> Result<(), JournalError> {
-        self.runs.retain(|other| *other != run);
-        self.list.write(&self.runs)
+    pub async fn forget_run(&mut self, run: RunId) -> Result<(), JournalError> {
+        self.change(|runs| runs.retain(|other| *other != run)).await
     }
 
     /// Takes the last run out of the conversation; it stays recorded. Gives its id, if there was one.
-    pub fn forget_last(&mut self) -> Result<Option<RunId>, JournalError> {
-        let last = self.runs.pop();
-        self.list.write(&self.runs)?;
+    pub async fn forget_last(&mut self) -> Result<Option<RunId>, JournalError> {
+        let last = self.runs.last().copied();
+        self.change(|runs| runs.truncate(runs.len().saturating_sub(1))).await?;
         Ok(last)
     }
 
     /// Ends the conversation: its runs stay recorded, and the next one with its key is the first of another.
-    pub fn forget(&mut self) -> Result<(), JournalError> {
-        self.runs.clear();
-        self.list.write(&self.runs)
+    pub async fn forget(&mut self) -> Result<(), JournalError> {
+        self.change(Vec::clear).await
+    }
+
+    /// Changes the list. If that fails, it is as it was.
+    async fn change(&mut self, change: impl FnOnce(&mut Vec<RunId>)) -> Result<(), JournalError> {
+        let mut runs = self.runs.clone();
+        change(&mut runs);
+        // Who waits no longer has the list written all the same, and the conversation to itself until then.
+        let (list, changed) = (Arc::clone(&self.list), runs.clone());
+        blocking(move || list.write(&changed)).await?;
+        self.runs = runs;
+        Ok(())
     }
 }
 
@@ -259,6 +278,11 @@ mod tests {
         "ada".parse().unwrap()
     }
 
+    /// Waits for a change of a list, of who has no runtime.
+    fn now<T>(change: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(change)
+    }
+
     #[test]
     fn turns_are_taken_in_the_order_in_which_they_were_asked_for() {
         let state = tempfile::tempdir().unwrap();
@@ -277,7 +301,7 @@ mod tests {
                         return;
                     }
                     let mut open = place.wait().unwrap();
-                    open.add(RunId::new()).unwrap();
+                    now(open.add(RunId::new())).unwrap();
                     done.send((number, open.runs().len())).unwrap();
                 })
             })
@@ -313,12 +337,15 @@ mod tests {
         let sessions = SessionsDir::new(state.path());
         let mut open = sessions.queue(&key()).unwrap().wait().unwrap();
         let (one, two) = (RunId::new(), RunId::new());
-        open.add(one).unwrap();
-        open.add(two).unwrap();
-        assert_eq!(open.forget_last().unwrap(), Some(two));
+        now(open.add(one)).unwrap();
+        now(open.add(two)).unwrap();
+        now(open.put_last(one)).unwrap();
+        assert_eq!(sessions.runs(&key()).unwrap(), [two, one]);
+        now(open.put_last(two)).unwrap();
+        assert_eq!(now(open.forget_last()).unwrap(), Some(two));
         assert_eq!(sessions.runs(&key()).unwrap(), [one]);
-        assert_eq!(open.forget_last().unwrap(), Some(one));
-        assert_eq!(open.forget_last().unwrap(), None);
+        assert_eq!(now(open.forget_last()).unwrap(), Some(one));
+        assert_eq!(now(open.forget_last()).unwrap(), None);
         drop(open);
         assert!(!sessions.path().join("ada").exists());
         assert!(sessions.keys().unwrap().is_empty());

@@ -14,9 +14,10 @@ use super::format::{self, KeyValue};
 use super::holder::{self, Holder, Living};
 use super::index::Index;
 use super::news::Readers;
-use super::note::{self, Note};
+use super::note::{self, Claimed, Note};
 use super::places::{self, Lock, Names};
 use super::survey::{Head, Survey};
+use super::tail::Tail;
 use super::writer::{Message, Reply, Write, Writer};
 use super::{Ack, Durability, Entry, JournalError, JournalStore, crash_point, io_error, make_directory};
 use crate::message::RunId;
@@ -160,6 +161,24 @@ impl SledStore {
         Ack::waiting(receiver)
     }
 
+    /// Hands over all of a run, of whose claims the last one has the number `term`: whatever else is recorded of it does
+    /// not count any more.
+    pub(super) fn renew(&self, run: RunId, term: u32, entries: &[Entry], summary: Note) -> Ack {
+        // The thread that writes claims the run by the next number first.
+        let claimed = Claimed { term: term.saturating_add(2), from: Vec::new() };
+        let pairs = encode(run, &[], &[Note::Gone]).and_then(|mut pairs| {
+            pairs.extend(encode(run, entries, &[Note::Claimed(claimed), summary])?);
+            Ok(pairs)
+        });
+        let pairs = match pairs {
+            Ok(pairs) => pairs,
+            Err(error) => return Ack::ready(Err(error)),
+        };
+        let (ack, receiver) = oneshot::channel();
+        self.write(run, pairs, entries.len(), Durability::Now, Reply::Ack(ack));
+        Ack::waiting(receiver)
+    }
+
     /// Hands over a note, to be written with what comes next.
     pub(super) fn note(&self, run: RunId, note: Note) -> Result<(), JournalError> {
         self.write(run, encode(run, &[], &[note])?, 0, Durability::WithNext, Reply::Nobody);
@@ -176,6 +195,20 @@ impl SledStore {
 
     fn write(&self, run: RunId, pairs: Vec<KeyValue>, events: usize, when: Durability, reply: Reply) {
         self.send(Message::Write(Write { run, pairs, events: events as u64, when, reply }));
+    }
+
+    /// What is on disk of a run, as it is kept, without what was read before with a tail.
+    pub(super) fn read_on(&self, run: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        let places = {
+            let survey = self.shared.survey();
+            match survey.head(run)? {
+                Some(head) => survey.places(run, &head.needed, tail)?,
+                None => Vec::new(),
+            }
+        };
+        let entries = format::decode(fetch(&self.shared.directory, run, &places)?.into_iter().map(Ok))?;
+        tail.read(&places);
+        Ok(entries)
     }
 
     /// Removes what nobody needs any more, and waits until that is done.
@@ -199,14 +232,7 @@ impl JournalStore for SledStore {
     }
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        let places = {
-            let survey = self.shared.survey();
-            match survey.head(run)? {
-                Some(head) => survey.places(run, &head.needed)?,
-                None => Vec::new(),
-            }
-        };
-        format::decode(fetch(&self.shared.directory, run, &places)?.into_iter().map(Ok))
+        self.read_on(run, &mut Tail::default())
     }
 
     fn runs(&self) -> Result<Vec<RunId>, JournalError> {
@@ -342,76 +368,4 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-    use crate::journal::{Event, Finished};
-    use crate::message::{Json, Outcome, Slot, ToolOutcome, Trace, Usage};
-
-    fn event(run: RunId, index: u32) -> Entry {
-        let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
-        let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
-        let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None };
-        Entry::new(run, Slot::tool(0, index), Event::Finished(finished))
-    }
-
-    async fn append(store: &SledStore, event: &Entry) -> Result<(), JournalError> {
-        store.append(event, Durability::Now).durable().await
-    }
-
-    #[tokio::test]
-    async fn a_process_that_was_taken_for_dead_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let (run, other) = (RunId::new(), RunId::new());
-        let stale = SledStore::open(directory.path()).unwrap();
-        stale.hold(run).unwrap();
-        append(&stale, &event(run, 0)).await.unwrap();
-        let store = SledStore::open(directory.path()).unwrap();
-        assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })));
-        // Whatever made its locks get lost.
-        std::fs::remove_file(places::held(directory.path(), stale.shared.holder.number)).unwrap();
-        assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })), "its segment is locked");
-        assert!(matches!(append(&stale, &event(run, 1)).await, Err(JournalError::Fenced)));
-        let [segment] = Names::read(directory.path()).unwrap().logs.into_iter().collect::<Vec<_>>()[..]
-        else {
-            unreachable!("one process wrote")
-        };
-        end::fence(directory.path(), segment, store.shared.holder.number).unwrap().unwrap();
-        let there = store.hold(run).unwrap().unwrap();
-        assert!(there.has_begun && there.needed.contains(&segment));
-        append(&store, &event(run, 2)).await.unwrap();
-        for index in 3..6 {
-            assert!(matches!(append(&stale, &event(run, index)).await, Err(JournalError::Fenced)));
-            assert!(matches!(append(&stale, &event(other, index)).await, Err(JournalError::Fenced)));
-        }
-        // That it was written before the process was fenced, and by whom, decides what counts.
-        let read = store.read(run).unwrap();
-        assert_eq!(read, [event(run, 0), event(run, 1), event(run, 2)]);
-        drop((stale, store));
-        let store = SledStore::open(directory.path()).unwrap();
-        assert_eq!((store.read(run).unwrap(), store.runs().unwrap()), (read, vec![run]));
-    }
-
-    #[tokio::test]
-    async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_count() {
-        let directory = tempfile::tempdir().unwrap();
-        let (run, other) = (RunId::new(), RunId::new());
-        for index in 0..2 {
-            let store = SledStore::open(directory.path()).unwrap();
-            append(&store, &event(run, index)).await.unwrap();
-            append(&store, &event(other, index)).await.unwrap();
-        }
-        // A copy without the claim that belongs behind it, as a process leaves it that dies.
-        let lock = Lock::take(directory.path()).unwrap();
-        let number = lock.draw(directory.path()).unwrap();
-        let mut segment = super::super::segment::Segment::begin(directory.path(), number, number).unwrap();
-        segment.commit(format::encode(&event(run, 0)).unwrap().iter(), || ()).unwrap();
-        drop((segment, lock));
-        let store = SledStore::open(directory.path()).unwrap();
-        assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
-        store.tidy().unwrap();
-        let left = Names::read(directory.path()).unwrap().logs;
-        assert!(!left.contains(&number) && left.len() == 2, "{left:?}");
-        assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
-    }
-}
+mod tests;

@@ -11,14 +11,16 @@ use futures::future::BoxFuture;
 
 use super::{
     Commits, Entry, JournalError, Listing, News, OpenRun, OpenSession, Outline, RunFile, RunSummary, RunsDir,
-    SessionsDir, Trail, ending, manifest, used,
+    SessionsDir, Tail, Trail, ending, manifest, used,
 };
+use crate::blocking::blocking;
 use crate::message::{RunId, SessionKey};
 
 /// How often is looked whether another process has come to the end of its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs, and what is recorded of them.
+/// Runs, and what is recorded of them. What is no future keeps the thread waiting that does it: for a disk, and for other
+/// processes.
 pub trait Runs: Send + Sync + Debug {
     /// Begins a run: it is known that there is one when this returns.
     fn create(&self, id: RunId) -> Result<OpenRun, JournalError>;
@@ -29,6 +31,10 @@ pub trait Runs: Send + Sync + Debug {
     /// Everything that is recorded of a run, by slot and then in order. A run that goes on is read as far as it has
     /// come.
     fn read(&self, id: RunId) -> Result<Vec<Entry>, JournalError>;
+
+    /// What is recorded of a run that was not read yet with this tail, in no particular order. What is recorded anew may
+    /// come once more.
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError>;
 
     /// The runs that there are, oldest first.
     fn ids(&self) -> Result<Vec<RunId>, JournalError>;
@@ -136,6 +142,10 @@ impl Runs for RunsDir {
         Self::read(self, id)
     }
 
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        Self::read_on(self, id, tail)
+    }
+
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
         Self::ids(self)
     }
@@ -209,12 +219,21 @@ impl Sessions for SessionsDir {
         queued: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<OpenSession, JournalError>> {
         Box::pin(async move {
-            let place = self.queue(key)?;
-            while place.has_to_wait()? {
+            let (sessions, of) = (self.clone(), key.clone());
+            let mut place = blocking(move || sessions.queue(&of)).await?;
+            loop {
+                // Nobody comes ahead of a place any more for which nobody is ahead.
+                let looked = move || {
+                    let has_to_wait = place.has_to_wait()?;
+                    if has_to_wait { Ok(Err(place)) } else { place.wait().map(Ok) }
+                };
+                place = match blocking(looked).await? {
+                    Ok(open) => return Ok(open),
+                    Err(place) => place,
+                };
                 queued();
                 tokio::time::sleep(LOOK_EVERY).await;
             }
-            place.wait()
         })
     }
 }

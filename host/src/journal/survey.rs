@@ -15,6 +15,7 @@ use super::note::Claimed;
 use super::parts::{Part, Parts};
 use super::places::{self, Names};
 use super::segment::{self, Reached};
+use super::tail::Tail;
 use super::{JournalError, RunSummary, format, io_error};
 use crate::message::RunId;
 
@@ -106,7 +107,7 @@ impl Survey {
             match end {
                 Some(Ok(end)) => self.over(segment, end)?,
                 Some(Err(error)) => self.known(segment).state = State::Damaged(error),
-                None if names.logs.contains(&segment) => whole &= self.read_on(segment)?,
+                None if names.logs.contains(&segment) => whole &= self.read_segment(segment)?,
                 // Somebody removes it, and does not depend on it.
                 None => {}
             }
@@ -131,7 +132,7 @@ impl Survey {
     }
 
     /// Reads on in a segment to which more may be written. Says whether it was there.
-    fn read_on(&mut self, segment: u32) -> Result<bool, JournalError> {
+    fn read_segment(&mut self, segment: u32) -> Result<bool, JournalError> {
         let path = places::log(&self.directory, segment);
         for again in (0..TRIES).rev() {
             let directory = self.directory.clone();
@@ -338,34 +339,58 @@ impl Survey {
         self.parts(segment).and_then(|parts| parts.0.get(&run)).map_or(0, |part| part.bytes)
     }
 
-    /// Where everything stands that is recorded of a run, in the segments that it needs.
+    /// Where everything stands that is recorded of a run, in the segments that it needs, and was not read yet with a tail.
     pub(super) fn places(
         &self,
         run: RunId,
         needed: &BTreeSet<u32>,
+        tail: &Tail,
     ) -> Result<Vec<(u32, Extent)>, JournalError> {
-        if let Some(segment) = needed.iter().find(|it| !self.segments.contains_key(it)) {
-            return Err(missing(&self.directory, *segment, run));
+        let mut places = Vec::new();
+        for segment in needed.iter().copied() {
+            let Some(parts) = self.parts(segment) else {
+                return Err(missing(&self.directory, segment, run));
+            };
+            let Some(part) = parts.0.get(&run) else { continue };
+            // The index still has what the run was in a segment before it was gone there.
+            let from = tail.end(segment).max(part.from);
+            let mut add = |extent: Extent| places.extend(extent.after(from).map(|extent| (segment, extent)));
+            if let Some(index) = &self.index {
+                for extent in index.places(run, segment, from) {
+                    add(extent?);
+                }
+            } else {
+                let first = part.places.partition_point(|extent| extent.end() <= from);
+                part.places[first..].iter().copied().for_each(add);
+            }
         }
-        if let Some(index) = &self.index {
-            let places = index.places(run);
-            return places.filter(|it| it.as_ref().map_or(true, |(it, _)| needed.contains(it))).collect();
-        }
-        let parts = needed.iter().filter_map(|it| Some((*it, self.parts(*it)?.0.get(&run)?)));
-        Ok(parts.flat_map(|(it, part)| part.places.iter().map(move |extent| (it, *extent))).collect())
+        Ok(places)
     }
 
     /// Everything that is recorded of a run, by what is there now; none if nothing is known of it.
     pub(super) fn read(&mut self, run: RunId) -> Result<Option<Vec<KeyValue>>, JournalError> {
+        self.read_on(run, &mut Tail::default())
+    }
+
+    /// The same without what was read with a tail before.
+    pub(super) fn read_on(
+        &mut self,
+        run: RunId,
+        tail: &mut Tail,
+    ) -> Result<Option<Vec<KeyValue>>, JournalError> {
         for again in (0..TRIES).rev() {
             self.refresh()?;
             self.check()?;
             let Some(head) = self.head(run)?.filter(|head| !head.gone) else { return Ok(None) };
-            let places = self.places(run, &head.needed);
-            match places.and_then(|places| fetch(&self.directory, run, &places)) {
+            let places = self.places(run, &head.needed, tail);
+            match places.and_then(|places| Ok((fetch(&self.directory, run, &places)?, places))) {
                 // It may have been carried elsewhere, or sealed, meanwhile.
                 Err(JournalError::Corrupt { .. }) if again > 0 => {}
-                pairs => return pairs.map(Some),
+                found => {
+                    let (pairs, places) = found?;
+                    tail.read(&places);
+                    return Ok(Some(pairs));
+                }
             }
         }
         Ok(None)

@@ -13,6 +13,7 @@ use super::holder::Living;
 use super::note::{self, Note};
 use super::places::{self, Lock};
 use super::survey::Survey;
+use super::tail::Tail;
 use super::writer::Writer;
 use super::{JournalError, crash_point, setting, sync_directory};
 use crate::message::RunId;
@@ -53,8 +54,8 @@ impl Writer {
         loop {
             let lock = self.shared.lock()?;
             let living = self.shared.recover(&lock, &mut self.shared.survey())?;
-            self.remove_unneeded(&lock)?;
-            let mut kept = self.kept();
+            self.remove_unneeded(&living, &lock)?;
+            let mut kept = self.kept(&living);
             if next.is_empty() {
                 next = due(&kept, &tried);
             }
@@ -67,10 +68,10 @@ impl Writer {
     }
 
     /// Removes every segment that is over and that nobody needs.
-    fn remove_unneeded(&self, lock: &Lock) -> Result<(), JournalError> {
+    fn remove_unneeded(&self, living: &[Living], lock: &Lock) -> Result<(), JournalError> {
         loop {
             let mut unneeded = self.shared.survey().over_segments();
-            unneeded.retain(|segment| !self.is_needed(*segment));
+            unneeded.retain(|segment| !self.is_needed(*segment, living));
             if unneeded.is_empty() {
                 break;
             }
@@ -92,33 +93,44 @@ impl Writer {
     }
 
     /// Whether anything in a segment has to stay.
-    pub(super) fn is_needed(&self, segment: u32) -> bool {
+    pub(super) fn is_needed(&self, segment: u32, living: &[Living]) -> bool {
         let survey = self.shared.survey();
         survey.parts(segment).is_some_and(|parts| {
             parts.0.iter().any(|(run, part)| {
                 // What says that a run is gone has to outlast what it says it of.
-                let outlasts =
-                    part.gone && survey.is_elsewhere(*run, segment) && !self.shared.is_sealed(*run);
-                outlasts || self.needs(&survey, *run, segment)
+                let outlasts = part.gone && survey.is_elsewhere(*run, segment) && self.counts(*run, living);
+                outlasts || self.needs(&survey, *run, segment, living)
             })
         })
     }
 
     /// Whether a run needs a segment. One of which two segments say different things needs both.
-    fn needs(&self, survey: &Survey, run: RunId, segment: u32) -> bool {
+    fn needs(&self, survey: &Survey, run: RunId, segment: u32, living: &[Living]) -> bool {
         match survey.head(run) {
             Ok(None) => false,
-            Ok(Some(head)) => !head.gone && head.needed.contains(&segment) && !self.shared.is_sealed(run),
+            Ok(Some(head)) => !head.gone && head.needed.contains(&segment) && self.counts(run, living),
             Err(_) => true,
         }
     }
 
+    /// Whether what the journal has of a run counts, or may count in a moment: the file of a run that has ended goes
+    /// while somebody holds the run.
+    fn counts(&self, run: RunId, living: &[Living]) -> bool {
+        !self.shared.is_sealed(run) || self.is_held(run, living)
+    }
+
+    /// Whether somebody works on a run: this process, or one of these.
+    fn is_held(&self, run: RunId, living: &[Living]) -> bool {
+        self.shared.holder.has(run) || living.iter().any(|it| it.runs.contains(&run))
+    }
+
     /// The segments that are over, and what keeps them.
-    fn kept(&self) -> Vec<Kept> {
+    fn kept(&self, living: &[Living]) -> Vec<Kept> {
         let survey = self.shared.survey();
         let kept = |segment| {
             let runs = survey.parts(segment).into_iter().flat_map(|parts| parts.0.keys().copied());
-            let runs: BTreeSet<RunId> = runs.filter(|run| self.needs(&survey, *run, segment)).collect();
+            let runs: BTreeSet<RunId> =
+                runs.filter(|run| self.needs(&survey, *run, segment, living)).collect();
             let bytes = runs.iter().map(|run| survey.bytes(segment, *run)).sum();
             Kept { segment, runs, bytes, size: survey.size(segment) }
         };
@@ -127,9 +139,7 @@ impl Writer {
 
     /// Copies what keeps a segment into the one that is written, and removes it; unless somebody works on one of its runs.
     fn carry(&mut self, kept: &Kept, living: &[Living], lock: &Lock) -> Result<(), JournalError> {
-        let held =
-            |run: &RunId| self.shared.holder.has(*run) || living.iter().any(|it| it.runs.contains(run));
-        if kept.runs.iter().any(held) {
+        if kept.runs.iter().any(|run| self.is_held(*run, living)) {
             return Ok(());
         }
         if self.segment.is_none() {
@@ -152,7 +162,7 @@ impl Writer {
         }
         self.write_copies(&pairs)?;
         crash_point("journal-before-removal");
-        if self.is_needed(kept.segment) {
+        if self.is_needed(kept.segment, living) {
             return Ok(());
         }
         self.remove_segment(kept.segment, lock)?;
@@ -166,7 +176,7 @@ impl Writer {
         let (head, places) = {
             let survey = self.shared.survey();
             let head = survey.head(run)?.unwrap_or_default();
-            let mut places = survey.places(run, &head.needed)?;
+            let mut places = survey.places(run, &head.needed, &Tail::default())?;
             places.retain(|(segment, _)| Some(*segment) != own);
             (head, places)
         };

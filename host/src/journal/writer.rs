@@ -260,7 +260,8 @@ impl Writer {
         if segment.is_fenced().map_err(|error| self.shared.failed(&error))? {
             return Err(JournalError::Fenced);
         }
-        if !self.is_needed(segment.number) {
+        // A run that another process has go on once more stands in the segments of that process alone.
+        if !self.is_needed(segment.number, &[]) {
             return self.remove_segment(segment.number, lock);
         }
         let parts = self.shared.survey().parts(segment.number).cloned().unwrap_or_default();

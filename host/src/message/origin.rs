@@ -7,8 +7,8 @@ use super::{Json, Reply};
 /// What recorded replies came from before they said so.
 const PROVIDER_BEFORE_ORIGINS: &str = "openai";
 
-/// Which model answers, without any secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Which model answers, without any secret. By default none that there is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// The provider, as in agent.toml.
     pub provider: String,

@@ -53,8 +53,9 @@ pub enum Outcome {
     Decision(Decision),
 }
 
-/// Everything a run depends on besides its recorded results, so that a journal alone can be replayed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Everything a run depends on besides its recorded results, so that a journal alone can be replayed. By default it is of
+/// no agent, and nothing is asked in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The agent's name.
     pub agent: String,

@@ -18,7 +18,7 @@ pub enum SessionError {
     Waits(Vec<Waiting>),
     /// Replay came to a request whose result was never recorded.
     #[error(
-        "the recording ends at {slot}: its result was never recorded\n  `host resume` carries the run on from there"
+        "the recording ends at {slot}: its result was never recorded\n  who resumes the run carries it on from there"
     )]
     Unfinished {
         /// Where.

@@ -197,7 +197,7 @@ impl Partner {
         };
         let Some(mut turn) = taken else { return Err(Misuse("interrupted".to_owned()).into()) };
         if turn.session.runs().last() == Some(&run) {
-            turn.session.forget_last()?;
+            turn.session.forget_last().await?;
         }
         Ok(())
     }

@@ -11,9 +11,12 @@ use crate::journal::news::Readers;
 use crate::journal::note::Note;
 use crate::journal::{
     Ack, Durability, Entry, JournalError, JournalStore as _, Listing, News, OpenRun, RunFile, RunState,
-    RunSummary, Runs, Trail, ending, number,
+    RunSummary, Runs, Tail, Trail, ending, number,
 };
 use crate::message::RunId;
+
+/// What stands for the segment of a run that is in memory.
+const ALL: u32 = 0;
 
 /// The runs of an engine that keeps them in memory.
 ///
@@ -102,10 +105,26 @@ impl MemoryRuns {
         self.runs.lock()
     }
 
-    /// A run, which is there from now on.
-    fn kept(&self, id: RunId) -> Arc<MemoryRun> {
-        let run = || Arc::new(MemoryRun { readers: self.readers.clone(), ..MemoryRun::default() });
-        Arc::clone(self.runs().entry(id).or_insert_with(run))
+    /// A run, which is there from now on, and which nobody else works on.
+    fn begun(&self, id: RunId) -> Result<Arc<MemoryRun>, JournalError> {
+        let new = || Arc::new(MemoryRun { readers: self.readers.clone(), ..MemoryRun::default() });
+        // As long as the runs are locked, none of them is removed.
+        let mut runs = self.runs();
+        let run = runs.entry(id).or_insert_with(new);
+        run.hold(id)?;
+        Ok(Arc::clone(run))
+    }
+
+    /// A run that is there, and of which somebody takes hold before it can be removed.
+    fn held(
+        &self,
+        id: RunId,
+        hold: impl FnOnce(&MemoryRun) -> Result<(), JournalError>,
+    ) -> Result<Arc<MemoryRun>, JournalError> {
+        let runs = self.runs();
+        let run = runs.get(&id).ok_or_else(|| unknown(&id.to_string()))?;
+        hold(run)?;
+        Ok(Arc::clone(run))
     }
 
     fn get(&self, id: RunId) -> Result<Arc<MemoryRun>, JournalError> {
@@ -115,14 +134,14 @@ impl MemoryRuns {
 
 impl Runs for MemoryRuns {
     fn create(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let run = self.kept(id);
-        run.hold(id)?;
-        Ok(OpenRun::new(id, run, None))
+        let run = self.begun(id)?;
+        let is_new = run.events.is_empty();
+        let open = OpenRun::new(id, run, None);
+        Ok(if is_new { open.with_events(0) } else { open })
     }
 
     fn open(&self, id: RunId) -> Result<OpenRun, JournalError> {
-        let run = self.get(id)?;
-        run.hold(id)?;
+        let run = self.held(id, |run| run.hold(id))?;
         let left = run.stand().summary.as_ref().map(|summary| summary.state);
         Ok(OpenRun::new(id, run, left))
     }
@@ -131,6 +150,10 @@ impl Runs for MemoryRuns {
         let mut entries = self.get(id)?.events.read(id)?;
         number(&mut entries);
         Ok(entries)
+    }
+
+    fn read_on(&self, id: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        self.get(id)?.read_on(id, tail)
     }
 
     fn ids(&self) -> Result<Vec<RunId>, JournalError> {
@@ -161,13 +184,10 @@ impl Runs for MemoryRuns {
     fn import<'a>(&'a self, run: &'a RunFile) -> BoxFuture<'a, Result<(), JournalError>> {
         Box::pin(async move {
             let id = run.summary.run;
-            let kept = self.kept(id);
             let there = JournalError::Exists { run: id, path: self.place() };
             // What is held, or sealed, is there, too.
-            let open = kept
-                .hold(id)
-                .map_err(|_| there.clone())
-                .map(|()| OpenRun::new(id, Arc::clone(&kept) as _, None))?;
+            let kept = self.begun(id).map_err(|_| there.clone())?;
+            let open = OpenRun::new(id, Arc::clone(&kept) as _, None);
             if !kept.events.is_empty() {
                 return Err(there);
             }
@@ -193,15 +213,17 @@ impl Runs for MemoryRuns {
     }
 
     fn reopen(&self, id: RunId) -> BoxFuture<'_, Result<OpenRun, JournalError>> {
-        let opened = self.get(id).and_then(|run| {
+        let held = self.held(id, |run| {
             let mut stand = run.stand();
             if stand.work != Work::Sealed {
                 return Err(unknown(&id.to_string()));
             }
             stand.work = Work::Reopened;
-            let left = stand.summary.as_ref().map(|summary| summary.state);
-            drop(stand);
-            Ok(OpenRun::new(id, run, left).ended())
+            Ok(())
+        });
+        let opened = held.map(|run| {
+            let left = run.stand().summary.as_ref().map(|summary| summary.state);
+            OpenRun::new(id, run, left).ended()
         });
         Box::pin(std::future::ready(opened))
     }
@@ -240,6 +262,12 @@ impl Keeper for MemoryRun {
 
     fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
         self.events.read(run)
+    }
+
+    fn read_on(&self, run: RunId, tail: &mut Tail) -> Result<Vec<Entry>, JournalError> {
+        let (entries, end) = self.events.read_after(run, tail.end(ALL))?;
+        tail.set_end(ALL, end);
+        Ok(entries)
     }
 
     fn note(&self, _run: RunId, note: Note) -> Result<(), JournalError> {
@@ -298,4 +326,48 @@ fn place() -> PathBuf {
 
 fn unknown(name: &str) -> JournalError {
     JournalError::UnknownRun { name: name.to_owned(), path: place() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Nobody removes a run between its being found and its being held.
+    #[test]
+    fn a_run_is_held_before_it_can_be_removed() {
+        let runs = MemoryRuns::default();
+        let id = RunId::new();
+        drop(runs.create(id).unwrap());
+        let held = runs.held(id, |run| {
+            assert!(runs.runs.try_lock().is_none());
+            run.hold(id)
+        });
+        drop(OpenRun::new(id, held.unwrap(), None));
+        runs.remove(id).unwrap();
+        assert!(runs.held(id, |_| Ok(())).is_err());
+    }
+
+    /// Whoever has a run open has one that is there.
+    #[test]
+    fn a_run_is_opened_or_removed_and_never_both() {
+        let runs = MemoryRuns::default();
+        for _ in 0..200 {
+            let id = RunId::new();
+            drop(runs.create(id).unwrap());
+            let both = Barrier::new(2);
+            std::thread::scope(|scope| {
+                let removed = scope.spawn(|| {
+                    both.wait();
+                    runs.remove(id)
+                });
+                both.wait();
+                let opened = runs.open(id);
+                assert_eq!(opened.is_ok(), removed.join().unwrap().is_err());
+                assert_eq!(opened.is_ok(), runs.ids().unwrap().contains(&id));
+            });
+        }
+    }
 }

@@ -39,7 +39,7 @@ impl Sessions for MemorySessions {
         _queued: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<OpenSession, JournalError>> {
         let list = MemoryList { sessions: self.clone(), key: key.clone() };
-        let open = self.runs(key).map(|runs| OpenSession::new(Box::new(list), runs));
+        let open = self.runs(key).map(|runs| OpenSession::new(Arc::new(list), runs));
         Box::pin(std::future::ready(open))
     }
 }

@@ -14,7 +14,7 @@ use super::super::tokens::Scope;
 use super::begin::answered;
 use super::body::{Body, Path};
 use super::decide::{json, slot_of};
-use super::runs::{blocking, found, run_of};
+use super::runs::{found, run_of};
 use super::{Caller, State};
 use crate::agent::RunError;
 use crate::engine::{Difference, Edit, NewFork, Reran, Rerun, Unwatched};
@@ -103,7 +103,7 @@ pub(super) async fn fork(
 ) -> Result<Response, Problem> {
     let (origin, Run { agent, .. }) = found(&server, &caller, Scope::Admin, &name).await?;
     let fork = body.read()?;
-    let entries = blocking(&server, move |server| server.engine.runs().read(origin)).await??;
+    let entries = server.engine.blocking(move |engine| engine.runs().read(origin)).await?;
     let run = RunId::new();
     let job = Job { run, agent, session: None };
     let by = caller.0.by();
@@ -153,7 +153,7 @@ pub(super) async fn rerun(
     Body(RerunBody { tool, allow_effects }): Body<RerunBody>,
 ) -> Result<axum::Json<RerunReport>, Problem> {
     let (run, _) = found(&server, &caller, Scope::Admin, &name).await?;
-    let entries = blocking(&server, move |server| server.engine.runs().read(run)).await??;
+    let entries = server.engine.blocking(move |engine| engine.runs().read(run)).await?;
     // Which component is called is for the agent.toml of the run to say, and not for a client.
     let rerun = Rerun { tool: tool.clone(), allow_effects, ..Rerun::default() };
     let calls = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;

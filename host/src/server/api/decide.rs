@@ -1,7 +1,6 @@
 //! What a person says to a run: approvals, answers, settlements; and how it goes on, or ends.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -15,16 +14,11 @@ use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::begin::answered;
 use super::body::{Body, Path};
-use super::runs::{blocking, found, run_of};
+use super::runs::{found, run_of};
 use super::{Caller, State};
-use crate::engine::{CancelError, DecideError, Word};
-use crate::journal::JournalError;
+use crate::engine::Word;
 use crate::message::{Cancelled, Json, RunId, Slot};
 use crate::session::Settlement;
-
-/// How long to wait for a run that is just being taken up, and how often: a disk that is busy takes that long.
-const TAKING_UP: Duration = Duration::from_millis(20);
-const TAKING_UP_TRIES: u32 = 250;
 
 /// That a call may be made.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -197,8 +191,7 @@ pub(super) async fn settle(
 ) -> Result<Response, Problem> {
     let (id, run) = found(&server, &caller, Scope::Decide, &name).await?;
     let said = vec![settle.read()?];
-    let checked = said.clone();
-    blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
+    server.engine.check_settlements(id, &said).await?;
     go_on(&server, run, Said { settlements: said, accept_changes: false, by: Some(caller.0.by()) }).await
 }
 
@@ -222,8 +215,7 @@ pub(super) async fn resume(
     let settlements = settlements.into_iter().map(Settle::read);
     let settlements = settlements.collect::<Result<Vec<(Slot, Settlement)>, Problem>>()?;
     if !settlements.is_empty() {
-        let checked = settlements.clone();
-        blocking(&server, move |server| server.engine.check_settlements(id, &checked)).await??;
+        server.engine.check_settlements(id, &settlements).await?;
     }
     if run.state.has_ended() {
         return Ok(answered(run));
@@ -248,14 +240,7 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let (id, _) = found(&server, &caller, Scope::Admin, &name).await?;
     let cancelled = Cancelled { by: Some(caller.0.by()), reason };
-    let mut tries = TAKING_UP_TRIES;
-    loop {
-        let said = server.engine.cancel(id, cancelled.clone()).await;
-        let is_open = matches!(said, Err(CancelError::Journal(JournalError::Locked { .. })));
-        if !(is_open && is_taken_up(&server, id, &mut tries).await) {
-            break said?;
-        }
-    }
+    server.engine.cancel(id, cancelled).await?;
     server.scheduler.forget(id);
     Ok(answered(run_of(&server, id).await?))
 }
@@ -274,26 +259,8 @@ async fn say(
         Some(slot) => slot_of(slot)?,
         None => only_one(server, id, is_answer).await?,
     };
-    let mut tries = TAKING_UP_TRIES;
-    loop {
-        let said = server.engine.decide(id, vec![(slot.clone(), word.clone())], Some(caller.0.by())).await;
-        let is_open = matches!(said, Err(DecideError::Journal(JournalError::Locked { .. })));
-        if !(is_open && is_taken_up(server, id, &mut tries).await) {
-            break said?;
-        }
-    }
+    server.engine.decide(id, vec![(slot, word)], Some(caller.0.by())).await?;
     go_on(server, run, Said { by: Some(caller.0.by()), ..Said::default() }).await
-}
-
-/// Whether a run that is open is one that this server is just taking up: it hears nothing yet, so what was said to it is
-/// to be said once more. Waits a moment then.
-async fn is_taken_up(server: &Server, run: RunId, tries: &mut u32) -> bool {
-    let goes_on = *tries > 0 && server.scheduler.stands(run).is_some();
-    if goes_on {
-        *tries -= 1;
-        tokio::time::sleep(TAKING_UP).await;
-    }
-    goes_on
 }
 
 async fn go_on(server: &Arc<Server>, run: Run, said: Said) -> Result<Response, Problem> {
@@ -304,7 +271,7 @@ async fn go_on(server: &Arc<Server>, run: Run, said: Said) -> Result<Response, P
 
 /// The call that waits, if it is the only one.
 async fn only_one(server: &Arc<Server>, run: RunId, is_question: bool) -> Result<Slot, Problem> {
-    let pending = blocking(server, move |server| server.engine.pending(run)).await??;
+    let pending = server.engine.pending(run).await?;
     let slots: Vec<&Slot> =
         pending.iter().filter(|(_, it)| it.is_question == is_question).map(|(slot, _)| slot).collect();
     match slots.as_slice() {

@@ -5,13 +5,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::Server;
 use super::super::problem::{Problem, ProblemBody};
 use super::super::tokens::Scope;
 use super::body::Path;
-use super::runs::{blocking, found};
+use super::runs::found;
 use super::{Caller, State};
-use crate::engine::RunEvent;
+use crate::engine::{Engine, RunEvent};
 use crate::journal::{Entry, JournalError, RunFile, RunSummary};
 use crate::message::RunId;
 
@@ -44,7 +43,7 @@ pub(super) async fn detail(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Detail>, Problem> {
     let (id, _) = found(&server, &caller, Scope::Read, &name).await?;
-    let (summary, entries) = blocking(&server, move |server| recorded(server, id)).await??;
+    let (summary, entries) = server.engine.blocking(move |engine| recorded(engine, id)).await?;
     Ok(axum::Json(Detail { summary, events: entries.into_iter().map(RunEvent::from).collect() }))
 }
 
@@ -63,15 +62,15 @@ pub(super) async fn file(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, run) = found(&server, &caller, Scope::Read, &name).await?;
-    let written = blocking(&server, move |server| {
-        let (mut summary, entries) = recorded(server, id)?;
+    let written = server.engine.blocking(move |engine| {
+        let (mut summary, entries) = recorded(engine, id)?;
         // What is lined up stands otherwise than what is recorded of it says.
         summary.state = run.state;
         let mut bytes = Vec::new();
         let written = RunFile::new(&summary, entries).write(&mut bytes);
         Ok::<_, JournalError>(written.map(|()| bytes))
     });
-    let bytes = written.await??.map_err(|error| Problem::internal(&error))?;
+    let bytes = written.await?.map_err(|error| Problem::internal(&error))?;
     let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.jsonl\""));
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
@@ -80,8 +79,8 @@ pub(super) async fn file(
     Ok(response)
 }
 
-fn recorded(server: &Server, id: RunId) -> Result<(RunSummary, Vec<Entry>), JournalError> {
-    let runs = server.engine.runs();
+fn recorded(engine: &Engine, id: RunId) -> Result<(RunSummary, Vec<Entry>), JournalError> {
+    let runs = engine.runs();
     let summary = runs.summary(id)?.ok_or(JournalError::NotBegun { run: id })?;
     Ok((summary, runs.read(id)?))
 }

@@ -11,7 +11,7 @@ use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::body::{Path, Query};
 use super::{Caller, State};
-use crate::engine::{self, Page, Standing};
+use crate::engine::{self, Engine, Page, Standing};
 use crate::journal::{self, Entry, JournalError, RunState, RunSummary};
 use crate::message::{Moment, RunId};
 
@@ -128,7 +128,7 @@ pub(super) async fn list(
 ) -> Result<axum::Json<Runs>, Problem> {
     caller.may(Scope::Read)?;
     let query = which.query(&caller)?;
-    let page = blocking(&server, move |server| server.engine.list(&query)).await??;
+    let page = server.engine.list(&query).await?;
     let Page { items, next, unreadable: damaged } = page;
     Ok(axum::Json(Runs {
         runs: items.into_iter().map(Run::listed).collect(),
@@ -152,7 +152,7 @@ pub(super) async fn waiting(
 ) -> Result<axum::Json<Runs>, Problem> {
     caller.may(Scope::Read)?;
     let query = which.query(&caller)?;
-    let page = blocking(&server, move |server| server.engine.waiting(&query)).await??;
+    let page = server.engine.waiting(&query).await?;
     let Page { items, next, unreadable: damaged } = page;
     Ok(axum::Json(Runs {
         runs: items.into_iter().map(Run::waiting).collect(),
@@ -198,7 +198,7 @@ pub(super) async fn remove(
         let help = "cancel it first";
         return Err(Problem::new(Kind::Conflict, format!("run {id} has not ended")).help(help));
     }
-    blocking(&server, move |server| server.engine.runs().remove(id)).await??;
+    server.engine.blocking(move |engine| engine.runs().remove(id)).await?;
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
@@ -214,7 +214,7 @@ pub(super) async fn found(
         id
     } else {
         let name = name.to_owned();
-        blocking(server, move |server| server.engine.runs().find(&name)).await??
+        server.engine.blocking(move |engine| engine.runs().find(&name)).await?
     };
     let run = run_of(server, id).await?;
     caller.may_of(scope, &run.agent)?;
@@ -223,13 +223,13 @@ pub(super) async fn found(
 
 /// A run as it stands.
 pub(super) async fn run_of(server: &Arc<Server>, id: RunId) -> Result<Run, Problem> {
-    let (summary, entries) = blocking(server, move |server| {
-        let runs = server.engine.runs();
+    let read = move |engine: &Engine| {
+        let runs = engine.runs();
         let unknown = || JournalError::UnknownRun { name: id.to_string(), path: runs.place() };
         let summary = runs.summary(id)?.ok_or_else(unknown)?;
         Ok::<_, JournalError>((summary, runs.read(id)?))
-    })
-    .await??;
+    };
+    let (summary, entries) = server.engine.blocking(read).await?;
     let mut run = shown(summary, entries)?;
     if let Some(state) = server.scheduler.stands(id).filter(|_| !run.state.has_ended()) {
         (run.state, run.waiting) = (state, Vec::new());
@@ -248,14 +248,4 @@ fn shown(summary: RunSummary, entries: Vec<Entry>) -> Result<Run, Problem> {
     let Standing { waiting, reason, .. } = engine::standing(run.state, entries)?;
     run.reason = reason;
     Ok(run.waits_for(&waiting))
-}
-
-/// Does what waits for the disk, beside what others wait for.
-pub(super) async fn blocking<T: Send + 'static>(
-    server: &Arc<Server>,
-    work: impl FnOnce(&Server) -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let server = Arc::clone(server);
-    let done = tokio::task::spawn_blocking(move || work(&server)).await;
-    done.map_err(|error| Problem::internal(&error))
 }

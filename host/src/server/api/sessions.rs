@@ -7,8 +7,8 @@ use super::super::problem::{Kind, Problem, ProblemBody};
 use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::body::Path;
-use super::runs::blocking;
 use super::{Caller, State};
+use crate::engine::Engine;
 use crate::journal::JournalError;
 use crate::message::SessionKey;
 
@@ -49,7 +49,7 @@ pub(super) async fn list(
             Problem::new(Kind::Forbidden, "sessions are of all agents, and the token is of some").help(help)
         );
     }
-    let sessions = blocking(&server, |server| server.engine.sessions().keys()).await??;
+    let sessions = server.engine.blocking(|engine| engine.sessions().keys()).await?;
     Ok(axum::Json(Sessions { sessions }))
 }
 
@@ -71,12 +71,11 @@ pub(super) async fn show(
     let key = key.parse::<SessionKey>();
     let key = key.map_err(|error| Problem::new(Kind::Malformed, error.to_string()).at("path"))?;
     let of = key.clone();
-    let runs = blocking(&server, move |server| {
-        let ids = server.engine.sessions().runs(&of)?;
-        let summaries = ids.into_iter().map(|id| server.engine.runs().summary(id));
-        summaries.collect::<Result<Vec<_>, JournalError>>()
-    })
-    .await??;
+    let listed = move |engine: &Engine| {
+        let ids = engine.sessions().runs(&of)?;
+        ids.into_iter().map(|id| engine.runs().summary(id)).collect::<Result<Vec<_>, JournalError>>()
+    };
+    let runs = server.engine.blocking(listed).await?;
     let runs: Vec<Run> = runs.into_iter().flatten().map(Run::listed).collect();
     let Some(first) = runs.first() else {
         return Err(Problem::new(Kind::Missing, format!("there is no session {key}")).at("path"));

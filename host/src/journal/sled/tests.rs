@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+use super::*;
+use crate::journal::{Event, Finished};
+use crate::message::{Json, Outcome, Slot, ToolOutcome, Trace, Usage};
+
+fn event(run: RunId, index: u32) -> Entry {
+    let (attempt, at_ms, usage, trace) = (1, 1, Usage::default(), Trace::default());
+    let outcome = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
+    let finished = Finished { attempt, at_ms, outcome, usage, trace, settled: false, by: None };
+    Entry::new(run, Slot::tool(0, index), Event::Finished(finished))
+}
+
+async fn append(store: &SledStore, event: &Entry) -> Result<(), JournalError> {
+    store.append(event, Durability::Now).durable().await
+}
+
+#[tokio::test]
+async fn a_process_that_was_taken_for_dead_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, other) = (RunId::new(), RunId::new());
+    let stale = SledStore::open(directory.path()).unwrap();
+    stale.hold(run).unwrap();
+    append(&stale, &event(run, 0)).await.unwrap();
+    let store = SledStore::open(directory.path()).unwrap();
+    assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })));
+    // Whatever made its locks get lost.
+    std::fs::remove_file(places::held(directory.path(), stale.shared.holder.number)).unwrap();
+    assert!(matches!(store.hold(run), Err(JournalError::Locked { .. })), "its segment is locked");
+    assert!(matches!(append(&stale, &event(run, 1)).await, Err(JournalError::Fenced)));
+    let [segment] = Names::read(directory.path()).unwrap().logs.into_iter().collect::<Vec<_>>()[..] else {
+        unreachable!("one process wrote")
+    };
+    end::fence(directory.path(), segment, store.shared.holder.number).unwrap().unwrap();
+    let there = store.hold(run).unwrap().unwrap();
+    assert!(there.has_begun && there.needed.contains(&segment));
+    append(&store, &event(run, 2)).await.unwrap();
+    for index in 3..6 {
+        assert!(matches!(append(&stale, &event(run, index)).await, Err(JournalError::Fenced)));
+        assert!(matches!(append(&stale, &event(other, index)).await, Err(JournalError::Fenced)));
+    }
+    // That it was written before the process was fenced, and by whom, decides what counts.
+    let read = store.read(run).unwrap();
+    assert_eq!(read, [event(run, 0), event(run, 1), event(run, 2)]);
+    drop((stale, store));
+    let store = SledStore::open(directory.path()).unwrap();
+    assert_eq!((store.read(run).unwrap(), store.runs().unwrap()), (read, vec![run]));
+}
+
+#[tokio::test]
+async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, other) = (RunId::new(), RunId::new());
+    for index in 0..2 {
+        let store = SledStore::open(directory.path()).unwrap();
+        append(&store, &event(run, index)).await.unwrap();
+        append(&store, &event(other, index)).await.unwrap();
+    }
+    // A copy without the claim that belongs behind it, as a process leaves it that dies.
+    let lock = Lock::take(directory.path()).unwrap();
+    let number = lock.draw(directory.path()).unwrap();
+    let mut segment = super::super::segment::Segment::begin(directory.path(), number, number).unwrap();
+    segment.commit(format::encode(&event(run, 0)).unwrap().iter(), || ()).unwrap();
+    drop((segment, lock));
+    let store = SledStore::open(directory.path()).unwrap();
+    assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
+    store.tidy().unwrap();
+    let left = Names::read(directory.path()).unwrap().logs;
+    assert!(!left.contains(&number) && left.len() == 2, "{left:?}");
+    assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
+}
