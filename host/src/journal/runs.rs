@@ -289,10 +289,10 @@ impl RunsDir {
     /// Lets nothing count of a run but its file, if it has one.
     pub(super) fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
         if self.head(id)?.is_some() {
-            let (_run, head) = self.claim(id)?;
-            if head.is_some() {
-                self.store()?.claim(id, &[], &[Note::Gone])?;
-            }
+            // A process that has sealed the run counts it for gone by itself. It has to be written all the same: whoever
+            // reads the log finds the run there, and no file of it any more.
+            let (_run, _) = self.claim(id)?;
+            self.store()?.claim(id, &[], &[Note::Gone])?;
         }
         let Some(legacy) = self.legacy(id) else { return Ok(()) };
         let _lock = legacy.seize(id)?;
