@@ -98,6 +98,46 @@ fn the_calls_of_a_tool_are_made_again() {
     server.post(&path, &json!({ "tool": "get_weather", "component": "/x" })).problem(400, "unknown field");
 }
 
+/// Every run that is removed is gone: at once, after a restart, and after a kill.
+#[test]
+fn a_run_that_is_removed_is_gone_for_good() {
+    let agent = asking("");
+    let mut server = Server::of(&agent);
+    let kept = ran(&server, &agent);
+    for restarts in [false, true] {
+        let removed = [ran(&server, &agent), ran(&server, &agent)];
+        for run in &removed {
+            server.ask("DELETE", &format!("/runs/{run}"), &[], None).is(204);
+            server.ask("DELETE", &format!("/runs/{run}"), &[], None).problem(404, "there is no run");
+        }
+        let is_gone = |server: &Server| {
+            let listed = server.get("/runs").ok();
+            assert_eq!(listed["runs"].as_array().unwrap().len(), 1, "{listed}");
+            server.get(&format!("/runs/{kept}")).ok();
+            for run in &removed {
+                for path in ["", "/record", "/detail", "/events"] {
+                    server.get(&format!("/runs/{run}{path}")).problem(404, "there is no run");
+                }
+            }
+        };
+        is_gone(&server);
+        if restarts {
+            assert_eq!(server.end(), Some(0));
+        } else {
+            server.kill();
+        }
+        let listed = agent.host(&["runs"]);
+        assert_eq!(
+            listed.ok().stdout.lines().filter(|line| line.contains("answered")).count(),
+            1,
+            "{}",
+            listed.stdout
+        );
+        server = Server::of(&agent);
+        is_gone(&server);
+    }
+}
+
 #[test]
 fn what_is_recorded_is_exported_and_read_on_another_machine() {
     let agent = asking("");

@@ -222,3 +222,73 @@ fn ctrl_c_leaves_the_run_to_the_server() {
     assert_eq!(server.get(&format!("/runs/{run}")).ok()["state"], "running");
     server.post(&format!("/runs/{run}/cancel"), &json!({})).ok();
 }
+
+#[test]
+fn a_run_of_a_server_is_forked_and_verified() {
+    let agent = asking("");
+    let server = Server::of(&agent);
+    let refused = |args: &[&str], said: &str| {
+        there(&agent, &server, args).exits(2).says(said);
+    };
+    there(&agent, &server, &["run", &name(&agent), "go on"]).ok();
+    let origin = server.get("/runs/last").ok()["run"].as_str().unwrap().to_owned();
+    let replayed = there(&agent, &server, &["replay", &origin]);
+    assert_eq!(replayed.ok().stdout, agent.host(&["replay", &origin]).ok().stdout);
+    replayed.says("replayed");
+    let rerun = there(&agent, &server, &["replay", &origin, "--rerun", "get_weather"]);
+    assert_eq!(rerun.ok().stdout, agent.host(&["replay", &origin, "--rerun", "get_weather"]).ok().stdout);
+    refused(&["replay", &origin, "--rerun", "nothing"], "no call of the tool nothing");
+    refused(&["replay", &origin, "--rerun", "get_weather=x.wasm"], "on the machine of the server alone");
+    refused(&["replay", "--all", "--rerun", "get_weather"], "on the machine of the server alone");
+    let fork = there(&agent, &server, &["fork", &origin, "--at", "0", "--prompt", "And now?"]);
+    assert_eq!(fork.ok().stdout, "done\n");
+    assert_eq!(server.get("/runs/last").ok()["prompt"], "And now?");
+    let weather = json!({
+        "city": "San Francisco", "country": "US", "temperature_celsius": 1, "conditions": "hail",
+        "humidity_percent": 90, "wind_kmh": 3
+    });
+    std::fs::write(agent.dir.path().join("new.json"), weather.to_string()).unwrap();
+    let fork = there(&agent, &server, &["fork", &origin, "--edit", "tool(0,1)=new.json"]);
+    assert_eq!(fork.ok().stdout, "done\n");
+    assert!(server.get("/runs/last/record").body.contains("\"hail\""));
+    refused(&["fork", &origin, "--at", "9"], "cannot be forked at turn 9");
+    refused(&["fork", &origin, "--at", "0", "--config", "x.toml"], "on the machine of the server alone");
+    refused(&["fork", "01JD5Q0Z3N8B1M4W6V2YT7XK9C", "--at", "0"], "there is no run");
+}
+
+#[test]
+fn an_agent_of_a_server_is_talked_with() {
+    let agent = asking(ASK_NEW_YORK);
+    let server = Server::of(&agent);
+    let chat = |says: &str, args: &[&str]| -> Ran {
+        let name = name(&agent);
+        let args = [&["chat", name.as_str()], args].concat();
+        let mut command = away(&agent, &server, &args);
+        let typed = agent.dir.path().join("typed");
+        std::fs::write(&typed, says).unwrap();
+        command.stdin(std::fs::File::open(typed).unwrap()).output().unwrap().into()
+    };
+    // The first run waits; the conversation stops there, and goes on when that is decided.
+    chat("hello\nand then?\n", &["--session", "ada"]).exits(3).says("waits for approval");
+    chat("and then?\n", &["--session", "ada"]).exits(2).says("the last run has not ended");
+    there(&agent, &server, &["approve", "last"]).ok();
+    let said = chat("/retry\n/runs\n/clear\n/session\n/tools\n", &["--session", "ada"]);
+    assert_eq!(said.exits(2).stdout, "done\n");
+    said.says("conversation ").says("on the machine of the server alone");
+    assert_eq!(server.get("/sessions/ada").ok()["runs"].as_array().unwrap().len(), 1);
+    let quiet = asking("");
+    let server = Server::of(&quiet);
+    let typed = quiet.dir.path().join("typed");
+    std::fs::write(&typed, "hello\nand then?\n/runs\n/nonsense\n").unwrap();
+    let mut command = away(&quiet, &server, &["chat", &name(&quiet)]);
+    let said: Ran = command.stdin(std::fs::File::open(&typed).unwrap()).output().unwrap().into();
+    assert_eq!(said.exits(2).stdout, "done\ndone\n");
+    said.says("talking with ").says("  2  ").says("there is no command /nonsense");
+    let sessions = server.get("/sessions").ok();
+    let key = sessions["sessions"][0].as_str().unwrap();
+    assert!(said.stderr.contains(&format!("--session {key}")), "{}", said.stderr);
+    assert_eq!(server.get(&format!("/sessions/{key}")).ok()["runs"].as_array().unwrap().len(), 2);
+    let mut command = away(&quiet, &server, &["chat", "nobody"]);
+    let said: Ran = command.stdin(std::fs::File::open(&typed).unwrap()).output().unwrap().into();
+    said.exits(2).says("there is no agent nobody");
+}

@@ -99,3 +99,35 @@ fn a_question_is_answered_and_a_run_that_sleeps_wakes_after_a_restart() {
     server.post(&format!("/runs/{run}/answer"), &json!({ "text": "this one" })).taken();
     assert_eq!(server.once_not(&run, &["queued", "running", "suspended"])["answer"], "done");
 }
+
+/// Who cancels a run may come at any moment, also while its end is being recorded: one end counts, and one is recorded.
+#[test]
+fn a_run_that_is_cancelled_at_any_moment_has_one_end() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"done\"");
+    let mut command =
+        agent.command(&["serve", agent.dir.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    // Every moment lasts long enough to be met.
+    command.env("FAILPOINTS", "journal-before-write=sleep(20)");
+    let server = Server::spawned(command);
+    let path = format!("/agents/{}/runs", agent.dir.path().file_name().unwrap().to_str().unwrap());
+    std::thread::scope(|scope| {
+        for worker in 0..6 {
+            let (server, path) = (&server, &path);
+            scope.spawn(move || {
+                for step in 0..12 {
+                    let begun = server.post(path, &json!({})).taken();
+                    let run = begun["run"].as_str().unwrap();
+                    // Any of these moments is one at which somebody may come.
+                    std::thread::sleep(std::time::Duration::from_millis(worker + 7 * step));
+                    let answer = server.post(&format!("/runs/{run}/cancel"), &json!({}));
+                    let said = if answer.status == 200 { "cancelled" } else { "answered" };
+                    assert!([200, 409].contains(&answer.status), "{answer:?}");
+                    let shown = server.once_not(run, &["queued", "running"]);
+                    assert_eq!(shown["state"], said, "{answer:?}\n{shown}");
+                }
+            });
+        }
+    });
+    assert_eq!(server.end(), Some(0));
+    agent.host(&["journal", "verify"]).ok().says("72 runs: 72 whole, 0 damaged");
+}

@@ -36,6 +36,28 @@ fn what_is_wrong_with_a_request_is_said() {
     server.get("/runs/nonsense").problem(404, "there is no run nonsense");
     server.get("/nowhere").problem(404, "/openapi.json");
     server.ask("DELETE", "/agents", &[], None).problem(405, "/agents does not take DELETE");
+    let twice = "{\"message\":\"a\",\"message\":\"b\"}";
+    server.ask("POST", &format!("/{name}/run"), &[], Some(twice)).problem(400, "`message` is there twice");
+    let twice = "{\"parameters\":{\"x\":1,\"x\":2}}";
+    server.ask("POST", &path, &[], Some(twice)).problem(400, "`x` is there twice");
+    for list in ["[]", "[\"hello\"]", "{\"images\":[[\"aGVsbG8=\"]]}", "null", "\"hello\"", "1"] {
+        server.ask("POST", &path, &[], Some(list)).problem(400, "an object");
+        server.ask("POST", &format!("/{name}/run"), &[], Some(list)).problem(400, "");
+    }
+    let runs = "/runs/01JD5Q0Z3N8B1M4W6V2YT7XK9C";
+    for (path, list) in [
+        ("fork", "{\"edit\":[\"tool(0,0)\",1,null]}"),
+        ("resume", "{\"settlements\":[[\"tool(0,0)\",\"retry\"]]}"),
+        ("cancel", "[\"why\"]"),
+    ] {
+        server.ask("POST", &format!("{runs}/{path}"), &[], Some(list)).problem(400, "an object");
+    }
+    for header in ["host", "origin", "authorization", "idempotency-key", "host-by", "content-type"] {
+        let own = server.address();
+        let sent = [("host", own), (header, own), (header, own)];
+        let sent = &sent[usize::from(header == "host")..];
+        server.ask("POST", &path, sent, None).problem(400, &format!("header {header}"));
+    }
     let deep = format!("{{\"parameters\":{{\"x\":{}{}}}}}", "[".repeat(100_000), "]".repeat(100_000));
     server.ask("POST", &path, &[], Some(&deep)).problem(400, "recursion limit");
     let plain = format!(

@@ -147,3 +147,81 @@ fn the_certificate_is_read_again() {
     server.says("everything was read again");
     assert!(shows(&server, &second) && !shows(&server, &first));
 }
+
+#[test]
+fn limits_names_and_rates_are_read_again_and_what_needs_a_restart_is_named() {
+    let agent = saying("one");
+    let config = agent.dir.path().join("host.toml");
+    let write = |limits: &str, server: &str| {
+        std::fs::write(&config, format!("[server]\n{server}\n[server.limits]\n{limits}\n")).unwrap();
+    };
+    write("body = \"100B\"\nscheduled = 1\nwait = \"1s\"", "");
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let path = format!("/agents/{}/runs", name(&agent));
+    let long = json!({ "prompt": "x".repeat(200) });
+    let later = json!({ "delay": "1h" });
+    let elsewhere =
+        |server: &Server| server.ask("GET", "/runs", &[("host", "agents.example.com")], None).status;
+    let read_again = || server.ask("POST", "/agents/reload", &[], None).ok();
+    server.post(&path, &long).problem(413, "more than 100 bytes");
+    server.post(&path, &later).is(202);
+    server.post(&path, &later).problem(429, "wait for their moment");
+    server.post(&format!("{path}?wait=2s"), &json!({})).problem(400, "query: wait");
+    assert_eq!(elsewhere(&server), 403);
+    write("body = \"1kB\"\nscheduled = 2\nwait = \"1m\"", "hosts = [\"agents.example.com\"]");
+    assert!(read_again().get("troubles").is_none());
+    server.post(&path, &long).taken();
+    server.post(&path, &later).is(202);
+    server.post(&path, &later).problem(429, "wait for their moment");
+    server.post(&format!("{path}?wait=20s"), &json!({})).taken();
+    assert_eq!(elsewhere(&server), 200);
+    // Lower ones count, too, and take nothing from what there is.
+    write("scheduled = 0\nrequests_per_minute = 3", "listen = \"127.0.0.1:1\"\nagents = [\"other\"]");
+    let shown = read_again();
+    let trouble = shown["troubles"][0].as_str().unwrap();
+    assert!(trouble.contains("`listen`, `agents`") && trouble.contains("restart it"), "{trouble}");
+    assert!(server.says("restart it").contains("`listen`"));
+    assert_eq!(shown["agents"][0]["name"], name(&agent), "{shown}");
+    server.post(&path, &later).problem(429, "wait for their moment");
+    let many = until("there are too many requests", || {
+        let answer = server.get("/runs");
+        (answer.status == 429).then_some(answer)
+    });
+    many.problem(429, "requests_per_minute");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn who_follows_a_run_is_told_nothing_more_once_the_token_is_gone() {
+    let agent = asking(ASK_NEW_YORK);
+    let config = agent.dir.path().join("host.toml");
+    let token = |text: &str| {
+        let digest = host::message::Digest::of(text.as_bytes());
+        format!("[[server.tokens]]\nname = \"{text}\"\nsha256 = \"{digest}\"\nscopes = [\"admin\"]\n")
+    };
+    std::fs::write(&config, [token("ada"), token("bob")].concat()).unwrap();
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let ask = |token: &str, method: &str, path: &str| {
+        let header = format!("Bearer {token}");
+        server.ask(method, path, &[("authorization", &header)], (method == "POST").then_some("{}"))
+    };
+    let run = ask("ada", "POST", &format!("/agents/{}/runs?wait=5m", name(&agent))).is(202);
+    let run = run["run"].as_str().unwrap();
+    let followed = std::thread::scope(|scope| {
+        let follow =
+            |token: &'static str| scope.spawn(move || ask(token, "GET", &format!("/runs/{run}/events")).body);
+        let (ada, bob) = (follow("ada"), follow("bob"));
+        until("both follow", || {
+            let metrics = ask("ada", "GET", "/metrics").body;
+            metrics.contains("host_http_waits 2\n").then_some(())
+        });
+        std::fs::write(&config, token("ada")).unwrap();
+        ask("ada", "POST", "/agents/reload").ok();
+        assert_eq!(ask("bob", "GET", "/runs").status, 401);
+        ask("ada", "POST", &format!("/runs/{run}/approve")).taken();
+        [ada.join().unwrap(), bob.join().unwrap()]
+    });
+    let tells_the_end = |body: &str| body.contains("\"done\"");
+    assert!(tells_the_end(&followed[0]), "{}", followed[0]);
+    assert!(!tells_the_end(&followed[1]) && !followed[1].contains("approved"), "{}", followed[1]);
+}

@@ -81,3 +81,30 @@ fn a_server_that_drains_takes_nothing_and_a_second_signal_ends_it() {
     assert_ne!(server.end(), Some(0));
     assert!(agent.host(&["runs"]).ok().stdout.contains("interrupted"));
 }
+
+/// A server that was killed, or has just ended, keeps no other from beginning; nor does a command that looks for one.
+#[test]
+fn one_server_follows_another_at_once() {
+    let agent = asking("");
+    std::thread::scope(|scope| {
+        let (over, is_over) = std::sync::mpsc::channel::<()>();
+        let agent = &agent;
+        let looking = scope.spawn(move || {
+            while is_over.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                // It may talk to a server that is just killed.
+                agent.host(&["cancel", "01JD5Q0Z3N8B1M4W6V2YT7XK9C"]);
+            }
+        });
+        for round in 0..10 {
+            let server = Server::of(agent);
+            server.get("/healthz").is(200);
+            if round % 2 == 0 {
+                server.kill();
+            } else {
+                assert_eq!(server.end(), Some(0));
+            }
+        }
+        over.send(()).unwrap();
+        looking.join().unwrap();
+    });
+}

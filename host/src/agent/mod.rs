@@ -114,17 +114,19 @@ impl Agent {
                 cancelled = cancelled => Err(Some(cancelled)),
             }
         };
-        let stopped = match ended {
-            Ok(ended) => return ended,
-            Err(Some(cancelled)) => Ending::Cancelled(cancelled),
+        let (end, ending) = match ended {
+            Ok(ended) => (End::Reached, ended?),
+            Err(Some(cancelled)) => (End::Stopped, Ending::Cancelled(cancelled)),
             Err(None) => {
                 let seconds = wall_time.unwrap_or_default().as_secs_f64();
-                spending.stop(&Ending::out_of_time(seconds))
+                (End::Stopped, spending.stop(&Ending::out_of_time(seconds)))
             }
         };
-        Ok(self.session.end(&self.slot, End::Stopped, stopped, spending.used()).await?)
+        // From here on nobody stops the run: an end that is being recorded would be recorded twice, and the record damaged.
+        Ok(self.session.end(&self.slot, end, ending, spending.used()).await?)
     }
 
+    /// Goes through the turns, to the end that they come to. It is not recorded yet.
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.facts().rules);
         let max_turns = self.manifest.max_turns;
@@ -135,7 +137,7 @@ impl Agent {
                 break;
             }
             if let Some(limit) = self.shorten_if_due(turn, talk, spending).await? {
-                return self.end(limit, spending).await;
+                return Ok(limit);
             }
             talk.push_said(&self.manifest, turn);
             if self.says(turn) {
@@ -151,7 +153,7 @@ impl Agent {
                 talk.note_answered(&reply);
                 talk.push_too_long();
                 match spending.judge_tokens(&reply) {
-                    Some(limit) => return self.end(limit, spending).await,
+                    Some(limit) => return Ok(limit),
                     None => continue,
                 }
             }
@@ -169,7 +171,7 @@ impl Agent {
                         spending.count(&reply);
                         talk.push_reply(turn, reply);
                         self.exhausted(turn + 1)?;
-                        return self.end(ending, spending).await;
+                        return Ok(ending);
                     }
                     LastWord::Told(note) => told = Some(note),
                 }
@@ -179,7 +181,7 @@ impl Agent {
             let Reply { calls, stop, .. } = reply.clone();
             talk.push_reply(turn, reply);
             if let Some(limit) = limit {
-                return self.end(limit, spending).await;
+                return Ok(limit);
             }
             if let Some(told) = told {
                 talk.push_word(told);
@@ -188,12 +190,10 @@ impl Agent {
             } else if matches!(stop, Stop::MaxTokens | Stop::ContextWindow) {
                 talk.push_not_made(Topic::CutOffCall, calls.iter().map(|call| not_made(call, CUT_OFF)));
             } else if let Some(limit) = self.call(turn, &calls, talk, spending).await? {
-                return self.end(limit, spending).await;
+                return Ok(limit);
             }
         }
-        let limit =
-            spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer"));
-        self.end(limit, spending).await
+        Ok(spending.stop(&format!("the run took max_turns = {max_turns} turns without a final answer")))
     }
 
     /// Makes the calls of a turn; the end, if they end the run.
@@ -292,10 +292,6 @@ impl Agent {
             return Ok(());
         }
         self.models.finish(turns).map_err(|error| RunError::Model { turn: turns, error: error.into() })
-    }
-
-    async fn end(&self, ending: Ending, spending: &Spending) -> Result<Ending, RunError> {
-        Ok(self.session.end(&self.slot, End::Reached, ending, spending.used()).await?)
     }
 
     fn facts(&self) -> &Facts {

@@ -10,6 +10,7 @@ use super::front::{follow, front};
 use super::places::Places;
 use super::plain::of_fork;
 use super::recorded;
+use super::remote::{self, At};
 use super::screen::{Format, Screen};
 use super::signals::Signals;
 use super::traces::{Traces, caller};
@@ -22,8 +23,8 @@ pub(super) struct Args {
     /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
     run: String,
     /// The first turn that is carried out anew, from 0; with --edit, the turn after the edit.
-    #[arg(long, value_name = "TURN", required_unless_present = "edit")]
-    at: Option<u32>,
+    #[arg(long = "at", value_name = "TURN", required_unless_present = "edit")]
+    turn: Option<u32>,
     /// What to say before that turn; at turn 0, what to ask instead.
     #[arg(long, conflicts_with = "edit")]
     prompt: Option<String>,
@@ -39,6 +40,8 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     traces: Traces,
+    #[command(flatten)]
+    at: At,
 }
 
 /// A result in a file.
@@ -60,12 +63,19 @@ impl FromStr for EditFile {
 
 /// Starts a run that shares the beginning of a recorded one, which stays as it is.
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
-    let Args { run, at, prompt, edit, config, json, traces } = args;
+    let Args { run, turn, prompt, edit, config, json, traces, at } = args;
     let screen = Screen::new(Format::of(json));
+    if let Some(remote) = at.named()? {
+        if config.is_some() {
+            at.nowhere("--config")?;
+        }
+        let edit = edit.as_ref().map(EditFile::read).transpose()?;
+        return remote::fork(&remote, &run, turn, prompt, edit, &screen, signals).await;
+    }
     let engine = places.engine(traces.exporter(&screen))?;
     let (origin, entries) = recorded::read(engine.runs(), &run)?;
     let read = edit.as_ref().map(EditFile::read).transpose()?;
-    let fork = NewFork { turn: at, prompt, edit: read, config, caller: caller(&screen) };
+    let fork = NewFork { turn, prompt, edit: read, config, caller: caller(&screen) };
     let front = front(&screen, places.verbose, &engine);
     let handle = engine.fork(origin, entries, fork, front).await;
     let handle = handle.map_err(|error| of_fork(error, edit.as_ref().map(|edit| edit.file.as_path())))?;

@@ -158,7 +158,7 @@ impl Given {
     }
 
     /// The values that are given.
-    fn given(&self) -> anyhow::Result<BTreeMap<String, String>> {
+    pub(super) fn given(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let mut given = BTreeMap::new();
         if let Some(path) = &self.params_file {
             let unfit =

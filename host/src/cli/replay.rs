@@ -6,6 +6,7 @@ use super::output::Output;
 use super::places::Places;
 use super::plain::Plain;
 use super::recorded;
+use super::remote::{self, At};
 use super::rerun::{self, Which};
 use super::screen::{Format, Screen};
 use crate::agent::{Agent, Ended};
@@ -37,15 +38,23 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let Args { run, config, rerun, all, allow_effects, json, output } = args;
+    let Args { run, config, rerun, all, allow_effects, json, output, at } = args;
     let screen = Screen::answering_to(Format::of(json), output.checked()?);
     let engine = places.engine(None)?;
     let shown = Shown::on(&screen, places.verbose);
     let (runs, name) = (engine.runs(), run.as_deref().unwrap_or_default());
     if let Some(Which { tool, component }) = rerun {
+        if let Some(remote) = at.named()? {
+            if all || component.is_some() || config.is_some() {
+                at.nowhere("--rerun with --all, --config or TOOL=FILE")?;
+            }
+            return remote::rerun(&remote, name, tool, allow_effects, json).await;
+        }
         let rerun = Rerun { tool: tool.clone(), component, config, allow_effects };
         let reruns = engine.reruns(rerun, &shown);
         if !all {
@@ -55,7 +64,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         let ids = runs.ids()?.into_iter();
         return rerun::run(&tool, reruns, ids.map(|id| (id, runs.read(id))), json).await;
     }
-    let (id, entries) = recorded::read(runs, name)?;
+    // What a server has of a run is verified here, so that nobody need believe the server.
+    let (id, entries) = recorded::read_at(&at, places, name).await?;
     let recorded = recorded_manifest(id, &entries)?.clone();
     let manifest = match &config {
         None => recorded,

@@ -48,15 +48,19 @@ struct Report {
 #[serde(untagged)]
 enum Calls {
     /// They were made again.
-    Made {
-        /// The agent's name.
-        agent: String,
-        /// How many came out as recorded.
-        same: usize,
-        different: Vec<Difference>,
-    },
+    Made(Made),
     /// None was.
     NotMade { failed: String },
+}
+
+/// What calls came to that were made again.
+#[derive(Serialize)]
+pub(super) struct Made {
+    /// The agent's name.
+    pub(super) agent: String,
+    /// How many came out as recorded.
+    pub(super) same: usize,
+    pub(super) different: Vec<Difference>,
 }
 
 /// Makes the calls of the given runs again and prints what differs. Runs that did not call the tool do not count.
@@ -74,7 +78,7 @@ pub(super) async fn run(
             Err(error) => Some(Err(error.into())),
         };
         let failed = |error: anyhow::Error| Calls::NotMade { failed: format!("{error:#}") };
-        let made = |Reran { agent, same, different }| Calls::Made { agent, same, different };
+        let made = |Reran { agent, same, different }| Calls::Made(Made { agent, same, different });
         reports.extend(calls.map(|calls| Report { run, calls: calls.map_or_else(failed, made) }));
     }
     if reports.is_empty() {
@@ -82,15 +86,24 @@ pub(super) async fn run(
             Misuse(format!("no call of `{tool}` is recorded; `host runs show RUN` lists calls")).into()
         );
     }
+    print_reports(&reports, json)
+}
+
+/// Prints what became of the calls of one run.
+pub(super) fn report(run: RunId, made: Made, json: bool) -> anyhow::Result<Exit> {
+    print_reports(&[Report { run, calls: Calls::Made(made) }], json)
+}
+
+fn print_reports(reports: &[Report], json: bool) -> anyhow::Result<Exit> {
     if json {
         print_json(&reports)?;
     } else {
-        show(&reports)?;
+        show(reports)?;
     }
     let exit = |report: &Report| match &report.calls {
         Calls::NotMade { .. } => Exit::Failure,
-        Calls::Made { different, .. } if different.is_empty() => Exit::Ok,
-        Calls::Made { .. } => Exit::Divergence,
+        Calls::Made(Made { different, .. }) if different.is_empty() => Exit::Ok,
+        Calls::Made(_) => Exit::Divergence,
     };
     let exits: Vec<Exit> = reports.iter().map(exit).collect();
     let worst = [Exit::Failure, Exit::Divergence].into_iter().find(|exit| exits.contains(exit));
@@ -103,7 +116,7 @@ fn show(reports: &[Report]) -> anyhow::Result<()> {
     let (mut all_same, mut all_differ) = (0, 0);
     for Report { run, calls } in reports {
         let (agent, same, different) = match calls {
-            Calls::Made { agent, same, different } => (agent, same, different),
+            Calls::Made(Made { agent, same, different }) => (agent, same, different),
             Calls::NotMade { failed } => {
                 lines.push(format!("{run}  not made again: {failed}"));
                 continue;

@@ -79,6 +79,12 @@ impl LogForm {
             Self::Text => log.try_init(),
             Self::Json => log.json().flatten_event(true).try_init(),
         };
+        // What panics is told in the same form.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let what = panic.payload_as_str().unwrap_or("there is no word on it");
+            tracing::error!(place, panic = what, "something panicked");
+        }));
     }
 }
 

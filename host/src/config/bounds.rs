@@ -50,6 +50,8 @@ pub(super) const RECORDED_BYTES_LIMIT: u64 = 256 << 20;
 pub(super) const NAME_CHARS_MAX: usize = 32;
 /// The agent's name heads lists of runs, one line each.
 pub(super) const AGENT_NAME_CHARS_MAX: usize = 64;
+/// Nobody's client has longer names for what it sends.
+pub(super) const MEMBER_CHARS_MAX: usize = 64;
 /// A name of a secret is a name of an environment variable, too.
 pub(super) const SECRET_NAME_CHARS_MAX: usize = 64;
 /// What TOML can write.

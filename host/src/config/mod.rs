@@ -66,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// What each run is given, by name.
     pub parameters: Parameters,
+    /// How it is served.
+    pub serve: ServeConfig,
     /// Which calls a person has to approve.
     pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.
@@ -93,6 +95,24 @@ pub struct AgentConfig {
     pub output_schema: Option<Json>,
     /// The host's own tools that are offered.
     pub builtins: Vec<Builtin>,
+}
+
+/// How the agent is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The member of a plain body that is the prompt, if it is another one than those that are by default.
+    pub prompt: Option<String>,
+}
+
+impl ServeConfig {
+    /// The members of a plain body of which the first that is there is the prompt.
+    #[must_use]
+    pub fn prompt_members(&self) -> Vec<&str> {
+        match &self.prompt {
+            Some(member) => vec![member],
+            None => vec!["message", "prompt"],
+        }
+    }
 }
 
 /// What bounds a run.

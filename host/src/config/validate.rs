@@ -8,14 +8,14 @@ use toml::Spanned;
 
 use super::bounds::{
     AGENT_NAME_CHARS_MAX, DESCRIPTION_BYTES_MAX, INSTRUCTIONS_BYTES_MAX, MAX_CALLS_PER_TURN,
-    MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, WALL_TIME_LIMIT,
+    MAX_PARALLEL_TOOLS, MAX_REPEATS, MAX_TURNS, MEMBER_CHARS_MAX, WALL_TIME_LIMIT,
 };
 use super::parameters::Parameters;
 use super::paths::looked_for_at;
 use super::permissions::Kept;
 use super::provider::{Models, json};
 use super::tool::Table;
-use super::{AgentConfig, Config, Limits, ModelConfig, SourceText, raw};
+use super::{AgentConfig, Config, Limits, ModelConfig, ServeConfig, SourceText, raw};
 use crate::document::{Problem, quote, read_text, twice, units};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
@@ -47,6 +47,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let structured_output = raw.agent.structured_output.clone();
     let agent = check.agent(raw.agent, &parameters);
+    let serve = check.serve(raw.serve, &parameters);
     let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
     let model = check.inherited(raw.model, structured_output.as_ref());
     check.structured_outputs(&model, structured_output.as_ref(), has_form, has_tools);
@@ -85,6 +86,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
                 model_retry,
                 limits,
                 parameters,
+                serve,
                 approvals,
                 tools,
                 agents,
@@ -241,6 +243,23 @@ impl Check<'_> {
                 String::new()
             }
         }
+    }
+
+    fn serve(&mut self, raw: raw::Serve, parameters: &Parameters) -> ServeConfig {
+        if let Some(prompt) = &raw.prompt {
+            let member = prompt.get_ref();
+            if member.is_empty()
+                || member.chars().count() > MEMBER_CHARS_MAX
+                || member.contains(char::is_control)
+            {
+                let help = format!("use 1 to {MEMBER_CHARS_MAX} characters, all on one line");
+                self.problem(prompt.span(), "the prompt cannot be a member of this name", help);
+            } else if parameters.contains_key(member) {
+                let message = format!("`{}` is a parameter, too", quote(member));
+                self.problem(prompt.span(), message, "name another member, or rename the parameter");
+            }
+        }
+        ServeConfig { prompt: raw.prompt.map(Spanned::into_inner) }
     }
 
     fn limits(&mut self, raw: raw::Limits, models: Option<&Models>) -> Limits {

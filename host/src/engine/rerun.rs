@@ -42,7 +42,7 @@ pub struct Reran {
 }
 
 /// A call that came out differently.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
     /// Where.
     pub slot: Slot,

@@ -80,6 +80,8 @@ use sessions::SessionList;
 pub use sessions::{OpenSession, Place, SessionsDir};
 pub use sled::SledStore;
 pub use status::{Change, OrderError, Status, is_over, kept, statuses};
+#[cfg(feature = "server")]
+pub(crate) use store::find;
 pub use store::{Runs, Sessions};
 pub use summary::{RunState, RunSummary};
 pub use tail::Tail;

@@ -261,10 +261,10 @@ impl RunsDir {
     pub(super) fn remove_unsealed(&self, id: RunId) -> Result<Option<OpenRun>, JournalError> {
         let mut claimed = None;
         if self.head(id)?.is_some() {
-            let (run, head) = self.claim(id)?;
-            if head.is_some() {
-                self.store()?.claim(id, &[], &[Note::Gone])?;
-            }
+            // A process that has sealed the run counts it for gone by itself. It has to be written all the same: whoever
+            // reads the log finds the run there, and no file of it any more.
+            let (run, _) = self.claim(id)?;
+            self.store()?.claim(id, &[], &[Note::Gone])?;
             claimed = Some(run);
         }
         if let Some(legacy) = self.legacy(id) {

@@ -4,7 +4,7 @@
 //! (compaction, what older hosts left, other processes, paths) stays with its own types.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -94,20 +94,24 @@ pub trait Runs: Send + Sync + Debug {
 
     /// Finds a run by its id, by the beginning of it, or as `last`: the one that began last.
     fn find(&self, name: &str) -> Result<RunId, JournalError> {
-        let unknown = || JournalError::UnknownRun { name: name.to_owned(), path: self.place() };
-        let ids = self.ids()?;
-        if name == "last" {
-            return ids.last().copied().ok_or_else(unknown);
-        }
-        let prefix = name.to_ascii_uppercase();
-        let fits: Vec<RunId> = ids.into_iter().filter(|id| id.to_string().starts_with(&prefix)).collect();
-        match fits.as_slice() {
-            [id] => Ok(*id),
-            [] => Err(unknown()),
-            [_, ..] => {
-                let (name, path) = (name.to_owned(), self.place());
-                Err(JournalError::AmbiguousRun { name, count: fits.len(), path })
-            }
+        find(&self.ids()?, name, &self.place())
+    }
+}
+
+/// Finds one of these runs, oldest first, by its id, by the beginning of it, or as `last`: the one that began last.
+pub(crate) fn find(ids: &[RunId], name: &str, place: &Path) -> Result<RunId, JournalError> {
+    let unknown = || JournalError::UnknownRun { name: name.to_owned(), path: place.to_owned() };
+    if name == "last" {
+        return ids.last().copied().ok_or_else(unknown);
+    }
+    let prefix = name.to_ascii_uppercase();
+    let fits: Vec<RunId> = ids.iter().copied().filter(|id| id.to_string().starts_with(&prefix)).collect();
+    match fits.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(unknown()),
+        [_, ..] => {
+            let (name, path) = (name.to_owned(), place.to_owned());
+            Err(JournalError::AmbiguousRun { name, count: fits.len(), path })
         }
     }
 }

@@ -4,21 +4,27 @@
 //! beside it, for its owner alone to read. Invariant: one server serves a state directory; the file of one that died says
 //! nothing, because nobody holds the lock.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use super::tokens::{Grant, Scope, Token};
 use crate::message::Digest;
 
 const FILE: &str = "server.json";
 const LOCK: &str = "server.lock";
+/// How long the lock is waited for, and how often is looked: a process that ends gives it back within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TRY_EVERY: Duration = Duration::from_millis(10);
 /// Nobody guesses 256 bits.
 const TOKEN_BYTES: usize = 32;
 /// What a token begins with, so that it is known for one wherever it turns up.
@@ -70,7 +76,10 @@ fn at(by: Option<&(String, u32)>) -> String {
 impl Address {
     /// Claims a state directory for a server that listens there, and makes the token by which commands on this machine
     /// are known.
-    pub(super) fn claim(
+    ///
+    /// A server that is just ending may still hold the lock, and so may a command that looks whether there is a server:
+    /// both are waited for.
+    pub(super) async fn claim(
         state: &Path,
         listen: SocketAddr,
         has_tls: bool,
@@ -84,16 +93,28 @@ impl Address {
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(state.join(LOCK));
         let lock = lock.map_err(unwritable)?;
-        if lock.try_lock().is_err() {
-            let by = read(&path).map(|said| (said.url, said.pid));
-            return Err(AddressError::Taken { path: state.to_owned(), by });
+        let until = Instant::now() + PATIENCE;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(unwritable(error)),
+                TryLockError::WouldBlock if Instant::now() < until => sleep(TRY_EVERY).await,
+                TryLockError::WouldBlock => {
+                    let by = read(&path).map(|said| (said.url, said.pid));
+                    return Err(AddressError::Taken { path: state.to_owned(), by });
+                }
+            }
+        }
+        // What an earlier server left there that was killed is not to be taken for this one's.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(unwritable(error)),
+            Ok(()) | Err(_) => {}
         }
         let (token, digest) = new_token().map_err(unwritable)?;
         let scheme = if has_tls { "https" } else { "http" };
         let said = Said { url: format!("{scheme}://{}", reached(listen)), token, pid: std::process::id() };
         write(&path, &said).map_err(unwritable)?;
         let scopes = vec![Scope::Run, Scope::Read, Scope::Decide, Scope::Admin];
-        let grant = Grant { name: "this machine".to_owned(), scopes, agents: None };
+        let grant = Arc::new(Grant { name: "this machine".to_owned(), scopes, agents: None });
         Ok((Self { said, path, _lock: lock }, Token { digest, grant }))
     }
 
@@ -157,20 +178,51 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn one_server_has_a_directory_and_is_found_while_it_lives() {
+    #[tokio::test]
+    async fn one_server_has_a_directory_and_is_found_while_it_lives() {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(Address::of(state.path()), None);
-        let (one, token) = Address::claim(state.path(), ([0, 0, 0, 0], 8080).into(), false).unwrap();
+        let (one, token) = Address::claim(state.path(), ([0, 0, 0, 0], 8080).into(), false).await.unwrap();
         assert_eq!(one.url(), "http://127.0.0.1:8080");
         let said = Address::of(state.path()).unwrap();
         assert_eq!((said.url.as_str(), Digest::of(said.token.as_bytes())), (one.url(), token.digest));
         let mode = fs::metadata(state.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let other = Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), false).unwrap_err().to_string();
+        let other = Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), false).await;
+        let other = other.unwrap_err().to_string();
         assert!(other.contains("http://127.0.0.1:8080"), "{other}");
         drop(one);
         assert_eq!(Address::of(state.path()), None);
-        Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), true).unwrap();
+        Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), true).await.unwrap();
+    }
+
+    /// Commands look all the time whether there is a server, and hold the lock while they look.
+    #[tokio::test]
+    async fn who_looks_for_a_server_keeps_none_from_beginning() {
+        let state = tempfile::tempdir().unwrap();
+        let looks = File::create(state.path().join(LOCK)).unwrap();
+        looks.lock_shared().unwrap();
+        let claim = Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), false);
+        let (claimed, ()) = tokio::join!(claim, async {
+            tokio::task::yield_now().await;
+            drop(looks);
+        });
+        claimed.unwrap();
+    }
+
+    /// What a server left that was killed is of no use to anybody, and must not be taken for the word of the next one.
+    #[tokio::test]
+    async fn what_a_killed_server_left_is_gone_before_the_next_one_speaks() {
+        let state = tempfile::tempdir().unwrap();
+        let claim = || Address::claim(state.path(), ([127, 0, 0, 1], 1).into(), false);
+        let (killed, _) = claim().await.unwrap();
+        let left = fs::read(state.path().join(FILE)).unwrap();
+        drop(killed);
+        fs::write(state.path().join(FILE), &left).unwrap();
+        assert_eq!(Address::of(state.path()), None);
+        let (next, _) = claim().await.unwrap();
+        let said = Address::of(state.path()).unwrap();
+        assert_ne!(serde_json::to_vec(&said).unwrap(), left);
+        drop(next);
     }
 }

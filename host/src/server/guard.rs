@@ -2,7 +2,8 @@
 //! there are.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Weak};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header, uri::Authority};
@@ -19,16 +20,38 @@ use super::tokens::{Grant, Opened, Token, Tokens};
 
 /// The header in which a command on the machine of the server says who speaks. Its value is percent-encoded.
 pub(crate) const BY_HEADER: &str = "host-by";
+/// The headers that can have one value alone.
+const ONCE: [&str; 7] =
+    ["host", "origin", "authorization", "content-type", "idempotency-key", "last-event-id", BY_HEADER];
 /// The longest name of a user that systems take has 256 bytes.
 const BY_BYTES_MAX: usize = 256;
 
 /// What a request has to pass.
 pub(super) struct Guard {
     tokens: RwLock<Tokens>,
-    /// The token by which commands on this machine find the server.
-    own: Token,
-    names: Names,
-    rates: DefaultKeyedRateLimiter<String>,
+    names: RwLock<Names>,
+    rates: RwLock<Rates>,
+}
+
+/// How often which token sends requests.
+struct Rates {
+    per_minute: u32,
+    limiter: Arc<DefaultKeyedRateLimiter<String>>,
+}
+
+impl Rates {
+    fn of(per_minute: u32) -> Self {
+        let minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
+        Self { per_minute, limiter: Arc::new(RateLimiter::keyed(Quota::per_minute(minute))) }
+    }
+}
+
+/// Whose request has passed.
+#[derive(Clone, Debug)]
+pub(super) struct Passed {
+    pub(super) grant: Grant,
+    /// Is there as long as the token counts, by which the request was let in.
+    pub(super) counts: Weak<Grant>,
 }
 
 /// The names that the server goes by.
@@ -41,41 +64,59 @@ struct Names {
 
 impl Guard {
     pub(super) fn new(settings: &Settings, own: Token, listen: SocketAddr) -> Self {
-        let minute =
-            std::num::NonZeroU32::new(settings.requests_per_minute).unwrap_or(std::num::NonZeroU32::MIN);
-        let names = Names { listen, hosts: settings.hosts.clone(), origins: settings.origins.clone() };
-        let tokens = RwLock::new(Tokens::new(settings.tokens.clone(), own.clone()));
-        Self { tokens, own, names, rates: RateLimiter::keyed(Quota::per_minute(minute)) }
+        let names = RwLock::new(Names::of(settings, listen));
+        let tokens = RwLock::new(Tokens::new(settings.tokens.clone(), own));
+        Self { tokens, names, rates: RwLock::new(Rates::of(settings.requests_per_minute)) }
     }
 
-    /// Goes by other tokens from now on.
-    pub(super) fn renew(&self, tokens: Vec<Token>) {
-        *self.tokens.write() = Tokens::new(tokens, self.own.clone());
+    /// Goes by other settings from now on.
+    pub(super) fn renew(&self, settings: &Settings) {
+        let mut tokens = self.tokens.write();
+        *tokens = tokens.renewed(settings.tokens.clone());
+        let mut names = self.names.write();
+        *names = Names::of(settings, names.listen);
+        let mut rates = self.rates.write();
+        // What was counted goes on to count where the bound is the same.
+        if rates.per_minute != settings.requests_per_minute {
+            *rates = Rates::of(settings.requests_per_minute);
+        }
     }
 
-    fn pass(&self, request: &Request) -> Result<Grant, Problem> {
+    fn pass(&self, request: &Request) -> Result<Passed, Problem> {
         let headers = request.headers();
+        once(headers)?;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
-        self.names.admit(authority, text(header::ORIGIN))?;
+        self.names.read().admit(authority, text(header::ORIGIN))?;
         let tokens = self.tokens.read();
         let opened = tokens.opened_by(text(header::AUTHORIZATION));
         let opened = opened.ok_or_else(|| without_token(headers))?;
         let grant = opened.grant();
-        if let Err(early) = self.rates.check_key(&grant.name) {
-            let wait = early.wait_time_from(governor::clock::Clock::now(self.rates.clock()));
+        let rates = Arc::clone(&self.rates.read().limiter);
+        if let Err(early) = rates.check_key(&grant.name) {
+            let wait = early.wait_time_from(governor::clock::Clock::now(rates.clock()));
             let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
             return Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1));
         }
-        match (&opened, headers.get(BY_HEADER)) {
-            (Opened::Own(_), Some(by)) => Ok(Grant { name: speaker(by)?, ..grant.clone() }),
+        let counts = Arc::downgrade(grant);
+        let grant = match (&opened, headers.get(BY_HEADER)) {
+            (Opened::Own(_), Some(by)) => Grant { name: speaker(by)?, ..Grant::clone(grant) },
             (Opened::Given(_), Some(_)) => {
                 let detail = format!("only commands on the machine of the server may send {BY_HEADER}");
-                Err(Problem::new(Kind::Forbidden, detail).at(format!("header {BY_HEADER}")))
+                return Err(Problem::new(Kind::Forbidden, detail).at(format!("header {BY_HEADER}")));
             }
-            (Opened::Own(_) | Opened::Given(_), None) => Ok(grant.clone()),
-        }
+            (Opened::Own(_) | Opened::Given(_), None) => Grant::clone(grant),
+        };
+        Ok(Passed { grant, counts })
     }
+}
+
+/// An error if it is said twice who sends a request, where to, or what it is known by: whoever hands it on may go by the
+/// one, and the server by the other.
+fn once(headers: &HeaderMap) -> Result<(), Problem> {
+    let twice = ONCE.iter().find(|name| headers.get_all(**name).iter().nth(1).is_some());
+    let Some(name) = twice else { return Ok(()) };
+    Err(Problem::new(Kind::Malformed, "the header is sent twice").at(format!("header {name}")))
 }
 
 /// Who speaks through a command on this machine, by the name that the system has for them.
@@ -100,10 +141,18 @@ fn without_token(headers: &HeaderMap) -> Problem {
 }
 
 impl Names {
+    fn of(settings: &Settings, listen: SocketAddr) -> Self {
+        Self { listen, hosts: settings.hosts.clone(), origins: settings.origins.clone() }
+    }
+
     /// Whether a request may come to a name, and from a page. A page of anybody's that a browser shows can have its
     /// own name lead to this machine, and send requests there; it cannot choose the name that they are sent to.
     fn admit(&self, host: Option<&str>, origin: Option<&str>) -> Result<(), Problem> {
-        let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
+        // A host is a name, and a port that there can be.
+        let has_port = |it: &Authority| it.port_u16().is_some() || it.as_str() == it.host();
+        let is_host = |it: &Authority| !it.as_str().contains('@') && has_port(it);
+        let named = host.and_then(|host| host.parse::<Authority>().ok()).filter(is_host);
+        let Some(authority) = named else {
             let detail = "the request does not say which host it is for";
             return Err(Problem::new(Kind::Malformed, detail).at("header Host"));
         };
@@ -146,8 +195,8 @@ impl Names {
 /// Lets a request pass, with what its sender may do.
 pub(super) async fn pass(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     match server.guard.pass(&request) {
-        Ok(grant) => {
-            request.extensions_mut().insert(grant);
+        Ok(passed) => {
+            request.extensions_mut().insert(passed);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -186,6 +235,12 @@ mod tests {
             "::1",
             "",
             "a b",
+            "ada@127.0.0.1:8080",
+            "127.0.0.1:99999999",
+            "127.0.0.1.",
+            "0177.0.0.1",
+            "2130706433",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(local.admit(Some(host), None).is_err(), "{host}");
         }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,7 +17,8 @@ use crate::message::{Digest, Moment, OrderKey, RunId};
 /// The keys that were used.
 #[derive(Debug)]
 pub(super) struct Keys {
-    kept: Duration,
+    /// In milliseconds.
+    kept_ms: AtomicU64,
     used: Mutex<Used>,
 }
 
@@ -62,7 +64,14 @@ pub(super) struct Reserved {
 impl Keys {
     /// Keys are kept for a time after their runs began.
     pub(super) fn new(kept: Duration) -> Arc<Self> {
-        Arc::new(Self { kept, used: Mutex::default() })
+        let keys = Self { kept_ms: AtomicU64::new(0), used: Mutex::default() };
+        keys.keep(kept);
+        Arc::new(keys)
+    }
+
+    /// Keeps keys for another time from now on.
+    pub(super) fn keep(&self, kept: Duration) {
+        self.kept_ms.store(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Takes in the key of a run that was recorded before. Runs come in the order in which they began.
@@ -113,7 +122,7 @@ impl Keys {
     }
 
     fn is_over(&self, at_ms: u64) -> bool {
-        Moment::now().since(Moment(at_ms)) > self.kept
+        Moment::now().since(Moment(at_ms)) > Duration::from_millis(self.kept_ms.load(Ordering::Relaxed))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {

@@ -34,6 +34,16 @@ pub(super) fn log(told: &Told<'_>) {
             error!(error = why, "no run is taken until the journal can be written");
         }
         Told::RecordsAgain { runs } => info!(runs, "the journal can be written again"),
+        Told::FewerConnections { most } => {
+            warn!(most, "no more files may be open, so there can be fewer connections than `connections`");
+        }
+        Told::VersionGone { agent, runs } => {
+            warn!(
+                agent,
+                runs, "too many versions of agents are kept; these runs go on with the agent as it is"
+            );
+        }
+        Told::Failed { why } => error!(error = why, "a request failed"),
         Told::Reloaded { agents, troubles } => info!(agents, troubles, "everything was read again"),
         Told::NotReloaded { why } => warn!(error = why, "what was read before stays"),
     }

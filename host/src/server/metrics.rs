@@ -82,6 +82,8 @@ struct Refused {
 pub(super) struct Seen {
     /// Runs that work, wait in the queue, and wait for a moment.
     pub(super) runs: (usize, usize, usize),
+    /// Connections, and requests that wait for a run or follow one.
+    pub(super) clients: (usize, usize),
     /// Whether the journal takes what is to be recorded.
     pub(super) records: bool,
     pub(super) engine: Engine,
@@ -180,6 +182,13 @@ impl Collector for Seen {
         )?;
         for (state, count) in [("working", working), ("queued", queued), ("scheduled", scheduled)] {
             runs.encode_family(&[("state", state)])?.encode_gauge(&whole(count))?;
+        }
+        let (connections, waits) = self.clients;
+        for (name, help, count) in [
+            ("host_http_connections", "Connections", connections),
+            ("host_http_waits", "Requests that wait for a run, or follow one", waits),
+        ] {
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&whole(count))?;
         }
         let journal = i64::from(self.records);
         encoder

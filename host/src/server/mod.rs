@@ -10,9 +10,12 @@
 mod address;
 mod agents;
 mod api;
+mod bound;
 mod certificate;
+mod connections;
 mod guard;
 mod keys;
+mod limits;
 mod log;
 mod metrics;
 mod problem;
@@ -25,6 +28,7 @@ mod settings;
 mod shown;
 mod tokens;
 mod told;
+mod versions;
 
 #[cfg(feature = "cli")]
 pub(crate) use address::new_token;
@@ -45,6 +49,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 
 use crate::engine::{Engine, Watcher};
@@ -52,6 +57,7 @@ use crate::journal::JournalError;
 use agents::Agents;
 use guard::Guard;
 use keys::Keys;
+use limits::Limits;
 use log::log;
 use metrics::Metrics;
 use reload::Reloading;
@@ -60,6 +66,12 @@ use told::Told;
 
 /// How long the head of a request may take to come: a client that sends it more slowly holds a connection for nothing.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The largest head of a request: larger than any client sends, and less than what many connections could fill memory with.
+const HEAD_BYTES_MAX: u32 = 64 << 10;
+/// Requests that go on at once over one connection of HTTP/2.
+const STREAMS_MAX: u32 = 128;
+/// How often a client of HTTP/2 is asked whether it lives, and how long it may take to say so.
+const ASK_EVERY: Duration = Duration::from_secs(20);
 /// How long answers may take that are on their way when the server ends.
 const ANSWERS_TIME: Duration = Duration::from_secs(5);
 
@@ -102,7 +114,8 @@ pub enum ServeError {
 
 /// What requests ask of.
 pub(crate) struct Server {
-    settings: Settings,
+    settings: RwLock<Arc<Settings>>,
+    limits: Limits,
     engine: Engine,
     agents: Arc<Agents>,
     scheduler: Arc<Scheduler>,
@@ -110,6 +123,15 @@ pub(crate) struct Server {
     guard: Guard,
     metrics: Metrics,
     reloading: Reloading,
+    /// Held by whoever imports a run.
+    importing: tokio::sync::Mutex<()>,
+}
+
+impl Server {
+    /// What the server goes by now.
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
+    }
 }
 
 /// A server that serves.
@@ -140,7 +162,7 @@ impl Serving {
         listener.set_nonblocking(true).map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
         let tls = settings.tls.as_ref().map(certificate::config).transpose()?;
-        let (address, own) = Address::claim(state, bound, settings.tls.is_some())?;
+        let (address, own) = Address::claim(state, bound, settings.tls.is_some()).await?;
         let agents = Arc::new(Agents::load(engine, settings.agents.clone(), watcher).await?);
         let metrics = Metrics::default();
         let scheduler = Scheduler::new(engine, &agents, settings.bounds, metrics.clone());
@@ -148,8 +170,20 @@ impl Serving {
         recall(engine, &scheduler, &keys)?;
         let guard = Guard::new(&settings, own, bound);
         let (engine, reloading) = (engine.clone(), Reloading::new(tls.clone()));
-        let server =
-            Arc::new(Server { settings, engine, agents, scheduler, keys, guard, metrics, reloading });
+        let (limits, settings) = (Limits::new(&settings), RwLock::new(Arc::new(settings)));
+        let importing = tokio::sync::Mutex::default();
+        let server = Arc::new(Server {
+            settings,
+            limits,
+            engine,
+            agents,
+            scheduler,
+            keys,
+            guard,
+            metrics,
+            reloading,
+            importing,
+        });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
             tokio::spawn(Arc::clone(&server.scheduler).mend()),
@@ -170,11 +204,11 @@ impl Serving {
     /// The names of the agents that are served.
     #[must_use]
     pub fn agents(&self) -> Vec<String> {
-        self.server.agents.all().iter().map(|served| served.agent.config().agent.name.clone()).collect()
+        self.server.agents.all().iter().map(|served| served.name().to_owned()).collect()
     }
 
-    /// Reads every agent again, and of host.toml the tokens and the certificate. What breaks stays as it was. Says what
-    /// went wrong, a text for each.
+    /// Reads every agent again, the certificate, and host.toml. What breaks stays as it was. Says what went wrong, a text
+    /// for each.
     pub async fn reload(&self) -> Vec<String> {
         self.server.reload().await
     }
@@ -191,7 +225,7 @@ impl Serving {
     /// Ends in good order: no new runs; those that work may go on for a time, and are interrupted then; answers that are
     /// on their way arrive.
     pub async fn end(self) {
-        self.server.scheduler.drain(self.server.settings.grace).await;
+        self.server.scheduler.drain(self.server.settings().grace).await;
         self.working.iter().for_each(JoinHandle::abort);
         self.handle.graceful_shutdown(Some(ANSWERS_TIME));
         // How it ended is of no use to anybody.
@@ -206,12 +240,25 @@ async fn serve(
     server: Arc<Server>,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<()> {
+    let door = server.limits.door();
     let router = api::router(server).into_make_service();
-    let mut http = axum_server::from_tcp(listener)?.handle(handle);
-    http.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    let mut http = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIME);
+    let builder = http.http_builder();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES_MAX as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .keep_alive_interval(ASK_EVERY)
+        .keep_alive_timeout(ASK_EVERY);
     match tls {
-        Some(tls) => http.acceptor(RustlsAcceptor::new(tls)).serve(router).await,
-        None => http.serve(router).await,
+        Some(tls) => http.acceptor(RustlsAcceptor::new(tls).acceptor(door)).serve(router).await,
+        None => http.acceptor(door).serve(router).await,
     }
 }
 

@@ -1,9 +1,15 @@
 //! What is wrong with a request, as RFC 9457 has it: what, where, and what to do about it.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{self, Content, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::log::log;
+use super::told::Told;
 
 /// The media type of an answer that is a [`Problem`].
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -38,6 +44,26 @@ pub(super) struct ProblemBody {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
+}
+
+/// What any request may be answered with that is not what it asks for.
+pub(super) enum Refused {}
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let refused = |status: &str, description: &str| {
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem);
+            (status.to_owned(), RefOr::T(response.build()))
+        };
+        BTreeMap::from([
+            refused(
+                "4XX",
+                "The request is wrong, or does not fit how things stand; the problem says what and where",
+            ),
+            refused("503", "Nothing is taken now; the header `Retry-After` says when to try again"),
+        ])
+    }
 }
 
 /// The kinds of problems.
@@ -114,6 +140,11 @@ impl Problem {
         Self { kind, detail: detail.into(), place: None, help: None, retry_after_s: None }
     }
 
+    /// What is wrong, in a line.
+    pub(super) fn detail(&self) -> &str {
+        self.detail.lines().next().unwrap_or_default()
+    }
+
     /// The same, and where it is.
     #[must_use]
     pub(super) fn at(self, place: impl Into<String>) -> Self {
@@ -132,9 +163,15 @@ impl Problem {
         Self { retry_after_s: Some(seconds), ..self }
     }
 
-    /// That the host itself failed.
+    /// That the host itself failed. Why, the log says, and not the answer: it may name places on this machine.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
-        Self::new(Kind::Internal, chain(error))
+        Self::failed(&chain(error))
+    }
+
+    /// The same, for what is no error.
+    pub(super) fn failed(why: &str) -> Self {
+        log(&Told::Failed { why });
+        Self::new(Kind::Internal, "the server failed at this request; its log says why")
     }
 }
 

@@ -123,6 +123,11 @@ impl Queue {
         }
     }
 
+    /// Goes by other bounds from now on. What is in the queue stays.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Takes a new run in. One that has to wait is not in the queue before it is recorded: see [`Queue::add`] and
     /// [`Queue::give_up`].
     pub(super) fn admit(&mut self, job: &Job) -> Result<Admission, Full> {

@@ -1,4 +1,5 @@
-//! What is read again while the server serves: the agents, and of host.toml the tokens and the certificate.
+//! What is read again while the server serves: the agents, the certificate, and host.toml. What of it is settled when the
+//! server starts is named.
 //!
 //! Invariant: what breaks changes nothing. What was read before stays, what is wrong is logged and shown, and it is read
 //! again when it changes once more.
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::log::log;
 use super::problem::chain;
@@ -29,6 +32,8 @@ pub(super) struct Reloading {
     troubles: Mutex<Vec<String>>,
     /// Held by whoever reads: two at once could leave the older of two versions.
     turn: tokio::sync::Mutex<()>,
+    /// There are other settings.
+    settings_changed: Notify,
 }
 
 /// How a file stands, as far as it says whether it is still the same.
@@ -48,7 +53,13 @@ struct Stamps {
 
 impl Reloading {
     pub(super) fn new(tls: Option<RustlsConfig>) -> Self {
-        Self { tls, troubles: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        let (troubles, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { tls, troubles, turn, settings_changed: Notify::new() }
+    }
+
+    /// Waits until there are other settings.
+    pub(super) fn settings_changed(&self) -> Notified<'_> {
+        self.settings_changed.notified()
     }
 
     /// What went wrong the last time, a text for each.
@@ -71,34 +82,49 @@ impl Server {
         troubles
     }
 
-    /// Takes the tokens and the certificate from host.toml as it is now.
+    /// Goes by host.toml as it is now, as far as that can change while the server serves.
     fn reload_settings(&self) -> Vec<String> {
-        let Some(file) = &self.settings.file else { return Vec::new() };
+        let before = self.settings();
+        let Some(file) = &before.file else { return Vec::new() };
         let settings = match Settings::load(file) {
             Ok(settings) => settings,
             Err(error) => return vec![error.to_string()],
         };
         let mut troubles = Vec::new();
-        match (&self.reloading.tls, &settings.tls) {
-            (Some(now), Some(tls)) => match certificate::read(tls) {
+        if let (Some(now), Some(tls)) = (&self.reloading.tls, &settings.tls) {
+            match certificate::read(tls) {
                 Ok(config) => now.reload_from_config(config),
                 Err(error) => troubles.push(chain(&error)),
-            },
-            (None, None) => {}
-            (Some(_), None) | (None, Some(_)) => troubles.push(format!(
-                "whether the server speaks HTTPS is settled when it starts: restart it for [server.tls] in {}",
-                file.display()
-            )),
+            }
         }
-        if settings.tokens.is_empty() && !self.settings.is_local() {
+        let fixed = settings.fixed.differs_from(&before.fixed);
+        if !fixed.is_empty() {
+            let keys = fixed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let file = file.display();
+            troubles.push(format!(
+                "{keys} under [server] in {file} cannot change while the server serves: restart it"
+            ));
+        }
+        let keep_tokens = settings.tokens.is_empty() && !before.is_local();
+        if keep_tokens {
             troubles.push(format!(
                 "there are no tokens any more in {}, and other machines reach the server: the earlier ones stay",
                 file.display()
             ));
-        } else {
-            self.guard.renew(settings.tokens);
         }
+        let tokens = if keep_tokens { before.tokens.clone() } else { settings.tokens.clone() };
+        self.go_by(Settings { tokens, ..settings.fixed_as(&before) });
         troubles
+    }
+
+    /// Goes by other settings from now on.
+    fn go_by(&self, settings: Settings) {
+        self.guard.renew(&settings);
+        self.limits.renew(&settings);
+        self.keys.keep(settings.keys_kept);
+        self.scheduler.set_bounds(settings.bounds);
+        *self.settings.write() = Arc::new(settings);
+        self.reloading.settings_changed.notify_waiters();
     }
 
     /// The files that somebody may change, as they are now.
@@ -106,8 +132,9 @@ impl Server {
         let agents = self.agents.files();
         let mut files: Vec<PathBuf> = self.agents.read();
         files.extend(agents.iter().cloned());
-        files.extend(self.settings.file.clone());
-        files.extend(self.settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+        let settings = self.settings();
+        files.extend(settings.file.clone());
+        files.extend(settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
         let files = files.into_iter().map(|path| (Stamp::of(&path), path));
         Stamps { agents, files: files.map(|(stamp, path)| (path, stamp)).collect() }
     }

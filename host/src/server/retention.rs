@@ -13,16 +13,19 @@ use crate::message::{Moment, RunId};
 /// How often is looked: what is kept an hour too long does no harm.
 const EVERY: Duration = Duration::from_hours(1);
 
-/// Removes runs for as long as the server lives, if they are not to be kept for ever.
+/// Removes runs for as long as the server lives, whenever they are not to be kept for ever.
 pub(super) async fn remove(server: Arc<Server>) {
-    let Some(keep) = server.settings.keep else { return };
     loop {
-        let of = Arc::clone(&server);
-        let removed = tokio::task::spawn_blocking(move || remove_before(&of, keep)).await;
-        if let Ok(Err(error)) = removed {
-            log(&Told::Unreadable { run: None, why: &error.to_string() });
+        let other_settings = server.reloading.settings_changed();
+        if let Some(keep) = server.settings().keep {
+            let of = Arc::clone(&server);
+            let removed = tokio::task::spawn_blocking(move || remove_before(&of, keep)).await;
+            if let Ok(Err(error)) = removed {
+                log(&Told::Unreadable { run: None, why: &error.to_string() });
+            }
         }
-        tokio::time::sleep(EVERY).await;
+        // How it comes to the next look says nothing.
+        let _ = tokio::time::timeout(EVERY, other_settings).await;
     }
 }
 

@@ -7,25 +7,30 @@
 mod fork;
 mod stopping;
 mod taking_up;
+mod waiting;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::agents::Agents;
 use super::log::{log, log_of};
 use super::metrics::Metrics;
-use super::problem::chain;
+use super::problem::{Problem, chain};
 use super::queue::{Admission, Bounds, Full, Job, Queue};
 use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
+use super::versions::Loaded;
 pub(super) use fork::TakeForkError;
 pub(super) use taking_up::unfinished;
+pub(super) use waiting::Stop;
 
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
 use crate::journal::RunState;
@@ -43,6 +48,8 @@ pub(super) struct Scheduler {
     idle: Notify,
     /// What is said of a run with which it goes on, until it does.
     said: Mutex<HashMap<RunId, Said>>,
+    /// Why runs did not go on that were to.
+    why_not: Mutex<HashMap<RunId, String>>,
     /// Who waits for a run to stop.
     waiting: Mutex<HashMap<RunId, Vec<oneshot::Sender<Arc<Run>>>>>,
     drains: AtomicBool,
@@ -97,6 +104,7 @@ impl Scheduler {
             changed: Notify::new(),
             idle: Notify::new(),
             said: Mutex::default(),
+            why_not: Mutex::default(),
             waiting: Mutex::default(),
             drains: AtomicBool::new(false),
             recording: Recording::default(),
@@ -105,12 +113,19 @@ impl Scheduler {
         })
     }
 
+    /// Goes by other bounds from now on.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
+        self.queue().set_bounds(bounds);
+        self.changed.notify_one();
+    }
+
     /// Takes a new run: it is on disk when this returns, and begins at its moment, when its session is free and when
     /// there is a place.
     pub(super) async fn take(
         self: &Arc<Self>,
         job: Job,
         new: NewRun,
+        loaded: &Loaded,
         due_ms: Option<u64>,
     ) -> Result<(), TakeError> {
         if self.drains() {
@@ -126,6 +141,7 @@ impl Scheduler {
         match admission {
             Admission::Begins => match self.engine.start(new, self.front(&job)).await {
                 Ok(handle) => {
+                    self.agents.keep(job.run, loaded);
                     self.follow(job, handle);
                     Ok(())
                 }
@@ -165,6 +181,7 @@ impl Scheduler {
     /// Has a recorded run go on, when there is a place.
     pub(super) fn go_on(&self, job: Job, said: Said) {
         self.said.lock().entry(job.run).or_default().add(said);
+        self.why_not.lock().remove(&job.run);
         self.queue().line_up(job);
         self.changed.notify_one();
     }
@@ -203,21 +220,35 @@ impl Scheduler {
         let run = job.run;
         let said = self.said.lock().remove(&run).unwrap_or_default();
         let Said { settlements, accept_changes, by } = said.clone();
-        let agent = self.agents.get(&job.agent);
+        // Whoever accepts changes wants the agent as it is now.
+        let loaded =
+            if accept_changes { self.agents.get(&job.agent) } else { self.agents.of(run, &job.agent) };
+        let agent = loaded.as_ref().map(|loaded| Arc::clone(&loaded.agent));
         let terms = Terms { settlements, accept_changes, agent, by, ..Terms::default() };
         match self.engine.resume(run, terms, self.front(&job)).await {
-            Ok(handle) => self.follow(job, handle),
+            Ok(handle) => {
+                if let Some(loaded) = &loaded {
+                    self.agents.keep(run, loaded);
+                }
+                self.follow(job, handle);
+            }
             Err(error) if self.recording.saw(of_start(&error)) => {
                 self.said.lock().insert(run, said);
                 self.stranded.lock().push(job);
                 self.leave(run, false);
             }
             Err(error) => {
-                log(&Told::NotResumed { run, agent: &job.agent, why: &chain(&error) });
+                let why = chain(&error);
+                log(&Told::NotResumed { run, agent: &job.agent, why: &why });
                 // Another process may have brought it to its end; otherwise somebody has to look at it.
                 let engine = self.engine.clone();
                 let summary = tokio::task::spawn_blocking(move || engine.runs().summary(run)).await;
                 let has_ended = matches!(summary, Ok(Ok(Some(summary))) if summary.state.has_ended());
+                if has_ended {
+                    self.agents.release(run);
+                } else {
+                    self.why_not.lock().insert(run, Problem::from(error).detail().to_owned());
+                }
                 self.leave(run, has_ended);
                 self.waiting.lock().remove(&run);
             }
@@ -228,7 +259,9 @@ impl Scheduler {
     fn follow(self: &Arc<Self>, job: Job, mut handle: RunHandle) {
         let scheduler = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = handle.outcome().await;
+            // A run that panics stops where it is; the place that it takes is given back like any other.
+            let outcome = AssertUnwindSafe(handle.outcome()).catch_unwind().await;
+            let outcome = outcome.unwrap_or(Outcome::Interrupted);
             let shown = Run::listed(handle.summary().clone()).stopped(&outcome);
             scheduler.stopped(job, shown, &outcome);
             handle.close().await;
@@ -245,16 +278,21 @@ impl Scheduler {
             Outcome::Suspended(waiting) => self.wait(job, waiting),
             Outcome::Ended { .. } | Outcome::Failed(_) | Outcome::Interrupted => {}
         }
-        self.leave(run, shown.state.has_ended());
-        for waiting in self.waiting.lock().remove(&run).into_iter().flatten() {
-            // Whoever waited may have gone away.
-            let _ = waiting.send(Arc::clone(&shown));
+        if shown.state.has_ended() {
+            self.agents.release(run);
         }
+        self.leave(run, shown.state.has_ended());
+        self.tell_stop(run, &shown);
     }
 
     /// Why nothing can be recorded; `None` if something can.
     pub(super) fn records_nothing(&self) -> Option<String> {
         self.recording.stopped()
+    }
+
+    /// Why a run did not go on when it was to, if it did not and has not since.
+    pub(super) fn why_not(&self, run: RunId) -> Option<String> {
+        self.why_not.lock().get(&run).cloned()
     }
 
     /// Takes in that a run is worked on no more.
@@ -294,19 +332,11 @@ impl Scheduler {
     pub(super) fn forget(&self, run: RunId) {
         self.queue().forget(run);
         self.said.lock().remove(&run);
+        self.why_not.lock().remove(&run);
+        self.agents.release(run);
         // Whoever waits for it looks how it stands.
         self.waiting.lock().remove(&run);
         self.changed.notify_one();
-    }
-
-    /// Is told when a run stops.
-    pub(super) fn stop_of(&self, run: RunId) -> oneshot::Receiver<Arc<Run>> {
-        let (sender, receiver) = oneshot::channel();
-        let mut waiting = self.waiting.lock();
-        let of_run = waiting.entry(run).or_default();
-        of_run.retain(|sender| !sender.is_closed());
-        of_run.push(sender);
-        receiver
     }
 
     /// How a run stands that is worked on, or is going to be as soon as it can.

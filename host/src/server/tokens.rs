@@ -4,6 +4,7 @@
 //! Tokens are compared by their digests, so that how long a comparison takes says nothing of a token.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,8 @@ pub(crate) enum Scope {
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) digest: Digest,
-    pub(super) grant: Grant,
+    /// It is there as long as it counts.
+    pub(super) grant: Arc<Grant>,
 }
 
 /// Who sends a request, and what they may do.
@@ -57,18 +59,18 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 enum Others {
     /// There are no tokens: anybody may do anything who reaches the server.
-    Open(Grant),
+    Open(Arc<Grant>),
     /// By digest.
-    Closed(HashMap<Digest, Grant>),
+    Closed(HashMap<Digest, Arc<Grant>>),
 }
 
 /// What a request opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened<'a> {
     /// It comes from a command on this machine, which may say who speaks.
-    Own(&'a Grant),
+    Own(&'a Arc<Grant>),
     /// It comes from somebody who has a token, or needs no token.
-    Given(&'a Grant),
+    Given(&'a Arc<Grant>),
 }
 
 impl Tokens {
@@ -76,11 +78,29 @@ impl Tokens {
     pub(super) fn new(tokens: Vec<Token>, own: Token) -> Self {
         let others = if tokens.is_empty() {
             let scopes = vec![Scope::Run, Scope::Read, Scope::Decide, Scope::Admin];
-            Others::Open(Grant { name: ANYBODY.to_owned(), scopes, agents: None })
+            Others::Open(Arc::new(Grant { name: ANYBODY.to_owned(), scopes, agents: None }))
         } else {
             Others::Closed(tokens.into_iter().map(|token| (token.digest, token.grant)).collect())
         };
         Self { own, others }
+    }
+
+    /// The tokens of another configuration. What one grants that stays the same counts on, for whoever was let in by it.
+    pub(super) fn renewed(&self, tokens: Vec<Token>) -> Self {
+        let renewed = Self::new(tokens, self.own.clone());
+        let others = match (&self.others, renewed.others) {
+            (Others::Open(before), Others::Open(_)) => Others::Open(Arc::clone(before)),
+            (Others::Closed(before), Others::Closed(mut now)) => {
+                for (digest, grant) in &mut now {
+                    if let Some(before) = before.get(digest).filter(|before| *before == grant) {
+                        *grant = Arc::clone(before);
+                    }
+                }
+                Others::Closed(now)
+            }
+            (Others::Open(_), now @ Others::Closed(_)) | (Others::Closed(_), now @ Others::Open(_)) => now,
+        };
+        Self { others, ..renewed }
     }
 
     /// What a request's `Authorization` header opens; `None` if nothing.
@@ -100,7 +120,7 @@ impl Tokens {
 
 impl Opened<'_> {
     /// Who sends the request, and what they may do.
-    pub(super) fn grant(&self) -> &Grant {
+    pub(super) fn grant(&self) -> &Arc<Grant> {
         match self {
             Self::Own(grant) | Self::Given(grant) => grant,
         }
@@ -130,7 +150,7 @@ mod tests {
 
     fn token(text: &str, scopes: &[Scope], agents: Option<&[&str]>) -> Token {
         let agents = agents.map(|agents| agents.iter().map(ToString::to_string).collect());
-        let grant = Grant { name: text.to_owned(), scopes: scopes.to_vec(), agents };
+        let grant = Arc::new(Grant { name: text.to_owned(), scopes: scopes.to_vec(), agents });
         Token { digest: Digest::of(text.as_bytes()), grant }
     }
 
@@ -165,6 +185,27 @@ mod tests {
         assert!(anybody.is_some_and(|grant| grant.has(Scope::Admin) && grant.covers("x")));
         assert!(matches!(tokens.opened_by(Some("Bearer own")), Some(Opened::Own(_))));
         assert!(matches!(tokens.opened_by(Some("Bearer other")), Some(Opened::Given(_))));
+    }
+
+    #[test]
+    fn what_a_token_grants_counts_until_that_changes() {
+        let both = vec![token("ada", &[Scope::Read], None), token("bob", &[Scope::Read], None)];
+        let mut tokens = Tokens::new(both.clone(), token("own", &[], None));
+        let weak = |tokens: &Tokens, header| {
+            tokens.opened_by(header).map(|it| Arc::downgrade(it.grant())).unwrap_or_default()
+        };
+        let let_in = [weak(&tokens, Some("Bearer ada")), weak(&tokens, Some("Bearer bob"))];
+        drop(both);
+        let counts = || let_in.clone().map(|grant| grant.strong_count() > 0);
+        let same = vec![token("ada", &[Scope::Read], None), token("bob", &[Scope::Read], None)];
+        tokens = tokens.renewed(same);
+        assert_eq!(counts(), [true, true]);
+        let other = vec![token("ada", &[Scope::Read], None), token("bob", &[Scope::Run], None)];
+        tokens = tokens.renewed(other);
+        assert_eq!(counts(), [true, false]);
+        tokens = tokens.renewed(vec![]);
+        assert_eq!(counts(), [false, false]);
+        assert!(tokens.opened_by(None).is_some());
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub(super) enum Told<'a> {
         /// Why.
         why: &'a str,
     },
+    /// Runs cannot go on with the version of their agent that they began with: there are too many versions.
+    VersionGone {
+        /// The agent.
+        agent: &'a str,
+        /// How many runs.
+        runs: usize,
+    },
     /// Everything was read again.
     Reloaded {
         /// How many agents are served now.
@@ -33,6 +40,16 @@ pub(super) enum Told<'a> {
     /// Something that was read again is broken, and stays as it was before.
     NotReloaded {
         /// What is wrong.
+        why: &'a str,
+    },
+    /// There can be no more connections, because the process may not have more files open.
+    FewerConnections {
+        /// How many.
+        most: usize,
+    },
+    /// The server itself failed at a request.
+    Failed {
+        /// Why.
         why: &'a str,
     },
     /// Nothing can be recorded.

@@ -204,7 +204,7 @@ impl Partner {
 }
 
 /// A key that begins with the name of an agent.
-fn new_key(agent: &str, random: u64) -> anyhow::Result<SessionKey> {
+pub(super) fn new_key(agent: &str, random: u64) -> anyhow::Result<SessionKey> {
     let may_stand = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let name: String = agent.chars().filter(may_stand).take(NAME_CHARS_MAX).collect();
     let name = if name.is_empty() { "chat" } else { &name };

@@ -11,6 +11,7 @@ mod editing;
 mod lines;
 mod markdown;
 mod talk;
+mod there;
 mod told;
 mod unfinished;
 
@@ -26,17 +27,19 @@ use super::layout::unbroken;
 use super::places::Places;
 use super::plain::Plain;
 use super::prompt::Given;
+use super::remote::At;
 use super::screen::{Format, Screen};
 use super::signals::Signals;
 use super::traces::Traces;
 use super::words::{beginning, counted, one_line};
 use crate::config::{Config, Provider};
-use crate::engine::{LoadedAgent, Purpose};
+use crate::engine::Purpose;
 use crate::message::{Digest, SessionKey};
 use command::{Command, Input};
 use conversation::{Conversation, Partner};
 use editing::{Editing, Words};
 use lines::{Lines, Typed};
+use there::There;
 use unfinished::Becomes;
 
 #[derive(Debug, clap::Args)]
@@ -54,30 +57,41 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     traces: Traces,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyhow::Result<Exit> {
-    let Args { agent, session, given, json, traces } = args;
-    let config = Config::load(&agent.agent)?;
-    let parameters = given.parameters(&config)?;
+    let Args { agent, session, given, json, traces, at } = args;
     let format = match json {
         true => Format::Json,
         false if is_interactive() => Format::Talk,
         false => Format::Text,
     };
     let screen = Screen::new(format);
+    if let Some(remote) = at.named()? {
+        let agent = agent.agent.to_string_lossy().into_owned();
+        let lines = lines(
+            format,
+            &places.state()?,
+            format!("{} {agent}", remote.url()).as_bytes(),
+            &Words::default(),
+        )?;
+        signals.attend();
+        let (parameters, signals) = (given.given()?, signals.clone());
+        let there = There { remote, at, agent, parameters, key: session, screen, format, lines, signals };
+        return there.hold().await;
+    }
+    let config = Config::load(&agent.agent)?;
+    let parameters = given.parameters(&config)?;
     let engine = places.engine(traces.exporter(&screen))?;
     let front = front(&screen, places.verbose, &engine);
     let loaded = engine.load(config, Purpose::Run, &*front.watcher).await.map_err(Plain::plain)?;
     let partner = Partner { engine, agent: loaded, parameters, screen, front };
     let conversation = session.map_or_else(|| partner.begin(), |key| Ok(Conversation::of(key)))?;
+    let of_agent = partner.agent.config().path.as_os_str().as_encoded_bytes().to_vec();
     let words = Words::default();
-    let lines = match format {
-        Format::Talk => {
-            Lines::Edited(Editing::begin(history(&places.state()?, &partner.agent), words.clone())?)
-        }
-        Format::Text | Format::Json => Lines::Piped,
-    };
+    let lines = lines(format, &places.state()?, &of_agent, &words)?;
     signals.attend();
     let agent = agent.agent;
     let mut chat = Chat { partner, conversation, lines, words, signals: signals.clone(), format, agent };
@@ -306,10 +320,15 @@ impl Chat {
     }
 }
 
-/// The file below the state directory that what is typed is kept in, of this agent.toml.
-fn history(state: &Path, agent: &LoadedAgent) -> PathBuf {
-    let of_agent = Digest::of(agent.config().path.as_os_str().as_encoded_bytes());
-    state.join("chat").join(format!("{}.history", of_agent.short()))
+/// Where lines are typed. What is typed at a terminal is kept in a file below the state directory, of this agent.
+fn lines(format: Format, state: &Path, of_agent: &[u8], words: &Words) -> anyhow::Result<Lines> {
+    match format {
+        Format::Talk => {
+            let history = format!("{}.history", Digest::of(of_agent).short());
+            Ok(Lines::Edited(Editing::begin(state.join("chat").join(history), words.clone())?))
+        }
+        Format::Text | Format::Json => Ok(Lines::Piped),
+    }
 }
 
 /// A path, as a shell takes it for one word.

@@ -4,6 +4,7 @@
 //! with them (`follow`). The rest are the commands, one file each. Everything that a server sends is read within bounds,
 //! and shown like anything else that somebody said.
 
+mod again;
 mod begin;
 mod client;
 mod decide;
@@ -13,6 +14,7 @@ mod follow;
 mod list;
 mod shown;
 
+pub(super) use again::{fork, rerun};
 pub(super) use begin::{Asked, begin};
 pub(super) use client::Remote;
 pub(super) use decide::{answer, approve, cancel, deny, resume};

@@ -45,6 +45,9 @@ pub(in crate::config) struct AgentToml {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Parameter>")]
     pub(in crate::config) parameters: BTreeMap<Spanned<String>, Parameter>,
+    /// How `host serve` serves the agent.
+    #[serde(default)]
+    pub(in crate::config) serve: Serve,
     /// Which calls a person has to approve before they are made.
     #[serde(default)]
     pub(in crate::config) approval: Approval,
@@ -96,6 +99,16 @@ pub(in crate::config) struct Agent {
     #[serde(default)]
     #[schemars(extend("examples" = [["ask_human"]]))]
     pub(in crate::config) builtins: Vec<BuiltinName>,
+}
+
+/// How `host serve` serves the agent.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Serve {
+    /// The member of the body of `POST /NAME/run` that is the prompt; by default `message`, or else `prompt`. The other
+    /// members are parameters.
+    #[schemars(with = "Option<String>", example = &"question")]
+    pub(in crate::config) prompt: Option<Spanned<String>>,
 }
 
 /// A parameter of a run.

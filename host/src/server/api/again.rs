@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::Server;
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::queue::Job;
 use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::begin::answered;
-use super::body::{Body, Path};
+use super::body::{Body, Path, maybe_object};
 use super::decide::{json, slot_of};
 use super::runs::{found, run_of};
 use super::{Caller, State};
@@ -30,6 +30,7 @@ pub(super) struct Fork {
     /// What is said before that turn; at turn 0, what is asked instead.
     prompt: Option<String>,
     /// Another result from which the run goes on. The fork begins at the turn after it.
+    #[serde(deserialize_with = "maybe_object")]
     edit: Option<EditBody>,
 }
 
@@ -77,6 +78,8 @@ pub(super) struct RerunReport {
     /// The run.
     #[schema(value_type = String)]
     run: RunId,
+    /// The agent's name.
+    agent: String,
     /// How many calls came out as recorded.
     same: usize,
     /// The others: where, what was asked for, what is recorded, and what came out now.
@@ -91,8 +94,7 @@ pub(super) struct RerunReport {
     responses(
         (status = 200, description = "The fork has ended", body = Run),
         (status = 202, description = "The fork is recorded, and has not ended", body = Run),
-        (status = "4XX", description = "There is no such fork", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn fork(
@@ -102,7 +104,11 @@ pub(super) async fn fork(
     Body(body): Body<Fork>,
 ) -> Result<Response, Problem> {
     let (origin, Run { agent, .. }) = found(&server, &caller, Scope::Admin, &name).await?;
+    if server.agents.get(&agent).is_none() {
+        return Err(not_served(&agent));
+    }
     let fork = body.read()?;
+    let turn = server.limits.read().await?;
     let entries = server.engine.blocking(move |engine| engine.runs().read(origin)).await?;
     let run = RunId::new();
     let job = Job { run, agent, session: None };
@@ -111,6 +117,7 @@ pub(super) async fn fork(
     let scheduler = Arc::clone(&server.scheduler);
     let taking = tokio::spawn(async move { scheduler.take_fork(job, (origin, entries), fork, by).await });
     taking.await.map_err(|error| Problem::internal(&error))??;
+    drop(turn);
     Ok(answered(run_of(&server, run).await?))
 }
 
@@ -120,7 +127,7 @@ pub(super) async fn fork(
     params(("run" = String, Path, description = "The run's id")),
     responses(
         (status = 200, description = "What the replay has shown", body = Replayed),
-        (status = "4XX", description = "The run cannot be gone through", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn replay(
@@ -129,6 +136,7 @@ pub(super) async fn replay(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Replayed>, Problem> {
     let (run, _) = ended(&server, &caller, Scope::Read, &name).await?;
+    let _turn = server.limits.read().await?;
     let divergence = match server.engine.replay(run).await {
         Ok(_) => None,
         Err(RunError::Session(SessionError::Diverged(divergence))) => Some(divergence.to_string()),
@@ -143,7 +151,7 @@ pub(super) async fn replay(
     params(("run" = String, Path, description = "The run's id")), request_body = RerunBody,
     responses(
         (status = 200, description = "What the calls came to", body = RerunReport),
-        (status = "4XX", description = "The calls are not made", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn rerun(
@@ -152,16 +160,25 @@ pub(super) async fn rerun(
     Path(name): Path<String>,
     Body(RerunBody { tool, allow_effects }): Body<RerunBody>,
 ) -> Result<axum::Json<RerunReport>, Problem> {
-    let (run, _) = found(&server, &caller, Scope::Admin, &name).await?;
+    let (run, Run { agent, .. }) = found(&server, &caller, Scope::Admin, &name).await?;
+    // Which component is called is for the agent.toml that is served to say: a record may come from anywhere.
+    let loaded = server.agents.get(&agent).ok_or_else(|| not_served(&agent))?;
+    let _turn = server.limits.read().await?;
     let entries = server.engine.blocking(move |engine| engine.runs().read(run)).await?;
-    // Which component is called is for the agent.toml of the run to say, and not for a client.
-    let rerun = Rerun { tool: tool.clone(), allow_effects, ..Rerun::default() };
+    let config = Some(loaded.agent.config().path.clone());
+    let rerun = Rerun { tool: tool.clone(), allow_effects, config, ..Rerun::default() };
     let calls = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;
-    let Some(Reran { same, different, .. }) = calls else {
+    let Some(Reran { agent, same, different }) = calls else {
         let detail = format!("no call of the tool {tool} is recorded in run {run}");
         return Err(Problem::new(Kind::Missing, detail).at("body: tool"));
     };
-    Ok(axum::Json(RerunReport { run, same, different }))
+    Ok(axum::Json(RerunReport { run, agent, same, different }))
+}
+
+/// That the agent of a run is not one of those that are served.
+pub(super) fn not_served(agent: &str) -> Problem {
+    let help = "serve it, or do this with a command on the machine of its agent.toml";
+    Problem::new(Kind::Conflict, format!("the agent {agent} is not served here")).help(help)
 }
 
 /// A run that has ended.

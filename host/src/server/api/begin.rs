@@ -1,21 +1,24 @@
 //! Runs that begin: `POST /agents/NAME/runs`, and the short forms `POST /NAME/run` and `POST /NAME/KEY/run`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::super::Server;
 use super::super::keys::Lookup;
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::queue::Job;
+use super::super::scheduler::Stop;
 use super::super::shown::Run;
 use super::super::tokens::Scope;
-use super::body::{Body, Path, Query};
+use super::super::versions::Loaded;
+use super::body::{Body, Members, Path, Query};
 use super::follow::stream;
 use super::order::{NewRunBody, duration, key};
 use super::runs::run_of;
@@ -48,8 +51,7 @@ pub(super) struct Wait {
     responses(
         (status = 200, description = "The run has ended", body = Run),
         (status = 202, description = "The run is recorded, and has not ended", body = Run),
-        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn begin(
@@ -64,8 +66,8 @@ pub(super) async fn begin(
     order(&server, &caller, &agent, body, &headers, wait).await
 }
 
-/// Begin a run of an agent, and wait for its answer. Of the body, `message` or `prompt` is what to ask, and what else is
-/// in it are parameters of the agent.
+/// Begin a run of an agent, and wait for its answer. Of the body, `message` or `prompt` is what to ask, unless the agent
+/// names another member; what else is in it are parameters of the agent.
 #[utoipa::path(
     post, path = "/{agent}/run", tag = "runs", security(("token" = ["run"])),
     params(("agent" = String, Path, description = "The agent's name"), Wait),
@@ -73,8 +75,7 @@ pub(super) async fn begin(
     responses(
         (status = 200, description = "The run has ended", body = Run),
         (status = 202, description = "The run is recorded, and has not ended", body = Run),
-        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn run(
@@ -83,13 +84,13 @@ pub(super) async fn run(
     Path(agent): Path<String>,
     Query(wait): Query<Wait>,
     headers: HeaderMap,
-    Body(body): Body<Map<String, Value>>,
+    Body(Members(body)): Body<Members>,
 ) -> Result<Response, Problem> {
     plain(&server, &caller, &agent, None, body, &headers, &wait).await
 }
 
-/// Begin the next run of a session, and wait for its answer. Of the body, `message` or `prompt` is what to ask, and what
-/// else is in it are parameters of the agent.
+/// Begin the next run of a session, and wait for its answer. Of the body, `message` or `prompt` is what to ask, unless the
+/// agent names another member; what else is in it are parameters of the agent.
 #[utoipa::path(
     post, path = "/{agent}/{session}/run", tag = "runs", security(("token" = ["run"])),
     params(
@@ -101,8 +102,7 @@ pub(super) async fn run(
     responses(
         (status = 200, description = "The run has ended", body = Run),
         (status = 202, description = "The run is recorded, and has not ended", body = Run),
-        (status = "4XX", description = "The run is not taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Nothing is taken now", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn run_in_session(
@@ -111,7 +111,7 @@ pub(super) async fn run_in_session(
     Path((agent, session)): Path<(String, String)>,
     Query(wait): Query<Wait>,
     headers: HeaderMap,
-    Body(body): Body<Map<String, Value>>,
+    Body(Members(body)): Body<Members>,
 ) -> Result<Response, Problem> {
     plain(&server, &caller, &agent, Some(session), body, &headers, &wait).await
 }
@@ -121,28 +121,31 @@ async fn plain(
     caller: &Caller,
     agent: &str,
     session: Option<String>,
-    mut body: Map<String, Value>,
+    mut body: BTreeMap<String, Value>,
     headers: &HeaderMap,
     wait: &Wait,
 ) -> Result<Response, Problem> {
-    let asked = body.remove("message").or_else(|| body.remove("prompt"));
+    caller.may_of(Scope::Run, agent)?;
+    let loaded = server.agents.get(agent).ok_or_else(|| no_agent(server, caller, agent))?;
+    let members = loaded.agent.config().serve.prompt_members();
+    let asked = members.iter().find_map(|member| Some((*member, body.remove(*member)?)));
     let prompt = match asked {
         None => None,
-        Some(Value::String(text)) => Some(text),
-        Some(_) => {
-            return Err(Problem::new(Kind::Malformed, "`message` has to be a text").at("body: message"));
+        Some((_, Value::String(text))) => Some(text),
+        Some((member, _)) => {
+            let detail = format!("`{member}` has to be a text");
+            return Err(Problem::new(Kind::Malformed, detail).at(format!("body: {member}")));
         }
     };
-    let body =
-        NewRunBody { prompt, parameters: body.into_iter().collect(), session, ..NewRunBody::default() };
-    let wait = if wait.wait.is_some() { wait.time(server)? } else { Some(server.settings.wait_max) };
+    let body = NewRunBody { prompt, parameters: body, session, ..NewRunBody::default() };
+    let wait = if wait.wait.is_some() { wait.time(server)? } else { Some(server.settings().wait_max) };
     order(server, caller, agent, body, headers, wait).await
 }
 
 impl Wait {
     fn time(&self, server: &Server) -> Result<Option<Duration>, Problem> {
         let Some(text) = &self.wait else { return Ok(None) };
-        let max = server.settings.wait_max;
+        let max = server.settings().wait_max;
         let time = duration(text, "query: wait")?;
         if time > max {
             let max = humantime::format_duration(max);
@@ -163,25 +166,26 @@ async fn order(
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
     caller.may_of(Scope::Run, agent)?;
-    let loaded = server.agents.get(agent).ok_or_else(|| no_agent(server, agent))?;
+    let loaded = server.agents.get(agent).ok_or_else(|| no_agent(server, caller, agent))?;
     let key = key(headers, caller, agent, &body)?;
     let due_ms = body.due_ms()?;
-    let new = body.into_run(loaded)?.ordered(Order { due_ms, key });
+    let new = body.into_run(Arc::clone(&loaded.agent))?.ordered(Order { due_ms, key });
     let run = new.id();
     let streams =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(EVENT_STREAM));
     let wait = wait.filter(|_| !streams);
+    let place = if streams || wait.is_some() { Some(server.limits.wait()?) } else { None };
     // A client that goes away stops nothing: the run is taken whole, or not at all.
-    let taking = tokio::spawn(take(Arc::clone(server), agent.to_owned(), new, due_ms, key, wait));
+    let taking = tokio::spawn(take(Arc::clone(server), loaded, new, due_ms, key, wait));
     let (run, stop) = match taking.await {
         Ok(taken) => taken?,
-        Err(error) => return Err(Problem::new(Kind::Internal, format!("run {run}: {error}"))),
+        Err(error) => return Err(Problem::failed(&format!("run {run}: {error}"))),
     };
     if streams {
-        return Ok(stream(server, run, Seq(0)));
+        return Ok(stream(server, caller, run, Seq(0), place));
     }
     let stopped = match (stop, wait) {
-        (Some(stop), Some(wait)) => tokio::time::timeout(wait, stop).await.ok().and_then(Result::ok),
+        (Some(mut stop), Some(wait)) => tokio::time::timeout(wait, stop.stopped()).await.ok().flatten(),
         (Some(_) | None, _) => None,
     };
     let shown = match stopped {
@@ -191,12 +195,10 @@ async fn order(
     Ok(answered(shown))
 }
 
-type Stop = tokio::sync::oneshot::Receiver<Arc<Run>>;
-
 /// Takes an order: its run is on disk when this returns. What an order came to that comes again is known.
 async fn take(
     server: Arc<Server>,
-    agent: String,
+    loaded: Loaded,
     new: NewRun,
     due_ms: Option<u64>,
     key: Option<OrderKey>,
@@ -216,8 +218,9 @@ async fn take(
         },
     };
     let stop = wait.map(|_| server.scheduler.stop_of(run));
+    let agent = loaded.agent.config().agent.name.clone();
     let job = Job { run, agent, session: new.session_key().cloned() };
-    server.scheduler.take(job, new, due_ms).await?;
+    server.scheduler.take(job, new, &loaded, due_ms).await?;
     if let Some(reserved) = reserved {
         reserved.recorded();
     }
@@ -248,17 +251,20 @@ async fn again(server: &Arc<Server>, run: RunId, wait: Option<Duration>) -> Resu
 /// The answer that a run is: 200 if it has ended, and 202 if it has not.
 pub(super) fn answered(run: Run) -> Response {
     let status = if run.state.has_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let place = HeaderValue::from_str(&format!("/runs/{}", run.run));
-    let mut response = (status, axum::Json(run)).into_response();
-    if let Ok(place) = place {
+    placed(run.run, (status, axum::Json(run)).into_response())
+}
+
+/// An answer that says where its run is.
+pub(super) fn placed(run: RunId, mut response: Response) -> Response {
+    if let Ok(place) = HeaderValue::from_str(&format!("/runs/{run}")) {
         response.headers_mut().insert(header::LOCATION, place);
     }
     response
 }
 
-pub(super) fn no_agent(server: &Server, name: &str) -> Problem {
-    let names: Vec<String> =
-        server.agents.all().iter().map(|it| it.agent.config().agent.name.clone()).collect();
+pub(super) fn no_agent(server: &Server, caller: &Caller, name: &str) -> Problem {
+    let names = server.agents.all().into_iter().map(|it| it.name().to_owned());
+    let names: Vec<String> = names.filter(|name| caller.0.covers(name)).collect();
     Problem::new(Kind::Missing, format!("there is no agent {name}"))
         .at("path")
         .help(format!("there are: {}", names.join(", ")))

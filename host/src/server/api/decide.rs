@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::Server;
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::queue::Job;
 use super::super::scheduler::Said;
 use super::super::shown::Run;
 use super::super::tokens::Scope;
 use super::begin::answered;
-use super::body::{Body, Path};
+use super::body::{Body, Path, objects};
 use super::runs::{found, run_of};
 use super::{Caller, State};
 use crate::engine::Word;
@@ -105,6 +105,7 @@ pub(super) struct Resume {
     /// Go on although the agent has changed since: what is recorded is kept, the rest is carried out as things are now.
     accept_changes: bool,
     /// What becomes of calls in the middle of which the host died.
+    #[serde(deserialize_with = "objects")]
     settlements: Vec<Settle>,
 }
 
@@ -123,7 +124,7 @@ pub(super) struct Cancel {
     responses(
         (status = 200, description = "The word is recorded, and the run has ended", body = Run),
         (status = 202, description = "The word is recorded, and the run goes on", body = Run),
-        (status = "4XX", description = "The word does not count", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn approve(
@@ -143,7 +144,7 @@ pub(super) async fn approve(
     responses(
         (status = 200, description = "The word is recorded, and the run has ended", body = Run),
         (status = 202, description = "The word is recorded, and the run goes on", body = Run),
-        (status = "4XX", description = "The word does not count", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn deny(
@@ -162,7 +163,7 @@ pub(super) async fn deny(
     responses(
         (status = 200, description = "The answer is recorded, and the run has ended", body = Run),
         (status = 202, description = "The answer is recorded, and the run goes on", body = Run),
-        (status = "4XX", description = "The answer does not count", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn answer(
@@ -180,7 +181,7 @@ pub(super) async fn answer(
     params(("run" = String, Path, description = "The run's id")), request_body = Settle,
     responses(
         (status = 202, description = "The run goes on", body = Run),
-        (status = "4XX", description = "The word does not count", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn settle(
@@ -202,7 +203,7 @@ pub(super) async fn settle(
     responses(
         (status = 200, description = "The run has ended", body = Run),
         (status = 202, description = "The run goes on", body = Run),
-        (status = "4XX", description = "The run does not go on", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn resume(
@@ -229,7 +230,7 @@ pub(super) async fn resume(
     params(("run" = String, Path, description = "The run's id")), request_body = Cancel,
     responses(
         (status = 200, description = "The run is cancelled", body = Run),
-        (status = "4XX", description = "The run is not cancelled", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn cancel(

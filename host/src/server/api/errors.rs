@@ -3,7 +3,9 @@
 use super::super::problem::{Kind, Problem, chain};
 use super::super::scheduler::{TakeError, TakeForkError};
 use crate::agent::RunError;
-use crate::engine::{CancelError, DecideError, ForkError, RerunError, SettleError, StartError};
+use crate::engine::{
+    CancelError, ConversationError, DecideError, ForkError, RerunError, SettleError, StartError,
+};
 use crate::journal::JournalError;
 use crate::session::SessionError;
 
@@ -35,13 +37,32 @@ impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Parameter(error) => Self::new(Kind::Unfit, error.to_string()).at("body: parameters"),
-            StartError::Conversation(error) => Self::new(Kind::Conflict, chain(&error)).at("session"),
+            StartError::Conversation(error) => error.into(),
             StartError::Settle(error) => error.into(),
             StartError::Journal(error) => error.into(),
             StartError::Session(error) => error.into(),
             StartError::NotCancelled { .. } => Self::new(Kind::Conflict, error.to_string()),
             StartError::Load(_) | StartError::ConfigGone { .. } => Self::new(Kind::Conflict, chain(&error)),
         }
+    }
+}
+
+impl From<ConversationError> for Problem {
+    fn from(error: ConversationError) -> Self {
+        let detail = match error {
+            // Which agent has it, and where runs are kept, is not for everybody to know.
+            ConversationError::OtherAgent { session, agent, .. } => {
+                format!("the session {session} is not one of the agent {agent}: take another key")
+            }
+            ConversationError::RunGone { session, run, .. } => {
+                format!("the last run of the session {session}, {run}, is gone")
+            }
+            ConversationError::Unfinished { .. } => error.to_string(),
+            ConversationError::Journal(error) => return error.into(),
+            ConversationError::Session(error) => return error.into(),
+            ConversationError::Replay(error) => return error.into(),
+        };
+        Self::new(Kind::Conflict, detail).at("session")
     }
 }
 
@@ -55,13 +76,23 @@ impl From<JournalError> for Problem {
                 Self::new(Kind::Missing, format!("there is no run {name}")).at("path")
             }
             JournalError::NotBegun { .. } => Self::new(Kind::Missing, detail).at("path"),
-            JournalError::AmbiguousRun { .. } => Self::new(Kind::Malformed, detail).at("path"),
+            JournalError::AmbiguousRun { name, count, .. } => {
+                Self::new(Kind::Malformed, format!("`{name}` begins {count} runs"))
+                    .at("path")
+                    .help("give more of the id")
+            }
+            JournalError::Exists { run, .. } => {
+                Self::new(Kind::Conflict, format!("there is a run {run} already"))
+            }
             JournalError::Locked { .. }
-            | JournalError::Exists { .. }
             | JournalError::GoneOnFrom { .. }
             | JournalError::SessionInUse { .. } => Self::new(Kind::Conflict, detail),
-            JournalError::Stopped { .. } | JournalError::Unwritable { .. } | JournalError::Fenced => {
-                Self::new(Kind::Unavailable, said).retry_after(DRAINS_RETRY_S)
+            // Where it cannot be written, nobody need know who may only ask.
+            JournalError::Unwritable { .. } => {
+                Self::new(Kind::Unavailable, "the journal cannot be written").retry_after(RECORDS_RETRY_S)
+            }
+            JournalError::Stopped { .. } | JournalError::Fenced => {
+                Self::new(Kind::Unavailable, detail).retry_after(DRAINS_RETRY_S)
             }
             JournalError::InTheWay { .. }
             | JournalError::Unreadable { .. }
@@ -69,7 +100,7 @@ impl From<JournalError> for Problem {
             | JournalError::EarlierGone { .. }
             | JournalError::EarlierDiffers { .. }
             | JournalError::EarlierCircle { .. }
-            | JournalError::Version { .. } => Self::new(Kind::Internal, said),
+            | JournalError::Version { .. } => Self::failed(&said),
         }
     }
 }

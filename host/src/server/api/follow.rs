@@ -1,5 +1,6 @@
 //! What happens to a run, as Server-Sent Events.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::super::Server;
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::bound::Taken;
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::tokens::Scope;
 use super::body::{Path, Query};
 use super::runs::found;
@@ -42,7 +44,7 @@ pub(super) struct After {
     ),
     responses(
         (status = 200, description = "The events", content_type = "text/event-stream", body = String),
-        (status = "4XX", description = "There is no such run", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn events(
@@ -53,6 +55,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (id, _) = found(&server, &caller, Scope::Read, &run).await?;
+    let place = server.limits.wait()?;
     let last = match headers.get("last-event-id") {
         None => None,
         Some(last) => {
@@ -63,12 +66,24 @@ pub(super) async fn events(
             Some(number.ok_or_else(unfit)?)
         }
     };
-    Ok(stream(&server, id, Seq(last.or(after).unwrap_or_default())))
+    Ok(stream(&server, &caller, id, Seq(last.or(after).unwrap_or_default()), Some(place)))
 }
 
-/// The events of a run after one of them.
-pub(super) fn stream(server: &Arc<Server>, run: RunId, after: Seq) -> Response {
-    let events = server.engine.attach(run, after).map(|event| Ok::<_, std::convert::Infallible>(sent(event)));
+/// The events of a run after one of them. Whoever follows it has a place among those who wait, as long as they do, and is
+/// told nothing any more once their token does not count.
+pub(super) fn stream(
+    server: &Arc<Server>,
+    caller: &Caller,
+    run: RunId,
+    after: Seq,
+    place: Option<Taken>,
+) -> Response {
+    let token = caller.1.clone();
+    let events = server.engine.attach(run, after).map(move |event| {
+        let _place = &place;
+        Ok::<_, Infallible>(sent(event))
+    });
+    let events = events.take_while(move |_| std::future::ready(token.strong_count() > 0));
     Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response()
 }
 
@@ -80,9 +95,8 @@ fn sent(event: Result<RunEvent, JournalError>) -> Event {
             // One line: JSON has no line breaks of its own.
             sent.data(serde_json::to_string(&event).unwrap_or_default())
         }
-        Err(error) => {
-            Event::default().event("error").data(error.to_string().lines().next().unwrap_or_default())
-        }
+        // A run that is removed while somebody follows it, for instance.
+        Err(error) => Event::default().event("error").data(Problem::from(error).detail()),
     }
 }
 

@@ -9,27 +9,30 @@ mod body;
 mod decide;
 mod errors;
 mod follow;
+mod import;
 mod operation;
 mod order;
 mod record;
 mod runs;
 mod sessions;
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri, request::Parts};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use futures::FutureExt as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Server;
-use super::guard::pass;
+use super::guard::{Passed, pass};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::tokens::{Grant, Scope};
 
@@ -41,8 +44,8 @@ type State = axum::extract::State<Arc<Server>>;
 #[openapi(info(title = "host"), components(schemas(ProblemBody)))]
 struct Described;
 
-/// The API of a server.
-pub(super) fn router(server: Arc<Server>) -> Router {
+/// What needs a token, and the description of it.
+fn guarded() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
     let guarded = OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(begin::begin))
         .routes(routes!(begin::run))
@@ -62,6 +65,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .routes(routes!(again::rerun))
         .routes(routes!(record::file))
         .routes(routes!(record::detail))
+        .routes(routes!(import::import))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::show))
         .routes(routes!(operation::agents))
@@ -71,6 +75,18 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let (guarded, mut described) = guarded.split_for_parts();
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     described.components.get_or_insert_default().add_security_scheme("token", bearer);
+    (guarded, described)
+}
+
+/// The description of the API.
+#[cfg(test)]
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    guarded().1
+}
+
+/// The API of a server.
+pub(super) fn router(server: Arc<Server>) -> Router {
+    let (guarded, described) = guarded();
     let description = serde_json::to_string_pretty(&described).unwrap_or_default();
     let guarded = guarded
         .route("/openapi.json", get(async move || operation::described(description.clone())))
@@ -85,9 +101,10 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// Counts the answers.
+/// Counts the answers. A request that panics has one, too: what was panicked about, the log says.
 async fn count(server: State, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response = answered.unwrap_or_else(|_| Problem::failed("the request panicked").into_response());
     server.metrics.answered(response.status().as_u16(), response.extensions().get::<Kind>().copied());
     response
 }
@@ -103,7 +120,7 @@ async fn no_method(method: Method, uri: Uri) -> Problem {
 }
 
 /// Whose request it is.
-struct Caller(Grant);
+struct Caller(Grant, Weak<Grant>);
 
 impl Caller {
     /// An error unless they may do this.
@@ -148,9 +165,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let grant = parts.extensions.get::<Grant>().cloned();
-        grant
-            .map(Self)
+        let passed = parts.extensions.get::<Passed>().cloned();
+        passed
+            .map(|Passed { grant, counts }| Self(grant, counts))
             .ok_or_else(|| Problem::new(Kind::Unauthenticated, "nobody is known to send this request"))
     }
 }

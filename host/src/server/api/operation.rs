@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::agents::Served;
 use super::super::metrics::{OPEN_METRICS, Seen};
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::tokens::Scope;
 use super::begin::no_agent;
 use super::body::Path;
@@ -33,6 +33,9 @@ pub(super) struct Agent {
     /// What it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// The members of a plain body of which the first that is there is the prompt.
+    #[schema(value_type = Vec<String>)]
+    prompt_members: Vec<String>,
     /// The parameters that a run of it takes, by name.
     #[schema(value_type = Object)]
     parameters: Value,
@@ -54,18 +57,19 @@ pub(super) struct Tool {
 
 impl Agent {
     fn of(served: &Served) -> Self {
-        let config = served.agent.config();
+        let config = served.agent().config();
         let parameters = config.parameters.iter().map(|(name, parameter)| {
             let shown =
                 serde_json::json!({ "description": parameter.description, "default": parameter.default });
             (name.clone(), shown)
         });
-        let tools = served.agent.tools().iter().filter(|tool| !tool.hidden);
+        let tools = served.agent().tools().iter().filter(|tool| !tool.hidden);
         let tools = tools
             .map(|tool| Tool { name: tool.spec.name.clone(), description: tool.spec.description.clone() });
         Self {
             name: config.agent.name.clone(),
             description: config.agent.description.clone(),
+            prompt_members: config.serve.prompt_members().into_iter().map(str::to_owned).collect(),
             parameters: Value::Object(parameters.collect()),
             tools: tools.collect(),
             trouble: served.trouble.clone(),
@@ -78,7 +82,7 @@ impl Agent {
     get, path = "/agents", tag = "agents", security(("token" = ["read"])),
     responses(
         (status = 200, description = "The agents", body = Agents),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn agents(
@@ -87,7 +91,7 @@ pub(super) async fn agents(
 ) -> Result<axum::Json<Agents>, Problem> {
     caller.may(Scope::Read)?;
     let all = server.agents.all();
-    let covered = all.iter().filter(|it| caller.0.covers(&it.agent.config().agent.name));
+    let covered = all.iter().filter(|it| caller.0.covers(it.name()));
     let troubles = if caller.0.agents.is_none() { server.reloading.troubles() } else { Vec::new() };
     Ok(axum::Json(Agents { agents: covered.map(Agent::of).collect(), troubles }))
 }
@@ -98,7 +102,7 @@ pub(super) async fn agents(
     params(("agent" = String, Path, description = "The agent's name")),
     responses(
         (status = 200, description = "The agent", body = Agent),
-        (status = "4XX", description = "There is no such agent", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn agent(
@@ -107,24 +111,24 @@ pub(super) async fn agent(
     Path(name): Path<String>,
 ) -> Result<axum::Json<Agent>, Problem> {
     caller.may_of(Scope::Read, &name)?;
-    let found = server.agents.all().into_iter().find(|it| it.agent.config().agent.name == name);
-    found.map(|it| axum::Json(Agent::of(&it))).ok_or_else(|| no_agent(&server, &name))
+    let found = server.agents.all().into_iter().find(|it| it.name() == name);
+    found.map(|it| axum::Json(Agent::of(&it))).ok_or_else(|| no_agent(&server, &caller, &name))
 }
 
-/// Read every agent again, and the tokens and the certificate of host.toml. What breaks stays as it was. Runs that are
-/// worked on go on with the agent that they began with.
+/// Read every agent again, the certificate, and host.toml. What breaks stays as it was, and so does what cannot change
+/// while the server serves. Runs go on with the agent that they began with.
 #[utoipa::path(
     post, path = "/agents/reload", tag = "agents", security(("token" = ["admin"])),
     responses(
         (status = 200, description = "The agents as they are served now", body = Agents),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn reload(
     axum::extract::State(server): State,
     caller: Caller,
 ) -> Result<axum::Json<Agents>, Problem> {
-    caller.may(Scope::Admin)?;
+    caller.may_of_all(Scope::Admin)?;
     let troubles = server.reload().await;
     Ok(axum::Json(Agents { agents: server.agents.all().iter().map(Agent::of).collect(), troubles }))
 }
@@ -134,7 +138,7 @@ pub(super) async fn reload(
     get, path = "/metrics", tag = "server", security(("token" = ["read"])),
     responses(
         (status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text"),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn metrics(
@@ -144,6 +148,7 @@ pub(super) async fn metrics(
     caller.may_of_all(Scope::Read)?;
     let seen = Seen {
         runs: server.scheduler.counts(),
+        clients: server.limits.counts(),
         records: server.scheduler.records_nothing().is_none(),
         engine: server.engine.clone(),
     };
@@ -161,8 +166,9 @@ pub(super) async fn ready(axum::extract::State(server): State) -> Result<&'stati
     if server.scheduler.drains() {
         return Err(Problem::new(Kind::Unavailable, "the server is asked to end, and takes no more runs"));
     }
-    if let Some(why) = server.scheduler.records_nothing() {
-        return Err(Problem::new(Kind::Unavailable, format!("runs cannot be recorded at present: {why}")));
+    // Why, whoever has no token need not know.
+    if server.scheduler.records_nothing().is_some() {
+        return Err(Problem::new(Kind::Unavailable, "runs cannot be recorded at present"));
     }
     Ok("ready\n")
 }

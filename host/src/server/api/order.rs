@@ -7,12 +7,13 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::problem::{Kind, Problem};
 use super::Caller;
+use super::body::{Members, objects};
 use crate::config::render;
 use crate::engine::{LoadedAgent, NewRun};
 use crate::message::{Digest, Hasher, Image, Json, Moment, OrderKey, SessionKey};
@@ -34,8 +35,10 @@ pub(super) struct NewRunBody {
     pub(super) prompt: Option<String>,
     /// The values of the agent's parameters: texts, numbers, `true` or `false`.
     #[schema(value_type = Object)]
+    #[serde(deserialize_with = "members")]
     pub(super) parameters: BTreeMap<String, Value>,
     /// Pictures that belong to the prompt.
+    #[serde(deserialize_with = "objects")]
     pub(super) images: Vec<ImageBody>,
     /// The session that it is the next run of: 1 to 64 of the characters A-Z a-z 0-9 _ - . @ :
     pub(super) session: Option<String>,
@@ -51,6 +54,10 @@ pub(super) struct NewRunBody {
 pub(super) struct ImageBody {
     /// The bytes of the file, in base64 with padding.
     data: String,
+}
+
+fn members<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    Members::deserialize(from).map(|Members(members)| members)
 }
 
 pub(super) fn duration(text: &str, place: &str) -> Result<Duration, Problem> {

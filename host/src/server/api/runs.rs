@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::Server;
-use super::super::problem::{Kind, Problem, ProblemBody};
+use super::super::problem::{Kind, Problem, Refused};
 use super::super::shown::Run;
-use super::super::tokens::Scope;
+use super::super::tokens::{Grant, Scope};
 use super::body::{Path, Query};
 use super::{Caller, State};
-use crate::engine::{self, Engine, Page, Standing};
+use crate::engine::{self, Page, Standing};
 use crate::journal::{self, Entry, JournalError, RunState, RunSummary};
 use crate::message::{Moment, RunId};
 
@@ -108,9 +108,17 @@ impl Which {
     }
 }
 
-fn unreadable(unreadable: Vec<(Option<RunId>, JournalError)>) -> Vec<Unreadable> {
-    let shown = |(run, error): (Option<RunId>, JournalError)| Unreadable { run, why: error.to_string() };
-    unreadable.into_iter().map(shown).collect()
+impl Runs {
+    /// A page as somebody may see it. What cannot be read is nobody's of whom it is not known: whoever may see the runs
+    /// of some agents is not told of it.
+    fn of<T>(page: Page<T>, caller: &Caller, shown: impl Fn(T) -> Run) -> Self {
+        let Page { items, next, unreadable } = page;
+        let unreadable = if caller.0.agents.is_none() { unreadable } else { Vec::new() };
+        let damaged =
+            |(run, error): (Option<RunId>, JournalError)| Unreadable { run, why: error.to_string() };
+        let unreadable = unreadable.into_iter().map(damaged).collect();
+        Self { runs: items.into_iter().map(shown).collect(), next, unreadable }
+    }
 }
 
 /// List runs, newest first.
@@ -118,7 +126,7 @@ fn unreadable(unreadable: Vec<(Option<RunId>, JournalError)>) -> Vec<Unreadable>
     get, path = "/runs", tag = "runs", security(("token" = ["read"])), params(Which),
     responses(
         (status = 200, description = "The runs", body = Runs),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn list(
@@ -129,12 +137,7 @@ pub(super) async fn list(
     caller.may(Scope::Read)?;
     let query = which.query(&caller)?;
     let page = server.engine.list(&query).await?;
-    let Page { items, next, unreadable: damaged } = page;
-    Ok(axum::Json(Runs {
-        runs: items.into_iter().map(Run::listed).collect(),
-        next,
-        unreadable: unreadable(damaged),
-    }))
+    Ok(axum::Json(Runs::of(page, &caller, Run::listed)))
 }
 
 /// List what waits for a person or a moment, over all agents, newest first.
@@ -142,7 +145,7 @@ pub(super) async fn list(
     get, path = "/waiting", tag = "decisions", security(("token" = ["read"])), params(Which),
     responses(
         (status = 200, description = "The runs that wait, each with what it waits for", body = Runs),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn waiting(
@@ -153,12 +156,7 @@ pub(super) async fn waiting(
     caller.may(Scope::Read)?;
     let query = which.query(&caller)?;
     let page = server.engine.waiting(&query).await?;
-    let Page { items, next, unreadable: damaged } = page;
-    Ok(axum::Json(Runs {
-        runs: items.into_iter().map(Run::waiting).collect(),
-        next,
-        unreadable: unreadable(damaged),
-    }))
+    Ok(axum::Json(Runs::of(page, &caller, Run::waiting)))
 }
 
 /// Show a run as it stands.
@@ -167,7 +165,7 @@ pub(super) async fn waiting(
     params(("run" = String, Path, description = "The run's id, the beginning of it, or `last`")),
     responses(
         (status = 200, description = "The run", body = Run),
-        (status = "4XX", description = "There is no such run", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn show(
@@ -185,7 +183,7 @@ pub(super) async fn show(
     params(("run" = String, Path, description = "The run's id")),
     responses(
         (status = 204, description = "The run is removed"),
-        (status = "4XX", description = "There is no such run, or it has not ended", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn remove(
@@ -202,7 +200,7 @@ pub(super) async fn remove(
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
-/// The run of a name, if whoever asks may do this to it.
+/// The run of a name, if whoever asks may do this to it. Of a run of another agent it is not said that there is one.
 pub(super) async fn found(
     server: &Arc<Server>,
     caller: &Caller,
@@ -210,29 +208,61 @@ pub(super) async fn found(
     name: &str,
 ) -> Result<(RunId, Run), Problem> {
     caller.may(scope)?;
-    let id = if let Ok(id) = name.parse::<RunId>() {
-        id
-    } else {
-        let name = name.to_owned();
-        server.engine.blocking(move |engine| engine.runs().find(&name)).await?
-    };
-    let run = run_of(server, id).await?;
-    caller.may_of(scope, &run.agent)?;
-    Ok((id, run))
+    let (grant, of) = (caller.0.clone(), name.to_owned());
+    let recorded = server.engine.blocking(move |engine| {
+        let Some(summary) = summary(engine.runs(), &grant, &of)? else { return Ok(None) };
+        let entries = engine.runs().read(summary.run)?;
+        Ok::<_, JournalError>(Some((summary, entries)))
+    });
+    let (summary, entries) = recorded.await?.ok_or_else(|| unknown(name))?;
+    Ok((summary.run, standing(server, summary, entries)?))
+}
+
+/// How the run of a name stands, among the runs that somebody may see.
+fn summary(runs: &dyn journal::Runs, grant: &Grant, name: &str) -> Result<Option<RunSummary>, JournalError> {
+    let is_seen = |summary: &RunSummary| grant.covers(&summary.agent);
+    if let Ok(id) = name.parse::<RunId>() {
+        let found = match runs.summary(id) {
+            // Whose it is that cannot be read, nobody knows.
+            Err(_) if grant.agents.is_some() => None,
+            found => found?,
+        };
+        return Ok(found.filter(is_seen));
+    }
+    if grant.agents.is_none() {
+        return runs.summary(runs.find(name)?);
+    }
+    let seen: Vec<RunSummary> = runs.list()?.runs.into_iter().filter(is_seen).collect();
+    let ids: Vec<RunId> = seen.iter().map(|summary| summary.run).collect();
+    let id = journal::find(&ids, name, &runs.place())?;
+    Ok(seen.into_iter().find(|summary| summary.run == id))
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::new(Kind::Missing, format!("there is no run {name}")).at("path")
 }
 
 /// A run as it stands.
 pub(super) async fn run_of(server: &Arc<Server>, id: RunId) -> Result<Run, Problem> {
-    let read = move |engine: &Engine| {
+    let recorded = server.engine.blocking(move |engine| {
         let runs = engine.runs();
-        let unknown = || JournalError::UnknownRun { name: id.to_string(), path: runs.place() };
-        let summary = runs.summary(id)?.ok_or_else(unknown)?;
-        Ok::<_, JournalError>((summary, runs.read(id)?))
-    };
-    let (summary, entries) = server.engine.blocking(read).await?;
+        let Some(summary) = runs.summary(id)? else { return Ok(None) };
+        Ok::<_, JournalError>(Some((summary, runs.read(id)?)))
+    });
+    let (summary, entries) = recorded.await?.ok_or_else(|| unknown(&id.to_string()))?;
+    standing(server, summary, entries)
+}
+
+/// A run as it stands by what is recorded, and by what this server does with it.
+fn standing(server: &Server, summary: RunSummary, entries: Vec<Entry>) -> Result<Run, Problem> {
+    let id = summary.run;
     let mut run = shown(summary, entries)?;
-    if let Some(state) = server.scheduler.stands(id).filter(|_| !run.state.has_ended()) {
-        (run.state, run.waiting) = (state, Vec::new());
+    if run.state.has_ended() {
+        return Ok(run);
+    }
+    match server.scheduler.stands(id) {
+        Some(state) => (run.state, run.waiting) = (state, Vec::new()),
+        None => run.reason = run.reason.or_else(|| server.scheduler.why_not(id)),
     }
     Ok(run)
 }

@@ -5,11 +5,13 @@ mod raw;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use toml::Spanned;
 
+use super::connections::Patience;
 use super::queue::Bounds;
 use super::tokens::{Grant, Token};
 use crate::document::{ConfigError, Problem, quote, read, read_text, schema_of, units};
@@ -29,9 +31,23 @@ const QUEUED_PER_AGENT_MAX: usize = 5_000;
 /// Nobody writes so far ahead in one conversation.
 const QUEUED_PER_SESSION_MAX: usize = 100;
 const SCHEDULED_MAX: usize = 100_000;
+/// More than a machine that runs agents is likely to need; each costs some kilobytes.
+const CONNECTIONS_MAX: usize = 4096;
+/// A connection that waits for nothing can still be had.
+const WAITS_MAX: usize = 2048;
+/// Enough to keep the processor busy. Each holds the whole record of a run.
+const READS_MAX: usize = 8;
 /// A few pictures fit.
 const BODY_BYTES_MAX: u64 = 32 << 20;
 const BODY_BYTES_LIMIT: u64 = 1 << 30;
+const BODIES_BYTES_MAX: u64 = 256 << 20;
+const BODIES_BYTES_LIMIT: u64 = 1 << 40;
+/// Longer than a client keeps a connection that it means to use again.
+const IDLE: Duration = Duration::from_mins(1);
+/// Longer than a network stalls.
+const UNREAD: Duration = Duration::from_mins(1);
+/// What reads less of an answer in [`UNREAD`] holds it for holding's sake.
+const READ_BYTES_MIN: u64 = 16 << 10;
 const BODY_TIME: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_mins(10);
 /// A request that waits longer than a day is lost on the way.
@@ -57,8 +73,15 @@ pub struct Settings {
     pub instances: u32,
     /// The file that they were read from.
     pub(super) file: Option<PathBuf>,
+    /// What of the file is settled when the server starts.
+    pub(super) fixed: Fixed,
     pub(super) bounds: Bounds,
+    pub(super) connections_max: usize,
+    pub(super) waits_max: usize,
+    pub(super) reads_max: usize,
     pub(super) body_bytes_max: u64,
+    pub(super) bodies_bytes_max: u64,
+    pub(super) patience: Patience,
     pub(super) body_time: Duration,
     pub(super) wait_max: Duration,
     pub(super) requests_per_minute: u32,
@@ -67,6 +90,29 @@ pub struct Settings {
     pub(super) grace: Duration,
     pub(super) tls: Option<Tls>,
     pub(super) tokens: Vec<Token>,
+}
+
+/// What a file says that is settled when the server starts, before the command line had its say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fixed {
+    listen: SocketAddr,
+    agents: Vec<PathBuf>,
+    instances: u32,
+    has_tls: bool,
+}
+
+impl Fixed {
+    /// The keys of what differs.
+    pub(super) fn differs_from(&self, other: &Self) -> Vec<&'static str> {
+        let Self { listen, agents, instances, has_tls } = self;
+        let differing = [
+            ("listen", *listen != other.listen),
+            ("agents", *agents != other.agents),
+            ("limits.instances", *instances != other.instances),
+            ("tls", *has_tls != other.has_tls),
+        ];
+        differing.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
 }
 
 /// The files of a certificate and of its key.
@@ -84,13 +130,15 @@ pub fn schema() -> Value {
 
 impl Default for Settings {
     fn default() -> Self {
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
         Self {
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            listen,
             agents: Vec::new(),
             hosts: Vec::new(),
             origins: Vec::new(),
             instances: INSTANCES,
             file: None,
+            fixed: Fixed { listen, agents: Vec::new(), instances: INSTANCES, has_tls: false },
             bounds: Bounds {
                 runs: RUNS_MAX,
                 runs_per_agent: RUNS_PER_AGENT_MAX,
@@ -99,7 +147,12 @@ impl Default for Settings {
                 queued_per_session: QUEUED_PER_SESSION_MAX,
                 scheduled: SCHEDULED_MAX,
             },
+            connections_max: CONNECTIONS_MAX,
+            waits_max: WAITS_MAX,
+            reads_max: READS_MAX,
             body_bytes_max: BODY_BYTES_MAX,
+            bodies_bytes_max: BODIES_BYTES_MAX,
+            patience: Patience { idle: IDLE, unread: UNREAD, read_bytes_min: READ_BYTES_MIN },
             body_time: BODY_TIME,
             wait_max: WAIT_MAX,
             requests_per_minute: REQUESTS_PER_MINUTE,
@@ -126,6 +179,15 @@ impl Settings {
         if check.problems.is_empty() { Ok(settings) } else { Err(fail(check.problems)) }
     }
 
+    /// The same, but for what was settled when the server started.
+    pub(super) fn fixed_as(self, started: &Self) -> Self {
+        let Self { listen, agents, instances, fixed, tls, .. } = started;
+        let (agents, fixed) = (agents.clone(), fixed.clone());
+        // Where it speaks HTTPS, the certificate may be in other files by now.
+        let tls = self.tls.filter(|_| tls.is_some()).or_else(|| tls.clone());
+        Self { listen: *listen, agents, instances: *instances, fixed, tls, ..self }
+    }
+
     /// Whether only this machine reaches the server.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -141,6 +203,28 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn server(&mut self, raw: raw::Server) -> Settings {
+        let raw::Server { listen, agents, hosts, origins, limits, keys_kept, keep, grace, tls, tokens } = raw;
+        let limited = self.limits(limits);
+        let keys_kept = self.time("keys_kept", keys_kept, KEYS_KEPT, KEPT_LIMIT);
+        let grace = self.time("grace", grace, GRACE, WAIT_LIMIT);
+        let keep = keep.map(|raw| self.duration("keep", &raw, KEPT_LIMIT));
+        let absolute = |path: PathBuf| self.directory.join(path);
+        let agents: Vec<PathBuf> = agents.into_iter().map(absolute).collect();
+        let tls = tls.map(|raw::Tls { certificate, key }| Tls {
+            certificate: absolute(certificate),
+            key: absolute(key),
+        });
+        let hosts = hosts.iter().filter_map(|raw| self.host(raw)).collect();
+        let origins = origins.iter().filter_map(|raw| self.origin(raw)).collect();
+        let listen = listen.map_or(limited.listen, |raw| self.listen(&raw));
+        let (instances, has_tls) = (limited.instances, tls.is_some());
+        let fixed = Fixed { listen, agents: agents.clone(), instances, has_tls };
+        let tokens = self.tokens(tokens);
+        Settings { listen, agents, hosts, origins, fixed, keys_kept, keep, grace, tls, tokens, ..limited }
+    }
+
+    /// The limits; the rest is as it is by default.
+    fn limits(&mut self, raw: raw::Limits) -> Settings {
         let default = Settings::default();
         let raw::Limits {
             runs,
@@ -150,11 +234,17 @@ impl Check<'_> {
             queued_per_session,
             scheduled,
             instances,
+            connections,
+            waits,
+            reads,
             body,
+            bodies,
             body_time,
+            idle,
+            unread,
             wait,
             requests_per_minute,
-        } = raw.limits;
+        } = raw;
         let bounds = Bounds {
             runs: runs.unwrap_or(RUNS_MAX),
             runs_per_agent: runs_per_agent.unwrap_or(RUNS_PER_AGENT_MAX),
@@ -163,39 +253,36 @@ impl Check<'_> {
             queued_per_session: queued_per_session.unwrap_or(QUEUED_PER_SESSION_MAX),
             scheduled: scheduled.unwrap_or(SCHEDULED_MAX),
         };
-        let body_bytes_max = body.map_or(BODY_BYTES_MAX, |raw| self.bytes("body", &raw));
-        let mut time =
-            |key, raw: Option<Spanned<String>>, or, max| raw.map_or(or, |raw| self.duration(key, &raw, max));
-        let (body_time, wait_max) =
-            (time("body_time", body_time, BODY_TIME, WAIT_LIMIT), time("wait", wait, WAIT_MAX, WAIT_LIMIT));
-        let keys_kept = time("keys_kept", raw.keys_kept, KEYS_KEPT, KEPT_LIMIT);
-        let grace = time("grace", raw.grace, GRACE, WAIT_LIMIT);
-        let keep = raw.keep.map(|raw| self.duration("keep", &raw, KEPT_LIMIT));
-        let absolute = |path: PathBuf| self.directory.join(path);
-        let agents = raw.agents.into_iter().map(absolute).collect();
-        let tls = raw.tls.map(|raw::Tls { certificate, key }| Tls {
-            certificate: absolute(certificate),
-            key: absolute(key),
-        });
-        let hosts = raw.hosts.iter().filter_map(|raw| self.host(raw)).collect();
-        let origins = raw.origins.iter().filter_map(|raw| self.origin(raw)).collect();
+        let body_bytes_max = body.map_or(BODY_BYTES_MAX, |raw| self.bytes("body", &raw, BODY_BYTES_LIMIT));
+        let bodies_bytes_max = match bodies {
+            None => BODIES_BYTES_MAX.max(body_bytes_max),
+            Some(raw) => {
+                let bytes = self.bytes("bodies", &raw, BODIES_BYTES_LIMIT);
+                if bytes < body_bytes_max {
+                    let help = "let `bodies` be at least as much as `body`";
+                    self.problem(raw.span(), "not even one body of the size that is allowed fits", help);
+                }
+                bytes
+            }
+        };
+        let patience = Patience {
+            idle: self.time("idle", idle, IDLE, WAIT_LIMIT),
+            unread: self.time("unread", unread, UNREAD, WAIT_LIMIT),
+            read_bytes_min: READ_BYTES_MIN,
+        };
         Settings {
-            listen: raw.listen.map_or(default.listen, |raw| self.listen(&raw)),
-            agents,
-            hosts,
-            origins,
             instances: instances.unwrap_or(INSTANCES),
-            file: None,
             bounds,
+            connections_max: connections.unwrap_or(CONNECTIONS_MAX),
+            waits_max: waits.unwrap_or(WAITS_MAX),
+            reads_max: reads.unwrap_or(READS_MAX),
             body_bytes_max,
-            body_time,
-            wait_max,
+            bodies_bytes_max,
+            body_time: self.time("body_time", body_time, BODY_TIME, WAIT_LIMIT),
+            patience,
+            wait_max: self.time("wait", wait, WAIT_MAX, WAIT_LIMIT),
             requests_per_minute: requests_per_minute.unwrap_or(REQUESTS_PER_MINUTE),
-            keys_kept,
-            keep,
-            grace,
-            tls,
-            tokens: self.tokens(raw.tokens),
+            ..default
         }
     }
 
@@ -251,7 +338,7 @@ impl Check<'_> {
                     self.problem(sha256.span(), "two owners have this token", help);
                 }
                 Ok(digest) => {
-                    let grant = Grant { name: name.into_inner(), scopes, agents };
+                    let grant = Arc::new(Grant { name: name.into_inner(), scopes, agents });
                     tokens.push(Token { digest, grant });
                 }
                 Err(_) => self.problem(
@@ -264,6 +351,10 @@ impl Check<'_> {
         tokens
     }
 
+    fn time(&mut self, key: &str, raw: Option<Spanned<String>>, or: Duration, max: Duration) -> Duration {
+        raw.map_or(or, |raw| self.duration(key, &raw, max))
+    }
+
     fn duration(&mut self, key: &str, raw: &Spanned<String>, max: Duration) -> Duration {
         let ms = units::duration_ms(raw.get_ref(), max).unwrap_or_else(|error| {
             let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
@@ -273,10 +364,10 @@ impl Check<'_> {
         Duration::from_millis(ms)
     }
 
-    fn bytes(&mut self, key: &str, raw: &Spanned<String>) -> u64 {
-        units::bytes(raw.get_ref(), BODY_BYTES_LIMIT).unwrap_or_else(|error| {
+    fn bytes(&mut self, key: &str, raw: &Spanned<String>, max: u64) -> u64 {
+        units::bytes(raw.get_ref(), max).unwrap_or_else(|error| {
             let message = format!("{key} = \"{}\" {error}", quote(raw.get_ref()));
-            self.problem(raw.span(), message, units::bytes_help("32MiB", BODY_BYTES_LIMIT));
+            self.problem(raw.span(), message, units::bytes_help("32MiB", max));
             0
         })
     }

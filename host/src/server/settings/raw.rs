@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::super::tokens::Scope;
 use super::{
-    LISTEN, QUEUED_MAX, QUEUED_PER_AGENT_MAX, QUEUED_PER_SESSION_MAX, REQUESTS_PER_MINUTE, RUNS_MAX,
-    RUNS_PER_AGENT_MAX, SCHEDULED_MAX,
+    CONNECTIONS_MAX, LISTEN, QUEUED_MAX, QUEUED_PER_AGENT_MAX, QUEUED_PER_SESSION_MAX, READS_MAX,
+    REQUESTS_PER_MINUTE, RUNS_MAX, RUNS_PER_AGENT_MAX, SCHEDULED_MAX, WAITS_MAX,
 };
 use crate::sandbox::{INSTANCES, INSTANCES_LIMIT};
 
@@ -88,12 +88,32 @@ pub(super) struct Limits {
     /// address space, and of memory what its tool uses.
     #[schemars(range(min = 1, max = INSTANCES_LIMIT), example = INSTANCES)]
     pub(super) instances: Option<u32>,
+    /// Connections at once. One more is answered with 503. As many as half of the files that the process may have open,
+    /// if those are fewer.
+    #[schemars(range(min = 1, max = 1_000_000), example = CONNECTIONS_MAX)]
+    pub(super) connections: Option<usize>,
+    /// Requests that wait for a run or follow one, at once. One more is answered with 429.
+    #[schemars(range(min = 1, max = 1_000_000), example = WAITS_MAX)]
+    pub(super) waits: Option<usize>,
+    /// Requests at once that go through all that is recorded of a run: replays, calls made again, forks, exports and
+    /// imports. One more waits for a few seconds, and is answered with 503 then.
+    #[schemars(range(min = 1, max = 10_000), example = READS_MAX)]
+    pub(super) reads: Option<usize>,
     /// The size of a request's body; 32 MiB by default.
     #[schemars(with = "Option<String>", example = &"32MiB")]
     pub(super) body: Option<Spanned<String>>,
+    /// The size of all bodies together that are being read; 256 MiB by default. What does not fit is answered with 503.
+    #[schemars(with = "Option<String>", example = &"256MiB")]
+    pub(super) bodies: Option<Spanned<String>>,
     /// How long a body may take to come; 30 s by default.
     #[schemars(with = "Option<String>", example = &"30s")]
     pub(super) body_time: Option<Spanned<String>>,
+    /// How long a connection is kept on which no request goes on; 1 min by default.
+    #[schemars(with = "Option<String>", example = &"1m")]
+    pub(super) idle: Option<Spanned<String>>,
+    /// How long a client may leave an answer unread before its connection is closed; 1 min by default.
+    #[schemars(with = "Option<String>", example = &"1m")]
+    pub(super) unread: Option<Spanned<String>>,
     /// How long a request may wait for a run; 10 min by default.
     #[schemars(with = "Option<String>", example = &"10m")]
     pub(super) wait: Option<Spanned<String>>,
