@@ -13,3 +13,4 @@ mod refusing;
 mod reloading;
 pub mod server;
 mod surviving;
+mod webhooks;

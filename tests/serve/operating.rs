@@ -11,7 +11,7 @@ pub fn name(agent: &Agent) -> &str {
 }
 
 /// The value of a series.
-fn value(metrics: &str, series: &str) -> f64 {
+pub fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{series} is one of:\n{metrics}")).parse().unwrap()
 }

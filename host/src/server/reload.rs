@@ -1,4 +1,4 @@
-//! What is read again while the server serves: the agents, and of host.toml the tokens and the certificate.
+//! What is read again while the server serves: the agents, and of host.toml the tokens, the webhooks and the certificate.
 //!
 //! Invariant: what breaks changes nothing. What was read before stays, what is wrong is logged and shown, and it is read
 //! again when it changes once more.
@@ -71,7 +71,7 @@ impl Server {
         troubles
     }
 
-    /// Takes the tokens and the certificate from host.toml as it is now.
+    /// Takes the tokens, the webhooks and the certificate from host.toml as it is now.
     fn reload_settings(&self) -> Vec<String> {
         let Some(file) = &self.settings.file else { return Vec::new() };
         let settings = match Settings::load(file) {
@@ -90,6 +90,7 @@ impl Server {
                 file.display()
             )),
         }
+        self.webhooks.renew(settings.webhooks, self.scheduler.working());
         if settings.tokens.is_empty() && !self.settings.is_local() {
             troubles.push(format!(
                 "there are no tokens any more in {}, and other machines reach the server: the earlier ones stay",
@@ -108,6 +109,7 @@ impl Server {
         files.extend(agents.iter().cloned());
         files.extend(self.settings.file.clone());
         files.extend(self.settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+        files.extend(self.webhooks.files());
         let files = files.into_iter().map(|path| (Stamp::of(&path), path));
         Stamps { agents, files: files.map(|(stamp, path)| (path, stamp)).collect() }
     }

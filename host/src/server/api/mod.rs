@@ -14,6 +14,7 @@ mod order;
 mod record;
 mod runs;
 mod sessions;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,13 +33,14 @@ use super::Server;
 use super::guard::pass;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::tokens::{Grant, Scope};
+use super::webhooks::Payload;
 
 /// What a request asks of.
 type State = axum::extract::State<Arc<Server>>;
 
 /// Durable runs of agents whose tools are isolated components.
 #[derive(OpenApi)]
-#[openapi(info(title = "host"), components(schemas(ProblemBody)))]
+#[openapi(info(title = "host"), components(schemas(ProblemBody, Payload)))]
 struct Described;
 
 /// The API of a server.
@@ -64,6 +66,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .routes(routes!(record::detail))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::show))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(operation::agents))
         .routes(routes!(operation::agent))
         .routes(routes!(operation::reload))

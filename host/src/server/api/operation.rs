@@ -111,7 +111,7 @@ pub(super) async fn agent(
     found.map(|it| axum::Json(Agent::of(&it))).ok_or_else(|| no_agent(&server, &name))
 }
 
-/// Read every agent again, and the tokens and the certificate of host.toml. What breaks stays as it was. Runs that are
+/// Read every agent again, and the tokens, the webhooks and the certificate of host.toml. What breaks stays as it was. Runs that are
 /// worked on go on with the agent that they began with.
 #[utoipa::path(
     post, path = "/agents/reload", tag = "agents", security(("token" = ["admin"])),
@@ -145,6 +145,7 @@ pub(super) async fn metrics(
     let seen = Seen {
         runs: server.scheduler.counts(),
         records: server.scheduler.records_nothing().is_none(),
+        webhooks: server.webhooks.pending(),
         engine: server.engine.clone(),
     };
     let text = server.metrics.text(seen).map_err(|error| Problem::internal(&error))?;

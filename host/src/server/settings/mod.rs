@@ -1,6 +1,7 @@
 //! host.toml: what belongs to the server and to no agent, read once and checked whole.
 
 mod raw;
+mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -12,6 +13,7 @@ use toml::Spanned;
 
 use super::queue::Bounds;
 use super::tokens::{Grant, Token};
+use super::webhooks::Webhook;
 use crate::document::{ConfigError, Problem, quote, read, read_text, schema_of, units};
 use crate::sandbox::INSTANCES;
 
@@ -67,6 +69,7 @@ pub struct Settings {
     pub(super) grace: Duration,
     pub(super) tls: Option<Tls>,
     pub(super) tokens: Vec<Token>,
+    pub(super) webhooks: Vec<Webhook>,
 }
 
 /// The files of a certificate and of its key.
@@ -108,6 +111,7 @@ impl Default for Settings {
             grace: GRACE,
             tls: None,
             tokens: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 }
@@ -196,6 +200,7 @@ impl Check<'_> {
             grace,
             tls,
             tokens: self.tokens(raw.tokens),
+            webhooks: self.webhooks(raw.webhooks),
         }
     }
 
