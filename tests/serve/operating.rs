@@ -54,6 +54,27 @@ fn metrics_say_what_was_done() {
 }
 
 #[test]
+fn a_run_that_is_removed_is_gone_for_good() {
+    let agent = asking("");
+    let server = Server::of(&agent);
+    let run = format!("/{}/run", name(&agent));
+    let removed = server.post(&run, &json!({})).ok()["run"].as_str().unwrap().to_owned();
+    let kept = server.post(&run, &json!({})).ok()["run"].clone();
+    let shown = format!("/runs/{removed}");
+    assert_eq!(server.ask("DELETE", &shown, &[], None).status, 204);
+    let is_gone = |server: &Server| {
+        server.get(&shown).problem(404, &removed);
+        server.get(&format!("{shown}/detail")).problem(404, &removed);
+        let runs = server.get("/runs").ok();
+        assert_eq!((runs["runs"].as_array().unwrap().len(), &runs["runs"][0]["run"]), (1, &kept), "{runs}");
+    };
+    is_gone(&server);
+    server.kill();
+    assert!(!agent.host(&["runs"]).ok().stdout.contains(&removed));
+    is_gone(&Server::of(&agent));
+}
+
+#[test]
 fn metrics_need_a_token_for_every_agent() {
     let agent = asking("");
     let token = |name: &str, more: &str| {

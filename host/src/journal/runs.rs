@@ -289,10 +289,10 @@ impl RunsDir {
     /// Lets nothing count of a run but its file, if it has one.
     pub(super) fn remove_unsealed(&self, id: RunId) -> Result<(), JournalError> {
         if self.head(id)?.is_some() {
-            let (_run, head) = self.claim(id)?;
-            if head.is_some() {
-                self.store()?.claim(id, &[], &[Note::Gone])?;
-            }
+            let (_run, _) = self.claim(id)?;
+            // Whoever sealed it needs nothing of it any more, and knows that by itself: others, and the next process, have
+            // to be told, or they take what the journal still has of it for the run.
+            self.store()?.claim(id, &[], &[Note::Gone])?;
         }
         let Some(legacy) = self.legacy(id) else { return Ok(()) };
         let _lock = legacy.seize(id)?;

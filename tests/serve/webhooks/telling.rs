@@ -225,6 +225,7 @@ fn what_is_wrong_with_a_webhook_is_said_with_its_place() {
     let secret_of = |secret: &str| one(&format!("url = \"https://example.com/\"\nsecret = {secret}"));
     let with = |more: &str| one(&format!("{good}{more}"));
     let url = |url: &str| one(&format!("url = \"{url}\"\nsecret = {{ file = \"hook.secret\" }}"));
+    let many: String = (0..33).map(|number| with(&format!("name = \"{number}\"\n"))).collect();
     let cases = [
         (one("url = \"https://example.com\""), "secret"),
         (url("http://example.com/"), "host.toml:2:7: http is for receivers on this machine alone"),
@@ -252,7 +253,7 @@ fn what_is_wrong_with_a_webhook_is_said_with_its_place() {
         (with("timeout = \"2m\""), "is too much"),
         (with("timeuot = \"20s\""), "did you mean `timeout`"),
         (format!("{}\n{}", with(""), with("")), "two webhooks are named example.com"),
-        (with("").repeat(33), "more than 32 webhooks"),
+        (many, "host.toml:130:7: there are more than 32 webhooks"),
     ];
     let agent = asking("");
     configure(&agent, &[]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::receiver::{Reaction, Receiver};
+use super::receiver::{Delivery, Reaction, Receiver};
 use super::{begin, configure, serve, serve_with, standing, webhook};
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::serve::operating::value;
@@ -44,7 +44,7 @@ fn a_receiver_that_fails_in_every_way_gets_the_same_delivery_until_it_takes_it()
     all_is_settled(&server);
     assert_eq!(receiver.all().len(), 9, "an answer of 200 counts, whatever follows");
     assert!(other.all().is_empty(), "no redirect is followed");
-    let ids: BTreeSet<&str> = all.iter().map(|it| it.id()).collect();
+    let ids: BTreeSet<&str> = all.iter().map(Delivery::id).collect();
     let bodies: BTreeSet<&str> = all.iter().map(|it| it.body.as_str()).collect();
     assert_eq!((ids.len(), bodies.len()), (1, 1));
     let failure = &standing(&server)["last_failure"];

@@ -335,7 +335,8 @@ mod tests {
         assert_eq!(owed(state.path()), [stays]);
         for _ in 0..200 {
             let run = RunId::new();
-            notes.note(|_| vec![Record::Works(run), Record::Rests(run)].repeat(20)).written().await;
+            let both = || [Record::Works(run), Record::Rests(run)];
+            notes.note(|_| std::iter::repeat_with(both).take(20).flatten().collect()).written().await;
         }
         let bytes = std::fs::metadata(state.path().join(NAME)).unwrap().len();
         assert!(bytes < BYTES_MIN + LINE_BYTES_MAX, "{bytes} bytes");
