@@ -48,6 +48,7 @@ pub(super) struct Webhook {
 
 /// An attempt that failed.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookFailure)]
 pub(super) struct Failure {
     /// When (RFC 3339).
     at: String,
@@ -67,6 +68,7 @@ pub(super) struct Failure {
 
 /// What came of a test.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookTest)]
 pub(super) struct Tested {
     /// Whether it arrived.
     delivered: bool,

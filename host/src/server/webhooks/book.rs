@@ -29,6 +29,7 @@ use crate::message::RunId;
     JsonSchema,
     utoipa::ToSchema,
 )]
+#[schema(as = WebhookEvent)]
 pub(in super::super) enum Kind {
     /// A run waits for a person or for a moment.
     #[serde(rename = "run.waiting")]

@@ -20,6 +20,7 @@ const WAITING_MAX: usize = 8;
 
 /// What a receiver is told.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(in super::super) struct Payload {
     /// What happened.
     #[serde(rename = "type")]
@@ -32,6 +33,7 @@ pub(in super::super) struct Payload {
 
 /// How the run stood then.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveredRun)]
 struct Data {
     #[serde(flatten)]
     run: Run,
