@@ -5,6 +5,9 @@
 //! written anew, shorter, when most of it is of the past. Where it cannot be written, the state in memory counts, and the
 //! file is written anew as soon as it can be.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -101,6 +104,11 @@ impl Notes {
     pub(super) fn open(state: &Path) -> Result<Self, NotesError> {
         let path = state.join(NAME);
         let book = read(&path)?;
+        Self::beginning(path, book)
+    }
+
+    /// Begins to write a state to a file.
+    fn beginning(path: PathBuf, book: Book) -> Result<Self, NotesError> {
         let shared = Arc::new(Shared {
             path: path.clone(),
             state: Mutex::new(State { book, ..State::default() }),
@@ -212,6 +220,13 @@ struct Writer<'a> {
     again: Option<Instant>,
 }
 
+impl Drop for Writer<'_> {
+    /// Nothing is written any more, and nobody is to wait for it.
+    fn drop(&mut self) {
+        self.shared.written.send_replace(u64::MAX);
+    }
+}
+
 impl<'a> Writer<'a> {
     fn new(shared: &'a Shared) -> Self {
         Self { shared, file: None, bytes: 0, bytes_anew: 0, count_anew: 0, unsynced: None, again: None }
@@ -220,6 +235,7 @@ impl<'a> Writer<'a> {
     fn write(mut self) {
         loop {
             let (text, count, closed) = self.wait();
+            // It is the last try.
             if closed && self.again.is_some() {
                 self.again = Some(Instant::now());
             }
@@ -311,58 +327,5 @@ impl<'a> Writer<'a> {
             Ok(()) if self.file.is_some() => self.again = None,
             Ok(()) => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-    use super::*;
-    use crate::message::RunId;
-
-    fn owed(state: &Path) -> Vec<RunId> {
-        read(&state.join(NAME)).unwrap().owed()
-    }
-
-    #[tokio::test]
-    async fn what_is_noted_is_read_again_and_the_file_stays_short() {
-        let state = tempfile::tempdir().unwrap();
-        let notes = Notes::open(state.path()).unwrap();
-        assert!(!state.path().join(NAME).exists(), "nothing was noted");
-        let stays = RunId::new();
-        notes.note(|_| vec![Record::Works(stays)]).written().await;
-        assert_eq!(owed(state.path()), [stays]);
-        for _ in 0..200 {
-            let run = RunId::new();
-            let both = || [Record::Works(run), Record::Rests(run)];
-            notes.note(|_| std::iter::repeat_with(both).take(20).flatten().collect()).written().await;
-        }
-        let bytes = std::fs::metadata(state.path().join(NAME)).unwrap().len();
-        assert!(bytes < BYTES_MIN + LINE_BYTES_MAX, "{bytes} bytes");
-        notes.close().await;
-        assert_eq!(owed(state.path()), [stays]);
-        assert!(!state.path().join("webhooks.part").exists());
-    }
-
-    #[test]
-    fn a_file_that_is_cut_or_spoilt_says_what_it_can() {
-        let state = tempfile::tempdir().unwrap();
-        let (one, two) = (RunId::new(), RunId::new());
-        let whole =
-            [line(&Header { host_webhooks: 1 }), line(&Record::Works(one)), line(&Record::Works(two))];
-        let whole = whole.concat();
-        for length in 0..=whole.len() {
-            std::fs::write(state.path().join(NAME), &whole.as_bytes()[..length]).unwrap();
-            let owed = owed(state.path());
-            assert!(owed.len() == 2 || length < whole.len() - 1, "{length}");
-            assert!(owed.iter().all(|run| [one, two].contains(run)));
-        }
-        let spoilt =
-            [b"\0\0\xff\n".to_vec(), vec![b'x'; 200_000], b"\n".to_vec(), whole.into_bytes()].concat();
-        std::fs::write(state.path().join(NAME), spoilt).unwrap();
-        assert_eq!(owed(state.path()).len(), 2);
-        std::fs::write(state.path().join(NAME), "{\"host_webhooks\":2}\n").unwrap();
-        assert!(matches!(Notes::open(state.path()).unwrap_err(), NotesError::Version { version: 2, .. }));
     }
 }
