@@ -18,3 +18,4 @@ mod seeing;
 pub mod server;
 mod surviving;
 mod versions;
+mod webhooks;

@@ -11,7 +11,7 @@ pub fn name(agent: &Agent) -> &str {
 }
 
 /// The value of a series.
-fn value(metrics: &str, series: &str) -> f64 {
+pub fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{series} is one of:\n{metrics}")).parse().unwrap()
 }
@@ -51,6 +51,27 @@ fn metrics_say_what_was_done() {
     assert!(events >= 20.0 && commits >= 2.0 && commits <= events, "{events} events in {commits} commits");
     is("host_journal_commit_seconds_bucket{le=\"+Inf\"}", commits);
     assert!(value(&metrics, "process_resident_memory_bytes") > 1e6, "{metrics}");
+}
+
+#[test]
+fn a_run_that_is_removed_is_gone_for_good() {
+    let agent = asking("");
+    let server = Server::of(&agent);
+    let run = format!("/{}/run", name(&agent));
+    let removed = server.post(&run, &json!({})).ok()["run"].as_str().unwrap().to_owned();
+    let kept = server.post(&run, &json!({})).ok()["run"].clone();
+    let shown = format!("/runs/{removed}");
+    assert_eq!(server.ask("DELETE", &shown, &[], None).status, 204);
+    let is_gone = |server: &Server| {
+        server.get(&shown).problem(404, &removed);
+        server.get(&format!("{shown}/detail")).problem(404, &removed);
+        let runs = server.get("/runs").ok();
+        assert_eq!((runs["runs"].as_array().unwrap().len(), &runs["runs"][0]["run"]), (1, &kept), "{runs}");
+    };
+    is_gone(&server);
+    server.kill();
+    assert!(!agent.host(&["runs"]).ok().stdout.contains(&removed));
+    is_gone(&Server::of(&agent));
 }
 
 #[test]

@@ -68,6 +68,19 @@ impl Server {
         }
     }
 
+    /// What is in the log that nobody asked for, once the server has ended.
+    pub fn rest_of_log(mut self) -> String {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap();
+        let log = self.log.lock().unwrap();
+        std::iter::from_fn(|| log.recv_timeout(PATIENCE).ok()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until the server has ended by itself.
+    pub fn died(mut self) {
+        self.child.wait().unwrap();
+    }
+
     pub fn address(&self) -> &str {
         self.url.split_once("://").unwrap().1
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use super::catalog::LoadedAgent;
 use super::conversation::Turn;
-use super::handle::{Outcome, RunHandle};
+use super::handle::{Outcome, RunHandle, Stopped};
 use super::live::{Asked, Working};
 use super::people::Front;
 use super::reading::entries;
@@ -61,18 +61,18 @@ impl Engine {
             trace.begin(&work.manifest, invocation);
         }
         let (live, summary) = (Arc::clone(&work.working.live), work.summary.clone());
-        let (done, outcome) = oneshot::channel();
+        let (done, stop) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let (outcome, trace, watcher) = work.until_it_stops(&agent, session).await;
+            let (stop, trace, watcher) = work.until_it_stops(&agent, session).await;
             drop(turn);
             // Who waits for the run need not wait for a collector.
-            let _ = done.send(outcome);
+            let _ = done.send(stop);
             let Some(trace) = trace else { return };
             if let Some(lost) = trace.flush().await {
                 watcher.tell(Told::Trouble(&lost));
             }
         });
-        Ok(RunHandle::new(summary, live, outcome, task))
+        Ok(RunHandle::new(summary, live, stop, task))
     }
 
     /// What is exported of a run. An exporter that cannot be set up stops no run.
@@ -152,7 +152,7 @@ impl Driver {
         self,
         agent: &LoadedAgent,
         first: Session,
-    ) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
+    ) -> (Stopped, Option<Trace>, Arc<dyn Watcher>) {
         let dispatcher = Arc::new(self.dispatcher(agent, &self.manifest));
         let mut session = Ok(first);
         let outcome = loop {
@@ -220,7 +220,7 @@ impl Driver {
     }
 
     /// Leaves a run on which nothing more is carried out.
-    async fn leave(self, outcome: Outcome) -> (Outcome, Option<Trace>, Arc<dyn Watcher>) {
+    async fn leave(self, outcome: Outcome) -> (Stopped, Option<Trace>, Arc<dyn Watcher>) {
         let Self { run, summary, front, trace, working, .. } = self;
         let state = match &outcome {
             Outcome::Ended { ending, .. } => ending.into(),
@@ -229,6 +229,7 @@ impl Driver {
             Outcome::Failed(_) => RunState::Failed,
         };
         let summary = RunSummary { state, ..summary };
+        let last = run.store.last();
         working.live.close();
         if state.has_ended() {
             conclude(run, summary, &*front.watcher).await;
@@ -238,7 +239,7 @@ impl Driver {
             run.leave().await;
         }
         drop(working);
-        (outcome, trace, front.watcher)
+        (Stopped { outcome, last }, trace, front.watcher)
     }
 
     /// Seals a run that had ended, and was not sealed.

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::live::{Live, Stop};
 use crate::agent::{Ended, RunError};
-use crate::journal::RunSummary;
+use crate::journal::{RunSummary, Seq};
 use crate::message::{Ending, RunId, Used};
 use crate::session::{SessionError, Waiting};
 use crate::telemetry::Stand;
@@ -31,12 +31,21 @@ pub enum Outcome {
     Failed(RunError),
 }
 
+/// That a run stopped.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    pub(super) outcome: Outcome,
+    /// The number of the last event that was recorded before.
+    pub(super) last: Option<Seq>,
+}
+
 /// A run that was started, or goes on. Dropping the handle leaves the run to itself.
 pub struct RunHandle {
     summary: RunSummary,
     /// `None` if the run had ended before.
     live: Option<Arc<Live>>,
-    outcome: oneshot::Receiver<Outcome>,
+    stop: oneshot::Receiver<Stopped>,
+    last: Option<Seq>,
     work: Option<JoinHandle<()>>,
 }
 
@@ -65,18 +74,18 @@ impl RunHandle {
     pub(super) fn new(
         summary: RunSummary,
         live: Arc<Live>,
-        outcome: oneshot::Receiver<Outcome>,
+        stop: oneshot::Receiver<Stopped>,
         work: JoinHandle<()>,
     ) -> Self {
-        Self { summary, live: Some(live), outcome, work: Some(work) }
+        Self { summary, live: Some(live), stop, last: None, work: Some(work) }
     }
 
     /// The handle of a run that had ended before.
     pub(super) fn ended(summary: RunSummary, ending: Ending, used: Option<Used>) -> Self {
-        let (done, outcome) = oneshot::channel();
+        let (done, stop) = oneshot::channel();
         // The receiver is there.
-        let _ = done.send(Outcome::Ended { ending, used });
-        Self { summary, live: None, outcome, work: None }
+        let _ = done.send(Stopped { outcome: Outcome::Ended { ending, used }, last: None });
+        Self { summary, live: None, stop, last: None, work: None }
     }
 
     /// The run.
@@ -104,8 +113,11 @@ impl RunHandle {
     ///
     /// If the run panicked, with the same panic; and if it has been asked before.
     pub async fn outcome(&mut self) -> Outcome {
-        match (&mut self.outcome).await {
-            Ok(outcome) => outcome,
+        match (&mut self.stop).await {
+            Ok(Stopped { outcome, last }) => {
+                self.last = last;
+                outcome
+            }
             Err(_) => match self.work.take() {
                 Some(work) => match work.await {
                     Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
@@ -115,6 +127,13 @@ impl RunHandle {
                 None => Outcome::Interrupted,
             },
         }
+    }
+
+    /// The number of the last event that was recorded before the run stopped. `None` before that is known, and for a run
+    /// of which nothing was recorded since it was opened.
+    #[must_use]
+    pub fn last_event(&self) -> Option<Seq> {
+        self.last
     }
 
     /// Waits until nothing more is done for the run: its traces are exported, or lost.

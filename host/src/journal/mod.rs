@@ -348,7 +348,7 @@ fn io_error(path: &Path, error: &std::io::Error) -> JournalError {
 }
 
 /// Makes a directory that only this user can look into, and what is missing above it, each with its name on disk.
-fn make_directory(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> std::io::Result<()> {
     let Some(above) = path.parent().filter(|_| !path.is_dir()) else { return Ok(()) };
     make_directory(above)?;
     match DirBuilder::new().mode(0o700).create(path) {
@@ -360,7 +360,7 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 }
 
 /// Writes a file that only this user can read, whole or not at all: under another name first.
-fn write_whole(
+pub(crate) fn write_whole(
     path: &Path,
     by: &Path,
     write: impl FnOnce(&File) -> std::io::Result<()>,
@@ -371,13 +371,13 @@ fn write_whole(
 }
 
 /// Makes the names in a directory durable.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
 /// Where the tests kill the process: the `fail` crate compiles to nothing unless the feature
 /// `failpoints` is on.
-fn crash_point(name: &str) {
+pub(crate) fn crash_point(name: &str) {
     fail::fail_point!(name, |_| rustix::process::kill_process(
         rustix::process::getpid(),
         rustix::process::Signal::KILL

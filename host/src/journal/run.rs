@@ -57,6 +57,11 @@ impl RunStore {
         Ok(entries)
     }
 
+    /// The number of the last event that was handed over; `None` if none was since the run was opened.
+    pub(crate) fn last(&self) -> Option<Seq> {
+        *self.last.lock()
+    }
+
     /// How the run stands when its end is recorded, to be recorded with it.
     fn at_the_end(&self, entry: &Entry) -> Option<Note> {
         let Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) = &entry.event else {

@@ -37,6 +37,7 @@ pub(super) struct Metrics {
     cost: Amounts,
     requests: Family<Requests, Counter>,
     refused: Family<Refused, Counter>,
+    webhooks: Family<Webhook, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +79,12 @@ struct Refused {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Webhook {
+    webhook: String,
+    outcome: &'static str,
+}
+
 /// What is known elsewhere, at the moment when somebody reads it.
 pub(super) struct Seen {
     /// Runs that work, wait in the queue, and wait for a moment.
@@ -86,6 +93,8 @@ pub(super) struct Seen {
     pub(super) clients: (usize, usize),
     /// Whether the journal takes what is to be recorded.
     pub(super) records: bool,
+    /// Deliveries that are pending, by webhook.
+    pub(super) webhooks: Vec<(String, usize)>,
     pub(super) engine: Engine,
 }
 
@@ -135,10 +144,16 @@ impl Metrics {
         }
     }
 
+    /// Counts what came of a delivery, or of an attempt.
+    pub(super) fn webhook(&self, webhook: &str, outcome: &'static str) {
+        self.webhooks.get_or_create(&Webhook { webhook: webhook.to_owned(), outcome }).inc();
+    }
+
     /// Everything that is counted and measured.
     pub(super) fn text(&self, seen: Seen) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
-        let Self { stopped, tool_calls, model_calls, tokens, cost, requests, refused } = self.clone();
+        let Self { stopped, tool_calls, model_calls, tokens, cost, requests, refused, webhooks } =
+            self.clone();
         registry.register(
             "host_runs_stopped",
             "Runs that stopped, by the state in which they did; a run that goes on stops again",
@@ -155,6 +170,7 @@ impl Metrics {
         );
         registry.register("host_http_requests", "Requests that were answered, by status", requests);
         registry.register("host_http_refused", "Requests that were refused, by kind of problem", refused);
+        registry.register("host_webhooks", "What came of deliveries, and attempts that failed", webhooks);
         registry.register_collector(Box::new(seen));
         let mut text = String::new();
         encode(&mut text, &registry)?;
@@ -194,6 +210,15 @@ impl Collector for Seen {
         encoder
             .encode_descriptor("host_journal_up", "Whether runs can be recorded", None, MetricType::Gauge)?
             .encode_gauge(&journal)?;
+        let mut pending = encoder.encode_descriptor(
+            "host_webhooks_pending",
+            "Deliveries that have not arrived yet",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (webhook, count) in &self.webhooks {
+            pending.encode_family(&[("webhook", webhook.as_str())])?.encode_gauge(&whole(*count))?;
+        }
         self.places(&mut encoder)?;
         self.commits(&mut encoder)?;
         if let Some(bytes) = resident_bytes() {

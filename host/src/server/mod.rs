@@ -2,7 +2,7 @@
 //!
 //! Thin over the engine: what a run is, how it stands and what is recorded of it, the engine says. Owns what only a server
 //! has: which agents are served (`agents`), whose turn it is (`queue`, `scheduler`), who may do what (`tokens`, `guard`),
-//! the paths and the JSON of the API (`api`, `shown`, `problem`), and the way by which commands on this machine find the
+//! the paths and the JSON of the API (`api`, `shown`, `problem`), who is told when a run stops (`webhooks`), and the way by which commands on this machine find the
 //! server (`address`). Invariants: whoever is told of a run finds it again, whatever happens to the process; a request
 //! that is refused costs nothing that stays. It fails with a [`ServeError`] before it serves, and afterwards answers with
 //! problems and goes on.
@@ -29,6 +29,7 @@ mod shown;
 mod tokens;
 mod told;
 mod versions;
+mod webhooks;
 
 #[cfg(feature = "cli")]
 pub(crate) use address::new_token;
@@ -63,6 +64,8 @@ use metrics::Metrics;
 use reload::Reloading;
 use scheduler::{Scheduler, unfinished};
 use told::Told;
+pub use webhooks::NotesError;
+use webhooks::Webhooks;
 
 /// How long the head of a request may take to come: a client that sends it more slowly holds a connection for nothing.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -107,6 +110,9 @@ pub enum ServeError {
     /// The agents cannot be served.
     #[error(transparent)]
     Agents(#[from] AgentsError),
+    /// What webhooks are owed cannot be read.
+    #[error(transparent)]
+    Webhooks(#[from] NotesError),
     /// The runs that there are cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -125,6 +131,7 @@ pub(crate) struct Server {
     reloading: Reloading,
     /// Held by whoever imports a run.
     importing: tokio::sync::Mutex<()>,
+    webhooks: Arc<Webhooks>,
 }
 
 impl Server {
@@ -165,7 +172,9 @@ impl Serving {
         let (address, own) = Address::claim(state, bound, settings.tls.is_some()).await?;
         let agents = Arc::new(Agents::load(engine, settings.agents.clone(), watcher).await?);
         let metrics = Metrics::default();
-        let scheduler = Scheduler::new(engine, &agents, settings.bounds, metrics.clone());
+        let webhooks = Webhooks::begin(engine, state, settings.webhooks.clone(), metrics.clone()).await?;
+        let scheduler =
+            Scheduler::new(engine, &agents, settings.bounds, metrics.clone(), Arc::clone(&webhooks));
         let keys = Keys::new(settings.keys_kept);
         recall(engine, &scheduler, &keys)?;
         let guard = Guard::new(&settings, own, bound);
@@ -183,6 +192,7 @@ impl Serving {
             metrics,
             reloading,
             importing,
+            webhooks,
         });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
@@ -227,6 +237,7 @@ impl Serving {
     pub async fn end(self) {
         self.server.scheduler.drain(self.server.settings().grace).await;
         self.working.iter().for_each(JoinHandle::abort);
+        self.server.webhooks.end(ANSWERS_TIME).await;
         self.handle.graceful_shutdown(Some(ANSWERS_TIME));
         // How it ended is of no use to anybody.
         let _ = self.listening.await;

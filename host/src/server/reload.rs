@@ -97,6 +97,7 @@ impl Server {
                 Err(error) => troubles.push(chain(&error)),
             }
         }
+        self.webhooks.renew(settings.webhooks.clone(), self.scheduler.working());
         let fixed = settings.fixed.differs_from(&before.fixed);
         if !fixed.is_empty() {
             let keys = fixed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
@@ -135,6 +136,7 @@ impl Server {
         let settings = self.settings();
         files.extend(settings.file.clone());
         files.extend(settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+        files.extend(self.webhooks.files());
         let files = files.into_iter().map(|path| (Stamp::of(&path), path));
         Stamps { agents, files: files.map(|(stamp, path)| (path, stamp)).collect() }
     }

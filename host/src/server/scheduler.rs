@@ -28,12 +28,13 @@ use super::recording::{Recording, of_outcome, of_start};
 use super::shown::Run;
 use super::told::Told;
 use super::versions::Loaded;
+use super::webhooks::{self, Webhooks};
 pub(super) use fork::TakeForkError;
 pub(super) use taking_up::unfinished;
 pub(super) use waiting::Stop;
 
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
-use crate::journal::RunState;
+use crate::journal::{RunState, Seq};
 use crate::message::{By, Moment, RunId, Slot};
 use crate::session::{Settlement, Waiting, Wants};
 
@@ -57,6 +58,7 @@ pub(super) struct Scheduler {
     /// Runs that stopped because nothing could be recorded of them.
     stranded: Mutex<Vec<Job>>,
     metrics: Metrics,
+    webhooks: Arc<Webhooks>,
 }
 
 /// What is said of a run with which it goes on.
@@ -96,7 +98,13 @@ pub(super) enum TakeError {
 }
 
 impl Scheduler {
-    pub(super) fn new(engine: &Engine, agents: &Arc<Agents>, bounds: Bounds, metrics: Metrics) -> Arc<Self> {
+    pub(super) fn new(
+        engine: &Engine,
+        agents: &Arc<Agents>,
+        bounds: Bounds,
+        metrics: Metrics,
+        webhooks: Arc<Webhooks>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine: engine.clone(),
             agents: Arc::clone(agents),
@@ -110,6 +118,7 @@ impl Scheduler {
             recording: Recording::default(),
             stranded: Mutex::default(),
             metrics,
+            webhooks,
         })
     }
 
@@ -139,17 +148,21 @@ impl Scheduler {
         }
         let admission = self.queue().admit(&job)?;
         match admission {
-            Admission::Begins => match self.engine.start(new, self.front(&job)).await {
-                Ok(handle) => {
-                    self.agents.keep(job.run, loaded);
-                    self.follow(job, handle);
-                    Ok(())
+            Admission::Begins => {
+                self.webhooks.works(job.run).await;
+                match self.engine.start(new, self.front(&job)).await {
+                    Ok(handle) => {
+                        self.agents.keep(job.run, loaded);
+                        self.follow(job, handle);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.webhooks.rests(job.run);
+                        self.leave(job.run, true);
+                        Err(self.not_taken(error))
+                    }
                 }
-                Err(error) => {
-                    self.leave(job.run, true);
-                    Err(self.not_taken(error))
-                }
-            },
+            }
             Admission::Waits => {
                 if let Err(error) = self.engine.accept(new).await {
                     self.queue().give_up(job.run);
@@ -225,6 +238,7 @@ impl Scheduler {
             if accept_changes { self.agents.get(&job.agent) } else { self.agents.of(run, &job.agent) };
         let agent = loaded.as_ref().map(|loaded| Arc::clone(&loaded.agent));
         let terms = Terms { settlements, accept_changes, agent, by, ..Terms::default() };
+        self.webhooks.works(run).await;
         match self.engine.resume(run, terms, self.front(&job)).await {
             Ok(handle) => {
                 if let Some(loaded) = &loaded {
@@ -240,6 +254,7 @@ impl Scheduler {
             Err(error) => {
                 let why = chain(&error);
                 log(&Told::NotResumed { run, agent: &job.agent, why: &why });
+                self.webhooks.rests(run);
                 // Another process may have brought it to its end; otherwise somebody has to look at it.
                 let engine = self.engine.clone();
                 let summary = tokio::task::spawn_blocking(move || engine.runs().summary(run)).await;
@@ -263,20 +278,29 @@ impl Scheduler {
             let outcome = AssertUnwindSafe(handle.outcome()).catch_unwind().await;
             let outcome = outcome.unwrap_or(Outcome::Interrupted);
             let shown = Run::listed(handle.summary().clone()).stopped(&outcome);
-            scheduler.stopped(job, shown, &outcome);
+            scheduler.stopped(job, shown, &outcome, handle.last_event()).await;
             handle.close().await;
         });
     }
 
-    fn stopped(&self, job: Job, shown: Run, outcome: &Outcome) {
+    async fn stopped(&self, job: Job, shown: Run, outcome: &Outcome, last: Option<Seq>) {
         let (run, shown) = (job.run, Arc::new(shown));
         log(&Told::Stopped { run: &shown, outcome });
         self.metrics.stopped(&shown, outcome);
         let has_stopped = self.recording.saw(of_outcome(outcome)) || self.recording.stopped().is_some();
         match outcome {
             Outcome::Failed(_) | Outcome::Interrupted if has_stopped => self.stranded.lock().push(job),
-            Outcome::Suspended(waiting) => self.wait(job, waiting),
-            Outcome::Ended { .. } | Outcome::Failed(_) | Outcome::Interrupted => {}
+            Outcome::Suspended(waiting) => {
+                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Waiting, last).await;
+                self.wait(job, waiting);
+            }
+            Outcome::Ended { .. } => {
+                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Ended, last).await;
+            }
+            Outcome::Failed(_) => {
+                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Failed, last).await;
+            }
+            Outcome::Interrupted => {}
         }
         if shown.state.has_ended() {
             self.agents.release(run);
@@ -342,6 +366,11 @@ impl Scheduler {
     /// How a run stands that is worked on, or is going to be as soon as it can.
     pub(super) fn stands(&self, run: RunId) -> Option<RunState> {
         self.queue().stands(run)
+    }
+
+    /// The runs that are worked on.
+    pub(super) fn working(&self) -> Vec<RunId> {
+        self.queue().working().collect()
     }
 
     /// How many runs work, wait in the queue, and wait for a moment.

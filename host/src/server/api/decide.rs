@@ -12,6 +12,7 @@ use super::super::queue::Job;
 use super::super::scheduler::Said;
 use super::super::shown::Run;
 use super::super::tokens::Scope;
+use super::super::webhooks;
 use super::begin::answered;
 use super::body::{Body, Path, objects};
 use super::runs::{found, run_of};
@@ -239,9 +240,17 @@ pub(super) async fn cancel(
     Path(name): Path<String>,
     Body(Cancel { reason }): Body<Cancel>,
 ) -> Result<Response, Problem> {
-    let (id, _) = found(&server, &caller, Scope::Admin, &name).await?;
+    let (id, Run { agent, .. }) = found(&server, &caller, Scope::Admin, &name).await?;
     let cancelled = Cancelled { by: Some(caller.0.by()), reason };
-    server.engine.cancel(id, cancelled).await?;
+    // If nobody works on it, it ends here.
+    let ends_here = server.webhooks.works(id).await;
+    let said = server.engine.cancel(id, cancelled).await;
+    match &said {
+        Ok(()) => server.webhooks.stopped(id, &agent, webhooks::Kind::Ended, None).await,
+        Err(_) if ends_here => server.webhooks.rests(id),
+        Err(_) => {}
+    }
+    said?;
     server.scheduler.forget(id);
     Ok(answered(run_of(&server, id).await?))
 }

@@ -15,6 +15,7 @@ mod order;
 mod record;
 mod runs;
 mod sessions;
+mod webhooks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
@@ -35,13 +36,14 @@ use super::Server;
 use super::guard::{Passed, pass};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::tokens::{Grant, Scope};
+use super::webhooks::Payload;
 
 /// What a request asks of.
 type State = axum::extract::State<Arc<Server>>;
 
 /// Durable runs of agents whose tools are isolated components.
 #[derive(OpenApi)]
-#[openapi(info(title = "host"), components(schemas(ProblemBody)))]
+#[openapi(info(title = "host"), components(schemas(ProblemBody, Payload)))]
 struct Described;
 
 /// What needs a token, and the description of it.
@@ -68,6 +70,9 @@ fn guarded() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(import::import))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::show))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::retry))
         .routes(routes!(operation::agents))
         .routes(routes!(operation::agent))
         .routes(routes!(operation::reload))

@@ -150,6 +150,7 @@ pub(super) async fn metrics(
         runs: server.scheduler.counts(),
         clients: server.limits.counts(),
         records: server.scheduler.records_nothing().is_none(),
+        webhooks: server.webhooks.pending(),
         engine: server.engine.clone(),
     };
     let text = server.metrics.text(seen).map_err(|error| Problem::internal(&error))?;

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Scheduler;
-use crate::message::RunId;
 
 /// How often runs that are to stop are told again, and how many times: a call is cut off within a tick of its clock.
 const STOP_AGAIN: Duration = Duration::from_millis(200);
@@ -52,8 +51,7 @@ impl Scheduler {
     /// waits for another process is not waited for: it is on disk.
     async fn stop_all(&self) {
         for _ in 0..STOP_TRIES {
-            let working: Vec<RunId> = self.queue().working().collect();
-            for run in working {
+            for run in self.working() {
                 self.engine.interrupt(run);
             }
             if tokio::time::timeout(STOP_AGAIN, self.idle()).await.is_ok() {

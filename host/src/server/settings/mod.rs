@@ -1,6 +1,7 @@
 //! host.toml: what belongs to the server and to no agent, read once and checked whole.
 
 mod raw;
+mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -14,6 +15,7 @@ use toml::Spanned;
 use super::connections::Patience;
 use super::queue::Bounds;
 use super::tokens::{Grant, Token};
+use super::webhooks::Webhook;
 use crate::document::{ConfigError, Problem, quote, read, read_text, schema_of, units};
 use crate::sandbox::INSTANCES;
 
@@ -90,6 +92,7 @@ pub struct Settings {
     pub(super) grace: Duration,
     pub(super) tls: Option<Tls>,
     pub(super) tokens: Vec<Token>,
+    pub(super) webhooks: Vec<Webhook>,
 }
 
 /// What a file says that is settled when the server starts, before the command line had its say.
@@ -161,6 +164,7 @@ impl Default for Settings {
             grace: GRACE,
             tls: None,
             tokens: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 }
@@ -203,7 +207,19 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn server(&mut self, raw: raw::Server) -> Settings {
-        let raw::Server { listen, agents, hosts, origins, limits, keys_kept, keep, grace, tls, tokens } = raw;
+        let raw::Server {
+            listen,
+            agents,
+            hosts,
+            origins,
+            limits,
+            keys_kept,
+            keep,
+            grace,
+            tls,
+            tokens,
+            webhooks,
+        } = raw;
         let limited = self.limits(limits);
         let keys_kept = self.time("keys_kept", keys_kept, KEYS_KEPT, KEPT_LIMIT);
         let grace = self.time("grace", grace, GRACE, WAIT_LIMIT);
@@ -219,8 +235,9 @@ impl Check<'_> {
         let listen = listen.map_or(limited.listen, |raw| self.listen(&raw));
         let (instances, has_tls) = (limited.instances, tls.is_some());
         let fixed = Fixed { listen, agents: agents.clone(), instances, has_tls };
-        let tokens = self.tokens(tokens);
-        Settings { listen, agents, hosts, origins, fixed, keys_kept, keep, grace, tls, tokens, ..limited }
+        let (tokens, webhooks) = (self.tokens(tokens), self.webhooks(webhooks));
+        let limited = Settings { keys_kept, keep, grace, tls, tokens, webhooks, ..limited };
+        Settings { listen, agents, hosts, origins, fixed, ..limited }
     }
 
     /// The limits; the rest is as it is by default.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::tokens::Scope;
+use super::super::webhooks::Kind;
 use super::{
     CONNECTIONS_MAX, LISTEN, QUEUED_MAX, QUEUED_PER_AGENT_MAX, QUEUED_PER_SESSION_MAX, READS_MAX,
     REQUESTS_PER_MINUTE, RUNS_MAX, RUNS_PER_AGENT_MAX, SCHEDULED_MAX, WAITS_MAX,
@@ -60,6 +61,9 @@ pub(super) struct Server {
     /// Who may use the server. Without tokens anybody may who reaches it.
     #[serde(default)]
     pub(super) tokens: Vec<Token>,
+    /// Who is told over HTTP when a run waits, ends or fails: docs/WEBHOOKS.md.
+    #[serde(default)]
+    pub(super) webhooks: Vec<Webhook>,
 }
 
 /// What is bounded.
@@ -146,4 +150,48 @@ pub(super) struct Token {
     pub(super) scopes: Vec<Scope>,
     /// The agents of which they may do it; all of them by default.
     pub(super) agents: Option<Vec<String>>,
+}
+
+/// Who is told over HTTP when a run waits, ends or fails.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Webhook {
+    /// Where it is told. It has to be https, unless the receiver is on this machine.
+    #[schemars(with = "String", example = &"https://example.com/hooks/host")]
+    pub(super) url: Spanned<String>,
+    /// What it is called in the log, the metrics and the API: host and port of the URL by default. What is due is kept by
+    /// the name, so that the URL can change.
+    #[schemars(with = "Option<String>", example = &"tickets")]
+    pub(super) name: Option<Spanned<String>>,
+    /// Where the secret is with which deliveries are signed: `whsec_` and 24 to 64 bytes in base64.
+    #[schemars(with = "Secret")]
+    pub(super) secret: Spanned<Secret>,
+    /// Secrets that sign beside it, as long as receivers have them: 3 at most.
+    #[serde(default)]
+    #[schemars(with = "Vec<Secret>")]
+    pub(super) old_secrets: Vec<Spanned<Secret>>,
+    /// What it is told; everything by default.
+    #[schemars(with = "Option<Vec<Kind>>")]
+    pub(super) events: Option<Spanned<Vec<Kind>>>,
+    /// The agents of whose runs it is told; all of them by default.
+    pub(super) agents: Option<Vec<String>>,
+    /// How long to wait before each further attempt of a delivery, 20 of 24 h at most. After the last one it is given up.
+    /// By default 5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h.
+    #[schemars(with = "Option<Vec<String>>", extend("examples" = [["5s", "5m", "30m", "2h"]]))]
+    pub(super) retry: Option<Spanned<Vec<Spanned<String>>>>,
+    /// How long the receiver may take to answer; 20 s by default, and 1 min at most.
+    #[schemars(with = "Option<String>", example = &"20s")]
+    pub(super) timeout: Option<Spanned<String>>,
+}
+
+/// Where the value of a secret is. It is never written into this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secret {
+    /// The environment variable that holds it.
+    #[schemars(example = &"WEBHOOK_SECRET")]
+    pub(super) env: Option<String>,
+    /// The file that holds it. It is read again when it changes.
+    #[schemars(example = &"/run/secrets/webhook")]
+    pub(super) file: Option<PathBuf>,
 }
