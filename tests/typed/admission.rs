@@ -125,7 +125,7 @@ fn too_many_functions_are_named() {
         text + ")"
     };
     checked(&exports(10_000), "").exits(2).says("it exports more than 1000 functions");
-    checked(&exports(200), "").exits(2).says("it has 200 tools, and at most 128").says("with `include`");
+    checked(&exports(200), "").exits(2).says("has 200 tools; at most 128").says("with `include`");
     checked(&exports(200), "include = [\"f1\", \"f19*\"]").ok();
 }
 

@@ -56,7 +56,10 @@ fn a_program_reads_it_as_json() {
     );
     assert_eq!(tool("nothing")["output_schema"], json!({ "type": "null" }));
     let all = &tool("same")["input_schema"]["properties"]["all"]["properties"];
-    assert_eq!(all["bytes"], json!({ "type": "string", "contentEncoding": "base64" }));
+    assert_eq!(
+        all["bytes"],
+        json!({ "type": "string", "contentEncoding": "base64", "description": "bytes in base64" })
+    );
     assert_eq!(all["u64"]["type"], json!(["integer", "string"]));
     assert_eq!(all["pair"]["prefixItems"][0], json!({ "type": "string" }));
     let imports = said["imports"].as_array().unwrap();

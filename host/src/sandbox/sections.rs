@@ -13,6 +13,9 @@ use super::typed::Function;
 /// The largest section of documentation that is read.
 const DOCS_BYTES_MAX: usize = 1 << 20;
 
+/// As much of what is said of a function is kept as a tool's description may have.
+const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
+
 /// How many names of producers are kept of a component.
 const PRODUCERS_MAX: usize = 32;
 
@@ -115,7 +118,8 @@ impl Sections {
                 both.into_iter().find_map(|it| it.get(name)?.funcs.get(function)?.text())
             }),
         };
-        found.map(str::trim).filter(|text| !text.is_empty())
+        let found = found.map(str::trim).filter(|text| !text.is_empty());
+        found.map(|text| text.get(..text.floor_char_boundary(DESCRIPTION_BYTES_MAX)).unwrap_or_default())
     }
 }
 

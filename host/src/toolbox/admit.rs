@@ -11,7 +11,7 @@ use crate::sandbox::{Refused, SCHEMA_BYTES_MAX, ToolDefinition};
 use crate::schema::Schema;
 
 /// The bounds that `wit/tool.wit` sets for what a component tells of itself.
-const TOOLS_MAX: usize = 128;
+pub(super) const TOOLS_MAX: usize = 128;
 const NAME_CHARS_MAX: usize = 64;
 const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 
@@ -37,10 +37,7 @@ pub(super) fn entries(
     let chosen: Vec<ToolDefinition> =
         listed.into_iter().filter(|it| tool.include.is_empty() || include.names(it)).collect();
     if chosen.len() > TOOLS_MAX {
-        let count = chosen.len();
-        return Err(refuse(format!(
-            "it has {count} tools, and at most {TOOLS_MAX} are allowed: choose among them with `include`"
-        )));
+        return Err(ToolboxReason::TooMany { path: path.to_owned(), count: chosen.len() });
     }
     let shown_bytes_max = tool.limits.shown_bytes_max;
     let grants = Digest::of_json(&(&tool.grants, &tool.limits));

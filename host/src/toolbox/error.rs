@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::admit::TOOLS_MAX;
 use super::{BuildError, COMPONENT_BYTES_MAX, CacheError};
 use crate::grants::SecretError;
 use crate::message::Digest;
@@ -132,6 +133,16 @@ pub enum ToolboxReason {
         name: String,
         /// What there is.
         names: Vec<String>,
+    },
+    /// More tools than an agent takes of one component.
+    #[error(
+        "{} has {count} tools; at most {TOOLS_MAX} of a component are taken\n  choose among them with `include`", path.display()
+    )]
+    TooMany {
+        /// Which file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
     },
     /// What the component tells of itself is not well-formed.
     #[error("{}: {reason}\n  correct the tool: wit/tool.wit says what it may tell of itself", path.display())]

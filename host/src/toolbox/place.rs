@@ -53,7 +53,7 @@ impl ToolboxReason {
             | Self::Admit { .. }
             | Self::Wasi03 { .. }
             | Self::Listing { .. } => key("source"),
-            Self::Ambiguous { .. } | Self::NoTool { .. } => key("include"),
+            Self::Ambiguous { .. } | Self::NoTool { .. } | Self::TooMany { .. } => key("include"),
             Self::DescribesNothing { name, .. } => KeyPath::new(["tools", tool, "describe", name]),
             Self::OtherDigest { .. } => key("sha256"),
             Self::OwnFiles { dir, .. } => {

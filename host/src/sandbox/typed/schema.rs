@@ -16,7 +16,10 @@ pub(super) fn schema(shape: &Shape) -> Value {
         Shape::F32 => float(&json!({ "type": "number", "minimum": f32::MIN, "maximum": f32::MAX })),
         Shape::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Shape::String => json!({ "type": "string" }),
-        Shape::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+        // Some providers show their models no such keyword.
+        Shape::Bytes => {
+            json!({ "type": "string", "contentEncoding": "base64", "description": "bytes in base64" })
+        }
         Shape::List(item) => json!({ "type": "array", "items": schema(item) }),
         Shape::Fixed(item, count) => {
             json!({ "type": "array", "items": schema(item), "minItems": count, "maxItems": count })
