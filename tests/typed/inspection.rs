@@ -82,6 +82,7 @@ fn its_world_is_written_out() {
         "  variant why { closed, too-large(u32) };\n",
         "  add: func(a: u32, b: u32) -> u32;\n",
         "  refuse: func(size: u32) -> result<_, why>;\n",
+        "record { %bool: bool, %s8: s8, ",
     ] {
         assert!(said.contains(line), "{line:?} is said in:\n{said}");
     }

@@ -3,6 +3,7 @@
 //! A component keeps no comments and, of a type that it does not export, no name; types of the same form in one
 //! interface are one type. So this is the component's interface, and not the file that it was built from.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::Write as _;
 
@@ -33,7 +34,7 @@ pub fn world(component: &Component) -> String {
             }
             ComponentItem::ComponentFunc(function) => {
                 let types = Types::none();
-                text.line(&format!("  {way} {name}: {};", types.function(&function)));
+                text.line(&format!("  {way} {}: {};", word(name), types.function(&function)));
             }
             ComponentItem::Type(_) | ComponentItem::Resource(_) => {
                 text.line(&format!("  {way} {name}: type;"));
@@ -50,10 +51,10 @@ pub fn world(component: &Component) -> String {
         for (name, export) in instance.exports(engine).take(FUNCTIONS_MAX) {
             match export.ty {
                 ComponentItem::ComponentFunc(function) => {
-                    text.line(&format!("  {name}: {};", types.function(&function)));
+                    text.line(&format!("  {}: {};", word(name), types.function(&function)));
                 }
                 ComponentItem::Type(kind) => text.line(&format!("  {};", types.definition(name, &kind))),
-                ComponentItem::Resource(_) => text.line(&format!("  resource {name};")),
+                ComponentItem::Resource(_) => text.line(&format!("  resource {};", word(name))),
                 _ => {}
             }
         }
@@ -105,8 +106,10 @@ impl Types {
     }
 
     fn function(&self, function: &ComponentFunc) -> String {
-        let params: Vec<String> =
-            function.params().map(|(name, kind)| format!("{name}: {}", self.kind(&kind, 0))).collect();
+        let params: Vec<String> = function
+            .params()
+            .map(|(name, kind)| format!("{}: {}", word(name), self.kind(&kind, 0)))
+            .collect();
         let given: Vec<String> = function.results().map(|kind| self.kind(&kind, 0)).collect();
         let given = if given.is_empty() { String::new() } else { format!(" -> {}", given.join(", ")) };
         format!("{}func({}){given}", if function.async_() { "async " } else { "" }, params.join(", "))
@@ -118,16 +121,17 @@ impl Types {
             // The first of several names is the type's own.
             Some((own, _)) if own == name => {
                 let body = self.body(kind, 0);
-                body.split_once(' ').map_or(body.clone(), |(word, rest)| format!("{word} {name} {rest}"))
+                body.split_once(' ')
+                    .map_or(body.clone(), |(keyword, rest)| format!("{keyword} {} {rest}", word(name)))
             }
-            _ => format!("type {name} = {}", self.kind(kind, 0)),
+            _ => format!("type {} = {}", word(name), self.kind(kind, 0)),
         }
     }
 
     /// A type where it is used.
     fn kind(&self, kind: &Type, depth: usize) -> String {
         if let Some((name, _)) = self.named.iter().find(|(_, other)| other == kind) {
-            return name.clone();
+            return word(name).into_owned();
         }
         self.body(kind, depth)
     }
@@ -168,18 +172,23 @@ impl Types {
             }
             Type::Tuple(tuple) => format!("tuple<{}>", joined(tuple.types().map(|kind| below(&kind)))),
             Type::Record(record) => {
-                let fields = record.fields().map(|field| format!("{}: {}", field.name, below(&field.ty)));
+                let fields =
+                    record.fields().map(|field| format!("{}: {}", word(field.name), below(&field.ty)));
                 format!("record {{ {} }}", joined(fields))
             }
             Type::Variant(variant) => {
                 let cases = variant.cases().map(|case| match case.ty {
-                    Some(kind) => format!("{}({})", case.name, below(&kind)),
-                    None => case.name.to_owned(),
+                    Some(kind) => format!("{}({})", word(case.name), below(&kind)),
+                    None => word(case.name).into_owned(),
                 });
                 format!("variant {{ {} }}", joined(cases))
             }
-            Type::Enum(cases) => format!("enum {{ {} }}", joined(cases.names().map(str::to_owned))),
-            Type::Flags(flags) => format!("flags {{ {} }}", joined(flags.names().map(str::to_owned))),
+            Type::Enum(cases) => {
+                format!("enum {{ {} }}", joined(cases.names().map(|it| word(it).into_owned())))
+            }
+            Type::Flags(flags) => {
+                format!("flags {{ {} }}", joined(flags.names().map(|it| word(it).into_owned())))
+            }
         }
     }
 }
@@ -187,6 +196,56 @@ impl Types {
 /// Whether a type is one that the interface language gives a name.
 fn is_named(kind: &Type) -> bool {
     matches!(kind, Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))
+}
+
+/// A name, as it is written where the language has a word of its own of that spelling.
+fn word(name: &str) -> Cow<'_, str> {
+    const WORDS: &[&str] = &[
+        "as",
+        "async",
+        "bool",
+        "borrow",
+        "char",
+        "constructor",
+        "enum",
+        "error-context",
+        "export",
+        "f32",
+        "f64",
+        "flags",
+        "from",
+        "func",
+        "future",
+        "import",
+        "include",
+        "interface",
+        "list",
+        "map",
+        "option",
+        "own",
+        "package",
+        "record",
+        "resource",
+        "result",
+        "s16",
+        "s32",
+        "s64",
+        "s8",
+        "static",
+        "stream",
+        "string",
+        "tuple",
+        "type",
+        "u16",
+        "u32",
+        "u64",
+        "u8",
+        "use",
+        "variant",
+        "with",
+        "world",
+    ];
+    if WORDS.contains(&name) { Cow::Owned(format!("%{name}")) } else { Cow::Borrowed(name) }
 }
 
 /// Parts of a type, with commas; of too many, the first ones.
