@@ -7,6 +7,7 @@ use wasmtime::Store;
 use wasmtime::component::{InstancePre, Val};
 
 use super::exports::{Function, Refused, Results, Surface};
+use super::misfit::Misfit;
 use super::shape::Shape;
 use super::write::Unwritten;
 use super::{read, write};
@@ -93,10 +94,7 @@ impl Typed {
 }
 
 /// The arguments in an input, or why they are not there.
-async fn arguments(
-    function: &Arc<Function>,
-    input: &Json,
-) -> wasmtime::Result<Result<Vec<Val>, read::Misfit>> {
+async fn arguments(function: &Arc<Function>, input: &Json) -> wasmtime::Result<Result<Vec<Val>, Misfit>> {
     if input.as_str().len() <= BYTES_AT_ONCE {
         return Ok(read::arguments(&function.params, input));
     }

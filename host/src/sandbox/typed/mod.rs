@@ -10,6 +10,7 @@
 
 mod call;
 mod exports;
+mod misfit;
 mod names;
 mod read;
 mod schema;

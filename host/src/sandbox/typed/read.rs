@@ -3,12 +3,12 @@
 //! The depth of the work is that of the type, whatever the text is; the work is linear in the length of the text.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use wasmtime::component::Val;
 
+use super::misfit::{Misfit, QUOTED_CHARS_MAX, expected, quoted};
 use super::schema::NOT_FINITE;
 use super::shape::{Int, Members, Names, Shape};
 use crate::message::{Json, Reader, whole_number};
@@ -18,40 +18,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// How much of a text an error quotes, in characters.
-const QUOTED_CHARS_MAX: usize = 60;
-
-/// Why a text is no value of a type, and where.
-#[derive(Debug)]
-pub(super) struct Misfit {
-    /// From the inside out.
-    at: Vec<String>,
-    what: String,
-}
-
-impl Misfit {
-    fn new(what: impl Into<String>) -> Self {
-        Self { at: Vec::new(), what: what.into() }
-    }
-
-    fn below(mut self, step: impl fmt::Display) -> Self {
-        // As in a JSON Pointer.
-        self.at.push(step.to_string().replace('~', "~0").replace('/', "~1"));
-        self
-    }
-}
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.at.is_empty() {
-            f.write_str("at ")?;
-            self.at.iter().rev().try_for_each(|step| write!(f, "/{step}"))?;
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.what)
-    }
-}
 
 /// The arguments of a function, in their order, from an object that names them.
 pub(super) fn arguments(params: &Members, input: &Json) -> Result<Vec<Val>, Misfit> {
@@ -121,26 +87,6 @@ fn value(shape: &Shape, reader: &mut Reader<'_>) -> Result<Val, Misfit> {
         Shape::Flags(names) => flags(names, reader).map(Val::Flags),
         Shape::Option(some) => option(some, reader),
     }
-}
-
-fn expected(what: &str, first: Option<u8>) -> Misfit {
-    let found = match first {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a text",
-        Some(b't') => "true",
-        Some(b'f') => "false",
-        Some(b'n') => "null",
-        Some(_) => "a number",
-        None => "nothing",
-    };
-    Misfit::new(format!("expected {what}, not {found}"))
-}
-
-fn quoted(text: &str) -> String {
-    let mut chars = text.chars();
-    let begins: String = chars.by_ref().take(QUOTED_CHARS_MAX).collect();
-    format!("{begins:?}{}", if chars.next().is_some() { "…" } else { "" })
 }
 
 /// What a text in quotes stands for.
