@@ -49,10 +49,10 @@ fn a_core_module() {
 }
 
 #[test]
-fn a_component_of_another_world() {
+fn a_component_without_anything() {
     let agent = Agent::scripted(HELLO).table("[tools.other]\nsource = \"other.wasm\"");
     fs::write(agent.dir.path().join("other.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-    agent.host(&["run"]).exits(2).says("does not fit the world").says("host:tool/tools@0.1.0");
+    agent.host(&["run"]).exits(2).says("it exports no function that can be a tool");
 }
 
 #[test]

@@ -75,5 +75,6 @@ mod support;
 mod telemetry;
 mod terminal;
 mod totals;
+mod typed;
 mod waiting;
 mod words;

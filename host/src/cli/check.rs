@@ -111,6 +111,9 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
         if let Some(entry) = agent.tools().iter().find(|entry| entry.source == tool.name) {
             say(format!("  {}", unbroken(&format!("sha256 = \"{}\"", entry.component))));
         }
+        for line in lacking(agent, &tool.name) {
+            say(format!("  {line}"));
+        }
         for line in tool.grants.in_words() {
             say(format!("  {line}"));
         }
@@ -134,6 +137,19 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
             .for_each(|line| say(format!("  {line}").trim_end().to_owned()));
     }
     lines
+}
+
+/// What the component of a table cannot do here, a line each: what it imports that is not there, and what it exports
+/// that cannot be called.
+fn lacking(agent: &LoadedAgent, table: &str) -> Vec<String> {
+    let (missing, refused) = agent.toolbox().lacks(table);
+    let missing = missing.iter().map(|import| {
+        format!("imports {}, which this host does not have: a call that uses it fails", one_line(import))
+    });
+    let refused = refused.iter().filter(|it| !it.hidden);
+    let refused =
+        refused.map(|it| format!("the export {} is no tool: {}", one_line(&it.path), one_line(&it.why)));
+    missing.chain(refused).collect()
 }
 
 /// What else the agent is, besides model and tools.

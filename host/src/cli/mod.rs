@@ -21,6 +21,7 @@ mod fork;
 mod front;
 mod help;
 mod init;
+mod inspect;
 mod journal;
 mod layout;
 mod listing;
@@ -145,6 +146,10 @@ enum Command {
     ///
     /// It runs under the grants of agent.toml, or of a component alone, which has none.
     Call(call::Args),
+    /// Say what a component is and what it could use, before it is used.
+    ///
+    /// Its tools with their schemas, what it imports, what it was made with, and the lines for agent.toml.
+    Inspect(inspect::Args),
     /// Build tool crates into components.
     Build(build::Args),
     /// Write the new spellings into agent.toml.
@@ -221,6 +226,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sessions(args) => block_on(|_| async move { sessions::run(args, &places).await }),
         Command::Journal(args) => block_on(|_| async move { journal::run(args, &places).await }),
         Command::Call(args) => block_on(|_| async move { call::run(args, &places).await }),
+        Command::Inspect(args) => block_on(|_| async move { inspect::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),

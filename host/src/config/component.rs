@@ -1,5 +1,6 @@
 //! A component without an agent around it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Config, ConfigError, ToolConfig};
@@ -28,6 +29,7 @@ impl Config {
             limits: ToolLimits::default(),
             retry: Retry::default(),
             idempotent: Vec::new(),
+            describe: BTreeMap::new(),
         });
         Ok(config)
     }

@@ -170,6 +170,8 @@ pub struct ToolConfig {
     pub retry: Retry,
     /// Globs over the component's tool names: calls of these may be repeated whatever they can reach.
     pub idempotent: Vec<String>,
+    /// What the model is told of tools, by their names in the component, instead of what the component says.
+    pub describe: BTreeMap<String, String>,
 }
 
 impl Config {

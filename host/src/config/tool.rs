@@ -52,12 +52,13 @@ impl Check<'_> {
         raw: raw::Tool,
     ) -> Option<AgentTool> {
         let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
-        let raw::Tool { permissions, limits, retry, max_repeats, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, describe, .. } = raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
             ("hidden", hidden, "no tool can call it, so that only the model is left"),
             ("shown_output", shown_output.is_some(), "it is about what a component gives"),
+            ("describe", !describe.is_empty(), "its own agent.toml says what it is"),
             ("permissions", permissions.is_some(), "its tools have those that its own agent.toml grants"),
             ("limits", limits.is_some(), "those in its own agent.toml hold"),
             ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
@@ -103,7 +104,7 @@ impl Check<'_> {
         kept: &Kept<'_>,
     ) -> ToolConfig {
         let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
-        let raw::Tool { permissions, limits, retry, max_repeats, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, describe, .. } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
         if let (true, Some(max)) = (hidden, &max_repeats) {
@@ -124,6 +125,7 @@ impl Check<'_> {
             limits: self.tool_limits(&limits.unwrap_or_default(), shown_output.as_ref()),
             retry,
             idempotent,
+            describe,
         }
     }
 

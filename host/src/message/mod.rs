@@ -37,6 +37,7 @@ pub use ending::{Cancelled, Ending};
 pub use id::{Digest, DigestParseError, Hasher, RunId, RunIdParseError};
 pub use image::{Image, MediaType};
 pub use json::{DEPTH_MAX, Floats, Inexact, Json, JsonError, JsonPath, changed_at};
+pub(crate) use json::{Reader, whole_number};
 pub use line::{from_json_line, json_line, visible_json};
 pub use moment::{Moment, MomentError};
 pub use order::{Order, OrderKey};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::guest::Prepared;
 use super::link;
 use super::places::{Place, Places};
+use super::prepared::Prepared;
 use super::shelf::Shelf;
 use super::state::{LiveGuard, State};
 use crate::grants::ToolLimits;

@@ -2,25 +2,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
 use wasmtime::component::{Component, ResourceTable};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use super::bindings::exports::host::tool::tools::ToolError as WitError;
 use super::bindings::{Orchestrator, OrchestratorPre};
 use super::clock::CallClock;
 use super::cpu::CpuMeter;
 use super::egress::Egress;
-use super::engine::{EngineError, Metering, Sandbox};
+use super::engine::Sandbox;
 use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
+use super::prepared::{AdmitError, Kind, Prepared, ToolDefinition};
 use super::random::CallRandom;
 use super::record::CallRecord;
+use super::sections::Sections;
 use super::state::{CallContext, Policy, State};
-use super::{link, verdict};
-use crate::grants::{Access, Limit, Placeholders, ToolLimits};
+use super::typed::{Refused, Typed};
+use super::verdict;
+use crate::grants::{Access, Limit, Placeholders};
 use crate::message::{Digest, Json, ToolOutcome, Trace, Usage};
 use crate::session::{Done, FanOut, NoCalls};
 
@@ -38,48 +39,16 @@ pub struct Guest {
     policy: Arc<Policy>,
 }
 
-/// What does not depend on what a component is granted, so that agents share it.
-pub(super) struct Prepared {
-    pre: OrchestratorPre<State>,
-    listed: OnceCell<Vec<ToolDefinition>>,
-}
-
-/// What a component tells of one of its tools, unchecked.
-pub use super::bindings::exports::host::tool::tools::ToolDefinition;
-
-/// Why a component is not admitted.
-#[derive(Debug, thiserror::Error)]
-pub enum AdmitError {
-    /// It is a component of another world, or of this one in another version.
-    #[error(
-        "it does not fit the world `host:tool/tool@0.1.0`: {0}\n  build it against wit/tool.wit (`host init` makes a tool that does)"
-    )]
-    World(String),
-    /// There is no engine for it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// It could not list its tools.
-    #[error("listing its tools failed: {0}")]
-    Listing(String),
-}
-
 impl Guest {
     /// Admits a component, with what its calls may do.
-    pub fn admit(sandbox: &Sandbox, component: &Component, policy: Arc<Policy>) -> Result<Self, AdmitError> {
-        let prepared = Arc::new(Self::prepare(sandbox, component, &policy.limits)?);
-        Ok(Self { sandbox: sandbox.clone(), prepared, policy })
-    }
-
-    fn prepare(
+    pub fn admit(
         sandbox: &Sandbox,
         component: &Component,
-        limits: &ToolLimits,
-    ) -> Result<Prepared, AdmitError> {
-        let world = |error: wasmtime::Error| AdmitError::World(format!("{error:#}"));
-        let linker =
-            link::linker_for(&sandbox.runtime(Metering::of(limits))?.linker, component).map_err(world)?;
-        let pre = OrchestratorPre::new(linker.instantiate_pre(component).map_err(world)?).map_err(world)?;
-        Ok(Prepared { pre, listed: OnceCell::new() })
+        sections: &Sections,
+        policy: Arc<Policy>,
+    ) -> Result<Self, AdmitError> {
+        let prepared = Prepared::new(sandbox, component, sections, &policy.limits)?;
+        Ok(Self { sandbox: sandbox.clone(), prepared: Arc::new(prepared), policy })
     }
 
     /// The same, but a component that is in use already, or was a short time ago, is not made again: `component` is not
@@ -88,16 +57,37 @@ impl Guest {
         sandbox: &Sandbox,
         digest: Digest,
         policy: Arc<Policy>,
-        component: impl Future<Output = Result<Component, E>>,
+        component: impl Future<Output = Result<(Component, Sections), E>>,
         refused: impl FnOnce(AdmitError) -> E,
     ) -> Result<Self, E> {
         let admit = async {
-            let component = component.await?;
-            Self::prepare(sandbox, &component, &policy.limits).map_err(refused)
+            let (component, sections) = component.await?;
+            Prepared::new(sandbox, &component, &sections, &policy.limits).map_err(refused)
         };
         // The limits decide on how it is compiled, and whether it could list its tools.
         let prepared = sandbox.prepared().get((digest, policy.limits.clone()), admit).await?;
         Ok(Self { sandbox: sandbox.clone(), prepared, policy })
+    }
+
+    /// What it imports that this host does not have: a call of any of these fails.
+    #[must_use]
+    pub fn missing_imports(&self) -> &[String] {
+        &self.prepared.missing
+    }
+
+    /// What it exports that is no tool; nothing, if it tells of its tools itself.
+    #[must_use]
+    pub fn refused_exports(&self) -> &[Refused] {
+        match &self.prepared.kind {
+            Kind::Contract { .. } => &[],
+            Kind::Typed { typed, .. } => typed.refused(),
+        }
+    }
+
+    /// Whether its tools are its exports, each by its type.
+    #[must_use]
+    pub fn is_typed(&self) -> bool {
+        matches!(self.prepared.kind, Kind::Typed { .. })
     }
 
     /// What its calls may do.
@@ -106,12 +96,18 @@ impl Guest {
         &self.policy
     }
 
-    /// Asks the component for its tools, in an instance of its own that is granted nothing. It is asked once.
+    /// The tools of the component. One that tells of them itself is asked in an instance of its own that is granted
+    /// nothing, once.
     pub async fn list_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
-        Ok(self.prepared.listed.get_or_try_init(|| self.ask_for_tools()).await?.clone())
+        match &self.prepared.kind {
+            Kind::Contract { pre, listed } => {
+                Ok(listed.get_or_try_init(|| self.ask_for_tools(pre)).await?.clone())
+            }
+            Kind::Typed { listed, .. } => Ok(listed.clone()),
+        }
     }
 
-    async fn ask_for_tools(&self) -> Result<Vec<ToolDefinition>, AdmitError> {
+    async fn ask_for_tools(&self, pre: &OrchestratorPre<State>) -> Result<Vec<ToolDefinition>, AdmitError> {
         let _place = self.sandbox.place_for_listing().await;
         let Policy { tool, limits, .. } = &*self.policy;
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
@@ -121,13 +117,13 @@ impl Guest {
             .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
-                let tool = self.prepared.pre.instantiate_async(&mut store).await?;
+                let tool = pre.instantiate_async(&mut store).await?;
                 tool.host_tool_tools().call_list_tools(&mut store).await
             });
             tokio::time::timeout(Duration::from_millis(limits.timeout_ms), cpu.count(listing)).await
         };
         match listed {
-            Ok(Ok(tools)) => Ok(tools),
+            Ok(Ok(tools)) => Ok(tools.into_iter().map(ToolDefinition::from).collect()),
             Ok(Err(error)) => Err(failed(verdict::broke_off(&store, &store.data().log.finish(), &error))),
             Err(_) => Err(failed(verdict::limited(Limit::Timeout, limits))),
         }
@@ -159,8 +155,7 @@ impl Guest {
         let mut log = store.data().log.finish();
         let record = store.data().record.clone();
         let outcome = match ended {
-            Some(Ok(Ok(output))) => verdict::output(output, limits),
-            Some(Ok(Err(error))) => verdict::said(error),
+            Some(Ok(outcome)) => outcome,
             Some(Err(error)) => verdict::broke_off(&store, &log, &error),
             None => verdict::limited(Limit::Timeout, limits),
         };
@@ -193,9 +188,17 @@ impl Guest {
         store: &mut Store<State>,
         export: &str,
         input: &Json,
-    ) -> wasmtime::Result<Result<String, WitError>> {
-        let tool: Orchestrator = self.prepared.pre.instantiate_async(&mut *store).await?;
-        tool.host_tool_tools().call_call(store, export, &input.as_str().to_owned()).await
+    ) -> wasmtime::Result<ToolOutcome> {
+        let pre = match &self.prepared.kind {
+            Kind::Contract { pre, .. } => pre,
+            Kind::Typed { typed, .. } => return typed.invoke(store, export, input).await,
+        };
+        let tool: Orchestrator = pre.instantiate_async(&mut *store).await?;
+        let given = tool.host_tool_tools().call_call(&mut *store, export, &input.as_str().to_owned()).await?;
+        Ok(match given {
+            Ok(output) => verdict::output(output, &self.policy.limits),
+            Err(error) => verdict::said(error),
+        })
     }
 
     /// A fresh store with exactly what the policy grants, and the meter of its processor time.
@@ -226,12 +229,16 @@ impl Guest {
             policy: Arc::clone(policy),
             _live: self.sandbox.count_instance(),
         };
-        let mut store = Store::new(self.prepared.pre.engine(), state);
+        let (engine, output_bytes) = match &self.prepared.kind {
+            Kind::Contract { pre, .. } => (pre.engine(), limits.output_bytes_max),
+            Kind::Typed { typed, .. } => (typed.engine(), Typed::hostcall_bytes(limits.output_bytes_max)),
+        };
+        let mut store = Store::new(engine, state);
         if let Some(fuel) = policy.limits.fuel {
             store.set_fuel(fuel)?;
         }
         store.limiter(|state| &mut state.memory);
-        let hostcall_bytes = limits.output_bytes_max.saturating_add(HOSTCALL_BYTES);
+        let hostcall_bytes = output_bytes.saturating_add(HOSTCALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(HANDLES_MAX);
         let cpu = CpuMeter::default();

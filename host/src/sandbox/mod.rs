@@ -18,18 +18,27 @@ mod handles;
 mod limiter;
 mod link;
 mod log;
+mod needs;
 mod places;
+mod prepared;
 mod random;
 mod record;
+mod sections;
 mod shelf;
 mod sockets;
 mod state;
+mod typed;
 mod verdict;
 
 pub(crate) use engine::INSTANCES;
 #[cfg(feature = "server")]
 pub(crate) use engine::INSTANCES_LIMIT;
 pub use engine::{EngineError, Metering, Sandbox, compiler};
-pub use guest::{AdmitError, Guest, ToolDefinition};
+pub use guest::Guest;
+pub use needs::{Import, Need, imports};
 pub use places::Place;
+pub use prepared::{AdmitError, ToolDefinition};
+pub use sections::{Sections, producers};
 pub use state::{CallContext, Policy};
+pub(crate) use typed::SCHEMA_BYTES_MAX;
+pub use typed::{Refused, SurfaceError, render_wit};

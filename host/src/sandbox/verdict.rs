@@ -13,7 +13,7 @@ use super::state::State;
 use crate::grants::{Limit, ToolLimits};
 use crate::message::{ErrorKind, Json, LogLine, ToolOutcome};
 
-/// A guest's error message is cut to this, as `wit/tool.wit` says.
+/// A guest's error message is cut to this, as `wit/tool.wit` says for its own world.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// The outcome of a call that ran into a limit.
@@ -46,7 +46,12 @@ pub(super) fn output(output: String, limits: &ToolLimits) -> ToolOutcome {
     }
 }
 
-/// What a guest itself says of its failure.
+/// A failure, as the guest itself says it.
+pub(super) fn failed(message: String) -> ToolOutcome {
+    ToolOutcome::error(ErrorKind::Failed, cut(message))
+}
+
+/// What a guest of the contract says of its failure.
 pub(super) fn said(error: WitError) -> ToolOutcome {
     let (kind, message) = match error {
         WitError::InvalidInput(message) => (ErrorKind::InvalidInput, message),

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use globset::{Glob, GlobMatcher};
@@ -6,43 +7,55 @@ use serde_json::Value;
 use super::ToolboxReason;
 use crate::config::ToolConfig;
 use crate::message::{Digest, Json, ToolEntry, ToolSpec, clean};
-use crate::sandbox::ToolDefinition;
+use crate::sandbox::{Refused, SCHEMA_BYTES_MAX, ToolDefinition};
 use crate::schema::Schema;
 
 /// The bounds that `wit/tool.wit` sets for what a component tells of itself.
-const TOOLS_MAX: usize = 128;
+pub(super) const TOOLS_MAX: usize = 128;
 const NAME_CHARS_MAX: usize = 64;
 const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
-const SCHEMA_BYTES_MAX: usize = 64 * 1024;
 
-/// The tools of a component as the agent offers them: checked, filtered by `include`, with the prefix.
+/// The tools of a component as the agent offers them: checked, filtered by `include`, with the prefix. With them come
+/// the exports of the component that are no tools.
 pub(super) fn entries(
     tool: &ToolConfig,
     component: Digest,
-    listed: Vec<ToolDefinition>,
+    (listed, refused): (Vec<ToolDefinition>, &[Refused]),
     path: &Path,
 ) -> Result<Vec<ToolEntry>, ToolboxReason> {
     let refuse = |reason: String| ToolboxReason::Listing { path: path.to_owned(), reason };
     if listed.is_empty() {
         return Err(refuse("it lists no tools".to_owned()));
     }
-    if listed.len() > TOOLS_MAX {
-        return Err(refuse(format!("it lists {} tools; at most {TOOLS_MAX} are allowed", listed.len())));
+    if let Some(Refused { path, why, .. }) = refused.iter().find(|it| tool.include.contains(&it.path)) {
+        return Err(ToolboxReason::NoTool { export: path.clone(), why: why.clone() });
     }
-    let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
-    let include = patterns("include", &tool.include, &names)?;
+    if let Some(name) = tool.describe.keys().find(|name| !listed.iter().any(|it| it.name == **name)) {
+        return Err(ToolboxReason::DescribesNothing { name: name.clone(), names: names(&listed) });
+    }
+    let include = Choice::new("include", &tool.include, &listed)?;
+    let chosen: Vec<ToolDefinition> =
+        listed.into_iter().filter(|it| tool.include.is_empty() || include.names(it)).collect();
+    if chosen.len() > TOOLS_MAX {
+        return Err(ToolboxReason::TooMany { path: path.to_owned(), count: chosen.len() });
+    }
     let shown_bytes_max = tool.limits.shown_bytes_max;
     let grants = Digest::of_json(&(&tool.grants, &tool.limits));
+    let mut exports: HashMap<String, String> = HashMap::new();
     let mut entries: Vec<ToolEntry> = Vec::new();
-    for definition in listed {
+    for mut definition in chosen {
         check_name(&definition.name, &tool.prefix).map_err(refuse)?;
-        if entries.iter().any(|other| other.export == definition.name) {
-            return Err(refuse(format!("it lists the tool `{}` twice", definition.name)));
+        let (name, export) = (definition.name.clone(), definition.export.clone());
+        match exports.insert(name.clone(), export.clone()) {
+            Some(other) if other != export => {
+                return Err(ToolboxReason::Ambiguous { name, exports: [other, export] });
+            }
+            Some(_) => return Err(refuse(format!("it lists the tool `{name}` twice"))),
+            None => {}
         }
-        if !include.is_empty() && !include.iter().any(|pattern| pattern.is_match(&definition.name)) {
-            continue;
+        if let Some(description) = tool.describe.get(&name) {
+            definition.description.clone_from(description);
         }
-        let export = definition.name.clone();
         let spec = spec(definition, &tool.prefix).map_err(refuse)?;
         entries.push(ToolEntry {
             builtin: None,
@@ -60,18 +73,39 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// The patterns of a key, each of which has to match something: one that does not is a mistake.
-pub(super) fn patterns(
-    key: &'static str,
-    globs: &[String],
-    names: &[String],
-) -> Result<Vec<GlobMatcher>, ToolboxReason> {
-    let nothing = |glob: &String| ToolboxReason::Pattern { key, glob: glob.clone(), names: names.to_vec() };
-    let compile = |glob: &String| {
-        let matcher = Glob::new(glob).map_err(|_| nothing(glob))?.compile_matcher();
-        if names.iter().any(|name| matcher.is_match(name)) { Ok(matcher) } else { Err(nothing(glob)) }
-    };
-    globs.iter().map(compile).collect()
+/// The tools that the patterns of a key name.
+pub(super) struct Choice(Vec<GlobMatcher>);
+
+impl Choice {
+    /// Each of the patterns has to name something: one that does not is a mistake.
+    pub(super) fn new(
+        key: &'static str,
+        globs: &[String],
+        listed: &[ToolDefinition],
+    ) -> Result<Self, ToolboxReason> {
+        let nothing =
+            |glob: &String| ToolboxReason::Pattern { key, glob: glob.clone(), names: names(listed) };
+        let compile = |glob: &String| {
+            let pattern = Self(vec![Glob::new(glob).map_err(|_| nothing(glob))?.compile_matcher()]);
+            if listed.iter().any(|it| pattern.names(it)) { Ok(pattern) } else { Err(nothing(glob)) }
+        };
+        let patterns = globs.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self(patterns.into_iter().flat_map(|pattern| pattern.0).collect()))
+    }
+
+    /// Whether a tool is named, by what models call it or by its place among the component's exports.
+    pub(super) fn names(&self, tool: &ToolDefinition) -> bool {
+        self.0.iter().any(|pattern| pattern.is_match(&tool.name) || pattern.is_match(&tool.export))
+    }
+}
+
+/// The names in a list, as far as an error tells them.
+fn names(listed: &[ToolDefinition]) -> Vec<String> {
+    let mut names: Vec<String> = listed.iter().take(TOOLS_MAX).map(|it| it.name.clone()).collect();
+    if listed.len() > TOOLS_MAX {
+        names.push("and more".to_owned());
+    }
+    names
 }
 
 fn check_name(name: &str, prefix: &str) -> Result<(), String> {
@@ -91,7 +125,7 @@ fn check_name(name: &str, prefix: &str) -> Result<(), String> {
 }
 
 fn spec(definition: ToolDefinition, prefix: &str) -> Result<ToolSpec, String> {
-    let ToolDefinition { name, description, input_schema, output_schema } = definition;
+    let ToolDefinition { name, description, input_schema, output_schema, .. } = definition;
     if description.len() > DESCRIPTION_BYTES_MAX {
         let bytes = description.len();
         return Err(format!(

@@ -42,6 +42,14 @@ pub enum CacheError {
     Compile(#[from] CompileError),
 }
 
+impl CacheError {
+    /// Whether the component has what only comes with WASI 0.3. The compiler says it in words only; a test has it say
+    /// them.
+    pub(super) fn needs_async(&self) -> bool {
+        matches!(self, Self::Compile(CompileError::Invalid(why)) if why.contains("component model async"))
+    }
+}
+
 impl ComponentCache {
     /// The cache in a directory, which is made with mode 0700 if it does not exist.
     pub fn open(directory: &Path, compiler: Compiler) -> Result<Self, CacheError> {

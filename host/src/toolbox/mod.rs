@@ -9,6 +9,8 @@ mod admit;
 mod build;
 mod cache;
 mod compile;
+mod error;
+mod inspect;
 mod paths;
 mod place;
 mod progress;
@@ -18,22 +20,26 @@ mod source;
 pub use build::{BuildError, Built, build};
 pub use cache::{CacheError, ComponentCache};
 pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_asked};
+pub use error::{ToolboxError, ToolboxReason};
+pub use inspect::{Inspection, inspect};
 pub use progress::{Progress, Tell};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use globset::{Glob, GlobMatcher};
+use globset::Glob;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use crate::config::{Config, ToolConfig};
 use crate::dispatch::{ToolRunner, builtin_entry};
-use crate::grants::{Effects, SecretError, Secrets, glob_set};
+use crate::grants::{Effects, Secrets, glob_set};
 use crate::message::{
     Approvals, Digest, ErrorKind, Json, Retry, Rules, RunId, ToolEntry, ToolOutcome, clean,
 };
-use crate::sandbox::{AdmitError, CallContext, EngineError, Guest, Metering, Policy, Sandbox};
+use crate::sandbox::{AdmitError, CallContext, Guest, Metering, Policy, Refused, Sandbox, Sections};
 use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
 
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
@@ -50,140 +56,8 @@ pub struct Toolbox {
 struct Loaded {
     guest: Guest,
     retry: Retry,
-    /// Tools of it that may be called twice.
-    idempotent: Vec<GlobMatcher>,
-}
-
-/// Why the tools of an agent are not available.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolboxError {
-    /// Because of one tool.
-    #[error("[tools.{tool}]: {reason}")]
-    Tool {
-        /// The table in agent.toml.
-        tool: String,
-        /// What is wrong.
-        reason: Box<ToolboxReason>,
-    },
-    /// Because something is said of tools that are not there.
-    #[error("`{}` in [{}] matches no tool of this agent: `{glob}`\n  there are: {}", at[1], at[0], names.join(", "))]
-    MatchesNothing {
-        /// Where it is said: the table and the key.
-        at: [&'static str; 2],
-        /// The pattern.
-        glob: String,
-        /// What there is.
-        names: Vec<String>,
-    },
-    /// Because of a secret.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-}
-
-/// What is wrong with a tool.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolboxReason {
-    /// There is nothing at the path.
-    #[error("source {} does not exist\n  `source` is a .wasm file or a crate directory, relative to agent.toml", .0.display())]
-    Missing(PathBuf),
-    /// The file or directory cannot be read.
-    #[error("cannot read source {}: {reason}\n  make it readable, or name another file", path.display())]
-    Unreadable {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// The file is too large.
-    #[error("{} is too large ({bytes} bytes); a component may have at most {COMPONENT_BYTES_MAX}\n  strip it, and build it to be small", path.display())]
-    TooLarge {
-        /// Which file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// The file is a core module.
-    #[error("{} is a core module, not a component\n  build it for the target wasm32-wasip2", .0.display())]
-    CoreModule(PathBuf),
-    /// The file is not WebAssembly at all.
-    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`\n  `source` is a component that was built, or the directory of a crate", .0.display())]
-    NotWasm(PathBuf),
-    /// The component is not the pinned one.
-    #[error("{} has sha256 {found}, but agent.toml pins {pinned}\n  if the change is wanted, write the new digest into `sha256`", path.display())]
-    OtherDigest {
-        /// Which file.
-        path: PathBuf,
-        /// What agent.toml says.
-        pinned: Digest,
-        /// What it is.
-        found: Digest,
-    },
-    /// The crate does not build.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The component does not compile, or the cache fails.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// It is granted a directory with the host's own files.
-    #[error("dirs grants {}, where the host keeps {}\n  grant another directory; `--state` and `--cache` choose where the host keeps its own", dir.display(), own.display())]
-    OwnFiles {
-        /// The granted directory.
-        dir: PathBuf,
-        /// The host's own.
-        own: PathBuf,
-    },
-    /// There is no engine for its limits.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The component does not fit the world.
-    #[error("{}: {error}", path.display())]
-    Admit {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: AdmitError,
-    },
-    /// What the component tells of itself is not well-formed.
-    #[error("{}: {reason}\n  correct the tool: wit/tool.wit says what it may tell of itself", path.display())]
-    Listing {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A pattern that names nothing.
-    #[error("`{key}` matches no tool: `{glob}`\n  the component has: {}", names.join(", "))]
-    Pattern {
-        /// The key it stands at.
-        key: &'static str,
-        /// The pattern.
-        glob: String,
-        /// What there is.
-        names: Vec<String>,
-    },
-    /// It is granted calls of tools that are not there.
-    #[error("`permissions.calls` matches no tool of this agent: `{glob}`\n  there are: {}", names.join(", "))]
-    CallsNothing {
-        /// The pattern.
-        glob: String,
-        /// What there is.
-        names: Vec<String>,
-    },
-    /// Nobody can call it.
-    #[error(
-        "it is hidden from the model, and no other tool may call any of its tools\n  grant that with `calls` in the permissions of a tool, or remove `hidden`"
-    )]
-    OutOfReach,
-    /// Two tools with one name.
-    #[error(
-        "the tool `{name}` is already offered by {other}\n  give one of them a `prefix`, or leave it out with `include`"
-    )]
-    Duplicate {
-        /// The name.
-        name: String,
-        /// Who has it.
-        other: String,
-    },
+    /// Tools of it that may be called twice, by their names in the component.
+    idempotent: HashSet<String>,
 }
 
 impl Toolbox {
@@ -299,6 +173,15 @@ impl Toolbox {
         Ok(())
     }
 
+    /// What the component of a table imports that this host does not have, and which of its exports are no tools: what
+    /// to know of it before it is called.
+    #[must_use]
+    pub fn lacks(&self, table: &str) -> (&[String], &[Refused]) {
+        self.tools
+            .get(table)
+            .map_or((&[], &[]), |Loaded { guest, .. }| (guest.missing_imports(), guest.refused_exports()))
+    }
+
     /// The tools on offer, sorted by name.
     #[must_use]
     pub fn entries(&self) -> &[ToolEntry] {
@@ -313,21 +196,15 @@ async fn load_one(
     secrets: &Arc<Secrets>,
     tell: &Tell<'_>,
 ) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
-    let path = source::locate(&tool.source, cache, tell).await?;
-    let bytes = source::read(&path)?;
-    let digest = Digest::of(&bytes);
+    let found = Found::at(&tool.source, cache, tell).await?;
     if let Some(pinned) = tool.sha256
-        && pinned != digest
+        && pinned != found.digest
     {
-        return Err(ToolboxReason::OtherDigest { path, pinned, found: digest });
+        return Err(ToolboxReason::OtherDigest { path: found.path, pinned, found: found.digest });
     }
     let metering = Metering::of(&tool.limits);
     let engine = sandbox.engine(metering)?;
-    let name = file_name(&path);
-    let component = async {
-        cache.load(engine, metering, (&bytes, digest), &name, tell).await.map_err(ToolboxReason::from)
-    };
-    let admit = |error| ToolboxReason::Admit { path: path.clone(), error };
+    let (path, digest) = (found.path.clone(), found.digest);
     let policy = Policy {
         tool: tool.name.clone(),
         grants: tool.grants.clone(),
@@ -336,12 +213,61 @@ async fn load_one(
         secrets: Arc::clone(secrets),
         masker: secrets.masker(),
     };
-    let guest = Guest::shared(sandbox, digest, Arc::new(policy), component, admit).await?;
-    let listed = guest.list_tools().await.map_err(admit)?;
-    let names: Vec<String> = listed.iter().map(|definition| definition.name.clone()).collect();
-    let entries = admit::entries(tool, digest, listed, &path)?;
-    let idempotent = admit::patterns("idempotent", &tool.idempotent, &names)?;
+    let component = async {
+        let component = Box::pin(found.compiled(engine, metering, cache, tell)).await?;
+        Ok((component, found.sections))
+    };
+    let guest = Guest::shared(sandbox, digest, Arc::new(policy), component, admit_at(&path)).await?;
+    let listed = guest.list_tools().await.map_err(admit_at(&path))?;
+    let idempotent = admit::Choice::new("idempotent", &tool.idempotent, &listed)?;
+    let idempotent = listed.iter().filter(|it| idempotent.names(it)).map(|it| it.export.clone()).collect();
+    let entries = admit::entries(tool, digest, (listed, guest.refused_exports()), &path)?;
     Ok((Loaded { guest, retry: tool.retry, idempotent }, entries))
+}
+
+/// The error of a component that is not admitted.
+fn admit_at(path: &Path) -> impl Fn(AdmitError) -> ToolboxReason + Copy {
+    move |error| ToolboxReason::Admit { path: path.to_owned(), error }
+}
+
+/// A component that was found, and nothing of which was run or compiled.
+struct Found {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    digest: Digest,
+    sections: Sections,
+}
+
+impl Found {
+    /// The component of a source, which is built if it is a crate that changed.
+    async fn at(source: &Path, cache: &ComponentCache, tell: &Tell<'_>) -> Result<Self, ToolboxReason> {
+        let path = source::locate(source, cache, tell).await?;
+        let bytes = source::read(&path)?;
+        let sections = Sections::of(&bytes);
+        if let Some(import) = sections.needs_wasi_0_3() {
+            return Err(ToolboxReason::Wasi03 { sign: format!("`{import}`"), path });
+        }
+        let digest = Digest::of(&bytes);
+        Ok(Self { path, bytes, digest, sections })
+    }
+
+    /// Its compiled form.
+    async fn compiled(
+        &self,
+        engine: &Engine,
+        metering: Metering,
+        cache: &ComponentCache,
+        tell: &Tell<'_>,
+    ) -> Result<Component, ToolboxReason> {
+        let Self { path, bytes, digest, .. } = self;
+        let loaded = cache.load(engine, metering, (bytes, *digest), &file_name(path), tell).await;
+        loaded.map_err(|error| match error {
+            error if error.needs_async() => {
+                ToolboxReason::Wasi03 { path: path.clone(), sign: "functions that are async".to_owned() }
+            }
+            error => error.into(),
+        })
+    }
 }
 
 fn file_name(path: &Path) -> String {
@@ -390,7 +316,7 @@ impl ToolRunner for Toolbox {
         let Some(Loaded { guest, retry, idempotent }) = self.tools.get(&tool.source) else {
             return Conduct { reach: Reach::Outside, doubt: Doubt::Ask, retry: Retry::NEVER, room: None };
         };
-        let named = idempotent.iter().any(|pattern| pattern.is_match(&tool.export));
+        let named = idempotent.contains(&tool.export);
         let (reach, doubt) = match guest.policy().grants.effects() {
             // What is only looked at can be looked at again.
             Effects::Pure | Effects::Reading => (Reach::Pure, Doubt::Repeat),

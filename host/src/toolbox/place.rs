@@ -51,7 +51,10 @@ impl ToolboxReason {
             | Self::Cache(_)
             | Self::Engine(_)
             | Self::Admit { .. }
+            | Self::Wasi03 { .. }
             | Self::Listing { .. } => key("source"),
+            Self::Ambiguous { .. } | Self::NoTool { .. } | Self::TooMany { .. } => key("include"),
+            Self::DescribesNothing { name, .. } => KeyPath::new(["tools", tool, "describe", name]),
             Self::OtherDigest { .. } => key("sha256"),
             Self::OwnFiles { dir, .. } => {
                 let dirs = KeyPath::new(["tools", tool, "permissions", "dirs"]);

@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use host::grants::ToolLimits;
-use host::sandbox::{Guest, Metering, Policy, Sandbox};
+use host::sandbox::{Guest, Metering, Policy, Sandbox, Sections};
 use libfuzzer_sys::fuzz_target;
 use wasmtime::component::Component;
 
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(component) = Component::from_binary(engine, bytes) else { return };
     let limits = ToolLimits { timeout_ms: 200, cpu_ms: 100, memory_bytes_max: 16 << 20, ..ToolLimits::default() };
     let policy = Policy { tool: "fuzz".to_owned(), limits, ..Policy::default() };
-    if let Ok(guest) = Guest::admit(&SANDBOX, &component, Arc::new(policy)) {
+    if let Ok(guest) = Guest::admit(&SANDBOX, &component, &Sections::of(bytes), Arc::new(policy)) {
         let _ = RUNTIME.block_on(guest.list_tools());
         assert_eq!(SANDBOX.live_instances(), 0);
     }

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -50,6 +51,11 @@ pub(in crate::config) struct Tool {
     /// end. The journal has all of it.
     #[schemars(with = "Option<String>", example = &"64KiB")]
     pub(in crate::config) shown_output: Option<Spanned<String>>,
+    /// What the model is told of tools, by their names in the component: up to 4 KiB each, instead of what the component
+    /// says. Use it for a component that says nothing, or too little.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>", extend("examples" = [{ "ops_add": "Adds two numbers." }]))]
+    pub(in crate::config) describe: BTreeMap<String, String>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// The limits of one call.

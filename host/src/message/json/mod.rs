@@ -9,7 +9,9 @@ mod places;
 mod reader;
 mod tree;
 
+pub(crate) use number::whole_number;
 pub use places::{JsonPath, changed_at};
+pub(crate) use reader::Reader;
 pub use tree::{DEPTH_MAX, JsonError};
 
 use std::fmt;
@@ -111,6 +113,11 @@ impl Json {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()
+    }
+
+    /// What goes through the text, in which every number has all of its digits.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader::of(&self.0)
     }
 
     /// The value the text stands for. What 64 bits do not hold of a number is lost, and a value that [`Json::parse`]

@@ -78,6 +78,21 @@ impl Decimal {
     }
 }
 
+/// The whole number that a number of JSON is, as `5`, `5.0` and `50e-1` are, if 127 bits hold it.
+pub(crate) fn whole_number(text: &str) -> Option<i128> {
+    if !text.contains(['.', 'e', 'E']) {
+        return text.parse().ok();
+    }
+    let Decimal { negative, digits, exponent } = Decimal::read(text)?;
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let digits = digits.parse::<i128>().ok()?;
+    let power = 10_i128.checked_pow(u32::try_from(exponent).ok()?)?;
+    let number = digits.checked_mul(power)?;
+    Some(if negative { -number } else { number })
+}
+
 /// Whether every parser reads a number, if not each of its digits.
 pub(super) fn is_in_range(text: &str) -> bool {
     Decimal::read(text).is_some() && text.parse::<f64>().is_ok_and(f64::is_finite)

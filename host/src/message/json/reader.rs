@@ -3,24 +3,29 @@
 use serde_json::value::RawValue;
 
 /// Where in a text it is.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     text: &'t str,
     at: usize,
 }
 
 impl<'t> Reader<'t> {
     /// At the beginning of a text, of which the syntax was checked without recursion, whatever its depth.
-    pub(super) fn of(raw: &'t RawValue) -> Self {
+    pub(crate) fn of(raw: &'t RawValue) -> Self {
         Self { text: raw.get(), at: 0 }
     }
 
+    /// At the beginning of a part of such a text: a value that was passed whole.
+    pub(crate) fn within(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
     /// How many bytes it has passed.
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// The next byte that is no white space.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let skipped = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
         self.at += skipped;
@@ -28,12 +33,12 @@ impl<'t> Reader<'t> {
     }
 
     /// Passes the byte that was looked at.
-    pub(super) fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.at += 1;
     }
 
     /// Whether the array or object ends here; passes the end, or a comma.
-    pub(super) fn closes(&mut self) -> bool {
+    pub(crate) fn closes(&mut self) -> bool {
         if self.peek() == Some(b',') {
             self.step();
         }
@@ -43,7 +48,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The key that begins here, in quotes; passes the colon.
-    pub(super) fn key(&mut self) -> &'t str {
+    pub(crate) fn key(&mut self) -> &'t str {
         self.peek();
         let quoted = self.quoted();
         self.peek();
@@ -52,7 +57,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The text in quotes that begins here.
-    pub(super) fn quoted(&mut self) -> &'t str {
+    pub(crate) fn quoted(&mut self) -> &'t str {
         let bytes = self.text.as_bytes();
         let mut end = self.at + 1;
         while let Some(found) = bytes.get(end..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
@@ -66,15 +71,21 @@ impl<'t> Reader<'t> {
     }
 
     /// The number or word that begins here.
-    pub(super) fn plain(&mut self) -> &'t str {
+    pub(crate) fn plain(&mut self) -> &'t str {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
         let length = rest.iter().position(ends).unwrap_or(rest.len());
         self.take(self.at + length)
     }
 
+    /// The same, if what comes next begins with one of these bytes.
+    pub(crate) fn plain_if(&mut self, first: &[u8]) -> Option<&'t str> {
+        let begins = self.peek().is_some_and(|byte| first.contains(&byte));
+        begins.then(|| self.plain())
+    }
+
     /// The value that begins here, whatever it is.
-    pub(super) fn skip(&mut self) -> &'t str {
+    pub(crate) fn skip(&mut self) -> &'t str {
         self.peek();
         let (from, mut depth) = (self.at, 0_usize);
         loop {

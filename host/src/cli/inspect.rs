@@ -1,0 +1,194 @@
+//! `host inspect`: what a component is, before anything of it is granted or run.
+//!
+//! What a component says of itself is shown as text and never trusted: control characters and hidden ones are left out.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use console::Term;
+use indicatif::BinaryBytes;
+use serde_json::{Value, json};
+
+use super::exit::{Exit, Misuse};
+use super::layout::{LongWord, laid_out, width_of};
+use super::places::Places;
+use super::screen::{Format, Screen};
+use super::target::Target;
+use super::words::{counted, one_line};
+use super::works::Works;
+use super::{print, print_json};
+use crate::message::{clean, toml_string};
+use crate::sandbox::{Import, Need, Sandbox, ToolDefinition};
+use crate::toolbox::{Inspection, inspect};
+
+/// A line that goes on is set in by so much.
+const HANGING: usize = 4;
+
+/// The longest name of a table that is made up, in characters.
+const TABLE_CHARS_MAX: usize = 32;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A .wasm component, or the directory of a tool crate.
+    #[arg(value_name = "WASM|DIR")]
+    target: PathBuf,
+    /// Print its world alone, in the interface language WIT.
+    #[arg(long, conflicts_with = "json")]
+    wit: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let screen = Screen::new(Format::Text);
+    let source = match Target::of(&args.target)? {
+        Target::Component(path) | Target::Crate(path) => path,
+        Target::Agent(path) => {
+            let path = path.display();
+            let message =
+                format!("{path} is no component\n  what an agent's tools may do says: host check {path}");
+            return Err(Misuse(message).into());
+        }
+    };
+    let (cache, sandbox) = (places.cache()?, Sandbox::new()?);
+    let works = Works::new(&screen, places.verbose);
+    let inspection = inspect(&source, &sandbox, &cache, &|it| works.tell(it)).await;
+    let inspection = inspection.map_err(|reason| Misuse(reason.to_string()))?;
+    if args.json {
+        print_json(&report(&inspection))?;
+    } else if args.wit {
+        print(clean(&inspection.wit).trim_end())?;
+    } else {
+        let width = width_of(&Term::stdout());
+        for line in described(&inspection) {
+            print(&laid_out(&line, width, HANGING, LongWord::Whole))?;
+        }
+        // What is to be pasted is not broken into lines of another length.
+        print(&format!("\nto use it, add to agent.toml:\n\n{}", table(&inspection, &args.target)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn report(inspection: &Inspection) -> Value {
+    let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, wit } =
+        inspection;
+    let schema = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+    let tool = |tool: &ToolDefinition| {
+        json!({
+            "name": tool.name,
+            "export": tool.export,
+            "description": tool.description,
+            "input_schema": schema(&tool.input_schema),
+            "output_schema": tool.output_schema.as_ref().map(schema),
+        })
+    };
+    let import = |import: &Import| {
+        let grant = match import.need {
+            Need::Grant(key) => Some(key),
+            Need::Nothing | Need::Never => None,
+        };
+        let missing: Vec<&str> = missing_of(import, missing).collect();
+        json!({ "name": import.name, "grant": grant, "missing": missing })
+    };
+    json!({
+        "path": path,
+        "bytes": bytes,
+        "sha256": digest,
+        "world": if *is_typed { "typed" } else { "host:tool/tool" },
+        "tools": tools.iter().map(tool).collect::<Vec<_>>(),
+        "refused": refused
+            .iter()
+            .map(|it| json!({ "export": it.path, "why": it.why, "hidden": it.hidden }))
+            .collect::<Vec<_>>(),
+        "imports": imports.iter().map(import).collect::<Vec<_>>(),
+        "producers": producers,
+        "wit": wit,
+    })
+}
+
+/// What this host does not have of an import.
+fn missing_of<'a>(import: &'a Import, missing: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let own = |item: &'a String| {
+        let rest = item.strip_prefix(&import.name)?;
+        (rest.is_empty()).then_some("").or_else(|| rest.strip_prefix('#'))
+    };
+    missing.iter().filter_map(own)
+}
+
+fn described(inspection: &Inspection) -> Vec<String> {
+    let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, .. } =
+        inspection;
+    let world = if *is_typed { "its exports are its tools" } else { "it is of the world host:tool/tool" };
+    let mut lines = vec![
+        format!("{}: a component of {}; {world}", path.display(), BinaryBytes(*bytes)),
+        format!("  sha256 {digest}"),
+    ];
+    for (field, values) in producers {
+        let values: Vec<String> = values.iter().map(|it| one_line(it)).collect();
+        lines.push(format!("  {}: {}", one_line(field), values.join(", ")));
+    }
+    lines.push(format!("\n{}", counted(tools.len(), "tool")));
+    for tool in tools {
+        let from =
+            if tool.export == tool.name { String::new() } else { format!(", the export {}", tool.export) };
+        lines.push(format!("  {}{}", one_line(&tool.name), one_line(&from)));
+        lines.push(format!("    {}", one_line(tool.description.lines().next().unwrap_or_default())));
+        lines.push(format!("    input: {}", one_line(&tool.input_schema)));
+        if let Some(schema) = &tool.output_schema {
+            lines.push(format!("    output: {}", one_line(schema)));
+        }
+    }
+    for (hidden, heading) in [(false, "exports that cannot be called"), (true, "exports that are for others")]
+    {
+        let mut those = refused.iter().filter(|it| it.hidden == hidden).peekable();
+        if those.peek().is_some() {
+            lines.push(format!("\n{heading}"));
+        }
+        lines.extend(those.map(|it| format!("  {}: {}", one_line(&it.path), one_line(&it.why))));
+    }
+    lines.push(format!("\n{}", counted(imports.len(), "import")));
+    for import in imports {
+        let lacks: Vec<&str> = missing_of(import, missing).collect();
+        let need = match (lacks.as_slice(), import.need) {
+            ([], Need::Nothing) => "needs no grant".to_owned(),
+            ([], Need::Grant(key)) => format!("is of use where `{key}` is granted"),
+            ([], Need::Never) => "is there, and can be granted to no tool".to_owned(),
+            ([""], _) => "is not there: a call that uses it fails".to_owned(),
+            (items, _) => format!("is not there, so that a call that uses it fails: {}", items.join(", ")),
+        };
+        lines.push(format!("  {} {}", one_line(&import.name), one_line(&need)));
+    }
+    lines.iter().flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// The table of agent.toml that offers the component's tools and grants them nothing, with what could be granted.
+fn table(inspection: &Inspection, target: &std::path::Path) -> String {
+    let stem = inspection.path.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
+    let name: String = stem.chars().take(TABLE_CHARS_MAX).map(plain).collect();
+    let mut text = format!(
+        "[tools.{name}]\nsource = {}\nsha256 = \"{}\"",
+        toml_string(&target.to_string_lossy()),
+        inspection.digest
+    );
+    let grants: Vec<&str> = [
+        ("dirs", "# dirs = [{ path = \"./data\", guest = \"/data\", access = \"read\" }]"),
+        ("env", "# env = [\"NAME\"]"),
+        ("network", "# network = [\"https://api.example.com\"]"),
+        ("calls", "# calls = [\"other_tool\"]"),
+    ]
+    .into_iter()
+    .filter(|(key, _)| inspection.imports.iter().any(|it| it.need == Need::Grant(key)))
+    .map(|(_, line)| line)
+    .collect();
+    if !grants.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\n\n# It is granted nothing. What it could use, where a call is denied it:\n# [tools.{name}.permissions]\n{}",
+            grants.join("\n")
+        );
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! What a component is, before anybody uses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{ComponentCache, Found, Tell, ToolboxReason, admit_at};
+use crate::message::Digest;
+use crate::sandbox::{
+    AdmitError, Guest, Import, Metering, Policy, Refused, Sandbox, ToolDefinition, imports, producers,
+    render_wit,
+};
+
+/// What there is to know of a component. What it says of itself is unchecked.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of it.
+    pub digest: Digest,
+    /// Whether its tools are its exports; otherwise it tells of its tools itself, in the world `host:tool/tool`.
+    pub is_typed: bool,
+    /// Its tools.
+    pub tools: Vec<ToolDefinition>,
+    /// Exports that are no tools.
+    pub refused: Vec<Refused>,
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// What it imports that this host does not have.
+    pub missing: Vec<String>,
+    /// What it was made with: languages, programs and kits, with their versions.
+    pub producers: BTreeMap<String, BTreeSet<String>>,
+    /// Its world, in the interface language.
+    pub wit: String,
+}
+
+/// Looks at a component, or at what a crate builds. A component that tells of its tools itself is asked for them, in an
+/// instance that is granted nothing.
+pub async fn inspect(
+    source: &Path,
+    sandbox: &Sandbox,
+    cache: &ComponentCache,
+    tell: &Tell<'_>,
+) -> Result<Inspection, ToolboxReason> {
+    let found = Found::at(source, cache, tell).await?;
+    let component =
+        Box::pin(found.compiled(sandbox.engine(Metering::Time)?, Metering::Time, cache, tell)).await?;
+    let Found { path, bytes, digest, sections } = found;
+    let admitted = Guest::admit(sandbox, &component, &sections, Arc::new(Policy::default()));
+    let mut inspection = Inspection {
+        bytes: bytes.len() as u64,
+        digest,
+        is_typed: true,
+        tools: Vec::new(),
+        refused: Vec::new(),
+        imports: imports(&component),
+        missing: Vec::new(),
+        producers: producers(&bytes),
+        wit: render_wit(&component),
+        path,
+    };
+    match admitted {
+        Ok(guest) => {
+            inspection.is_typed = guest.is_typed();
+            inspection.tools = guest.list_tools().await.map_err(admit_at(&inspection.path))?;
+            inspection.refused = guest.refused_exports().to_vec();
+            inspection.missing = guest.missing_imports().to_vec();
+        }
+        Err(AdmitError::NoTools(refused)) => inspection.refused = refused,
+        Err(error) => return Err(admit_at(&inspection.path)(error)),
+    }
+    Ok(inspection)
+}
