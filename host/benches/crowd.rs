@@ -1,6 +1,7 @@
 //! What runs cost that only wait: for a person, or for a service over HTTP. `-- QUICK` measures a tenth of them.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     missing_docs,
     reason = "a benchmark may panic, prints, and documents nothing"
@@ -43,14 +44,14 @@ fn main() {
 async fn engine(
     directory: &tempfile::TempDir,
     instances: u32,
-    tool: &str,
+    table: &str,
     input: &str,
 ) -> (Engine, Arc<LoadedAgent>) {
     let path = directory.path();
     let script = format!("[[reply]]\ncalls = [{input}]\n[[reply]]\ntext = \"done\"");
     std::fs::write(path.join("script.toml"), script).unwrap();
     let toml = format!(
-        "version = 1\n[agent]\nname = \"crowd\"\n[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n{tool}"
+        "version = 1\n[agent]\nname = \"crowd\"\n[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n{table}"
     );
     let config = Config::parse(&toml, &path.join("agent.toml")).unwrap();
     let builder = Engine::builder(&path.join("state"), &path.join("cache"), Compiler::new(&binary()));

@@ -16,6 +16,7 @@ mod refusing;
 mod reloading;
 mod seeing;
 pub mod server;
+mod soak;
 mod surviving;
 mod versions;
 mod webhooks;

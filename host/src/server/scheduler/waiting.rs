@@ -59,6 +59,7 @@ mod tests {
     use super::super::super::agents::Agents;
     use super::super::super::metrics::Metrics;
     use super::super::super::settings::Settings;
+    use super::super::super::webhooks::Webhooks;
     use super::*;
     use crate::engine::{Engine, Unwatched};
     use crate::toolbox::Compiler;
@@ -69,7 +70,9 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let engine = Engine::in_memory(cache.path(), Compiler::new(Path::new("/none"))).build();
         let agents = Arc::new(Agents::load(&engine, Vec::new(), &Unwatched).await.unwrap());
-        let scheduler = Scheduler::new(&engine, &agents, Settings::default().bounds, Metrics::default());
+        let metrics = Metrics::default();
+        let webhooks = Webhooks::begin(&engine, cache.path(), Vec::new(), metrics.clone()).await.unwrap();
+        let scheduler = Scheduler::new(&engine, &agents, Settings::default().bounds, metrics, webhooks);
         let run = RunId::new();
         let (one, other) = (scheduler.stop_of(run), scheduler.stop_of(run));
         drop(one);
