@@ -126,7 +126,13 @@ impl Agent {
         Ok(self.session.end(&self.slot, end, ending, spending.used()).await?)
     }
 
-    /// Goes through the turns, to the end that they come to. It is not recorded yet.
+    /// Goes through the turns and to their end, which nobody stops.
+    async fn to_the_end(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
+        let ending = self.turns(talk, spending).await?;
+        Ok(self.session.end(&self.slot, End::Reached, ending, spending.used()).await?)
+    }
+
+    /// Goes through the turns, to the end that they come to. It is not recorded yet, and not compared with what is.
     async fn turns(&self, talk: &mut Transcript, spending: &mut Spending) -> Result<Ending, RunError> {
         let mut answer = Answer::new(self.manifest.output_schema.as_ref(), self.facts().rules);
         let max_turns = self.manifest.max_turns;

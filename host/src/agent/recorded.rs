@@ -39,7 +39,7 @@ impl Agent {
         let Recorded { agent, .. } = Self::recorded(manifest.clone(), opened.await?);
         let mut spending = Spending::new(&agent.manifest, agent.facts().rules);
         let mut talk = Transcript::begin(&agent.manifest, &agent.slot);
-        match agent.turns(&mut talk, &mut spending).await {
+        match agent.to_the_end(&mut talk, &mut spending).await {
             Ok(_) | Err(RunError::Session(SessionError::Unfinished { .. })) => Ok(spending.used()),
             Err(error) => Err(error),
         }
@@ -53,7 +53,7 @@ impl Recorded {
         let Self { agent, session } = self;
         let mut spending = Spending::new(&agent.manifest, agent.facts().rules);
         let mut talk = Transcript::begin(&agent.manifest, &agent.slot);
-        let ended = agent.turns(&mut talk, &mut spending).await;
+        let ended = agent.to_the_end(&mut talk, &mut spending).await;
         let ending = match (ended, session.recorded_ending()) {
             // Wall time, or a person, stopped the run in the middle of things: as far as it went, it is the recorded one.
             (

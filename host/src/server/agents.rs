@@ -20,8 +20,18 @@ use crate::model::Provider;
 /// The file that makes a directory an agent.
 const AGENT_TOML: &str = "agent.toml";
 /// What stands in paths of the API where the name of an agent may stand.
-const RESERVED: [&str; 9] =
-    ["agents", "healthz", "metrics", "openapi.json", "readyz", "reload", "runs", "sessions", "waiting"];
+const RESERVED: [&str; 10] = [
+    "agents",
+    "healthz",
+    "metrics",
+    "openapi.json",
+    "readyz",
+    "reload",
+    "runs",
+    "sessions",
+    "waiting",
+    "webhooks",
+];
 
 /// Why agents cannot be served.
 #[derive(Debug, thiserror::Error)]
