@@ -10,6 +10,7 @@ use host::sandbox::{Metering, Sandbox};
 use host::toolbox::{CacheError, CompileError, Compiler, ComponentCache, Progress};
 
 use crate::attacks::hostile;
+use crate::support::root;
 
 /// Loads a component, and says what was said.
 async fn load(cache: &ComponentCache, bytes: &[u8]) -> (Result<(), CacheError>, String) {
@@ -91,4 +92,15 @@ async fn a_compiler_that_exceeds_a_limit_is_stopped_and_the_limit_named() {
     let cache = ComponentCache::open(&dir.path().join("cache"), gone).unwrap();
     let error = load(&cache, b"").await.0.unwrap_err();
     assert!(matches!(error, CacheError::Compile(CompileError::Failed { .. })), "{error}");
+}
+
+/// Without this a Python component takes more processor time than its compiler may have.
+#[test]
+fn a_checkout_optimises_what_compiles() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let packages = &manifest["profile"]["release"]["package"];
+    for name in ["cranelift-codegen", "regalloc2", "wasmtime-internal-cranelift", "wasmparser"] {
+        let level = packages.get(name).and_then(|package| package.get("opt-level")?.as_integer());
+        assert_eq!(level, Some(3), "{name}: cargo deletes the lines of what is no dependency of the workspace's own");
+    }
 }
