@@ -54,6 +54,7 @@ mod power;
 mod prebuilt;
 mod providers;
 mod recorded;
+mod registry;
 mod replies;
 mod requests;
 mod rerun;

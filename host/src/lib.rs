@@ -17,6 +17,7 @@
 //! - [`config`]: agent.toml, validated, by what [`grants`] and [`model`] say there is to be set.
 //! - [`document`]: the way from a TOML file to a type, and what is wrong with it, shown.
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
+//! - [`registry`]: components from elsewhere: what is pinned of them, fetched, kept, pushed.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
 //! - [`session`]: record or substitute; the only place that knows about replay. The loop knows it by a trait, so that
@@ -50,6 +51,7 @@ pub mod grants;
 pub mod journal;
 pub mod message;
 pub mod model;
+pub mod registry;
 pub mod sandbox;
 pub mod schema;
 #[cfg(feature = "server")]

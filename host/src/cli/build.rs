@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -62,6 +62,10 @@ fn crates(target: Target) -> anyhow::Result<Vec<PathBuf>> {
             Ok(sources(config, agents).into_iter().filter(|source| source.is_dir()).collect())
         }
         Target::Crate(path) => Ok(vec![path.canonicalize()?]),
+        Target::Remote(remote) => Err(Misuse(format!(
+            "{remote} is a component, and needs no build\n  try it with: host call {remote}"
+        ))
+        .into()),
         Target::Component(path) => {
             let path = path.display();
             Err(Misuse(format!("{path} is a component, and needs no build\n  try it with: host call {path}"))
@@ -72,7 +76,7 @@ fn crates(target: Target) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Where the tools of an agent come from, and those of the agents that it calls.
 fn sources(config: Config, agents: Vec<SubAgent>) -> BTreeSet<PathBuf> {
-    let own = config.tools.into_iter().map(|tool| tool.source);
+    let own = config.tools.into_iter().filter_map(|tool| tool.source.local().map(Path::to_owned));
     let below = agents.into_iter().flat_map(|agent| sources(agent.config, agent.agents));
     own.chain(below).collect()
 }

@@ -103,7 +103,7 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
     }
     for tool in &config.tools {
         let hidden = if tool.hidden { ", hidden from the model" } else { "" };
-        say(format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source.display()));
+        say(format!("\n[tools.{}] from {}{hidden}", tool.name, tool.source));
         for entry in agent.tools().iter().filter(|entry| entry.source == tool.name) {
             let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
             say(format!("  {}: {summary}", entry.spec.name));

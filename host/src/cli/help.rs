@@ -9,12 +9,13 @@ use textwrap::{Options, WordSplitter};
 use super::Cli;
 
 /// The commands by what they are for. A command that is in no group is listed at the end.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
     ("Serve agents to programs", &["serve", "token"]),
     ("Build and test an agent", &["init", "build", "inspect", "check", "fmt", "call", "test", "schema"]),
+    ("Use and share components", &["add", "update", "lock", "publish", "tools"]),
     ("Keep what is recorded", &["journal"]),
 ];
 

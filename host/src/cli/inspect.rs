@@ -5,32 +5,28 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use console::Term;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
+use super::elsewhere::{Looking, print_lines};
 use super::exit::{Exit, Misuse};
-use super::layout::{LongWord, laid_out, width_of};
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::target::Target;
 use super::words::{counted, one_line};
-use super::works::Works;
 use super::{print, print_json};
+use crate::config::{Source, scheme};
 use crate::message::{clean, toml_string};
-use crate::sandbox::{Import, Need, Sandbox, ToolDefinition};
-use crate::toolbox::{Inspection, inspect};
-
-/// A line that goes on is set in by so much.
-const HANGING: usize = 4;
+use crate::sandbox::{Import, Need, ToolDefinition};
+use crate::toolbox::Inspection;
 
 /// The longest name of a table that is made up, in characters.
 const TABLE_CHARS_MAX: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, or the directory of a tool crate.
-    #[arg(value_name = "WASM|DIR")]
+    /// A .wasm component, the directory of a tool crate, an https:// URL, or oci://REGISTRY/REPOSITORY:TAG.
+    #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     /// Print its world alone, in the interface language WIT.
     #[arg(long, conflicts_with = "json")]
@@ -42,8 +38,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let source = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => path,
+    let looking = Looking::new(places, &screen)?;
+    let inspection = match Target::of(&args.target)? {
+        Target::Component(path) | Target::Crate(path) => looking.at(&Source::Local(path), None).await?,
+        Target::Remote(remote) => looking.now(&remote).await?.0,
         Target::Agent(path) => {
             let path = path.display();
             let message =
@@ -51,21 +49,19 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             return Err(Misuse(message).into());
         }
     };
-    let (cache, sandbox) = (places.cache()?, Sandbox::new()?);
-    let works = Works::new(&screen, places.verbose);
-    let inspection = inspect(&source, &sandbox, &cache, &|it| works.tell(it)).await;
-    let inspection = inspection.map_err(|reason| Misuse(reason.to_string()))?;
     if args.json {
         print_json(&report(&inspection))?;
     } else if args.wit {
         print(clean(&inspection.wit).trim_end())?;
     } else {
-        let width = width_of(&Term::stdout());
-        for line in described(&inspection) {
-            print(&laid_out(&line, width, HANGING, LongWord::Whole))?;
+        print_lines(&described(&inspection))?;
+        let (target, text) = (&args.target, args.target.to_string_lossy());
+        if scheme(&text).is_some() {
+            print(&format!("\nto use it, pin it and write it into agent.toml with: host add {text}"))?;
+        } else {
+            // What is to be pasted is not broken into lines of another length.
+            print(&format!("\nto use it, add to agent.toml:\n\n{}", table(&inspection, target)))?;
         }
-        // What is to be pasted is not broken into lines of another length.
-        print(&format!("\nto use it, add to agent.toml:\n\n{}", table(&inspection, &args.target)))?;
     }
     Ok(Exit::Ok)
 }
@@ -116,7 +112,8 @@ fn missing_of<'a>(import: &'a Import, missing: &'a [String]) -> impl Iterator<It
     missing.iter().filter_map(own)
 }
 
-fn described(inspection: &Inspection) -> Vec<String> {
+/// What there is to know of a component, in words.
+pub(super) fn described(inspection: &Inspection) -> Vec<String> {
     let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, .. } =
         inspection;
     let world = if *is_typed { "its exports are its tools" } else { "it is of the world host:tool/tool" };
@@ -164,14 +161,27 @@ fn described(inspection: &Inspection) -> Vec<String> {
 
 /// The table of agent.toml that offers the component's tools and grants them nothing, with what could be granted.
 fn table(inspection: &Inspection, target: &std::path::Path) -> String {
-    let stem = inspection.path.file_stem().unwrap_or_default().to_string_lossy();
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
-    let name: String = stem.chars().take(TABLE_CHARS_MAX).map(plain).collect();
+    let name = table_name(&inspection.path.file_stem().unwrap_or_default().to_string_lossy());
     let mut text = format!(
         "[tools.{name}]\nsource = {}\nsha256 = \"{}\"",
         toml_string(&target.to_string_lossy()),
         inspection.digest
     );
+    if let Some(grants) = permissions(inspection, &name) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n\n{grants}");
+    }
+    text
+}
+
+/// The name of a table for a component of this name.
+pub(super) fn table_name(stem: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
+    stem.chars().take(TABLE_CHARS_MAX).map(plain).collect()
+}
+
+/// What could be granted to a component, as the lines of a table in which nothing is.
+pub(super) fn permissions(inspection: &Inspection, name: &str) -> Option<String> {
     let grants: Vec<&str> = [
         ("dirs", "# dirs = [{ path = \"./data\", guest = \"/data\", access = \"read\" }]"),
         ("env", "# env = [\"NAME\"]"),
@@ -182,13 +192,10 @@ fn table(inspection: &Inspection, target: &std::path::Path) -> String {
     .filter(|(key, _)| inspection.imports.iter().any(|it| it.need == Need::Grant(key)))
     .map(|(_, line)| line)
     .collect();
-    if !grants.is_empty() {
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "\n\n# It is granted nothing. What it could use, where a call is denied it:\n# [tools.{name}.permissions]\n{}",
+    (!grants.is_empty()).then(|| {
+        format!(
+            "# It is granted nothing. What it could use, where a call is denied it:\n# [tools.{name}.permissions]\n{}",
             grants.join("\n")
-        );
-    }
-    text
+        )
+    })
 }

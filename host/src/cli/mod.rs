@@ -3,6 +3,7 @@
 //! Owns arguments, what is printed and exit codes. stdout carries results alone (the final answer, lists,
 //! JSON); everything said along the way goes to stderr.
 
+mod add;
 mod advice;
 mod always;
 mod build;
@@ -14,6 +15,7 @@ mod decide;
 mod diff;
 mod edited;
 mod editor;
+mod elsewhere;
 mod errors;
 mod exit;
 mod fmt;
@@ -26,12 +28,14 @@ mod journal;
 mod layout;
 mod listing;
 mod live;
+mod lock;
 mod moment;
 mod output;
 mod person;
 mod places;
 mod plain;
 mod prompt;
+mod publish;
 mod question;
 mod recorded;
 mod remote;
@@ -51,8 +55,10 @@ mod streams;
 mod target;
 mod test;
 mod token;
+mod tools;
 mod traces;
 mod typed;
+mod update;
 mod waiting;
 mod words;
 mod works;
@@ -150,6 +156,23 @@ enum Command {
     ///
     /// Its tools with their schemas, what it imports, what it was made with, and the lines for agent.toml.
     Inspect(inspect::Args),
+    /// Add a tool to an agent: from a file, a web server or a registry.
+    ///
+    /// Shows what it is and asks first. It is granted nothing, and host.lock pins what comes from elsewhere.
+    Add(add::Args),
+    /// See what the tools from elsewhere are by now, and take it.
+    ///
+    /// Shows what changed of imports, tools, schemas and descriptions, and asks before it pins that.
+    Update(update::Args),
+    /// Show what host.lock pins, or verify it.
+    Lock(lock::Args),
+    /// Keep the store of fetched components small.
+    Tools(tools::Args),
+    /// Push a component to an OCI registry.
+    ///
+    /// In the layout that wkg, Wassette and wasmCloud read. Prints the reference by digest. A login is the one that docker
+    /// has.
+    Publish(publish::Args),
     /// Build tool crates into components.
     Build(build::Args),
     /// Write the new spellings into agent.toml.
@@ -227,6 +250,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Journal(args) => block_on(|_| async move { journal::run(args, &places).await }),
         Command::Call(args) => block_on(|_| async move { call::run(args, &places).await }),
         Command::Inspect(args) => block_on(|_| async move { inspect::run(args, &places).await }),
+        Command::Add(args) => block_on(|_| async move { add::run(args, &places).await }),
+        Command::Update(args) => block_on(|_| async move { update::run(args, &places).await }),
+        Command::Lock(args) => block_on(|_| async move { lock::run(args, &places).await }),
+        Command::Tools(args) => tools::run(&args, &places),
+        Command::Publish(args) => block_on(|_| async move { publish::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),

@@ -17,6 +17,9 @@ pub(super) struct Places {
     /// Where tools are built and compiled components are kept [default: `$HOST_CACHE`, or `$XDG_CACHE_HOME/host`, which is `~/.cache/host`]
     #[arg(long, global = true, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Fetch no component: take those that the cache has, and fail where one is missing [env: `HOST_OFFLINE`, unless it is empty or 0]
+    #[arg(long, global = true)]
+    offline: bool,
     /// Show what compilers say while tools are built.
     #[arg(long, short, global = true)]
     pub(super) verbose: bool,
@@ -61,12 +64,19 @@ impl Places {
 
     /// The same, of which more is still to be said.
     pub(super) fn builder(&self, exporter: Option<Collector>) -> anyhow::Result<Builder> {
-        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?).exporter(exporter))
+        Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?)
+            .offline(self.is_offline())
+            .exporter(exporter))
     }
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
-        Ok(ComponentCache::open(&self.cache_path()?, compiler()?)?)
+        Ok(ComponentCache::open(&self.cache_path()?, compiler()?)?.offline(self.is_offline()))
+    }
+
+    /// Whether nothing may be fetched.
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline || std::env::var_os("HOST_OFFLINE").is_some_and(|it| !it.is_empty() && it != "0")
     }
 
     fn cache_path(&self) -> anyhow::Result<PathBuf> {

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Misuse;
 use crate::config::{begins_as_wasm, scheme};
+use crate::registry::Remote;
 
 /// What a path on the command line stands for, where more than an agent can be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,15 +13,17 @@ pub(super) enum Target {
     Crate(PathBuf),
     /// A component, or what is meant to be one.
     Component(PathBuf),
+    /// A component that is elsewhere.
+    Remote(Remote),
 }
 
 impl Target {
     /// A directory stands for the agent in it, or else for the crate.
     pub(super) fn of(path: &Path) -> Result<Self, Misuse> {
-        if let Some(scheme) = scheme(&path.to_string_lossy()) {
-            let message =
-                format!("{} is not the path of a file: {scheme}:// is not supported yet", path.display());
-            return Err(Misuse(format!("{message}\n  fetch what is there, and give the path of the file")));
+        let text = path.to_string_lossy();
+        if scheme(&text).is_some() {
+            let remote = text.parse().map_err(|error| Misuse(format!("{}: {error}", path.display())))?;
+            return Ok(Self::Remote(remote));
         }
         if path.is_dir() {
             return match ["agent.toml", "Cargo.toml"].map(|name| path.join(name).is_file()) {
@@ -72,7 +75,9 @@ mod tests {
         assert_eq!(of("tool"), Target::Component(at("tool")));
         let refused = |path: &Path| Target::of(path).unwrap_err().to_string();
         assert!(refused(&at("not there.wasm")).ends_with("not there.wasm does not exist"));
-        assert!(refused(Path::new("oci://ghcr.io/a/b.wasm")).contains("oci:// is not supported yet"));
+        assert!(refused(Path::new("ftp://ghcr.io/a/b.wasm")).contains("ftp:// is not supported"));
+        let remote = "oci://ghcr.io/a/b:1";
+        assert_eq!(Target::of(Path::new(remote)).unwrap(), Target::Remote(remote.parse().unwrap()));
         assert_eq!(of("short"), Target::Agent(at("short")));
         assert_eq!(of("not there"), Target::Agent(at("not there")));
         assert!(Target::of(&at("empty")).unwrap_err().to_string().contains("neither an agent.toml nor"));

@@ -111,7 +111,7 @@ fn apart(one: &Config, other: &Config) -> Result<(), ConfigError> {
     let keys = other.all_models().flat_map(ModelConfig::secrets);
     let kept: Vec<&SecretSource> = other.secrets.values().chain(keys).collect();
     let deciding: Vec<&Path> = std::iter::once(other.path.as_path())
-        .chain(other.tools.iter().map(|tool| tool.source.as_path()))
+        .chain(other.tools.iter().filter_map(|tool| tool.source.local()))
         .collect();
     for tool in &one.tools {
         let fail = |key: &str, text: &str, what: String, help: &str| {

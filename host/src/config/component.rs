@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Config, ConfigError, ToolConfig};
+use super::{Config, ConfigError, Source, ToolConfig};
 use crate::grants::{Grants, ToolLimits};
 use crate::message::Retry;
+use crate::registry::Locked;
 
 /// An agent that nobody asks anything. Its script is never read.
 const AGENT: &str = "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"none\"\n";
@@ -14,12 +15,24 @@ impl Config {
     /// An agent with one component, or one crate, that is granted nothing and has the limits that hold by default: for
     /// calls of its tools alone.
     pub fn of_component(source: &Path) -> Result<Self, ConfigError> {
-        let source = std::path::absolute(source).unwrap_or_else(|_| source.to_owned());
-        let name = source.file_stem().unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
-        let mut config = Self::parse(AGENT, &source)?;
+        Self::of_source(
+            Source::Local(std::path::absolute(source).unwrap_or_else(|_| source.to_owned())),
+            None,
+        )
+    }
+
+    /// The same of a component that is elsewhere, and of which this is pinned.
+    pub fn of_locked(locked: Locked) -> Result<Self, ConfigError> {
+        Self::of_source(Source::Remote(locked.source.clone()), Some(locked))
+    }
+
+    fn of_source(source: Source, locked: Option<Locked>) -> Result<Self, ConfigError> {
+        let name = source.stem().into_owned();
+        let mut config = Self::parse(AGENT, source.local().unwrap_or(Path::new("/agent.toml")))?;
         config.tools.push(ToolConfig {
             name,
             source,
+            locked,
             sha256: None,
             include: Vec::new(),
             prefix: String::new(),

@@ -16,6 +16,7 @@ mod permissions;
 mod placed;
 mod provider;
 mod raw;
+mod source;
 mod spelling;
 mod template;
 mod tool;
@@ -33,6 +34,7 @@ pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 #[cfg(feature = "cli")]
 pub(crate) use paths::scheme;
+pub use source::Source;
 pub use spelling::{Respelled, Respelling};
 pub use template::TemplateError;
 
@@ -44,6 +46,7 @@ use serde_json::Value;
 use crate::document::{FileError, read, read_text, schema_of};
 use crate::grants::{Grants, SecretSource, ToolLimits};
 use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
+use crate::registry::Locked;
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,8 +153,10 @@ pub struct AgentTool {
 pub struct ToolConfig {
     /// The NAME of `[tools.NAME]`.
     pub name: String,
-    /// A .wasm file or a crate directory, absolute.
-    pub source: PathBuf,
+    /// Where the component is.
+    pub source: Source,
+    /// What host.lock says of it, if it is elsewhere and has an entry there.
+    pub locked: Option<Locked>,
     /// The digest the component has to have.
     pub sha256: Option<Digest>,
     /// Globs over the component's tool names; empty means all.

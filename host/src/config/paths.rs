@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use shellexpand::LookupError;
 use toml::Spanned;
 
+use super::Source;
 use super::validate::Check;
 use crate::document::quote;
 use crate::message::spelled_out;
+use crate::registry::RemoteError;
 
 /// Why a path leads nowhere: what is wrong, and what to do.
 pub(super) struct PathError {
@@ -27,15 +29,11 @@ pub(crate) fn scheme(text: &str) -> Option<&str> {
 }
 
 /// What to do where a URL cannot be written.
-fn instead(key: &str, scheme: &str) -> String {
-    let fetch = match (key, scheme.to_ascii_lowercase().as_str()) {
-        (_, "file") => return "write the path alone, without file://".to_owned(),
-        ("source", "oci") => "fetch the component first, with `wkg oci pull` or `oras pull`",
-        ("source", _) => "fetch the component first, with `curl -fLO`",
-        (_, _) => "fetch the file first",
-    };
-    let pin = if key == "source" { "; pin it with `sha256`, which `host check` prints" } else { "" };
-    format!("{fetch}, and write the path of the file{pin}")
+fn instead(scheme: &str) -> &'static str {
+    match scheme.to_ascii_lowercase().as_str() {
+        "file" => "write the path alone, without file://",
+        _ => "fetch the file first, and write the path of the file",
+    }
 }
 
 /// Where a path leads to, with what a terminal would not show.
@@ -52,7 +50,7 @@ impl Check<'_> {
         }
         if let Some(scheme) = scheme(&raw.get_ref().to_string_lossy()) {
             let message = format!("{key}: {scheme}:// is not supported yet; it has to be a path");
-            self.problem(raw.span(), message, instead(key, scheme));
+            self.problem(raw.span(), message, instead(scheme));
             return None;
         }
         match self.absolute(raw.get_ref()) {
@@ -61,6 +59,21 @@ impl Check<'_> {
                 self.problem(raw.span(), format!("{key}: {message}"), help);
                 None
             }
+        }
+    }
+
+    /// Where a component is: a path, or a reference to elsewhere.
+    pub(super) fn source(&mut self, raw: &Spanned<PathBuf>) -> Option<Source> {
+        let text = raw.get_ref().to_string_lossy();
+        match scheme(&text) {
+            None | Some("file") => self.path("source", raw).map(Source::Local),
+            Some(_) => match text.parse() {
+                Ok(remote) => Some(Source::Remote(remote)),
+                Err(RemoteError { message, help }) => {
+                    self.problem(raw.span(), format!("source = \"{}\": {message}", quote(&text)), help);
+                    None
+                }
+            },
         }
     }
 

@@ -11,9 +11,10 @@ use super::bounds::{
 };
 use super::permissions::Kept;
 use super::validate::Check;
-use super::{AgentTool, ToolConfig, ToolLimits, raw};
+use super::{AgentTool, Source, ToolConfig, ToolLimits, raw};
 use crate::document::quote;
 use crate::message::{Digest, Retry};
+use crate::registry::{LOCK_FILE, Lock, LockError, Locked};
 
 /// What a table is about.
 pub(super) enum Table {
@@ -113,9 +114,15 @@ impl Check<'_> {
             self.problem(max.span(), message, "remove it: it is about calls that the model makes");
         }
         let (retry, idempotent) = self.retry(retry.unwrap_or_default());
+        let source = self.source(source).unwrap_or(Source::Local(PathBuf::new()));
+        let locked = match &source {
+            Source::Local(_) => None,
+            Source::Remote(_) => self.locked(name),
+        };
         ToolConfig {
             name: name.get_ref().clone(),
-            source: self.path("source", source).unwrap_or_default(),
+            source,
+            locked,
             sha256,
             include,
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
@@ -127,6 +134,19 @@ impl Check<'_> {
             idempotent,
             describe,
         }
+    }
+
+    /// What host.lock says of a tool. The file is read once, when a tool needs it.
+    fn locked(&mut self, name: &Spanned<String>) -> Option<Locked> {
+        if self.lock.is_none() {
+            let path = self.directory.join(LOCK_FILE);
+            let lock = Lock::read(&path).unwrap_or_else(|LockError { path, reason, help }| {
+                self.problem(name.span(), format!("{}: {reason}", path.display()), help);
+                Lock::default()
+            });
+            self.lock = Some(lock);
+        }
+        self.lock.as_ref()?.tools.get(name.get_ref()).cloned()
     }
 
     pub(super) fn glob(&mut self, pattern: &Spanned<String>) {

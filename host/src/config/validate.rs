@@ -19,6 +19,7 @@ use super::{AgentConfig, Config, Limits, ModelConfig, ServeConfig, SourceText, r
 use crate::document::{Problem, quote, read_text, twice, units};
 use crate::grants::SecretSource;
 use crate::message::{Budgets, Builtin, Json, clean};
+use crate::registry::Lock;
 use crate::schema::Schema;
 
 /// Collects problems, so that all of them are shown at once. Whatever a check returns after it has noted one
@@ -30,6 +31,8 @@ pub(super) struct Check<'a> {
     problems: Vec<Problem>,
     /// The files that were read besides.
     files: Vec<PathBuf>,
+    /// host.lock, once it was read.
+    pub(super) lock: Option<Lock>,
 }
 
 /// Reads the meaning of a file at an absolute path.
@@ -42,11 +45,12 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
         kept_variables: kept_variables.collect(),
         problems: Vec::new(),
         files: Vec::new(),
+        lock: None,
     };
     let parameters = check.parameters(raw.parameters);
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let structured_output = raw.agent.structured_output.clone();
-    let agent = check.agent(raw.agent, &parameters);
+    let mut agent = check.agent(raw.agent, &parameters);
     let serve = check.serve(raw.serve, &parameters);
     let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
     let model = check.inherited(raw.model, structured_output.as_ref());
@@ -61,7 +65,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     check.kept_variables.extend(keys.iter().filter_map(|key| key.variable()).map(str::to_owned));
     let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
     let sources = sources.filter_map(|source| check.absolute(source.get_ref()).ok());
-    let deciding: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(sources).collect();
+    let deciding: Vec<PathBuf> = [path.to_owned(), Lock::beside(path)].into_iter().chain(sources).collect();
     let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
     let (mut tools, mut agents) = (Vec::new(), Vec::new());
     for (name, tool) in raw.tools {
@@ -70,6 +74,9 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
             Some(Table::Agent(agent)) => agents.push(agent),
             None => {}
         }
+    }
+    if check.lock.is_some() {
+        agent.files.push(Lock::beside(path));
     }
     match models {
         Some(Models { first: model, fallbacks, summary, retry: model_retry })

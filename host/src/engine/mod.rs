@@ -84,6 +84,7 @@ struct Parts {
     live: LiveRuns,
     cache: PathBuf,
     compiler: Compiler,
+    is_offline: bool,
     exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
@@ -99,13 +100,15 @@ pub struct Builder {
     store: Store,
     cache: PathBuf,
     compiler: Compiler,
+    is_offline: bool,
     exporter: Option<Collector>,
     instances: u32,
 }
 
 impl Builder {
     fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
-        Self { store, cache: cache.to_owned(), compiler, exporter: None, instances: INSTANCES }
+        let (exporter, instances) = (None, INSTANCES);
+        Self { store, cache: cache.to_owned(), compiler, is_offline: false, exporter, instances }
     }
 
     /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that
@@ -113,6 +116,12 @@ impl Builder {
     #[must_use]
     pub fn instances(self, instances: u32) -> Self {
         Self { instances, ..self }
+    }
+
+    /// Fetches no component, if it is to stay offline: a tool whose component is not in the cache is an error.
+    #[must_use]
+    pub fn offline(self, is_offline: bool) -> Self {
+        Self { is_offline, ..self }
     }
 
     /// Exports what runs do as traces.
@@ -124,7 +133,7 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { store, cache, compiler, exporter, instances } = self;
+        let Self { store, cache, compiler, is_offline, exporter, instances } = self;
         let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
@@ -136,6 +145,7 @@ impl Builder {
             live,
             cache,
             compiler,
+            is_offline,
             exporting: Exporting::to(exporter),
             clients,
             instances,
@@ -217,7 +227,7 @@ impl Engine {
     }
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {
-        Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?)
+        Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?.offline(self.0.is_offline))
     }
 
     /// How many places for instances there are, and how many are free, by how many callers wait for an instance. There

@@ -8,7 +8,7 @@ use super::Engine;
 use super::catalog::LoadError;
 use super::records::recorded_manifest;
 use super::watch::Watcher;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Source};
 use crate::dispatch::{Dispatcher, ToolRunner as _};
 use crate::journal::{Entry, Finished, JournalError, Started, Status, statuses};
 use crate::message::{
@@ -178,8 +178,9 @@ fn alone(mut config: Config, table: &str, component: Option<&Path>) -> Result<Op
     config.agents.clear();
     let Some(tool) = config.tools.first_mut() else { return Ok(None) };
     if let Some(component) = component {
-        tool.source = std::path::absolute(component)
+        let component = std::path::absolute(component)
             .map_err(|error| RerunError::Path { path: component.to_owned(), reason: error.to_string() })?;
+        tool.source = Source::Local(component);
         // What is pinned is the version that is being replaced.
         tool.sha256 = None;
     }

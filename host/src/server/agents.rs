@@ -212,7 +212,8 @@ fn read_by(agent: &LoadedAgent, files: &mut Vec<PathBuf>) {
     let config = agent.config();
     files.push(config.path.clone());
     files.extend(config.agent.files.iter().cloned());
-    files.extend(config.tools.iter().map(|tool| tool.source.clone()).filter(|source| !source.is_dir()));
+    let sources = config.tools.iter().filter_map(|tool| tool.source.local());
+    files.extend(sources.filter(|source| !source.is_dir()).map(Path::to_owned));
     for model in std::iter::once(&config.model).chain(&config.fallbacks).chain(&config.summary) {
         match &model.provider {
             Provider::Scripted { script } => files.push(script.clone()),

@@ -11,6 +11,7 @@ use super::compile::{CompileError, Compiler};
 use super::seal::{Sealer, open_own};
 use super::{Progress, Tell};
 use crate::message::Digest;
+use crate::registry::Store;
 use crate::sandbox::Metering;
 
 /// Compiled components on disk, so that only the first start of a tool compiles it.
@@ -24,6 +25,7 @@ pub struct ComponentCache {
     directory: PathBuf,
     sealer: Sealer,
     compiler: Compiler,
+    is_offline: bool,
 }
 
 /// Why a component could not be compiled, or its compiled form not kept.
@@ -65,7 +67,25 @@ impl ComponentCache {
             return Err(unusable(format!("others may use it (mode {permissions:o}); `chmod 700` it")));
         }
         let sealer = Sealer::open(directory).map_err(unusable)?;
-        Ok(Self { directory: directory.to_owned(), sealer, compiler })
+        Ok(Self { directory: directory.to_owned(), sealer, compiler, is_offline: false })
+    }
+
+    /// The same, which fetches nothing if it is to stay offline.
+    #[must_use]
+    pub fn offline(self, is_offline: bool) -> Self {
+        Self { is_offline, ..self }
+    }
+
+    /// Whether nothing is to be fetched.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.is_offline
+    }
+
+    /// The components that were fetched.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::in_cache(&self.directory)
     }
 
     /// Where the cache is.

@@ -6,6 +6,7 @@ use super::admit::TOOLS_MAX;
 use super::{BuildError, COMPONENT_BYTES_MAX, CacheError};
 use crate::grants::SecretError;
 use crate::message::Digest;
+use crate::registry::FetchError;
 use crate::sandbox::{AdmitError, EngineError};
 
 /// Why the tools of an agent are not available.
@@ -72,6 +73,24 @@ pub enum ToolboxReason {
         /// What it is.
         found: Digest,
     },
+    /// It is elsewhere, and host.lock does not say which bytes it has.
+    #[error(
+        "{0} is not in host.lock, which says which bytes are meant\n  pin it with `host update`, which shows first what it is"
+    )]
+    NotLocked(String),
+    /// host.lock is about something else.
+    #[error(
+        "source is {written}, and host.lock pins {locked} for this tool\n  pin what is written with `host update`, which shows first what it is"
+    )]
+    LockedOther {
+        /// What agent.toml says.
+        written: String,
+        /// What host.lock says.
+        locked: String,
+    },
+    /// It cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The crate does not build.
     #[error(transparent)]
     Build(#[from] BuildError),

@@ -1,11 +1,13 @@
 //! What a component is, before anybody uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{ComponentCache, Found, Tell, ToolboxReason, admit_at};
-use crate::message::Digest;
+use crate::config::Source;
+use crate::message::{Digest, clean};
+use crate::registry::{Locked, LockedTool, Remote};
 use crate::sandbox::{
     AdmitError, Guest, Import, Metering, Policy, Refused, Sandbox, ToolDefinition, imports, producers,
     render_wit,
@@ -36,15 +38,40 @@ pub struct Inspection {
     pub wit: String,
 }
 
+impl Inspection {
+    /// What host.lock has of the component, which comes from there.
+    #[must_use]
+    pub fn locked(&self, source: Remote, manifest: Option<Digest>) -> Locked {
+        let text = |text: &str| clean(text).into_owned();
+        let tool = |tool: &ToolDefinition| LockedTool {
+            description: text(&tool.description),
+            input: text(&tool.input_schema),
+            output: tool.output_schema.as_deref().map(text),
+        };
+        let mut imports: Vec<String> = self.imports.iter().map(|it| text(&it.name)).collect();
+        imports.sort();
+        imports.dedup();
+        Locked {
+            source,
+            sha256: self.digest,
+            bytes: self.bytes,
+            manifest,
+            imports,
+            exports: self.tools.iter().map(|it| (text(&it.name), tool(it))).collect(),
+        }
+    }
+}
+
 /// Looks at a component, or at what a crate builds. A component that tells of its tools itself is asked for them, in an
 /// instance that is granted nothing.
 pub async fn inspect(
-    source: &Path,
+    source: &Source,
+    locked: Option<&Locked>,
     sandbox: &Sandbox,
     cache: &ComponentCache,
     tell: &Tell<'_>,
 ) -> Result<Inspection, ToolboxReason> {
-    let found = Found::at(source, cache, tell).await?;
+    let found = Found::at(source, locked, cache, tell).await?;
     let component =
         Box::pin(found.compiled(sandbox.engine(Metering::Time)?, Metering::Time, cache, tell)).await?;
     let Found { path, bytes, digest, sections } = found;

@@ -33,12 +33,13 @@ use globset::Glob;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::config::{Config, ToolConfig};
+use crate::config::{Config, Source, ToolConfig};
 use crate::dispatch::{ToolRunner, builtin_entry};
 use crate::grants::{Effects, Secrets, glob_set};
 use crate::message::{
     Approvals, Digest, ErrorKind, Json, Retry, Rules, RunId, ToolEntry, ToolOutcome, clean,
 };
+use crate::registry::Locked;
 use crate::sandbox::{AdmitError, CallContext, Guest, Metering, Policy, Refused, Sandbox, Sections};
 use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
 
@@ -196,7 +197,7 @@ async fn load_one(
     secrets: &Arc<Secrets>,
     tell: &Tell<'_>,
 ) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
-    let found = Found::at(&tool.source, cache, tell).await?;
+    let found = Found::at(&tool.source, tool.locked.as_ref(), cache, tell).await?;
     if let Some(pinned) = tool.sha256
         && pinned != found.digest
     {
@@ -239,10 +240,14 @@ struct Found {
 }
 
 impl Found {
-    /// The component of a source, which is built if it is a crate that changed.
-    async fn at(source: &Path, cache: &ComponentCache, tell: &Tell<'_>) -> Result<Self, ToolboxReason> {
-        let path = source::locate(source, cache, tell).await?;
-        let bytes = source::read(&path)?;
+    /// The component of a source, which is built if it is a crate that changed, and fetched if it is elsewhere.
+    async fn at(
+        source: &Source,
+        locked: Option<&Locked>,
+        cache: &ComponentCache,
+        tell: &Tell<'_>,
+    ) -> Result<Self, ToolboxReason> {
+        let (path, bytes) = Box::pin(source::component(source, locked, cache, tell)).await?;
         let sections = Sections::of(&bytes);
         if let Some(import) = sections.needs_wasi_0_3() {
             return Err(ToolboxReason::Wasi03 { sign: format!("`{import}`"), path });

@@ -47,6 +47,9 @@ impl ToolboxReason {
             | Self::TooLarge { .. }
             | Self::CoreModule(_)
             | Self::NotWasm(_)
+            | Self::NotLocked(_)
+            | Self::LockedOther { .. }
+            | Self::Fetch(_)
             | Self::Build(_)
             | Self::Cache(_)
             | Self::Engine(_)

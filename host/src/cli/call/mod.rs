@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::elsewhere::fetched;
 use super::exit::{Exit, Misuse};
 use super::front::Shown;
 use super::places::Places;
@@ -34,9 +35,9 @@ use crate::toolbox::Toolbox;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An agent.toml, a .wasm component, or the directory of an agent or of a tool crate. A component or a crate alone is
-    /// granted nothing.
-    #[arg(value_name = "AGENT.TOML|WASM|DIR")]
+    /// An agent.toml, a .wasm component, the directory of an agent or of a tool crate, or a component elsewhere: an https://
+    /// URL, or oci://REGISTRY/REPOSITORY:TAG. A component or a crate alone is granted nothing.
+    #[arg(value_name = "AGENT.TOML|WASM|DIR|REF")]
     target: PathBuf,
     /// The tool, unless there is only one; and its input: KEY=VALUE for each member, or one JSON object, or - to read it
     /// from stdin. A value is text where the tool takes text, and JSON otherwise; KEY:=JSON is always JSON.
@@ -46,7 +47,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let config = config(&args.target)?;
+    let config = config(&args.target, places, &screen).await?;
     let shown = Shown::on(&screen, places.verbose);
     let toolbox = places.engine(None)?.load_tools(&config, &shown).await.map_err(Plain::plain)?;
     if let Some(agent) =
@@ -91,7 +92,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 }
 
 /// The agent, or one around a component alone.
-fn config(path: &Path) -> anyhow::Result<Config> {
+async fn config(path: &Path, places: &Places, screen: &Screen) -> anyhow::Result<Config> {
     let mut config = match Target::of(path)? {
         Target::Agent(missing) if !missing.exists() => {
             let missing = missing.display();
@@ -102,6 +103,7 @@ fn config(path: &Path) -> anyhow::Result<Config> {
         }
         Target::Agent(path) => Config::load(&path)?,
         Target::Crate(path) | Target::Component(path) => Config::of_component(&path)?,
+        Target::Remote(remote) => Config::of_locked(fetched(&remote, &places.cache()?, screen).await?.0)?,
     };
     // They are for a model.
     config.agent.instructions.clear();

@@ -20,7 +20,8 @@ use crate::config::bounds::{
 #[schemars(example = json!({ "source": "tools/greet" }))]
 pub(in crate::config) struct Tool {
     /// A .wasm component, or the directory of a crate that the host builds into one. The path is relative to this file;
-    /// `~` and `$VARIABLE` mean what they mean in a shell.
+    /// `~` and `$VARIABLE` mean what they mean in a shell. Or a component that is elsewhere: `https://HOST/PATH.wasm`, or
+    /// `oci://REGISTRY/REPOSITORY:TAG`. host.lock, beside this file, says which bytes that is; `host add` writes both.
     #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]
     pub(in crate::config) source: Option<Spanned<PathBuf>>,
     /// The agent.toml of another agent, instead of `source`. The table is then one tool, with the table's name. The

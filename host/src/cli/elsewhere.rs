@@ -1,0 +1,123 @@
+//! What a person adds from elsewhere: fetched by its reference, kept, looked at, and asked about.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use console::Term;
+
+use super::exit::Misuse;
+use super::layout::{LongWord, laid_out, width_of};
+use super::output::OutputFile;
+use super::places::Places;
+use super::screen::Screen;
+use super::streams::print;
+use super::works::Works;
+use crate::config::Source;
+use crate::message::Digest;
+use crate::registry::{Client, FetchError, Lock, Locked, Remote};
+use crate::sandbox::Sandbox;
+use crate::toolbox::{ComponentCache, Inspection, inspect};
+
+/// A line that goes on is set in by so much.
+const HANGING: usize = 4;
+
+/// Looks at components, on one screen and with one engine.
+pub(super) struct Looking<'a> {
+    places: &'a Places,
+    cache: ComponentCache,
+    sandbox: Sandbox,
+    screen: Screen,
+}
+
+impl<'a> Looking<'a> {
+    pub(super) fn new(places: &'a Places, screen: &Screen) -> anyhow::Result<Self> {
+        Ok(Self { places, cache: places.cache()?, sandbox: Sandbox::new()?, screen: screen.clone() })
+    }
+
+    /// What a component is that is on this machine, or that is pinned.
+    pub(super) async fn at(&self, source: &Source, locked: Option<&Locked>) -> anyhow::Result<Inspection> {
+        let works = Works::new(&self.screen, self.places.verbose);
+        let inspected = inspect(source, locked, &self.sandbox, &self.cache, &|it| works.tell(it)).await;
+        inspected.map_err(|reason| Misuse(reason.to_string()).into())
+    }
+
+    /// What a reference means now: fetched, and kept in the store.
+    pub(super) async fn now(&self, remote: &Remote) -> anyhow::Result<(Inspection, Locked)> {
+        let (bare, manifest) = fetched(remote, &self.cache, &self.screen).await?;
+        let inspection = self.at(&Source::Remote(remote.clone()), Some(&bare)).await?;
+        let locked = inspection.locked(remote.clone(), manifest);
+        Ok((inspection, locked))
+    }
+
+    /// Fetches once more what is pinned, to see that it is still there and still the same.
+    pub(super) async fn again(&self, locked: &Locked) -> Result<(), FetchError> {
+        if !self.cache.is_offline() {
+            Client::default().fetch_pinned(&locked.pin()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Fetches what a reference means now, and keeps it. What is pinned of it says nothing of its tools yet.
+pub(super) async fn fetched(
+    remote: &Remote,
+    cache: &ComponentCache,
+    screen: &Screen,
+) -> anyhow::Result<(Locked, Option<Digest>)> {
+    if cache.is_offline() {
+        let message = format!(
+            "what {remote} means now is not known offline\n  run the command without --offline and HOST_OFFLINE"
+        );
+        return Err(Misuse(message).into());
+    }
+    screen.say(&format!("fetching {remote}"));
+    let fetched = Client::default().fetch(remote).await?;
+    cache.store().keep(&fetched.bytes, fetched.sha256)?;
+    let locked = Locked {
+        source: remote.clone(),
+        sha256: fetched.sha256,
+        bytes: fetched.bytes.len() as u64,
+        manifest: fetched.manifest,
+        imports: Vec::new(),
+        exports: std::collections::BTreeMap::new(),
+    };
+    Ok((locked, fetched.manifest))
+}
+
+/// Prints lines as wide as the terminal is.
+pub(super) fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    let width = width_of(&Term::stdout());
+    for line in lines {
+        print(&laid_out(line, width, HANGING, LongWord::Whole))?;
+    }
+    Ok(())
+}
+
+/// Whether the person agrees; without a terminal, only `--yes` is an answer.
+pub(super) async fn agreed(question: String, yes: bool) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        let message = "nobody is there to be asked: stdin or stderr is no terminal\n  look at what is printed, and say --yes to take it";
+        return Err(Misuse(message.to_owned()).into());
+    }
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        Ok::<_, std::io::Error>(line)
+    });
+    let line = asked.await?.context("cannot read the answer")?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Writes host.lock, whole or not at all.
+pub(super) fn write_lock(path: &Path, lock: &Lock) -> anyhow::Result<()> {
+    let text = lock.written().map_err(Misuse)?;
+    let file = OutputFile::there(path)?;
+    file.replace(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,45 @@
+//! Where the component of a tool is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::registry::Remote;
+
+/// Where the component of a tool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A .wasm file or the directory of a crate, absolute.
+    Local(PathBuf),
+    /// Elsewhere. host.lock says which bytes.
+    Remote(Remote),
+}
+
+impl Source {
+    /// The file or directory, if it is on this machine.
+    #[must_use]
+    pub fn local(&self) -> Option<&Path> {
+        match self {
+            Self::Local(path) => Some(path),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// What a tool from there can be called, as far as its source tells.
+    #[must_use]
+    pub fn stem(&self) -> Cow<'_, str> {
+        match self {
+            Self::Local(path) => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy(),
+            Self::Remote(remote) => remote.stem().into(),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Remote(remote) => remote.fmt(f),
+        }
+    }
+}
