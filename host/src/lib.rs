@@ -36,7 +36,7 @@
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
 //! Dependencies point one way: `cli → server → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
-//! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model → document}`.
+//! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, registry → document}`.
 
 pub mod agent;
 mod blocking;

@@ -38,7 +38,9 @@ fn a_tool_is_added_pinned_run_and_called() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(registry.asked().is_empty());
     place.host(&["run"]).ok();
-    assert!(registry.was_asked(&format!("manifests/sha256:{manifest}")) && !registry.was_asked("manifests/1"));
+    assert!(
+        registry.was_asked(&format!("manifests/sha256:{manifest}")) && !registry.was_asked("manifests/1")
+    );
     place.host(&["--offline", "run"]).ok();
     place.host(&["add", &reference, "--yes"]).exits(2).says("[tools.sums] already");
 }

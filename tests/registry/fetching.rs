@@ -48,9 +48,12 @@ fn a_download_that_ends_early_or_never_is_cut() {
         it.path.contains("/blobs/").then(|| Reply::of(200, answered.clone()).ending(Ending::Cut))
     });
     refused(&registry, "cannot be reached");
-    registry.rule(|it| it.path.contains("/blobs/").then(|| Reply::of(200, [0; 4096]).ending(Ending::Endless)));
+    registry
+        .rule(|it| it.path.contains("/blobs/").then(|| Reply::of(200, [0; 4096]).ending(Ending::Endless)));
     refused(&registry, "is longer than");
-    registry.rule(|it| it.path.contains("/manifests/").then(|| Reply::of(200, [b' '; 4096]).ending(Ending::Endless)));
+    registry.rule(|it| {
+        it.path.contains("/manifests/").then(|| Reply::of(200, [b' '; 4096]).ending(Ending::Endless))
+    });
     refused(&registry, "the manifest");
     let size = COMPONENT_BYTES_MAX + 1;
     let layer = json!({ "mediaType": "application/wasm", "digest": format!("sha256:{}", "0".repeat(64)), "size": size });
@@ -64,7 +67,8 @@ fn a_download_that_ends_early_or_never_is_cut() {
 fn a_manifest_that_is_a_bomb_or_of_something_else_is_refused() {
     let registry = Registry::start();
     let deep = format!("{{\"schemaVersion\":2,\"layers\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
-    let layers: Vec<_> = (0..200_000).map(|n| json!({ "mediaType": "a", "digest": "b", "size": n })).collect();
+    let layers: Vec<_> =
+        (0..200_000).map(|n| json!({ "mediaType": "a", "digest": "b", "size": n })).collect();
     let wide = json!({ "schemaVersion": 2, "layers": layers }).to_string();
     let tar = json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": "sha256:0", "size": 1 });
     for (manifest, said) in [
@@ -100,9 +104,9 @@ fn redirects_are_followed_within_limits_and_without_the_login() {
     registry.put("1", &one);
     storage.put("1", &one);
     let to = storage.host();
-    let token = |it: &super::fake::Asked| it.authorization.is_none().then(|| {
-        Reply::of(401, "").header("www-authenticate", "Basic realm=\"x\"")
-    });
+    let token = |it: &super::fake::Asked| {
+        it.authorization.is_none().then(|| Reply::of(401, "").header("www-authenticate", "Basic realm=\"x\""))
+    };
     registry.rule(move |it| {
         let elsewhere = || Reply::of(307, "").header("location", format!("http://{to}{}", it.path));
         token(it).or_else(|| it.path.contains("/blobs/").then(elsewhere))

@@ -9,7 +9,6 @@
 mod client;
 mod error;
 mod lock;
-mod manifest;
 #[cfg(not(feature = "registry"))]
 mod no_client;
 mod reference;
@@ -25,6 +24,9 @@ pub use reference::{OciName, Remote, RemoteError};
 pub use store::{Removed, Store};
 
 use crate::message::Digest;
+
+/// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
+pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A component that was fetched.
 #[derive(Debug)]

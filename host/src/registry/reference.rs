@@ -168,6 +168,7 @@ fn is_tag(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
+#[cfg(feature = "registry")]
 impl OciName {
     /// Where the API of the registry is. A registry on this machine is asked over plain HTTP.
     pub(super) fn base(&self) -> Result<Url, RemoteError> {
@@ -179,18 +180,11 @@ impl OciName {
     }
 
     /// What docker's configuration calls the registry.
-    #[cfg(feature = "registry")]
     pub(super) fn login(&self) -> &str {
         match self.registry.as_str() {
             "docker.io" | "index.docker.io" => "https://index.docker.io/v1/",
             registry => registry,
         }
-    }
-
-    /// The same repository, by the digest of a manifest.
-    #[must_use]
-    pub fn at(&self, manifest: Digest) -> Self {
-        Self { digest: Some(manifest), tag: None, ..self.clone() }
     }
 
     /// What the manifest is asked for by: the digest if there is one, and else the tag.
@@ -200,6 +194,14 @@ impl OciName {
             (None, Some(tag)) => tag.clone(),
             (None, None) => String::new(),
         }
+    }
+}
+
+impl OciName {
+    /// The same repository, by the digest of a manifest.
+    #[must_use]
+    pub fn at(&self, manifest: Digest) -> Self {
+        Self { digest: Some(manifest), tag: None, ..self.clone() }
     }
 }
 
@@ -250,7 +252,7 @@ impl<'de> Deserialize<'de> for Remote {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "registry"))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

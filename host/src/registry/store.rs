@@ -8,9 +8,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::FetchError;
+use super::{COMPONENT_BYTES_MAX, FetchError};
 use crate::message::Digest;
-use crate::toolbox::COMPONENT_BYTES_MAX;
 
 /// The directory of the store in that of the cache.
 const DIRECTORY: &str = "components";

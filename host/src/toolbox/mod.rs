@@ -17,6 +17,7 @@ mod progress;
 mod seal;
 mod source;
 
+pub use crate::registry::COMPONENT_BYTES_MAX;
 pub use build::{BuildError, Built, build};
 pub use cache::{CacheError, ComponentCache};
 pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_asked};
@@ -42,9 +43,6 @@ use crate::message::{
 use crate::registry::Locked;
 use crate::sandbox::{AdmitError, CallContext, Guest, Metering, Policy, Refused, Sandbox, Sections};
 use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
-
-/// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
-pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// The tools of one agent, ready to be called.
 pub struct Toolbox {

@@ -2,18 +2,18 @@
 
 mod http;
 mod login;
+mod manifest;
 
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
-use super::manifest::{self, Layer};
-use super::{FetchError, Fetched, OciName, Pin, Remote};
+use super::{COMPONENT_BYTES_MAX, FetchError, Fetched, OciName, Pin, Remote};
 use crate::message::Digest;
-use crate::toolbox::COMPONENT_BYTES_MAX;
 use http::{Ask, Http, shown};
 use login::Access;
+use manifest::Layer;
 
 pub use http::Timeouts;
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmparser::{Parser, Payload};
 
-use super::Digest;
+use crate::message::Digest;
 
 /// Media types.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
