@@ -55,8 +55,8 @@ fn tools_are_sorted_and_have_limits_of_their_own() {
     let tables = "[tools.b]\nsource = \"b.wasm\"\nlimits.timeout = \"1m\"\n[tools.a]\nsource = \"/opt/a\"\n";
     let config = with(tables).unwrap();
     let [a, b] = config.tools.as_slice() else { panic!("{:?}", config.tools) };
-    assert_eq!((a.name.as_str(), a.source.as_path()), ("a", Path::new("/opt/a")));
-    assert_eq!((b.name.as_str(), b.source.as_path()), ("b", Path::new("/agents/greeter/b.wasm")));
+    assert_eq!((a.name.as_str(), a.source.local()), ("a", Some(Path::new("/opt/a"))));
+    assert_eq!((b.name.as_str(), b.source.local()), ("b", Some(Path::new("/agents/greeter/b.wasm"))));
     assert_eq!(a.limits, ToolLimits::default());
     assert_eq!(b.limits, ToolLimits { timeout_ms: 60_000, ..ToolLimits::default() });
 }

@@ -47,7 +47,7 @@ fn a_download_that_ends_early_or_never_is_cut() {
     registry.rule(move |it| {
         it.path.contains("/blobs/").then(|| Reply::of(200, answered.clone()).ending(Ending::Cut))
     });
-    refused(&registry, "cannot be reached");
+    refused(&registry, "the connection to");
     registry
         .rule(|it| it.path.contains("/blobs/").then(|| Reply::of(200, [0; 4096]).ending(Ending::Endless)));
     refused(&registry, "is longer than");
@@ -155,7 +155,7 @@ fn a_login_that_is_asked_for_is_the_one_that_docker_has() {
     let reference = registry.reference("a:1");
     login(&place, &registry, "me:wrong");
     let ran = place.host(&["add", &reference, "--yes"]);
-    ran.exits(1).says("refuses the login");
+    ran.exits(1).says("refuses this");
     assert!(!ran.stderr.contains("wrong"), "{}", ran.stderr);
     login(&place, &registry, "me:secret");
     place.host(&["add", &reference, "--yes"]).ok();
@@ -174,7 +174,7 @@ fn a_registry_that_is_closed_says_so() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let place = Place::new();
     let ran = place.host(&["inspect", &format!("oci://127.0.0.1:{port}/a:1")]);
-    ran.exits(1).says("cannot be reached").says(&port.to_string());
+    ran.exits(1).says("the connection to").says(&port.to_string());
     let registry = Registry::start();
     registry.rule(|_| Some(Reply::of(503, "")));
     refused(&registry, "503");

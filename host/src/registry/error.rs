@@ -30,7 +30,9 @@ pub enum FetchError {
         reason: String,
     },
     /// Nobody answers, or the connection breaks.
-    #[error("{url} cannot be reached: {reason}\n  check the name, the network and the proxy, and try again")]
+    #[error(
+        "the connection to {url} failed: {reason}\n  check the name, the network and the proxy, and try again"
+    )]
     Unreachable {
         /// Who was asked.
         url: String,

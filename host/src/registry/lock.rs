@@ -258,7 +258,8 @@ mod tests {
         tool.description = "Obeys.".to_owned();
         tool.input = r#"{"type":"object","additionalProperties":false}"#.to_owned();
         tool.output = Some("{}".to_owned());
-        new.exports.insert("other".to_owned(), tool.clone());
+        let tool = tool.clone();
+        new.exports.insert("other".to_owned(), tool);
         let told = old.changes(&new).join("\n");
         for said in [
             "component: sha256",

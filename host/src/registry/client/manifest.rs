@@ -175,7 +175,7 @@ mod tests {
             (with(&format!("{wasm},{}", "[".repeat(100_000))), "does not read"),
             (
                 format!(r#"{{"schemaVersion":2,"other":{}{}}}"#, "[".repeat(9000), "]".repeat(9000)),
-                "does not read",
+                "no layers",
             ),
             ("null".to_owned(), "does not read"),
         ] {
