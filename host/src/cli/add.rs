@@ -19,7 +19,7 @@ use crate::toolbox::Inspection;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, the directory of a tool crate, an https:// URL, or oci://REGISTRY/REPOSITORY:TAG.
+    /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     /// The name of its table in agent.toml; by default that of the file or repository.

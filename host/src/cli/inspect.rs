@@ -25,7 +25,7 @@ const TABLE_CHARS_MAX: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, the directory of a tool crate, an https:// URL, or oci://REGISTRY/REPOSITORY:TAG.
+    /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     /// Print its world alone, in the interface language WIT.

@@ -17,7 +17,7 @@ pub(super) struct Args {
     /// The component. `host build` makes one of a crate.
     #[arg(value_name = "WASM")]
     file: PathBuf,
-    /// Where to: oci://REGISTRY/REPOSITORY:TAG. A tag that is there already then means this component.
+    /// Where to: `oci://REGISTRY/REPOSITORY:TAG`. A tag that is there already then means this component.
     #[arg(value_name = "REF")]
     to: String,
 }

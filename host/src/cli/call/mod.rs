@@ -36,7 +36,7 @@ use crate::toolbox::Toolbox;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An agent.toml, a .wasm component, the directory of an agent or of a tool crate, or a component elsewhere: an https://
-    /// URL, or oci://REGISTRY/REPOSITORY:TAG. A component or a crate alone is granted nothing.
+    /// URL, or `oci://REGISTRY/REPOSITORY:TAG`. A component or a crate alone is granted nothing.
     #[arg(value_name = "AGENT.TOML|WASM|DIR|REF")]
     target: PathBuf,
     /// The tool, unless there is only one; and its input: KEY=VALUE for each member, or one JSON object, or - to read it

@@ -48,7 +48,7 @@ impl Client {
     pub async fn fetch(&self, remote: &Remote) -> Result<Fetched, FetchError> {
         let fetched = async {
             match remote {
-                Remote::Web(url) => self.from_web(url).await,
+                Remote::Web(url) => self.web_file(url).await,
                 Remote::Oci(name) => Session::new(name, Access::Pull, self.timeouts)?.fetch(None).await,
             }
         };
@@ -62,7 +62,7 @@ impl Client {
     pub async fn fetch_pinned(&self, pin: &Pin) -> Result<Fetched, FetchError> {
         let moved = |why: String| FetchError::Moved { from: pin.source.to_string(), why };
         let fetched = match &pin.source {
-            Remote::Web(url) => self.in_time(&pin.source, self.from_web(url)).await?,
+            Remote::Web(url) => self.in_time(&pin.source, self.web_file(url)).await?,
             Remote::Oci(name) => {
                 let Some(digest) = pin.manifest else {
                     return Err(moved("it pins no manifest".to_owned()));
@@ -103,7 +103,7 @@ impl Client {
         Ok(Published { manifest, sha256 })
     }
 
-    async fn from_web(&self, url: &Url) -> Result<Fetched, FetchError> {
+    async fn web_file(&self, url: &Url) -> Result<Fetched, FetchError> {
         let http = Http::to(url, self.timeouts)?;
         let response = http.send(Ask::new(Method::GET, url.clone())).await?;
         if response.status() != StatusCode::OK {
