@@ -173,7 +173,8 @@ impl<'a> Session<'a> {
             return Ok(response);
         }
         if response.status() == StatusCode::UNAUTHORIZED {
-            let said = "refuses this, with the login that docker's configuration has for it or without one".to_owned();
+            let said = "refuses this, with the login that docker's configuration has for it or without one"
+                .to_owned();
             return Err(FetchError::Login { registry: self.name.registry.clone(), said });
         }
         Err(self.http.refused(response).await)
