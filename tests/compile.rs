@@ -101,6 +101,10 @@ fn a_checkout_optimises_what_compiles() {
     let packages = &manifest["profile"]["release"]["package"];
     for name in ["cranelift-codegen", "regalloc2", "wasmtime-internal-cranelift", "wasmparser"] {
         let level = packages.get(name).and_then(|package| package.get("opt-level")?.as_integer());
-        assert_eq!(level, Some(3), "{name}: cargo deletes the lines of what is no dependency of the workspace's own");
+        assert_eq!(
+            level,
+            Some(3),
+            "{name}: cargo deletes the lines of what is no dependency of the workspace's own"
+        );
     }
 }
