@@ -34,7 +34,13 @@ pub const ALL: [Bindings; 2] = [
         macro_name: Some("export_tool"),
         module: Some("tool_sdk::__private::bindings"),
     },
-    Bindings { wit: "typed/wit", world: "typed", file: "typed/src/bindings.rs", macro_name: None, module: None },
+    Bindings {
+        wit: "typed/wit",
+        world: "typed",
+        file: "typed/src/bindings.rs",
+        macro_name: None,
+        module: None,
+    },
 ];
 
 impl Bindings {

@@ -27,7 +27,9 @@ impl Echo for Typed {
 
 impl Weather for Typed {
     fn get_weather(city: String) -> Result<Report, String> {
-        let line = CITIES.lines().find(|line| line.split('\t').next().is_some_and(|it| it.eq_ignore_ascii_case(&city)));
+        let line = CITIES
+            .lines()
+            .find(|line| line.split('\t').next().is_some_and(|it| it.eq_ignore_ascii_case(&city)));
         line.and_then(report).ok_or_else(|| format!("no weather is recorded for {city:?}"))
     }
 }
