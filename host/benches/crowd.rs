@@ -7,7 +7,7 @@
     reason = "a benchmark may panic, prints, and documents nothing"
 )]
 
-mod built;
+mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -18,10 +18,10 @@ use std::time::Instant;
 use host::config::Config;
 use host::engine::{Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, Purpose, Unwatched};
 use host::message::Ending;
-use host::toolbox::Compiler;
+use host::toolbox::{Compiler, serve_compiler_if_asked};
 use tokio::task::JoinSet;
 
-use built::{binary, memory, root};
+use common::{memory, root};
 
 /// What is held by a call to which a server does not answer: the argument by which this program becomes that server.
 const SLOW_SERVER: &str = "slow-server";
@@ -30,6 +30,9 @@ const SLOW_SERVER: &str = "slow-server";
 const AT_ONCE: usize = 32;
 
 fn main() {
+    if serve_compiler_if_asked().is_some() {
+        return;
+    }
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some(SLOW_SERVER) {
         return slow_server(arguments.next().unwrap().parse().unwrap());
@@ -54,7 +57,8 @@ async fn engine(
         "version = 1\n[agent]\nname = \"crowd\"\n[model]\nprovider = \"scripted\"\nscript = \"script.toml\"\n{table}"
     );
     let config = Config::parse(&toml, &path.join("agent.toml")).unwrap();
-    let builder = Engine::builder(&path.join("state"), &path.join("cache"), Compiler::new(&binary()));
+    let compiler = Compiler::new(&std::env::current_exe().unwrap());
+    let builder = Engine::builder(&path.join("state"), &path.join("cache"), compiler);
     let engine = builder.instances(instances).build();
     let agent = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
     (engine, agent)

@@ -14,7 +14,7 @@
 )]
 
 mod bare;
-mod built;
+mod common;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use bare::Bare;
-use built::{binary, root};
+use common::root;
 use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
@@ -38,7 +38,7 @@ use host::message::{
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, NoCalls, Session};
-use host::toolbox::{Compiler, ComponentCache, Toolbox, build};
+use host::toolbox::{Compiler, ComponentCache, Toolbox, build, serve_compiler_if_asked};
 
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
 
@@ -49,6 +49,9 @@ const CONCURRENT_RUNS: [usize; 5] = [1, 8, 32, 128, 1_000];
 const CANCELLED: usize = 50;
 
 fn main() {
+    if serve_compiler_if_asked().is_some() {
+        return;
+    }
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
     let bench = Bench::new();
     bench.isolated_call(&mut criterion);
@@ -81,7 +84,7 @@ struct Pairs {
 
 /// The weather tool, loaded once, and a directory for journals.
 fn cache(directory: &TempDir) -> ComponentCache {
-    let compiler = Compiler::new(&binary());
+    let compiler = Compiler::new(&std::env::current_exe().unwrap());
     ComponentCache::open(&directory.path().join("cache"), compiler).unwrap()
 }
 

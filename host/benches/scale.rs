@@ -7,10 +7,10 @@
     reason = "a benchmark may panic, prints, and documents nothing"
 )]
 
-mod built;
+mod common;
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use host::message::{
     Arguments, Digest, Json, Outcome, Request, RunId, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
 
-use built::{binary, root};
+use common::root;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "QUICK");
@@ -36,6 +36,22 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(listing(&state, &file, 10_000 / scale));
     runtime.block_on(space(&state, &file, 100_000 / scale));
+}
+
+/// The command `host`, built now if it is not.
+fn binary() -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--profile=bench", "--package=host", "--message-format=json"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(built.stdout).unwrap();
+    let executable = lines.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executable.unwrap()
 }
 
 /// One call's two events.

@@ -9,7 +9,7 @@
     reason = "a benchmark may panic, prints, and documents nothing"
 )]
 
-mod built;
+mod common;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -25,7 +25,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use built::{binary, memory, root};
+use common::{memory, root};
 
 /// The argument by which this program becomes the server.
 const SERVER: &str = "server";
@@ -225,8 +225,6 @@ fn write_agents(directory: &Path) {
     let host = "[server]\nlisten = \"127.0.0.1:0\"\nagents = [\"three\", \"asks\"]\n\
                 [server.limits]\nrequests_per_minute = 10_000_000";
     std::fs::write(directory.join("host.toml"), host).unwrap();
-    // Compiled before anything is measured.
-    binary();
 }
 
 /// A server in a process of its own.

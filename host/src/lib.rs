@@ -57,6 +57,10 @@ pub mod schema;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
+#[cfg(feature = "otel")]
 pub mod telemetry;
+#[cfg(not(feature = "otel"))]
+#[path = "telemetry/absent.rs"]
+mod telemetry;
 mod tls;
 pub mod toolbox;

@@ -319,13 +319,14 @@ fn a_server_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing() {
 }
 
 impl Clients {
-    /// How a run stands once it has ended; what waits is settled.
+    /// How a run stands once it has ended; until then whatever waits is settled.
     fn settle_if_it_waits(&self, witness: &Witness, port: u16, run: &str) -> Option<Value> {
         let shown = self.send("GET", &format!("/runs/{run}"), None, None, &[200]);
         let shown: Value = serde_json::from_str(&shown.body).unwrap();
         match shown["state"].as_str().unwrap() {
-            "queued" | "running" | "interrupted" => None,
-            "suspended" => {
+            "running" | "interrupted" => None,
+            // What is queued may come after another run of its session, which waits.
+            "queued" | "suspended" => {
                 self.settle(witness, port);
                 None
             }

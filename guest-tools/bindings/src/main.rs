@@ -1,6 +1,8 @@
-//! Writes the SDK's bindings anew.
+//! Writes the bindings anew.
 
 fn main() -> anyhow::Result<()> {
-    std::fs::write(bindings::path(), bindings::generate()?)?;
+    for bindings in &bindings::ALL {
+        std::fs::write(bindings.path(), bindings.generate()?)?;
+    }
     Ok(())
 }

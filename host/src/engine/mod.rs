@@ -125,6 +125,7 @@ impl Builder {
     }
 
     /// Exports what runs do as traces.
+    #[cfg(feature = "otel")]
     #[must_use]
     pub fn exporter(self, exporter: Option<Collector>) -> Self {
         Self { exporter, ..self }

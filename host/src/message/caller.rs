@@ -1,17 +1,23 @@
-use std::collections::HashMap;
-
-use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
-
 /// The span in whose course something is done: this process, as `TRACEPARENT` and `TRACESTATE` name it, or a request. It
-/// is told by W3C Trace Context, in environment variables or headers.
+/// is told by W3C Trace Context (w3.org/TR/trace-context), in environment variables or headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(SpanContext);
+pub struct Caller {
+    pub(crate) trace: [u8; 16],
+    pub(crate) span: [u8; 8],
+    pub(crate) flags: u8,
+    /// What the systems that traces go to pass on to each other; may be empty.
+    pub(crate) state: String,
+}
 
-/// The environment variables, and the headers that have the same.
-const PARENT: (&str, &str) = ("TRACEPARENT", "traceparent");
-const STATE: (&str, &str) = ("TRACESTATE", "tracestate");
+/// The environment variables.
+const PARENT: &str = "TRACEPARENT";
+const STATE: &str = "TRACESTATE";
+
+/// The longest state that is passed on. Everybody has to pass on so much, and nobody more.
+const STATE_BYTES_MAX: usize = 512;
+
+/// That the trace is sampled, and that its number is random. Whoever does not know a flag passes it on as 0.
+const FLAGS_KNOWN: u8 = 3;
 
 /// What stands in `TRACEPARENT` is not a span.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,12 +25,6 @@ const STATE: (&str, &str) = ("TRACESTATE", "tracestate");
     "TRACEPARENT is {0:?}, which names no span; it has the form 00-TRACE-SPAN-FLAGS, with 32, 16 and 2 hexadecimal digits"
 )]
 pub struct CallerError(String);
-
-impl From<SpanContext> for Caller {
-    fn from(span: SpanContext) -> Self {
-        Self(span)
-    }
-}
 
 impl Caller {
     /// The one that the environment names, if it does. An empty variable counts as not set.
@@ -34,28 +34,50 @@ impl Caller {
 
     fn find_in(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CallerError> {
         let set = |name| variable(name).filter(|value| !value.trim().is_empty());
-        let Some(parent) = set(PARENT.0) else { return Ok(None) };
-        let mut carrier = HashMap::from([(PARENT.1.to_owned(), parent.clone())]);
-        carrier.extend(set(STATE.0).map(|state| (STATE.1.to_owned(), state)));
-        let span = TraceContextPropagator::new().extract(&carrier).span().span_context().clone();
-        if span.is_valid() { Ok(Some(Self(span))) } else { Err(CallerError(parent)) }
+        let Some(parent) = set(PARENT) else { return Ok(None) };
+        let state = set(STATE).unwrap_or_default();
+        Self::read(parent.trim(), state.trim()).map(Some).ok_or(CallerError(parent))
     }
 
-    /// The span.
-    #[must_use]
-    pub fn span(&self) -> &SpanContext {
-        &self.0
+    /// A state that cannot be passed on is left out, as the standard has it.
+    fn read(parent: &str, state: &str) -> Option<Self> {
+        let mut parts = parent.split('-');
+        let [version] = digits(parts.next()?)?;
+        let (trace, span) = (digits(parts.next()?)?, digits(parts.next()?)?);
+        let [flags] = digits(parts.next()?)?;
+        // Later versions may say more; this one does not.
+        let is_known = version != 0xff && (version != 0 || parts.next().is_none());
+        if !is_known || trace == [0; 16] || span == [0; 8] {
+            return None;
+        }
+        let can_be_passed_on =
+            |state: &str| state.len() <= STATE_BYTES_MAX && state.bytes().all(|it| matches!(it, b' '..=b'~'));
+        let state = if can_be_passed_on(state) { state.to_owned() } else { String::new() };
+        Some(Self { trace, span, flags: flags & FLAGS_KNOWN, state })
     }
 
     /// The headers by which a request says that it is sent in the course of the span.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let Self(span) = self;
-        let parent = format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8());
-        let state = span.trace_state().header();
-        let state = (!state.is_empty()).then_some((STATE.1, state));
-        std::iter::once((PARENT.1, parent)).chain(state).collect()
+        let Self { trace, span, flags, state } = self;
+        let parent =
+            format!("00-{:032x}-{:016x}-{flags:02x}", u128::from_be_bytes(*trace), u64::from_be_bytes(*span));
+        let state = (!state.is_empty()).then(|| ("tracestate", state.clone()));
+        std::iter::once(("traceparent", parent)).chain(state).collect()
     }
+}
+
+/// So many bytes, each as two hexadecimal digits; capital letters are not digits.
+fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != 2 * N || !text.bytes().all(is_digit) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

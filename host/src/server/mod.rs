@@ -37,7 +37,6 @@ pub use address::{Address, AddressError};
 pub use agents::AgentsError;
 #[cfg(feature = "cli")]
 pub(crate) use guard::BY_HEADER;
-use problem::chain;
 pub use settings::{Settings, schema};
 #[cfg(feature = "cli")]
 pub(crate) use tokens::Scope;
@@ -59,11 +58,9 @@ use agents::Agents;
 use guard::Guard;
 use keys::Keys;
 use limits::Limits;
-use log::log;
 use metrics::Metrics;
 use reload::Reloading;
-use scheduler::{Scheduler, unfinished};
-use told::Told;
+use scheduler::{Left, Scheduler};
 pub use webhooks::NotesError;
 use webhooks::Webhooks;
 
@@ -176,7 +173,10 @@ impl Serving {
         let scheduler =
             Scheduler::new(engine, &agents, settings.bounds, metrics.clone(), Arc::clone(&webhooks));
         let keys = Keys::new(settings.keys_kept);
-        recall(engine, &scheduler, &keys)?;
+        let of = engine.clone();
+        let left = crate::blocking::blocking(move || Left::read(&of)).await?;
+        left.keys.into_iter().for_each(|(key, run)| keys.remember(key, run));
+        scheduler.take_up(left.unfinished);
         let guard = Guard::new(&settings, own, bound);
         let (engine, reloading) = (engine.clone(), Reloading::new(tls.clone()));
         let (limits, settings) = (Limits::new(&settings), RwLock::new(Arc::new(settings)));
@@ -271,18 +271,4 @@ async fn serve(
         Some(tls) => http.acceptor(RustlsAcceptor::new(tls).acceptor(door)).serve(router).await,
         None => http.acceptor(door).serve(router).await,
     }
-}
-
-/// Takes up what is recorded: unfinished runs go on, and keys are known again.
-fn recall(engine: &Engine, scheduler: &Scheduler, keys: &Keys) -> Result<(), JournalError> {
-    for summary in engine.runs().list()?.runs {
-        if let Some(key) = summary.order.and_then(|order| order.key) {
-            keys.remember(key, summary.run);
-        }
-    }
-    let mut trouble = |run: Option<_>, error: &dyn std::error::Error| {
-        log(&Told::Unreadable { run, why: &chain(error) });
-    };
-    scheduler.take_up(unfinished(engine, &mut trouble)?);
-    Ok(())
 }

@@ -30,7 +30,7 @@ use super::told::Told;
 use super::versions::Loaded;
 use super::webhooks::{self, Webhooks};
 pub(super) use fork::TakeForkError;
-pub(super) use taking_up::unfinished;
+pub(super) use taking_up::Left;
 pub(super) use waiting::Stop;
 
 use crate::engine::{self, Engine, Front, NewRun, Nobody, Outcome, RunHandle, StartError, Terms, Watcher};
@@ -290,17 +290,14 @@ impl Scheduler {
         let has_stopped = self.recording.saw(of_outcome(outcome)) || self.recording.stopped().is_some();
         match outcome {
             Outcome::Failed(_) | Outcome::Interrupted if has_stopped => self.stranded.lock().push(job),
-            Outcome::Suspended(waiting) => {
-                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Waiting, last).await;
-                self.wait(job, waiting);
+            _ => {
+                if let Some(kind) = webhooks::Kind::of(outcome) {
+                    self.webhooks.stopped(run, &job.agent, kind, last).await;
+                }
+                if let Outcome::Suspended(waiting) = outcome {
+                    self.wait(job, waiting);
+                }
             }
-            Outcome::Ended { .. } => {
-                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Ended, last).await;
-            }
-            Outcome::Failed(_) => {
-                self.webhooks.stopped(run, &job.agent, webhooks::Kind::Failed, last).await;
-            }
-            Outcome::Interrupted => {}
         }
         if shown.state.has_ended() {
             self.agents.release(run);

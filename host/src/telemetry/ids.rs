@@ -1,9 +1,9 @@
 use std::cell::Cell;
 
-use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::trace::IdGenerator;
 
-use crate::message::{Hasher, RunId, Slot};
+use crate::message::{Caller, Hasher, RunId, Slot};
 
 /// Gives spans their ids, which are made of the run's: so whatever process works on a run, and whenever, its spans
 /// are in one trace, and each knows the id of the span above it.
@@ -46,6 +46,25 @@ impl IdGenerator for Ids {
 
     fn new_span_id(&self) -> SpanId {
         MAKING.get().1
+    }
+}
+
+impl From<&Caller> for SpanContext {
+    fn from(caller: &Caller) -> Self {
+        let state: TraceState = caller.state.parse().unwrap_or_default();
+        let (trace, span) = (TraceId::from_bytes(caller.trace), SpanId::from_bytes(caller.span));
+        Self::new(trace, span, TraceFlags::new(caller.flags), true, state)
+    }
+}
+
+impl From<&SpanContext> for Caller {
+    fn from(span: &SpanContext) -> Self {
+        Self {
+            trace: span.trace_id().to_bytes(),
+            span: span.span_id().to_bytes(),
+            flags: span.trace_flags().to_u8(),
+            state: span.trace_state().header(),
+        }
     }
 }
 

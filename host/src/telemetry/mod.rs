@@ -14,10 +14,12 @@ mod export;
 mod exporter;
 mod ids;
 mod spans;
+mod stand;
 mod tally;
 
 pub use collector::{Collector, CollectorError};
 pub use exporter::Exporter;
+pub use stand::Stand;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::{Entry, Event, Started};
-use crate::message::{Caller, Ending, Manifest, ModelFailure, RunId, Slot};
+use crate::message::{Caller, Manifest, RunId, Slot};
 use crate::session::{Notice, SpanAt, Watch};
 use spans::{Agent, Spans};
 use tally::Counting;
@@ -66,19 +68,6 @@ struct Begun {
     at_ms: u64,
     /// The attempt that did not end.
     attempt: u32,
-}
-
-/// How a run stands when a process has done with it.
-#[derive(Clone, Copy, Debug)]
-pub enum Stand<'a> {
-    /// It ended.
-    Ended(&'a Ending),
-    /// It waits for a person's decision.
-    Suspended,
-    /// Ctrl-C.
-    Interrupted,
-    /// The host failed; or the model did, like this.
-    Failed(Option<&'a ModelFailure>),
 }
 
 impl Invocation {

@@ -102,7 +102,7 @@ impl Spans {
             instructions.into_iter().chain([KeyValue::new(attributes::INPUT_MESSAGES, talk.prompt())])
         });
         let attributes: Vec<KeyValue> = attributes.into_iter().chain(said).collect();
-        let links = caller.map(|caller| Link::with_context(caller.span().clone())).into_iter().collect();
+        let links = caller.map(|caller| Link::with_context(caller.into())).into_iter().collect();
         let builder =
             tracer.span_builder(title).with_kind(kind).with_attributes(attributes).with_links(links);
         let builder = builder.with_start_time(began);
@@ -187,7 +187,7 @@ impl Spans {
     /// The span of an effect that is being carried out, if it is exported.
     pub(super) fn at(&self, slot: &Slot) -> Option<Caller> {
         let span = self.open.get(slot)?.span.span_context();
-        span.is_sampled().then(|| span.clone().into())
+        span.is_sampled().then(|| span.into())
     }
 
     /// The span below which that of an effect is.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::problem::{Kind as ProblemKind, Problem, ProblemBody};
+use super::super::problem::{Kind as ProblemKind, Problem, Refused};
 use super::super::tokens::Scope;
 use super::super::webhooks::{Kind, Standing};
 use super::body::Path;
@@ -118,7 +118,7 @@ fn unknown(name: &str) -> Problem {
     get, path = "/webhooks", tag = "webhooks", security(("token" = ["admin"])),
     responses(
         (status = 200, description = "The webhooks", body = Webhooks),
-        (status = "4XX", description = "The request is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn list(
@@ -136,7 +136,7 @@ pub(super) async fn list(
     params(("webhook" = String, Path, description = "The webhook's name")),
     responses(
         (status = 200, description = "What came of it", body = Tested),
-        (status = "4XX", description = "There is no such webhook", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn test(
@@ -158,7 +158,7 @@ pub(super) async fn test(
     params(("webhook" = String, Path, description = "The webhook's name")),
     responses(
         (status = 200, description = "The webhook", body = Webhook),
-        (status = "4XX", description = "There is no such webhook", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn retry(

@@ -1,9 +1,12 @@
 //! What an earlier process left, and how it goes on.
 
+use super::super::log::log;
+use super::super::problem::chain;
+use super::super::told::Told;
 use super::{Job, Scheduler};
 use crate::engine::{self, Engine};
 use crate::journal::{JournalError, RunState, RunSummary};
-use crate::message::{Moment, RunId};
+use crate::message::{Moment, OrderKey, RunId};
 use crate::session::{SessionError, Waiting};
 
 impl Scheduler {
@@ -34,27 +37,42 @@ impl Scheduler {
     }
 }
 
-/// The runs of a state directory that have not ended, in the order in which they began, and what those wait for that
-/// wait. What cannot be read is told.
-pub(in super::super) fn unfinished(
-    of: &Engine,
-    trouble: &mut dyn FnMut(Option<RunId>, &dyn std::error::Error),
-) -> Result<Vec<(RunSummary, Vec<Waiting>)>, JournalError> {
-    let listing = of.runs().list()?;
-    for (run, error) in &listing.unreadable {
-        trouble(*run, error);
-    }
-    let mut unfinished = Vec::new();
-    for summary in listing.runs.into_iter().filter(|summary| !summary.state.has_ended()) {
-        let mut waiting = Vec::new();
-        if summary.state == RunState::Suspended {
-            let read = of.runs().read(summary.run).map_err(SessionError::from);
-            match read.and_then(engine::waiting) {
-                Ok(found) => waiting = found,
-                Err(error) => trouble(Some(summary.run), &error),
-            }
+/// What earlier processes left.
+pub(in super::super) struct Left {
+    /// The idempotency keys of the runs that there are.
+    pub(in super::super) keys: Vec<(OrderKey, RunId)>,
+    /// The runs that have not ended, in the order in which they began, and what those wait for that wait.
+    pub(in super::super) unfinished: Vec<(RunSummary, Vec<Waiting>)>,
+}
+
+impl Left {
+    /// Reads it. What cannot be read is logged.
+    pub(in super::super) fn read(engine: &Engine) -> Result<Self, JournalError> {
+        let unreadable = |run, error: &dyn std::error::Error| {
+            log(&Told::Unreadable { run, why: &chain(error) });
+        };
+        let listing = engine.runs().list()?;
+        for (run, error) in &listing.unreadable {
+            unreadable(*run, error);
         }
-        unfinished.push((summary, waiting));
+        let mut left = Self { keys: Vec::new(), unfinished: Vec::new() };
+        for mut summary in listing.runs {
+            if let Some(key) = summary.order.as_mut().and_then(|order| order.key.take()) {
+                left.keys.push((key, summary.run));
+            }
+            if summary.state.has_ended() {
+                continue;
+            }
+            let mut waiting = Vec::new();
+            if summary.state == RunState::Suspended {
+                let read = engine.runs().read(summary.run).map_err(SessionError::from);
+                match read.and_then(engine::waiting) {
+                    Ok(found) => waiting = found,
+                    Err(error) => unreadable(Some(summary.run), &error),
+                }
+            }
+            left.unfinished.push((summary, waiting));
+        }
+        Ok(left)
     }
-    Ok(unfinished)
 }

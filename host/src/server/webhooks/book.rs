@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Outcome;
 use crate::journal::Seq;
 use crate::message::RunId;
 
@@ -44,6 +45,16 @@ pub(in super::super) enum Kind {
 
 impl Kind {
     pub(in super::super) const ALL: [Self; 3] = [Self::Waiting, Self::Ended, Self::Failed];
+
+    /// What is told of a run that came to this, if anything is.
+    pub(in super::super) fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Suspended(_) => Some(Self::Waiting),
+            Outcome::Ended { .. } => Some(Self::Ended),
+            Outcome::Failed(_) => Some(Self::Failed),
+            Outcome::Interrupted => None,
+        }
+    }
 }
 
 /// That a run stopped, as one receiver is told. The run and the number of the last event before the stop name it for
