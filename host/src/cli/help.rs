@@ -14,7 +14,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
     ("Serve agents to programs", &["serve", "token"]),
-    ("Build and test an agent", &["init", "build", "inspect", "check", "fmt", "call", "test", "schema"]),
+    (
+        "Build and test an agent",
+        &["init", "build", "inspect", "check", "fmt", "call", "test", "tools", "schema"],
+    ),
     ("Keep what is recorded", &["journal"]),
 ];
 

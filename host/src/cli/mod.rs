@@ -46,11 +46,13 @@ mod script;
 mod serve;
 mod sessions;
 mod settle;
+mod shelf;
 mod signals;
 mod streams;
 mod target;
 mod test;
 mod token;
+mod tools;
 mod traces;
 mod typed;
 mod waiting;
@@ -150,6 +152,8 @@ enum Command {
     ///
     /// Its tools with their schemas, what it imports, what it was made with, and the lines for agent.toml.
     Inspect(inspect::Args),
+    /// List the tools that come with host.
+    Tools(tools::Args),
     /// Build tool crates into components.
     Build(build::Args),
     /// Write the new spellings into agent.toml.
@@ -228,6 +232,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Call(args) => block_on(|_| async move { call::run(args, &places).await }),
         Command::Inspect(args) => block_on(|_| async move { inspect::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
+        Command::Tools(args) => tools::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Schema { cases, server } => {
