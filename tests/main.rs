@@ -66,6 +66,7 @@ mod serve;
 mod served;
 mod sessions;
 mod shared;
+mod shelf;
 mod shells;
 mod spelling;
 mod states;

@@ -50,6 +50,7 @@ mod script;
 mod serve;
 mod sessions;
 mod settle;
+mod shelf;
 mod signals;
 mod streams;
 mod target;
@@ -166,7 +167,7 @@ enum Command {
     Update(update::Args),
     /// Show what host.lock pins, or verify it.
     Lock(lock::Args),
-    /// Keep the store of fetched components small.
+    /// List the tools that come with host, and remove fetched components that no agent needs.
     Tools(tools::Args),
     /// Push a component to an OCI registry.
     ///

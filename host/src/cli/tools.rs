@@ -1,4 +1,4 @@
-//! `host tools gc`: room in the store of components from elsewhere.
+//! `host tools`: the tools that come with the host, and room in the store of components from elsewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use indicatif::BinaryBytes;
 
 use super::exit::{Exit, Misuse};
 use super::places::Places;
+use super::shelf;
 use super::streams::say;
 use super::words::counted;
 use crate::config::{Config, SubAgent};
@@ -21,6 +22,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// List the tools that come with host, or print the lines that add one to agent.toml.
+    List(shelf::Args),
     /// Remove components from the store that no given lock needs.
     ///
     /// Name every agent on this machine that is to work offline: the store is shared, and what only another agent needs
@@ -41,7 +44,13 @@ struct Gc {
 }
 
 pub(super) fn run(args: &Args, places: &Places) -> anyhow::Result<Exit> {
-    let Args { action: Action::Gc(Gc { keep, dry_run }) } = args;
+    match &args.action {
+        Action::List(args) => shelf::run(args),
+        Action::Gc(args) => collect(args, places),
+    }
+}
+
+fn collect(Gc { keep, dry_run }: &Gc, places: &Places) -> anyhow::Result<Exit> {
     let mut needed = BTreeSet::new();
     for path in keep {
         if path.file_name().is_some_and(|name| name == LOCK_FILE) {
