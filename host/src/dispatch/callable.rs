@@ -1,3 +1,4 @@
+use super::ToolRunner;
 use crate::message::{Arguments, ErrorKind, Json, ToolCall, ToolEntry, ToolOutcome};
 use crate::schema::{About, Schema};
 
@@ -9,9 +10,9 @@ pub(super) struct Callable {
 }
 
 impl Callable {
-    pub(super) fn new(entry: &ToolEntry) -> Self {
-        let output = entry.spec.output_schema.as_ref().map(Schema::new);
-        Self { entry: entry.clone(), input: Schema::new(&entry.spec.input_schema), output }
+    pub(super) fn new(entry: &ToolEntry, runner: &dyn ToolRunner) -> Self {
+        let output = entry.spec.output_schema.as_ref().map(|json| runner.schema(json));
+        Self { entry: entry.clone(), input: runner.schema(&entry.spec.input_schema), output }
     }
 
     /// Holds an output to what its tool promises.

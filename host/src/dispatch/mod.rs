@@ -93,7 +93,7 @@ impl Dispatcher {
     /// A dispatcher of the manifest's tools that runs at most `max_parallel` calls at once.
     #[must_use]
     pub fn new(manifest: &Manifest, runner: Arc<dyn ToolRunner>, max_parallel: u32) -> Self {
-        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Callable::new(entry));
+        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Callable::new(entry, &*runner));
         Self {
             tools: manifest.tools.iter().map(callable).collect(),
             runner,

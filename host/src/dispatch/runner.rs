@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 
 use super::REFUSED;
 use crate::message::{ErrorKind, Json, RunId, ToolEntry, ToolOutcome};
+use crate::schema::Schema;
 use crate::session::{Attempt, Conduct, Done, FanOut, Seat};
 
 /// Carries out calls of tools that exist, with inputs that fit.
@@ -21,6 +22,11 @@ pub trait ToolRunner: Send + Sync {
     /// Waits for room for one call of a run that so many callers wait for. A call begins only when it has room.
     fn seat(&self, _run: RunId, _depth: usize) -> BoxFuture<'_, Seat<'_>> {
         Box::pin(async { Box::new(()) as Seat<'_> })
+    }
+
+    /// A schema of one of its tools. It may be compiled already: of many runs only the first pays for that.
+    fn schema(&self, json: &Json) -> Schema {
+        Schema::new(json)
     }
 
     /// How calls of this tool may be carried out. How many at once is not for the tool to say.

@@ -42,6 +42,7 @@ use crate::message::{
 };
 use crate::registry::Locked;
 use crate::sandbox::{AdmitError, CallContext, Guest, Metering, Policy, Refused, Sandbox, Sections};
+use crate::schema::Schema;
 use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
 
 /// The tools of one agent, ready to be called.
@@ -49,6 +50,8 @@ pub struct Toolbox {
     sandbox: Sandbox,
     tools: HashMap<String, Loaded>,
     entries: Vec<ToolEntry>,
+    /// The schemas of its tools, by their texts: each is compiled once, for all runs.
+    schemas: HashMap<String, Schema>,
 }
 
 /// One `[tools.NAME]`, ready to be called.
@@ -68,7 +71,12 @@ impl Toolbox {
         tell: &Tell<'_>,
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
-        let mut toolbox = Self { sandbox: sandbox.clone(), tools: HashMap::new(), entries: Vec::new() };
+        let mut toolbox = Self {
+            sandbox: sandbox.clone(),
+            tools: HashMap::new(),
+            entries: Vec::new(),
+            schemas: HashMap::new(),
+        };
         config
             .agent
             .builtins
@@ -96,6 +104,9 @@ impl Toolbox {
             return Err(ToolboxError::Tool { tool: entry.source, reason });
         }
         let place = self.entries.partition_point(|other| other.spec.name < *name);
+        for json in std::iter::once(&entry.spec.input_schema).chain(&entry.spec.output_schema) {
+            self.schemas.entry(json.as_str().to_owned()).or_insert_with(|| Schema::new(json));
+        }
         self.entries.insert(place, entry);
         Ok(())
     }
@@ -313,6 +324,10 @@ impl ToolRunner for Toolbox {
 
     fn seat(&self, run: RunId, depth: usize) -> BoxFuture<'_, Seat<'_>> {
         Box::pin(async move { Box::new(self.sandbox.place(run, depth).await) as Seat<'_> })
+    }
+
+    fn schema(&self, json: &Json) -> Schema {
+        self.schemas.get(json.as_str()).cloned().unwrap_or_else(|| Schema::new(json))
     }
 
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
