@@ -202,14 +202,14 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
 
 fn send(mut stream: TcpStream, reply: &Reply, head: bool) -> std::io::Result<()> {
     let Reply { status, headers, body, ending } = reply;
-    let mut text = format!("HTTP/1.1 {status} said\r\nconnection: close\r\n");
+    write!(stream, "HTTP/1.1 {status} said\r\nconnection: close\r\n")?;
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(stream, "{name}: {value}\r\n")?;
     }
     if *ending != Ending::Endless {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
+        write!(stream, "content-length: {}\r\n", body.len())?;
     }
-    stream.write_all(format!("{text}\r\n").as_bytes())?;
+    stream.write_all(b"\r\n")?;
     match ending {
         _ if head => Ok(()),
         Ending::Whole => stream.write_all(body),

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::server::Server;
-use crate::approval::asking;
+use crate::approval::{ASK_NEW_YORK, asking};
 use crate::support::Agent;
 
 fn name(agent: &Agent) -> &str {
@@ -31,6 +31,35 @@ fn what_a_killed_server_had_taken_is_finished_by_the_next_one() {
         assert_eq!(server.once_not(run, &["queued", "running", "interrupted"])["answer"], "done");
     }
     assert_eq!(server.get("/runs?limit=1000").ok()["runs"].as_array().unwrap().len(), runs.len());
+}
+
+/// A run whose moment comes while no server is there may have been accepted before the one that its session waits for.
+#[test]
+fn after_a_restart_a_run_that_has_begun_comes_before_those_that_have_not() {
+    let agent = asking(ASK_NEW_YORK);
+    let limits = "[server.limits]\nrequests_per_minute = 10_000_000";
+    std::fs::write(agent.dir.path().join("host.toml"), limits).unwrap();
+    let serve = || Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let server = serve();
+    let path = format!("/agents/{}/runs", name(&agent));
+    let due = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    let begin =
+        |order: serde_json::Value| server.post(&path, &order).taken()["run"].as_str().unwrap().to_owned();
+    let later = begin(json!({ "session": "s", "delay": "2s" }));
+    let first = begin(json!({ "session": "s" }));
+    server.once_not(&first, &["queued", "running"]);
+    server.kill();
+    std::thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+    let server = serve();
+    crate::support::until("both runs are answered", || {
+        let waiting = server.get("/waiting").ok();
+        for run in waiting["runs"].as_array().unwrap() {
+            // It may go on meanwhile.
+            server.post(&format!("/runs/{}/approve", run["run"].as_str().unwrap()), &json!({}));
+        }
+        let is_answered = |run: &String| server.get(&format!("/runs/{run}")).ok()["state"] == "answered";
+        [&first, &later].into_iter().all(is_answered).then_some(())
+    });
 }
 
 #[test]

@@ -12,7 +12,10 @@ use crate::session::{SessionError, Waiting};
 impl Scheduler {
     /// Takes up what an earlier process left: what was interrupted goes on, what was accepted begins, and what sleeps
     /// wakes at its moment, each in the order in which it was accepted. What waits for a person is left as it is.
-    pub(in super::super) fn take_up(&self, runs: impl IntoIterator<Item = (RunSummary, Vec<Waiting>)>) {
+    pub(in super::super) fn take_up(&self, mut runs: Vec<(RunSummary, Vec<Waiting>)>) {
+        // A session waits for the run that has begun, though another one was accepted earlier and had to wait for its
+        // moment.
+        runs.sort_by_key(|(summary, _)| summary.state == RunState::Queued);
         for (summary, waiting) in runs {
             let job = Job { run: summary.run, agent: summary.agent, session: summary.session };
             let due_ms = summary.order.and_then(|order| order.due_ms);
