@@ -2,7 +2,7 @@ use super::{FetchError, Fetched, Pin};
 
 /// Stands for the client where there is no client.
 #[derive(Debug, Default)]
-pub(crate) struct Client;
+pub(crate) struct Client(());
 
 impl Client {
     /// Fails: this build fetches nothing.
