@@ -1,6 +1,8 @@
 //! A component that knows nothing of this host. The tests call it, and the benchmarks compare what its calls cost with
 //! what those of the tool `weather` do.
+#![allow(clippy::used_underscore_items, reason = "what is generated exports them")]
 
+#[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, missing_docs, reason = "they are generated")]
 mod bindings;
 
 use bindings::exports::tests::typed::echo::{All, Guest as Echo, Row, Shape};

@@ -316,8 +316,8 @@ mod tests {
             (".", "no number"),
             ("1.5!", "factorial"),
         ] {
-            let said = text(expression).expect_err(expression);
-            assert!(said.contains(says), "{expression}: {said}");
+            let said = text(expression).err();
+            assert!(said.as_ref().is_some_and(|said| said.contains(says)), "{expression}: {said:?}");
         }
     }
 
