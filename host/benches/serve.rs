@@ -37,6 +37,8 @@ fn main() {
         return;
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Clients could speak TLS, and want to know by which cryptography.
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if let [first, directory] = &arguments[..]
         && first == SERVER

@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// A run allocates and frees much and briefly, on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     host::cli::main()
 }
