@@ -142,10 +142,10 @@ fn a_path_that_is_no_agent_says_what_to_do_with_it() {
         assert!(!refused.stderr.contains('\0') && !refused.stderr.contains("asm\\"), "{}", refused.stderr);
         let source = root().join("guest-tools/weather");
         agent.host(&[command, source.to_str().unwrap()]).exits(2).says("is a crate").says("host build");
-        agent.host(&[command, "oci://ghcr.io/a/b:1"]).exits(2).says("oci:// is not supported yet");
+        agent.host(&[command, "oci://registry.example/a/b:1"]).exits(2).says("oci:// is not supported yet");
     }
-    agent.host(&["call", "ftp://ghcr.io/a/b:1"]).exits(2).says("ftp:// is not supported");
-    agent.host(&["call", "oci://ghcr.io/a/b"]).exits(2).says("neither a tag nor a digest");
+    agent.host(&["call", "ftp://registry.example/a/b:1"]).exits(2).says("ftp:// is not supported");
+    agent.host(&["call", "oci://registry.example/a/b"]).exits(2).says("neither a tag nor a digest");
     agent.host(&["call", "nowhere.wasm"]).exits(2).says("nowhere.wasm does not exist");
     agent
         .host(&["call", "echo", "value=1"])
@@ -161,10 +161,10 @@ fn a_path_that_is_no_agent_says_what_to_do_with_it() {
         .says("host run agent.toml \"What is the weather like?\"");
     agent.host(&["run", "nowhere.toml"]).exits(2).says("does not exist").says("host init");
     for (source, said) in [
-        ("oci://ghcr.io/a/b:1", "host update"),
+        ("oci://registry.example/a/b:1", "host update"),
         ("https://example.com/b.wasm", "host update"),
         ("http://example.com/b.wasm", "write https://"),
-        ("oci://ghcr.io/a/b", "neither a tag nor a digest"),
+        ("oci://registry.example/a/b", "neither a tag nor a digest"),
         ("ftp://example.com/b.wasm", "write https://HOST"),
         ("file:///b.wasm", "without file://"),
     ] {

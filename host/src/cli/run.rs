@@ -110,7 +110,7 @@ mod tests {
             let told = no_prompt(Path::new(text)).map_err(|error| error.to_string());
             assert!(told.as_ref().is_err_and(|told| told.ends_with(typed)), "{told:?}");
         }
-        for path in ["no/such/agent", "agents/a.toml", "x.wasm", "oci://ghcr.io/x", "src"] {
+        for path in ["no/such/agent", "agents/a.toml", "x.wasm", "oci://registry.example/x", "src"] {
             assert!(no_prompt(Path::new(path)).is_ok(), "{path}");
         }
     }

@@ -75,8 +75,8 @@ mod tests {
         assert_eq!(of("tool"), Target::Component(at("tool")));
         let refused = |path: &Path| Target::of(path).unwrap_err().to_string();
         assert!(refused(&at("not there.wasm")).ends_with("not there.wasm does not exist"));
-        assert!(refused(Path::new("ftp://ghcr.io/a/b.wasm")).contains("ftp:// is not supported"));
-        let remote = "oci://ghcr.io/a/b:1";
+        assert!(refused(Path::new("ftp://registry.example/a/b.wasm")).contains("ftp:// is not supported"));
+        let remote = "oci://registry.example/a/b:1";
         assert_eq!(Target::of(Path::new(remote)).unwrap(), Target::Remote(remote.parse().unwrap()));
         assert_eq!(of("short"), Target::Agent(at("short")));
         assert_eq!(of("not there"), Target::Agent(at("not there")));

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_url_has_a_scheme_and_a_path_has_none() {
         for (text, expected) in [
-            ("oci://ghcr.io/a/b:1", Some("oci")),
+            ("oci://registry.example/a/b:1", Some("oci")),
             ("https://example.com/x.wasm", Some("https")),
             ("file:///x", Some("file")),
             ("git+ssh://x", Some("git+ssh")),

@@ -207,7 +207,7 @@ mod tests {
             output: None,
         };
         Locked {
-            source: "oci://ghcr.io/a/b:1".parse().unwrap(),
+            source: "oci://registry.example/a/b:1".parse().unwrap(),
             sha256: Digest::of(b"component"),
             bytes: 9,
             manifest: Some(Digest::of(b"manifest")),

@@ -266,10 +266,10 @@ mod tests {
         for text in [
             "https://example.com/tools/x.wasm".to_owned(),
             "http://127.0.0.1:8080/x.wasm".to_owned(),
-            "oci://ghcr.io/a/b:1.0".to_owned(),
+            "oci://registry.example/a/b:1.0".to_owned(),
             "oci://localhost:5000/a/b_c:latest".to_owned(),
-            format!("oci://ghcr.io/a/b@sha256:{digest}"),
-            format!("oci://ghcr.io/a/b:1@sha256:{digest}"),
+            format!("oci://registry.example/a/b@sha256:{digest}"),
+            format!("oci://registry.example/a/b:1@sha256:{digest}"),
         ] {
             assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
         }
@@ -283,14 +283,14 @@ mod tests {
             ("https://me:secret@example.com/x.wasm", "password"),
             ("https://example.com/x.wasm#y", "fragment"),
             ("ftp://example.com/x", "ftp:// is not supported"),
-            ("oci://ghcr.io", "names no repository"),
-            ("oci://ghcr.io/a/b", "neither a tag nor a digest"),
-            ("oci://ghcr.io/A/b:1", "repository"),
-            ("oci://ghcr.io/a/../b:1", "repository"),
-            ("oci://ghcr.io/a//b:1", "repository"),
-            ("oci://me:secret@ghcr.io/a:1", "host name"),
-            ("oci://ghcr.io/a:b/c", "tag"),
-            ("oci://ghcr.io/a@sha256:12", "no SHA-256"),
+            ("oci://registry.example", "names no repository"),
+            ("oci://registry.example/a/b", "neither a tag nor a digest"),
+            ("oci://registry.example/A/b:1", "repository"),
+            ("oci://registry.example/a/../b:1", "repository"),
+            ("oci://registry.example/a//b:1", "repository"),
+            ("oci://me:secret@registry.example/a:1", "host name"),
+            ("oci://registry.example/a:b/c", "tag"),
+            ("oci://registry.example/a@sha256:12", "no SHA-256"),
             ("oci://gh%63r.io/a:1", "host name"),
             ("tools/x", "no remote reference"),
         ] {

@@ -227,13 +227,13 @@ mod tests {
             let name: OciName = format!("{registry}/a:1").parse().unwrap();
             token_ask(&name, Access::Pull, (realm, Some("s")), Some(&login)).is_ok()
         };
-        assert!(ask("ghcr.io", "https://ghcr.io/token"));
-        assert!(ask("ghcr.io", "https://auth.example/token"));
+        assert!(ask("registry.example", "https://registry.example/token"));
+        assert!(ask("registry.example", "https://auth.example/token"));
         assert!(ask("localhost:1", "http://127.0.0.1:2/token"));
-        assert!(!ask("ghcr.io", "http://ghcr.io/token"));
-        assert!(!ask("ghcr.io", "http://localhost/token"));
-        assert!(!ask("ghcr.io", "https://127.0.0.1/token"));
+        assert!(!ask("registry.example", "http://registry.example/token"));
+        assert!(!ask("registry.example", "http://localhost/token"));
+        assert!(!ask("registry.example", "https://127.0.0.1/token"));
         assert!(!ask("localhost:1", "http://auth.example/token"));
-        assert!(!ask("ghcr.io", "file:///etc"));
+        assert!(!ask("registry.example", "file:///etc"));
     }
 }
