@@ -80,7 +80,8 @@ pub(crate) fn write(granted: &Granted, write: &Write) -> Result<Changed, ToolErr
             "{path} is there already; set `replace`, or change a part of it with edit_file"
         )));
     }
-    if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
+    // Not where a link stands in its place: writing says that it leads out.
+    if let Some(directory) = path.parent().filter(|directory| std::fs::symlink_metadata(directory).is_err()) {
         std::fs::create_dir_all(directory)
             .map_err(|error| failed("make the directory", directory, &error))?;
     }
