@@ -13,7 +13,7 @@ use host::engine::{
 use host::journal::Seq;
 use host::message::{Cancelled, Decision, Ending, Manifest, RunId, Slot, ToolAsk};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::engine::{ada, load, runtime};
@@ -127,8 +127,19 @@ fn what_is_said_while_a_run_is_left_is_heard() {
 }
 
 /// Is asked about two calls. When the first question is taken back, the second one is answered.
-#[derive(Clone, Default)]
-struct Second(Arc<Notify>);
+#[derive(Clone)]
+struct Second {
+    /// That it was asked about a call.
+    asked: Arc<Semaphore>,
+    /// That the question about the first call is taken back.
+    taken_back: Arc<Notify>,
+}
+
+impl Default for Second {
+    fn default() -> Self {
+        Self { asked: Arc::new(Semaphore::new(0)), taken_back: Arc::default() }
+    }
+}
 
 /// Tells when it is dropped.
 struct TakenBack(Arc<Notify>);
@@ -142,11 +153,12 @@ impl Drop for TakenBack {
 impl Person for Second {
     fn decide<'a>(&'a self, slot: &'a Slot, _ask: &'a ToolAsk) -> BoxFuture<'a, Option<Spoken<Decision>>> {
         Box::pin(async move {
+            self.asked.add_permits(1);
             if *slot == Slot::tool(0, 0) {
-                let _taken_back = TakenBack(Arc::clone(&self.0));
+                let _taken_back = TakenBack(Arc::clone(&self.taken_back));
                 std::future::pending::<()>().await;
             }
-            self.0.notified().await;
+            self.taken_back.notified().await;
             Some(Decision::Approved { input: None }.into())
         })
     }
@@ -174,15 +186,10 @@ fn of_two_words_the_first_is_heard_although_the_second_comes_too_late() {
                 assert!(tries.next().is_some(), "the second word was always in time");
                 let engine = kind.engine(&agent);
                 let new = NewRun::new(load(&engine, &agent).await, "go on");
-                let mut events = Box::pin(engine.attach(new.id(), Seq::default()));
-                let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(Second::default()) };
+                let person = Second::default();
+                let front = Front { watcher: Arc::new(Unwatched), people: Arc::new(person.clone()) };
                 let mut run = engine.start(new, front).await.unwrap();
-                let mut asked = 0;
-                while asked < 2 {
-                    let event = events.next().await.unwrap().unwrap();
-                    let is_asked = event.slot.approved().is_some();
-                    asked += u32::from(is_asked && matches!(event.kind, EventKind::LiveStarted { .. }));
-                }
+                drop(person.asked.acquire_many(2).await.unwrap());
                 let words = vec![approve(Slot::tool(0, 0), false), approve(Slot::tool(0, 1), true)];
                 let said = engine.decide(run.id(), words, Some(ada())).await;
                 let outcome = run.outcome().await;
