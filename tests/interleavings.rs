@@ -230,7 +230,7 @@ pub fn manifest() -> Manifest {
         approvals: Approvals::default(),
         output_schema: None,
         parameters: BTreeMap::default(),
-        tools: vec![tool(spec), tool(leaf)],
+        tools: vec![tool(spec), tool(leaf)].into(),
         seed: 1,
         said: Vec::new(),
         session: None,

@@ -9,7 +9,7 @@ use host::dispatch::{Dispatcher, NoRunner};
 use host::journal::{Entry, Event, JournalStore as _, MemoryStore};
 use host::message::{
     Arguments, Budgets, Ending, Json, Manifest, ModelIdentity, Origin, PricedModel, Reply, Request, Retry,
-    Rules, RunId, Slot,
+    Rules, RunId, Slot, Tools,
 };
 use host::model::{Clients, Models, Script, Scripted};
 use host::session::{Decisions, Mode, Session};
@@ -42,7 +42,8 @@ text = "the end"
 
 /// What a run of these rules comes to, and what is recorded of it.
 async fn run(rules: Rules, script: &str) -> (Ending, Vec<Entry>) {
-    run_of(Manifest { rules, tools: vec![], compact_at_tokens: Some(100), ..manifest() }, script).await
+    run_of(Manifest { rules, tools: Tools::default(), compact_at_tokens: Some(100), ..manifest() }, script)
+        .await
 }
 
 async fn run_of(manifest: Manifest, script: &str) -> (Ending, Vec<Entry>) {
@@ -204,7 +205,7 @@ async fn a_call_was_repeated_by_the_rules_before_whatever_came_along_with_it() {
 
 async fn repeating(rules: Rules) -> (Ending, Vec<Entry>) {
     let budgets = Budgets { max_repeats: Some(2), ..Budgets::default() };
-    run_of(Manifest { rules, budgets, tools: vec![], ..manifest() }, &the_same_call(5)).await
+    run_of(Manifest { rules, budgets, tools: Tools::default(), ..manifest() }, &the_same_call(5)).await
 }
 
 /// A reply of a model at this address.
@@ -254,7 +255,8 @@ async fn asked_in_two_turns(rules: Rules) -> (usize, usize) {
         ..manifest().model
     };
     let fallbacks = vec![PricedModel { model: identity(&up), prices: None }];
-    let manifest = Manifest { rules, tools: vec![], model: identity(&down), fallbacks, ..manifest() };
+    let manifest =
+        Manifest { rules, tools: Tools::default(), model: identity(&down), fallbacks, ..manifest() };
     let models =
         Models::connect([&remote(&down), &remote(&up)], None, Retry::NEVER, &Clients::default()).unwrap();
     let (ending, _) = run_with(manifest, models).await;

@@ -37,7 +37,8 @@ pub const PATIENCE: Duration = Duration::from_mins(10);
 fn guests_are_built() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let guests = ["claims", "fetch", "hostile", "orchestrate", "refunds", "weather"];
+        let guests =
+            ["claims", "fetch", "hostile", "orchestrate", "program", "refunds", "service", "weather"];
         let tables = guests.map(|name| {
             let source = root().join("guest-tools").join(name);
             format!("[tools.{name}]\nsource = {:?}\nprefix = \"{name}_\"\n", source.to_str().unwrap())

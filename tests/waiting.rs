@@ -213,7 +213,8 @@ fn a_test_answers_for_the_person() {
 
 /// Has the host describe its own tools, and what a called agent takes, in other words.
 fn describe_otherwise(manifest: &mut Manifest) {
-    for tool in &mut manifest.tools {
+    let mut tools = manifest.tools.to_vec();
+    for tool in &mut tools {
         if let Some(agent) = &mut tool.agent {
             describe_otherwise(agent);
             tool.component = Digest::of_json(&agent.identity());
@@ -225,6 +226,7 @@ fn describe_otherwise(manifest: &mut Manifest) {
             "Asks somebody.".clone_into(&mut tool.spec.description);
         }
     }
+    manifest.tools = tools.into();
 }
 
 #[test]

@@ -103,7 +103,9 @@ fn told(rules: &str, words: Option<Words>) -> Manifest {
         ..manifest()
     };
     // Less than the call comes to, so that the middle is left out.
-    manifest.tools[1].shown_bytes_max = 40;
+    let mut tools = manifest.tools.to_vec();
+    tools[1].shown_bytes_max = 40;
+    manifest.tools = tools.into();
     manifest
 }
 

@@ -321,7 +321,7 @@ impl Bench {
             approvals: Approvals::default(),
             output_schema: None,
             parameters: std::collections::BTreeMap::default(),
-            tools: self.toolbox.entries().to_vec(),
+            tools: self.toolbox.entries().to_vec().into(),
             seed: 1,
             said: Vec::new(),
             session: None,

@@ -17,6 +17,7 @@
 //! - [`config`]: agent.toml, validated, by what [`grants`] and [`model`] say there is to be set.
 //! - [`document`]: the way from a TOML file to a type, and what is wrong with it, shown.
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
+//! - [`command`]: how a program is called that knows only arguments and a standard input.
 //! - [`registry`]: components from elsewhere: what is pinned of them, fetched, kept, pushed.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
@@ -43,6 +44,7 @@ mod blocking;
 pub mod cases;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod dispatch;
 pub mod document;

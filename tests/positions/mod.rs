@@ -84,7 +84,8 @@ fn agent(plan: &[usize], default: Verdict, session: Arc<dyn Execution>) -> Agent
         wall_time: None,
     };
     let mut manifest = Manifest { approvals: Approvals { default, ..Approvals::default() }, ..below.clone() };
-    manifest.tools.push(agent_entry("helper", "", "", below));
+    let helper = agent_entry("helper", "", "", below);
+    manifest.tools = manifest.tools.iter().cloned().chain([helper]).collect();
     let dispatcher = Dispatcher::new(&manifest, Arc::new(Echo), 4).attended_by(Arc::new(Agrees));
     let dispatcher = dispatcher.calling(Arc::new(CalledAgents::new([("helper".to_owned(), called)])));
     let models = models(plan, vec!["echo", "leaf", "helper"]);
@@ -162,7 +163,9 @@ async fn how_long_an_input_is_checked_has_no_say_in_the_order_of_effects() {
     let mut manifest = interleavings::manifest();
     manifest.approvals.default = Verdict::Ask;
     let schema = r#"{"type":"object","properties":{"texts":{"uniqueItems":true,"items":{"type":"string"}}}}"#;
-    manifest.tools[0].spec.input_schema = Json::parse(schema.to_owned()).unwrap();
+    let mut tools = manifest.tools.to_vec();
+    tools[0].spec.input_schema = Json::parse(schema.to_owned()).unwrap();
+    manifest.tools = tools.into();
     // Nobody lets anything end.
     let journal = Positional::new(Vec::new());
     let session = Arc::clone(&journal) as Arc<dyn Execution>;

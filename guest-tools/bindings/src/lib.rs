@@ -1,5 +1,5 @@
-//! Generates the bindings that are part of the sources here: the SDK's from the contract in wit/tool.wit, and those of the
-//! tests' component `typed`.
+//! Generates the bindings that are part of the sources here: the SDK's from the contract in wit/tool.wit, and those of
+//! the tests' components.
 //!
 //! They are checked in, so that a tool does not compile the generator first. After a change of an interface,
 //! `cargo run -p bindings` in guest-tools writes them anew; the test here fails until somebody does.
@@ -26,7 +26,7 @@ pub struct Bindings {
 }
 
 /// All of them. The world `orchestrator` is the world `tool` and one import more.
-pub const ALL: [Bindings; 2] = [
+pub const ALL: [Bindings; 3] = [
     Bindings {
         wit: "../wit",
         world: "orchestrator",
@@ -38,6 +38,13 @@ pub const ALL: [Bindings; 2] = [
         wit: "typed/wit",
         world: "typed",
         file: "typed/src/bindings.rs",
+        macro_name: None,
+        module: None,
+    },
+    Bindings {
+        wit: "service/wit",
+        world: "imports",
+        file: "service/src/bindings.rs",
         macro_name: None,
         module: None,
     },
@@ -62,6 +69,7 @@ impl Bindings {
         let world = resolve.select_world(&[package], Some(self.world))?;
         let options = Opts {
             format: true,
+            generate_all: true,
             pub_export_macro: self.macro_name.is_some(),
             export_macro_name: self.macro_name.map(str::to_owned),
             default_bindings_module: self.module.map(str::to_owned),

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::shortened::{RESULT_BYTES_MIN, result_bytes, shortened};
 use crate::message::{
-    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Rules, Slot, Stop, Told, ToolResult,
-    ToolSpec, Topic, Words,
+    Digest, Hasher, Manifest, Message, MessageRef, ModelAsk, Reply, Rules, Shared, Slot, Stop, Told,
+    ToolResult, ToolSpec, Topic, Words,
 };
 
 /// The conversation of one run, and the digest over all of it.
@@ -16,7 +16,7 @@ pub struct Transcript {
     run: Slot,
     messages: Vec<Message>,
     instructions: String,
-    tools: Vec<ToolSpec>,
+    tools: Shared<ToolSpec>,
     rules: Rules,
     words: Arc<Words>,
     /// The digest of what is said before any message.

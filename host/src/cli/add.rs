@@ -7,13 +7,13 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::elsewhere::{Looking, agreed, print_lines, write_lock};
 use super::exit::{Exit, Misuse};
-use super::inspect::{described, permissions, table_name};
+use super::inspect::{called, described, permissions, settings};
 use super::output::OutputFile;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::streams::{print, say};
 use super::target::Target;
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, table_name};
 use crate::registry::{Lock, Locked};
 use crate::toolbox::Inspection;
 
@@ -80,8 +80,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     }
     replace(&config, &text)?;
     say(format_args!("added [tools.{name}] to {}", config.path.display()));
-    if let Some(grants) = permissions(&inspection, &name) {
-        print(&format!("\n{grants}"))?;
+    let more = [called(&inspection, &name), settings(&inspection, &name), permissions(&inspection, &name)];
+    for more in more.into_iter().flatten() {
+        print(&format!("\n{more}"))?;
     }
     Ok(Exit::Ok)
 }

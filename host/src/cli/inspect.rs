@@ -15,13 +15,10 @@ use super::screen::{Format, Screen};
 use super::target::Target;
 use super::words::{counted, one_line};
 use super::{print, print_json};
-use crate::config::{Source, scheme};
+use crate::config::{Source, scheme, table_name};
 use crate::message::{clean, toml_string};
-use crate::sandbox::{Import, Need, ToolDefinition};
+use crate::sandbox::{Import, Need, Role, ToolDefinition};
 use crate::toolbox::Inspection;
-
-/// The longest name of a table that is made up, in characters.
-const TABLE_CHARS_MAX: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -67,7 +64,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 }
 
 fn report(inspection: &Inspection) -> Value {
-    let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, wit } =
+    let Inspection { path, bytes, digest, role, tools, refused, imports, missing, producers, wit } =
         inspection;
     let schema = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
     let tool = |tool: &ToolDefinition| {
@@ -81,7 +78,7 @@ fn report(inspection: &Inspection) -> Value {
     };
     let import = |import: &Import| {
         let grant = match import.need {
-            Need::Grant(key) => Some(key),
+            Need::Grant(key) | Need::Table(key) => Some(key),
             Need::Nothing | Need::Never => None,
         };
         let missing: Vec<&str> = missing_of(import, missing).collect();
@@ -91,7 +88,13 @@ fn report(inspection: &Inspection) -> Value {
         "path": path,
         "bytes": bytes,
         "sha256": digest,
-        "world": if *is_typed { "typed" } else { "host:tool/tool" },
+        "world": match role {
+            Some(Role::Tools) => Some("host:tool/tool"),
+            Some(Role::Functions) => Some("typed"),
+            Some(Role::Program) => Some("wasi:cli/command"),
+            Some(Role::Handler) => Some("wasi:http/proxy"),
+            None => None,
+        },
         "tools": tools.iter().map(tool).collect::<Vec<_>>(),
         "refused": refused
             .iter()
@@ -114,9 +117,15 @@ fn missing_of<'a>(import: &'a Import, missing: &'a [String]) -> impl Iterator<It
 
 /// What there is to know of a component, in words.
 pub(super) fn described(inspection: &Inspection) -> Vec<String> {
-    let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, .. } =
+    let Inspection { path, bytes, digest, role, tools, refused, imports, missing, producers, .. } =
         inspection;
-    let world = if *is_typed { "its exports are its tools" } else { "it is of the world host:tool/tool" };
+    let world = match role {
+        Some(Role::Tools) => "it is of the world host:tool/tool",
+        Some(Role::Functions) => "its exports are its tools",
+        Some(Role::Program) => "it is a program, wasi:cli/command",
+        Some(Role::Handler) => "it answers HTTP requests, wasi:http/incoming-handler",
+        None => "it exports no tool",
+    };
     let mut lines = vec![
         format!("{}: a component of {}; {world}", path.display(), BinaryBytes(*bytes)),
         format!("  sha256 {digest}"),
@@ -150,6 +159,7 @@ pub(super) fn described(inspection: &Inspection) -> Vec<String> {
         let need = match (lacks.as_slice(), import.need) {
             ([], Need::Nothing) => "needs no grant".to_owned(),
             ([], Need::Grant(key)) => format!("is of use where `{key}` is granted"),
+            ([], Need::Table(key)) => format!("is of use with [tools.NAME.{key}]"),
             ([], Need::Never) => "is there, and can be granted to no tool".to_owned(),
             ([""], _) => "is not there: a call that uses it fails".to_owned(),
             (items, _) => format!("is not there, so that a call that uses it fails: {}", items.join(", ")),
@@ -167,17 +177,28 @@ fn table(inspection: &Inspection, target: &std::path::Path) -> String {
         toml_string(&target.to_string_lossy()),
         inspection.digest
     );
-    if let Some(grants) = permissions(inspection, &name) {
+    let more = [called(inspection, &name), settings(inspection, &name), permissions(inspection, &name)];
+    for more in more.into_iter().flatten() {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n\n{grants}");
+        let _ = write!(text, "\n\n{more}");
     }
     text
 }
 
-/// The name of a table for a component of this name.
-pub(super) fn table_name(stem: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
-    stem.chars().take(TABLE_CHARS_MAX).map(plain).collect()
+/// How a program could be called otherwise, as the lines of a table that is not there.
+pub(super) fn called(inspection: &Inspection, name: &str) -> Option<String> {
+    let lines = "# The model says its arguments and its standard input. To say how they are made from an input of its own:\n";
+    let example = "# description = \"…\"\n# args = [\"-n\", \"{{ pattern }}\"]\n# stdin = \"{{ text }}\"\n\
+                   # input = { type = \"object\", properties = { pattern = { type = \"string\" }, text = { type = \"string\" } } }";
+    (inspection.role == Some(Role::Program)).then(|| format!("{lines}# [tools.{name}.command]\n{example}"))
+}
+
+/// What a component could be told by name, as the lines of a table that is not there.
+pub(super) fn settings(inspection: &Inspection, name: &str) -> Option<String> {
+    let asks = inspection.imports.iter().any(|it| it.need == Need::Table("config"));
+    asks.then(|| {
+        format!("# It asks for settings by their names:\n# [tools.{name}.config]\n# name = \"value\"")
+    })
 }
 
 /// What could be granted to a component, as the lines of a table in which nothing is.

@@ -9,6 +9,13 @@ pub(super) const INSTRUCTIONS_BYTES_MAX: u64 = 1 << 20;
 /// What a tool may say of itself, too.
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 4 * 1024;
 
+/// A program with more kinds of arguments than this needs a program around it.
+pub(super) const ARGUMENTS_LIMIT: usize = 256;
+/// Settings are read in each call that asks for them.
+pub(super) const SETTINGS_LIMIT: usize = 256;
+/// A longer setting is a file.
+pub(super) const SETTING_BYTES_MAX: usize = 16 * 1024;
+
 /// Enough for a task of many steps, few enough that a model going in circles stays affordable.
 pub(super) const MAX_TURNS: u32 = 25;
 /// A run of more turns than this would not fit any model's context.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Config, ConfigError, Source, ToolConfig};
+use super::{Config, ConfigError, Source, ToolConfig, table_name};
 use crate::grants::{Grants, ToolLimits};
 use crate::message::Retry;
 use crate::registry::Locked;
@@ -27,7 +27,7 @@ impl Config {
     }
 
     fn of_source(source: Source, locked: Option<Locked>) -> Result<Self, ConfigError> {
-        let name = source.stem().into_owned();
+        let name = table_name(&source.stem());
         let mut config = Self::parse(AGENT, source.local().unwrap_or(Path::new("/agent.toml")))?;
         config.tools.push(ToolConfig {
             name,
@@ -43,6 +43,7 @@ impl Config {
             retry: Retry::default(),
             idempotent: Vec::new(),
             describe: BTreeMap::new(),
+            command: None,
         });
         Ok(config)
     }

@@ -7,6 +7,7 @@
 mod agents;
 mod approval;
 mod bounds;
+mod command;
 mod component;
 mod endpoint;
 mod mistaken;
@@ -34,7 +35,7 @@ pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 #[cfg(feature = "cli")]
 pub(crate) use paths::scheme;
-pub use source::Source;
+pub use source::{Source, table_name};
 pub use spelling::{Respelled, Respelling};
 pub use template::TemplateError;
 
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::command::Command;
 use crate::document::{FileError, read, read_text, schema_of};
 use crate::grants::{Grants, SecretSource, ToolLimits};
 use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
@@ -177,6 +179,8 @@ pub struct ToolConfig {
     pub idempotent: Vec<String>,
     /// What the model is told of tools, by their names in the component, instead of what the component says.
     pub describe: BTreeMap<String, String>,
+    /// How it is called as a program, if it is to be.
+    pub command: Option<Command>,
 }
 
 impl Config {

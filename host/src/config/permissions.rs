@@ -100,6 +100,7 @@ impl Check<'_> {
                 Some(raw::Random::Os) => RandomSource::Os,
             },
             calls: self.globs(calls),
+            config: BTreeMap::new(),
         }
     }
 

@@ -35,6 +35,16 @@ impl Source {
     }
 }
 
+/// The longest name of a table that is made up, in characters.
+const TABLE_CHARS_MAX: usize = 32;
+
+/// The name of a table for a component of this name.
+#[must_use]
+pub fn table_name(stem: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
+    stem.chars().take(TABLE_CHARS_MAX).map(plain).collect()
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Text with `{{ name }}` in it, for the values of an agent's parameters.
+//! Text with `{{ name }}` in it, for the values of an agent's parameters, and for the members of a tool's input.
 //!
 //! Names are all there is: no filters, conditions or loops. So a text cannot do anything, and a value is put in as it
 //! is and never read again.
@@ -14,10 +14,6 @@ const CLOSE: &str = "}}";
 /// How two braces are written that are none of a template, as in Jinja.
 const LITERAL: &str = "\"{{\"";
 
-/// How a template is written.
-const FORM: &str =
-    "write `{{ name }}` with the name of a parameter and nothing else; braces of your own are `{{ \"{{\" }}`";
-
 /// What is wrong with the text of a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {}, column {}: {message}; {help}", .place.0, .place.1)]
@@ -30,45 +26,66 @@ pub struct TemplateError {
     pub help: String,
 }
 
-/// The text with these values in it.
-pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<String, TemplateError> {
-    let mut filled = String::new();
+/// A piece of a template.
+pub(super) enum Piece<'t> {
+    /// It stands there as it is.
+    Text(&'t str),
+    /// The value of this name.
+    Name(&'t str),
+}
+
+/// A template in pieces. Each name is one of these, which are what the template may name.
+pub(super) fn pieces<'t>(text: &'t str, what: &str, names: &[&str]) -> Result<Vec<Piece<'t>>, TemplateError> {
+    let mut pieces = Vec::new();
     let mut at = 0;
     while let Some((before, after)) = text[at..].split_once(OPEN) {
         let open = at + before.len();
         let wrong = |message: String, help: String| TemplateError { place: place(text, open), message, help };
-        filled.push_str(before);
+        pieces.push(Piece::Text(before));
         let Some((inside, _)) = after.split_once(CLOSE) else {
-            return Err(wrong("`{{` is not closed by `}}`".to_owned(), FORM.to_owned()));
+            return Err(wrong("`{{` is not closed by `}}`".to_owned(), form(what)));
         };
-        filled.push_str(match inside.trim() {
-            LITERAL => OPEN,
-            name => match values.get(name) {
-                Some(value) => value,
-                None => {
-                    return Err(wrong(
-                        format!("there is no parameter `{}`", quote(name)),
-                        help(name, values),
-                    ));
-                }
-            },
+        pieces.push(match inside.trim() {
+            LITERAL => Piece::Text(OPEN),
+            name if names.contains(&name) => Piece::Name(name),
+            name => {
+                return Err(wrong(format!("there is no {what} `{}`", quote(name)), help(name, what, names)));
+            }
         });
-        if filled.len() as u64 > INSTRUCTIONS_BYTES_MAX {
-            return Err(wrong(
-                "the text gets longer than 1 MiB".to_owned(),
-                "give shorter values".to_owned(),
-            ));
-        }
         at = open + OPEN.len() + inside.len() + CLOSE.len();
     }
-    filled.push_str(&text[at..]);
+    pieces.push(Piece::Text(&text[at..]));
+    Ok(pieces)
+}
+
+/// The text with these values of parameters in it.
+pub(super) fn fill(text: &str, values: &BTreeMap<String, String>) -> Result<String, TemplateError> {
+    let names: Vec<&str> = values.keys().map(String::as_str).collect();
+    let mut filled = String::new();
+    for piece in pieces(text, "parameter", &names)? {
+        filled.push_str(match piece {
+            Piece::Text(text) => text,
+            Piece::Name(name) => values.get(name).map_or("", String::as_str),
+        });
+        if filled.len() as u64 > INSTRUCTIONS_BYTES_MAX {
+            let (message, help) =
+                ("the text gets longer than 1 MiB".to_owned(), "give shorter values".to_owned());
+            return Err(TemplateError { place: (1, 1), message, help });
+        }
+    }
     Ok(filled)
 }
 
-fn help(name: &str, values: &BTreeMap<String, String>) -> String {
+/// How a template is written.
+fn form(what: &str) -> String {
+    format!(
+        "write `{{{{ name }}}}` with the name of a {what} and nothing else; braces of your own are `{{{{ \"{{{{\" }}}}`"
+    )
+}
+
+fn help(name: &str, what: &str, names: &[&str]) -> String {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let names: Vec<&str> = values.keys().map(String::as_str).collect();
-    if plain { suggest(name, &names) } else { FORM.to_owned() }
+    if plain && !names.is_empty() { suggest(name, names) } else { form(what) }
 }
 
 #[cfg(test)]

@@ -53,13 +53,15 @@ impl Check<'_> {
         raw: raw::Tool,
     ) -> Option<AgentTool> {
         let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
-        let raw::Tool { permissions, limits, retry, max_repeats, describe, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, describe, command, config, .. } = raw;
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "it is no component"),
             ("include", !include.is_empty(), "it is one tool"),
             ("hidden", hidden, "no tool can call it, so that only the model is left"),
             ("shown_output", shown_output.is_some(), "it is about what a component gives"),
             ("describe", !describe.is_empty(), "its own agent.toml says what it is"),
+            ("command", command.is_some(), "it is no component"),
+            ("config", !config.is_empty(), "its tools have that of its own agent.toml"),
             ("permissions", permissions.is_some(), "its tools have those that its own agent.toml grants"),
             ("limits", limits.is_some(), "those in its own agent.toml hold"),
             ("retry", retry.is_some(), "its model and its tools have their own, in its own agent.toml"),
@@ -105,7 +107,7 @@ impl Check<'_> {
         kept: &Kept<'_>,
     ) -> ToolConfig {
         let raw::Tool { sha256, include, prefix, hidden, shown_output, .. } = raw;
-        let raw::Tool { permissions, limits, retry, max_repeats, describe, .. } = raw;
+        let raw::Tool { permissions, limits, retry, max_repeats, describe, command, config, .. } = raw;
         let sha256 = sha256.and_then(|raw| self.digest(&raw));
         let include = self.globs(include);
         if let (true, Some(max)) = (hidden, &max_repeats) {
@@ -119,6 +121,8 @@ impl Check<'_> {
             Source::Local(_) => None,
             Source::Remote(_) => self.locked(name),
         };
+        let mut grants = self.grants(permissions.unwrap_or_default(), kept);
+        grants.config = self.settings(config, &grants);
         ToolConfig {
             name: name.get_ref().clone(),
             source,
@@ -128,11 +132,12 @@ impl Check<'_> {
             prefix: prefix.map(Spanned::into_inner).unwrap_or_default(),
             hidden,
             max_repeats: max_repeats.map(Spanned::into_inner),
-            grants: self.grants(permissions.unwrap_or_default(), kept),
+            grants,
             limits: self.tool_limits(&limits.unwrap_or_default(), shown_output.as_ref()),
             retry,
             idempotent,
             describe,
+            command: command.map(|raw| self.command(raw)),
         }
     }
 

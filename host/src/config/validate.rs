@@ -182,7 +182,7 @@ impl Check<'_> {
     }
 
     /// What the models of other agents read, without hidden characters.
-    fn description(&mut self, raw: &Spanned<String>) -> String {
+    pub(super) fn description(&mut self, raw: &Spanned<String>) -> String {
         let text = raw.get_ref();
         if text.trim().is_empty() || text.len() > DESCRIPTION_BYTES_MAX {
             let help = format!("say in up to {DESCRIPTION_BYTES_MAX} bytes what the agent does");

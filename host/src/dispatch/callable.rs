@@ -1,18 +1,30 @@
 use super::ToolRunner;
-use crate::message::{Arguments, ErrorKind, Json, ToolCall, ToolEntry, ToolOutcome};
+use crate::message::{Arguments, ErrorKind, Json, ToolCall, ToolEntry, ToolOutcome, Tools};
 use crate::schema::{About, Schema};
 
 /// A tool that can be called, and what it takes and promises.
 pub(super) struct Callable {
-    pub(super) entry: ToolEntry,
+    tools: Tools,
+    index: usize,
     input: Schema,
     output: Option<Schema>,
 }
 
 impl Callable {
-    pub(super) fn new(entry: &ToolEntry, runner: &dyn ToolRunner) -> Self {
-        let output = entry.spec.output_schema.as_ref().map(|json| runner.schema(json));
-        Self { entry: entry.clone(), input: runner.schema(&entry.spec.input_schema), output }
+    /// Each of these tools.
+    pub(super) fn all(tools: &Tools, runner: &dyn ToolRunner) -> Vec<Self> {
+        let callable = |(index, ToolEntry { spec, .. }): (usize, &ToolEntry)| Self {
+            tools: tools.clone(),
+            index,
+            input: runner.schema(&spec.input_schema),
+            output: spec.output_schema.as_ref().map(|json| runner.schema(json)),
+        };
+        tools.iter().enumerate().map(callable).collect()
+    }
+
+    /// The tool.
+    pub(super) fn entry(&self) -> &ToolEntry {
+        &self.tools[self.index]
     }
 
     /// Holds an output to what its tool promises.

@@ -143,7 +143,7 @@ impl FanOut for Nested {
     }
 
     fn has_tool(&self, name: &str) -> bool {
-        self.dispatcher.tools.get(name).is_some_and(|tool| tool.entry.agent.is_none())
+        self.dispatcher.tool(name).is_some_and(|tool| tool.entry().agent.is_none())
     }
 
     fn rules(&self) -> Rules {

@@ -22,7 +22,6 @@ pub use person::{Person, Spoken, Unattended};
 pub use results::Called;
 pub use runner::{NoRunner, ToolRunner};
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -52,7 +51,7 @@ const REFUSED: Conduct<'static> =
 
 /// Runs the calls of one run.
 pub struct Dispatcher {
-    tools: HashMap<String, Callable>,
+    tools: Vec<Callable>,
     runner: Arc<dyn ToolRunner>,
     /// By how many callers wait for a call: those of one depth never wait for places that their own callers hold.
     permits: [Semaphore; CALL_DEPTH_MAX + 1],
@@ -79,10 +78,10 @@ impl<'a> By<'a> {
     fn of(callable: Option<&'a Callable>, refusal: Option<ToolOutcome>, call: &ToolCall) -> Self {
         match (refusal, callable) {
             (Some(refusal), _) => Self::Nobody(refusal),
-            (None, Some(callable)) => match (callable.entry.builtin, &callable.entry.agent) {
+            (None, Some(callable)) => match (callable.entry().builtin, &callable.entry().agent) {
                 (Some(builtin), _) => Self::Host(builtin),
                 (None, Some(_)) => Self::Agent,
-                (None, None) => Self::Component(&callable.entry),
+                (None, None) => Self::Component(callable.entry()),
             },
             (None, None) => Self::Nobody(unknown(&call.name)),
         }
@@ -93,9 +92,8 @@ impl Dispatcher {
     /// A dispatcher of the manifest's tools that runs at most `max_parallel` calls at once.
     #[must_use]
     pub fn new(manifest: &Manifest, runner: Arc<dyn ToolRunner>, max_parallel: u32) -> Self {
-        let callable = |entry: &ToolEntry| (entry.spec.name.clone(), Callable::new(entry, &*runner));
         Self {
-            tools: manifest.tools.iter().map(callable).collect(),
+            tools: Callable::all(&manifest.tools, &*runner),
             runner,
             permits: std::array::from_fn(|_| Semaphore::new(max_parallel as usize)),
             max_calls_per_turn: manifest.max_calls_per_turn,
@@ -103,6 +101,11 @@ impl Dispatcher {
             person: Arc::new(Unattended),
             agents: Arc::new(NoAgents),
         }
+    }
+
+    /// The tool of a name.
+    fn tool(&self, name: &str) -> Option<&Callable> {
+        self.tools.iter().find(|tool| tool.entry().spec.name == name)
     }
 
     /// Has somebody carry out the runs of the agents among the tools.
@@ -203,9 +206,11 @@ impl Dispatcher {
         may_ask: bool,
     ) -> Result<Called, SessionError> {
         let Placed { slot, mut call, mut refusal } = placed;
-        let callable = self.tools.get(&call.name);
-        let target = callable
-            .map(|callable| Target { component: callable.entry.component, grants: callable.entry.grants });
+        let callable = self.tool(&call.name);
+        let target = callable.map(|callable| Target {
+            component: callable.entry().component,
+            grants: callable.entry().grants,
+        });
         let mut ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
         let mut note = None;
         let facts = session.facts();
@@ -223,7 +228,7 @@ impl Dispatcher {
         }
         let by = By::of(callable, refusal, &call);
         let (outcome, used) = self.carry_out(session, caller, (slot, &call, ask), by).await?;
-        let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry.shown_bytes_max);
+        let shown_bytes_max = callable.map_or(SHOWN_BYTES_MAX, |callable| callable.entry().shown_bytes_max);
         let ToolCall { id: call_id, name, .. } = call;
         let is_whole = facts.rules.results_are_whole();
         let result = ToolResult { call_id, name, outcome, shown_bytes_max, note, shown: None, is_whole };
@@ -297,7 +302,7 @@ impl Dispatcher {
         let caller = Caller::new(caller, &call.name, &attempt.slot);
         let nested = Arc::new(Nested::new(Arc::clone(self), Arc::clone(session), caller));
         let fan_out = Arc::clone(&nested);
-        let done = self.runner.call(&tool.entry, input, attempt, fan_out).await;
+        let done = self.runner.call(tool.entry(), input, attempt, fan_out).await;
         let value = nested.verdict()?.unwrap_or(done.value);
         let (began, mut usage) = (Instant::now(), done.usage);
         let value = tool.hold(value).await;
@@ -315,7 +320,7 @@ impl Dispatcher {
     ) -> Answered {
         let now = |outcome: ToolOutcome| Answered::Now(Done::from(outcome).recorded());
         match self.admit(call).await {
-            Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, &tool.entry, input) {
+            Ok((tool, input)) => match self.person.waits_for_nothing(&attempt.slot, tool.entry(), input) {
                 Some(outcome) => now(outcome),
                 None => builtin::call(builtin, input, attempt, rules, &*self.person).await,
             },
@@ -330,14 +335,14 @@ impl Dispatcher {
         attempt: &Attempt,
     ) -> Result<Done<ToolOutcome>, SessionError> {
         match self.admit(call).await {
-            Ok((agent, input)) => self.agents.call(&agent.entry, input, attempt, session).await,
+            Ok((agent, input)) => self.agents.call(agent.entry(), input, attempt, session).await,
             Err(refusal) => Ok(refusal.into()),
         }
     }
 
     /// What a tool is told of a call that only a model may make.
     fn refuse_tool(&self, call: &ToolCall) -> Option<ToolOutcome> {
-        let is_agent = self.tools.get(&call.name).is_some_and(|tool| tool.entry.agent.is_some());
+        let is_agent = self.tool(&call.name).is_some_and(|tool| tool.entry().agent.is_some());
         let message = || format!("`{}` is an agent, and no tool can call one", call.name);
         is_agent.then(|| ToolOutcome::error(ErrorKind::NotCalled, message()))
     }
@@ -352,11 +357,11 @@ impl Dispatcher {
             );
             return Some(ToolOutcome::error(ErrorKind::TooManyCalls, message));
         }
-        if self.tools.get(&call.name).is_some_and(|tool| !tool.entry.hidden) {
+        if self.tool(&call.name).is_some_and(|tool| !tool.entry().hidden) {
             return None;
         }
-        let offered = self.tools.values().filter(|tool| !tool.entry.hidden);
-        let mut names: Vec<&str> = offered.map(|tool| tool.entry.spec.name.as_str()).collect();
+        let offered = self.tools.iter().filter(|tool| !tool.entry().hidden);
+        let mut names: Vec<&str> = offered.map(|tool| tool.entry().spec.name.as_str()).collect();
         names.sort_unstable();
         let message = format!("there is no tool `{}`; the tools are: {}", call.name, names.join(", "));
         Some(ToolOutcome::error(ErrorKind::UnknownTool, message))
@@ -364,7 +369,7 @@ impl Dispatcher {
 
     /// What is called with what, or what to tell the caller instead.
     async fn admit<'a>(&'a self, call: &'a ToolCall) -> Result<(&'a Callable, &'a Json), ToolOutcome> {
-        let Some(callable) = self.tools.get(&call.name) else {
+        let Some(callable) = self.tool(&call.name) else {
             return Err(unknown(&call.name));
         };
         let input = callable.admit(call).await?;

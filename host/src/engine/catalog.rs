@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use super::plan::{Task, manifest};
 use crate::config::{Config, ConfigError, ModelConfig, ParameterError, SubAgent};
 use crate::dispatch::{agent_entry, builtin_entry};
-use crate::message::{Manifest, Rules, ToolEntry};
+use crate::message::{Manifest, Rules, ToolEntry, Tools};
 use crate::model::{Clients, ModelError, Models};
 use crate::sandbox::{EngineError, Sandbox};
 use crate::toolbox::{CacheError, ComponentCache, Tell, Toolbox, ToolboxError};
@@ -22,6 +22,8 @@ use crate::toolbox::{CacheError, ComponentCache, Tell, Toolbox, ToolboxError};
 pub struct LoadedAgent {
     config: Config,
     toolbox: Arc<Toolbox>,
+    /// What it offers, which all of its runs share.
+    tools: Tools,
     models: Models,
     members: Arc<[Member]>,
 }
@@ -147,10 +149,9 @@ impl Loader<'_> {
             toolbox.check_names(&config).map_err(in_file)?;
             let models = connected.map_or_else(|| self.models(&config), Ok)?;
             let (toolbox, members) = (Arc::new(toolbox), members.into());
-            let agent = LoadedAgent { config, toolbox, models, members };
-            let offered: Vec<_> =
-                agent.tools().iter().filter(|tool| !tool.hidden).map(|it| it.spec.clone()).collect();
-            agent.models.take(&offered, agent.config.agent.output_schema.as_ref())?;
+            let tools = Tools::from(toolbox.entries().to_vec());
+            let agent = LoadedAgent { config, toolbox, tools, models, members };
+            agent.models.take(&agent.tools.offered(), agent.config.agent.output_schema.as_ref())?;
             Ok(agent)
         })
     }
@@ -198,21 +199,18 @@ impl LoadedAgent {
     /// names the model of its configuration.
     #[must_use]
     pub fn replied_by(&self, models: Models) -> Arc<Self> {
-        let Self { config, toolbox, members, .. } = self;
-        let (config, toolbox, members) = (config.clone(), Arc::clone(toolbox), Arc::clone(members));
-        Arc::new(Self { config, toolbox, models, members })
+        Arc::new(self.with(models))
     }
 
     /// The same with models that are set up anew.
     pub(super) fn with_new_models(&self, clients: &Clients) -> Result<Self, LoadError> {
-        let Self { config, toolbox, members, .. } = self;
-        let models = connected(config, clients)?;
-        Ok(Self {
-            config: config.clone(),
-            toolbox: Arc::clone(toolbox),
-            models,
-            members: Arc::clone(members),
-        })
+        Ok(self.with(connected(&self.config, clients)?))
+    }
+
+    fn with(&self, models: Models) -> Self {
+        let Self { config, toolbox, tools, members, .. } = self;
+        let (config, toolbox) = (config.clone(), Arc::clone(toolbox));
+        Self { config, toolbox, tools: tools.clone(), models, members: Arc::clone(members) }
     }
 
     /// Its configuration. Without its secrets, if they were left out.
@@ -223,14 +221,17 @@ impl LoadedAgent {
 
     /// What its model is offered, and the tools that are hidden from it, by name.
     #[must_use]
-    pub fn tools(&self) -> &[ToolEntry] {
-        self.toolbox.entries()
+    pub fn tools(&self) -> &Tools {
+        &self.tools
     }
 
     /// The same in a run that goes by these rules, and of which these tools are recorded if it has begun: the host's own
     /// tools may have been others, and what the host said of them.
     #[must_use]
-    pub fn tools_under(&self, rules: Rules, recorded: &[ToolEntry]) -> Vec<ToolEntry> {
+    pub fn tools_under(&self, rules: Rules, recorded: &[ToolEntry]) -> Tools {
+        if rules == Rules::NOW && recorded.is_empty() {
+            return self.tools.clone();
+        }
         let under = |tool: &ToolEntry| {
             let recorded = recorded.iter().find(|it| it.spec.name == tool.spec.name);
             match (tool.builtin, self.member(&tool.spec.name)) {

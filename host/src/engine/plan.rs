@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::catalog::LoadedAgent;
 use crate::config::{Config, ModelConfig, ParameterError, Provider, render, values};
 use crate::message::{
-    Before, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, SessionKey,
-    ToolEntry, Words,
+    Before, Image, Manifest, Message, ModelIdentity, Order, Origin, PricedModel, Rules, SessionKey, Tools,
+    Words,
 };
 
 /// What a run is to do: everything about it that does not come from agent.toml.
@@ -65,7 +65,7 @@ pub fn manifest(agent: &LoadedAgent, task: Task) -> Result<Manifest, ParameterEr
 /// The same of a configuration and these tools.
 pub(crate) fn manifest_of(
     config: &Config,
-    tools: Vec<ToolEntry>,
+    tools: Tools,
     Task { mut own }: Task,
 ) -> Result<Manifest, ParameterError> {
     // What a run was begun with goes for all of it; what came to agent.toml since has its default.

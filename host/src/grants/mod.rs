@@ -22,6 +22,7 @@ pub use network::{Allowed, METHODS, NetworkGrant, Origin, Refusal, Wanted, allow
 pub use secret::{Placeholders, Secret, SecretError, SecretSource, Secrets, Within, read_secret};
 pub use site::{HostPattern, Scheme, Site, SiteError};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -41,6 +42,19 @@ pub struct Grants {
     /// Globs over the names of other tools: those that the tool may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
+    /// What the guest finds in its store of settings.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Setting>,
+}
+
+/// What a guest finds by a name in its store of settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setting {
+    /// This text.
+    Text(String),
+    /// The placeholder of the secret of this name.
+    Secret(String),
 }
 
 /// A directory of the host that a guest sees.

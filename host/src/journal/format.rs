@@ -25,12 +25,18 @@ const IN_TURN_TOOL: u8 = 0x02;
 /// version, number of chunks, checksum.
 const HEADER_BYTES: usize = 1 + 4 + 4;
 
+/// What an event takes in general.
+const EVENT_BYTES_USUAL: usize = 512;
+
 /// A key and its value, as a store keeps them.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// The bytes of an event, chunk by chunk.
 pub fn encode(entry: &Entry) -> Result<Vec<KeyValue>, JournalError> {
-    let mut payload = serde_json::to_vec(&entry.event).map_err(|error| JournalError::Corrupt {
+    // With room for the header before it: most events are one chunk, which is written where it stays.
+    let mut payload = Vec::with_capacity(EVENT_BYTES_USUAL);
+    payload.resize(HEADER_BYTES, 0);
+    serde_json::to_writer(&mut payload, &entry.event).map_err(|error| JournalError::Corrupt {
         place: entry.slot.to_string(),
         reason: format!("the event cannot be written as JSON: {error}"),
     })?;
@@ -38,18 +44,28 @@ pub fn encode(entry: &Entry) -> Result<Vec<KeyValue>, JournalError> {
         write_number(&mut payload, seq);
     }
     let stem = event_key(entry.run, &entry.slot, entry.event.ordinal());
-    let count = payload.len().div_ceil(CHUNK_BYTES_MAX);
-    let chunks = payload.chunks(CHUNK_BYTES_MAX).enumerate().map(|(index, chunk)| {
-        let mut key = stem.clone();
-        key.extend_from_slice(&be32(index));
-        let mut value = Vec::with_capacity(HEADER_BYTES + chunk.len());
-        value.push(VERSION);
-        value.extend_from_slice(&be32(count));
-        value.extend_from_slice(&checksum(&key, &be32(count), chunk));
-        value.extend_from_slice(chunk);
-        (key, value)
+    let count = (payload.len() - HEADER_BYTES).div_ceil(CHUNK_BYTES_MAX);
+    if count == 1 {
+        return Ok(vec![chunk(&stem, (0, count), payload)]);
+    }
+    let chunks = payload[HEADER_BYTES..].chunks(CHUNK_BYTES_MAX).enumerate();
+    let chunks = chunks.map(|(index, part)| {
+        let mut value = vec![0; HEADER_BYTES];
+        value.extend_from_slice(part);
+        chunk(&stem, (index, count), value)
     });
     Ok(chunks.collect())
+}
+
+/// A chunk, of whose value the header is still to be written.
+fn chunk(stem: &[u8], (index, count): (usize, usize), mut value: Vec<u8>) -> KeyValue {
+    let key = [stem, &be32(index)].concat();
+    let count = be32(count);
+    let checksum = checksum(&key, &count, &value[HEADER_BYTES..]);
+    value[0] = VERSION;
+    value[1..5].copy_from_slice(&count);
+    value[5..HEADER_BYTES].copy_from_slice(&checksum);
+    (key, value)
 }
 
 /// Reads events back from keys and values in key order.

@@ -1,4 +1,5 @@
-//! Which commits of the journal hold something of which run: sled, made anew by each process that writes.
+//! Which commits of the journal hold something of which run: sled, made anew by each process that writes, from when there
+//! is more to find than what it writes itself: that is at hand.
 //!
 //! An entry's key is the run (16), the segment's number (4) and where in it the commits begin (8), its value how long
 //! they are (8), all big-endian. Nothing here has to survive anything.
@@ -16,42 +17,46 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const RUN_BYTES: usize = 16;
 
 /// The index of one process.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Index {
-    db: sled::Db,
     path: PathBuf,
+    /// Made when the first place is noted. It goes when this goes.
+    db: Option<sled::Db>,
 }
 
 impl Index {
-    /// An empty index. It goes when the last of those goes who have it open.
-    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
-        let path = path.to_owned();
+    /// An empty index.
+    pub(super) fn new(path: PathBuf) -> Result<Self, JournalError> {
         // sled names its files by the clock, and panics where that has no name.
         if SystemTime::now() < UNIX_EPOCH {
             let reason =
                 "the clock of this machine stands before 1970, and no index can be made then; set it";
             return Err(JournalError::Unreadable { path, reason: reason.to_owned() });
         }
-        let config = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES);
-        match config.flush_every_ms(None).temporary(true).open() {
-            Ok(db) => Ok(Self { db, path }),
-            Err(sled::Error::Io(error)) => Err(io_error(&path, &error)),
-            Err(other) => Err(JournalError::Unreadable { path, reason: other.to_string() }),
-        }
+        Ok(Self { path, db: None })
+    }
+
+    fn db(&mut self) -> Result<&sled::Db, JournalError> {
+        let db = match self.db.take() {
+            Some(db) => db,
+            None => open(&self.path)?,
+        };
+        Ok(self.db.insert(db))
     }
 
     /// Notes that commits of a segment hold something of a run.
-    pub(super) fn insert(&self, run: RunId, segment: u32, extent: Extent) -> Result<(), JournalError> {
+    pub(super) fn insert(&mut self, run: RunId, segment: u32, extent: Extent) -> Result<(), JournalError> {
         let mut key = prefix(run, segment);
         key.extend_from_slice(&extent.offset.to_be_bytes());
-        let inserted = self.db.insert(key, &extent.length.to_be_bytes());
+        let inserted = self.db()?.insert(key, &extent.length.to_be_bytes());
         inserted.map(drop).map_err(|error| stopped(&error))
     }
 
     /// Forgets what a segment holds of a run.
     pub(super) fn remove(&self, run: RunId, segment: u32) -> Result<(), JournalError> {
-        for key in self.db.scan_prefix(prefix(run, segment)).keys() {
-            let removed = key.and_then(|key| self.db.remove(key));
+        let Some(db) = &self.db else { return Ok(()) };
+        for key in db.scan_prefix(prefix(run, segment)).keys() {
+            let removed = key.and_then(|key| db.remove(key));
             removed.map_err(|error| stopped(&error))?;
         }
         Ok(())
@@ -65,10 +70,13 @@ impl Index {
         segment: u32,
         from: u64,
     ) -> impl Iterator<Item = Result<Extent, JournalError>> {
-        let at = |offset: u64| [prefix(run, segment).as_slice(), &offset.to_be_bytes()].concat();
+        let at = move |offset: u64| [prefix(run, segment).as_slice(), &offset.to_be_bytes()].concat();
         // Commits that were read together stand there as one: what is wanted may begin in the middle of them.
-        let before = (from > 0).then(|| self.db.range(at(0)..at(from)).next_back()).flatten();
-        before.into_iter().chain(self.db.range(at(from)..=at(u64::MAX))).map(|found| {
+        let before = self
+            .db
+            .iter()
+            .filter_map(move |db| if from > 0 { db.range(at(0)..at(from)).next_back() } else { None });
+        before.chain(self.db.iter().flat_map(move |db| db.range(at(from)..=at(u64::MAX)))).map(|found| {
             let (key, length) = found.map_err(|error| self.unreadable(&error))?;
             place(&key, &length)
                 .ok_or_else(|| self.unreadable(&"the index holds something that is no place in the journal"))
@@ -77,6 +85,15 @@ impl Index {
 
     fn unreadable(&self, error: &dyn std::fmt::Display) -> JournalError {
         JournalError::Unreadable { path: self.path.clone(), reason: error.to_string() }
+    }
+}
+
+fn open(path: &Path) -> Result<sled::Db, JournalError> {
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES);
+    match config.flush_every_ms(None).temporary(true).open() {
+        Ok(db) => Ok(db),
+        Err(sled::Error::Io(error)) => Err(io_error(path, &error)),
+        Err(other) => Err(JournalError::Unreadable { path: path.to_owned(), reason: other.to_string() }),
     }
 }
 

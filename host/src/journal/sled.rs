@@ -94,7 +94,7 @@ impl SledStore {
             Holder::join(path, number).map_err(failed)?
         };
         crash_point("journal-before-index");
-        let index = Index::open(&places::index(path, holder.number))?;
+        let index = Index::new(places::index(path, holder.number))?;
         let survey = Mutex::new(Survey::new(path, Some(index)));
         let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
         let failed_with = OnceLock::new();

@@ -1,7 +1,8 @@
 //! What all segments of a journal's directory say of which run: read as far as it has changed since the last time.
 //!
-//! Changes nothing. Where a process writes, its survey is told of every commit, and keeps in the index where things
-//! stand; where nobody does, it keeps that itself.
+//! Changes nothing. Where a process writes, its survey is told of every commit. Where things stand in the segment that it
+//! writes, it keeps itself, as it has to say so when the segment ends; for all other segments that is in the index. Where
+//! nobody writes, it keeps all of that itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::parts::{Part, Parts};
 use super::places::{self, Names};
 use super::segment::{self, Reached};
 use super::tail::Tail;
-use super::{JournalError, RunSummary, format, io_error};
+use super::{JournalError, RunSummary, io_error};
 use crate::message::RunId;
 
 /// How often something is read again that changed while it was read, or was seen half written.
@@ -170,7 +171,7 @@ impl Survey {
 
     /// Takes the places of a segment over into the index, if there is one.
     fn index(&mut self, segment: u32) -> Result<(), JournalError> {
-        let (Some(index), Some(known)) = (&self.index, self.segments.get_mut(&segment)) else {
+        let (Some(index), Some(known)) = (&mut self.index, self.segments.get_mut(&segment)) else {
             return Ok(());
         };
         for (run, part) in &mut known.parts.0 {
@@ -214,17 +215,12 @@ impl Survey {
         &mut self,
         segment: u32,
         extent: Extent,
-        pairs: impl Iterator<Item = &'a KeyValue> + Clone,
+        pairs: impl Iterator<Item = &'a KeyValue>,
     ) -> Result<(), JournalError> {
         let known = self.known(segment);
-        let slices = pairs.clone().map(|(key, value)| (key.as_slice(), value.as_slice()));
+        let slices = pairs.map(|(key, value)| (key.as_slice(), value.as_slice()));
         let added = known.parts.add(extent, slices);
-        added.map_err(|_| JournalError::Stopped {
-            reason: "a commit holds what is not a record".to_owned(),
-        })?;
-        let Some(index) = &self.index else { return Ok(()) };
-        let runs: BTreeSet<RunId> = pairs.filter_map(|(key, _)| format::run_of(key)).collect();
-        runs.into_iter().try_for_each(|run| index.insert(run, segment, extent))
+        added.map_err(|_| JournalError::Stopped { reason: "a commit holds what is not a record".to_owned() })
     }
 
     /// What a segment holds.
@@ -233,14 +229,11 @@ impl Survey {
     }
 
     /// Takes in that nothing more is written to the segment of this process.
-    pub(super) fn ended(&mut self, segment: u32, reached: Reached) {
-        let indexed = self.index.is_some();
+    pub(super) fn ended(&mut self, segment: u32, reached: Reached) -> Result<(), JournalError> {
         let known = self.known(segment);
         known.state = State::Over;
         known.reached = reached;
-        if indexed {
-            known.parts.0.values_mut().for_each(|part| part.places = Vec::new());
-        }
+        self.index(segment)
     }
 
     /// Takes in that a run has ended, and is elsewhere.
@@ -355,14 +348,11 @@ impl Survey {
             // The index still has what the run was in a segment before it was gone there.
             let from = tail.end(segment).max(part.from);
             let mut add = |extent: Extent| places.extend(extent.after(from).map(|extent| (segment, extent)));
-            if let Some(index) = &self.index {
-                for extent in index.places(run, segment, from) {
-                    add(extent?);
-                }
-            } else {
-                let first = part.places.partition_point(|extent| extent.end() <= from);
-                part.places[first..].iter().copied().for_each(add);
+            for extent in self.index.iter().flat_map(|index| index.places(run, segment, from)) {
+                add(extent?);
             }
+            let first = part.places.partition_point(|extent| extent.end() <= from);
+            part.places[first..].iter().copied().for_each(add);
         }
         Ok(places)
     }

@@ -268,8 +268,7 @@ impl Writer {
         segment.shrink().map_err(|error| self.shared.failed(&error))?;
         End::new(segment.number, segment.reached.end, parts)
             .write(&self.shared.directory, self.shared.holder.number)?;
-        self.shared.survey().ended(segment.number, segment.reached);
-        Ok(())
+        self.shared.survey().ended(segment.number, segment.reached)
     }
 
     pub(super) fn remove_segment(&self, segment: u32, _lock: &Lock) -> Result<(), JournalError> {
@@ -283,7 +282,11 @@ impl Writer {
             self.commit();
         }
         if self.failed.is_none() {
-            let finished = self.tidy().and_then(|()| self.end_segment(&self.shared.lock()?));
+            let finished = self.tidy().and_then(|()| {
+                // Nobody looks anything up any more.
+                self.shared.survey().close();
+                self.end_segment(&self.shared.lock()?)
+            });
             self.failed = finished.err();
             self.note_failure();
         }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Approvals, Arguments, Before, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message,
-    ModelFailure, ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Slot, Told, ToolOutcome,
-    ToolSpec, Words,
+    ModelFailure, ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Shared, Slot, Told,
+    ToolOutcome, ToolSpec, Tools, Words,
 };
 
 /// What is asked for at a slot. Its digest is what replay compares: everything that could change the
@@ -108,7 +108,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Approvals::is_none")]
     pub approvals: Approvals,
     /// The tools offered to the model, sorted by name.
-    pub tools: Vec<ToolEntry>,
+    pub tools: Tools,
     /// Seeds the random numbers that guests see.
     pub seed: u64,
     /// What the person said after the prompt, in the order of turns.
@@ -191,17 +191,15 @@ impl Manifest {
 
     /// The tools that the model is offered.
     #[must_use]
-    pub fn offered(&self) -> Vec<ToolSpec> {
-        self.tools.iter().filter(|tool| !tool.hidden).map(|tool| tool.spec.clone()).collect()
+    pub fn offered(&self) -> Shared<ToolSpec> {
+        self.tools.offered()
     }
 
     /// What makes the run what it is: all but where its configuration lies, and that of the agents that it calls, and where
     /// it is kept what was said before.
     #[must_use]
     pub fn identity(&self) -> Self {
-        let agent = |tool: &ToolEntry| tool.agent.as_ref().map(|agent| Box::new(agent.identity()));
-        let tools = self.tools.iter().map(|tool| ToolEntry { agent: agent(tool), ..tool.clone() });
-        Self { config: String::new(), before: None, tools: tools.collect(), ..self.clone() }
+        Self { config: String::new(), before: None, tools: self.tools.identity(), ..self.clone() }
     }
 
     /// The tool, or agent, that is called by a name.

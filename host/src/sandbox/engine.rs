@@ -90,8 +90,11 @@ struct Inner {
     fueled: OnceLock<Result<Runtime, EngineError>>,
     places: [Arc<Places>; CALL_DEPTH_MAX + 1],
     live: Arc<AtomicUsize>,
-    prepared: Shelf<(Digest, ToolLimits), Prepared>,
+    prepared: Shelf<PreparedKey, Prepared>,
 }
+
+/// What decides on how a component is prepared: its bytes, its limits, and whether it is to be called as a program.
+pub(super) type PreparedKey = (Digest, ToolLimits, bool);
 
 /// An engine and what its guests may import.
 pub(super) struct Runtime {
@@ -167,8 +170,8 @@ impl Sandbox {
         }
     }
 
-    /// The components that were admitted, by their bytes and their limits.
-    pub(super) fn prepared(&self) -> &Shelf<(Digest, ToolLimits), Prepared> {
+    /// The components that were admitted.
+    pub(super) fn prepared(&self) -> &Shelf<PreparedKey, Prepared> {
         &self.0.prepared
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wasmtime::component::{Component, ResourceTable};
 use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
@@ -14,15 +15,18 @@ use super::egress::Egress;
 use super::engine::Sandbox;
 use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
-use super::prepared::{AdmitError, Kind, Prepared, ToolDefinition};
+use super::prepared::{AdmitError, Kind, Prepared, Role, ToolDefinition};
+use super::program::Program;
 use super::random::CallRandom;
 use super::record::CallRecord;
 use super::sections::Sections;
 use super::state::{CallContext, Policy, State};
+use super::streams::{Captured, Into};
 use super::typed::{Refused, Typed};
-use super::verdict;
-use crate::grants::{Access, Limit, Placeholders};
-use crate::message::{Digest, Json, ToolOutcome, Trace, Usage};
+use super::{handler, program, verdict};
+use crate::command::Ungiven;
+use crate::grants::{Access, Limit, Placeholders, Setting};
+use crate::message::{Digest, ErrorKind, Json, ToolOutcome, Trace, Usage};
 use crate::session::{Done, FanOut, NoCalls};
 
 /// What crosses the boundary in one host call besides the output: names, log lines, paths.
@@ -47,7 +51,7 @@ impl Guest {
         sections: &Sections,
         policy: Arc<Policy>,
     ) -> Result<Self, AdmitError> {
-        let prepared = Prepared::new(sandbox, component, sections, &policy.limits)?;
+        let prepared = Prepared::new(sandbox, component, sections, &policy.limits, policy.command.is_some())?;
         Ok(Self { sandbox: sandbox.clone(), prepared: Arc::new(prepared), policy })
     }
 
@@ -60,12 +64,13 @@ impl Guest {
         component: impl Future<Output = Result<(Component, Sections), E>>,
         refused: impl FnOnce(AdmitError) -> E,
     ) -> Result<Self, E> {
+        let is_program = policy.command.is_some();
         let admit = async {
             let (component, sections) = component.await?;
-            Prepared::new(sandbox, &component, &sections, &policy.limits).map_err(refused)
+            Prepared::new(sandbox, &component, &sections, &policy.limits, is_program).map_err(refused)
         };
         // The limits decide on how it is compiled, and whether it could list its tools.
-        let prepared = sandbox.prepared().get((digest, policy.limits.clone()), admit).await?;
+        let prepared = sandbox.prepared().get((digest, policy.limits.clone(), is_program), admit).await?;
         Ok(Self { sandbox: sandbox.clone(), prepared, policy })
     }
 
@@ -79,15 +84,20 @@ impl Guest {
     #[must_use]
     pub fn refused_exports(&self) -> &[Refused] {
         match &self.prepared.kind {
-            Kind::Contract { .. } => &[],
+            Kind::Contract { .. } | Kind::Program(_) | Kind::Handler(_) => &[],
             Kind::Typed { typed, .. } => typed.refused(),
         }
     }
 
-    /// Whether its tools are its exports, each by its type.
+    /// What it is to those who call it.
     #[must_use]
-    pub fn is_typed(&self) -> bool {
-        matches!(self.prepared.kind, Kind::Typed { .. })
+    pub fn role(&self) -> Role {
+        match self.prepared.kind {
+            Kind::Contract { .. } => Role::Tools,
+            Kind::Typed { .. } => Role::Functions,
+            Kind::Program(_) => Role::Program,
+            Kind::Handler(_) => Role::Handler,
+        }
     }
 
     /// What its calls may do.
@@ -104,6 +114,8 @@ impl Guest {
                 Ok(listed.get_or_try_init(|| self.ask_for_tools(pre)).await?.clone())
             }
             Kind::Typed { listed, .. } => Ok(listed.clone()),
+            Kind::Program(_) => Ok(vec![program::definition(&self.policy)]),
+            Kind::Handler(_) => Ok(vec![handler::definition(&self.policy)]),
         }
     }
 
@@ -113,7 +125,7 @@ impl Guest {
         let bare = Policy { tool: tool.clone(), limits: limits.clone(), ..Policy::default() };
         let failed = |outcome: ToolOutcome| AdmitError::Listing(outcome.text());
         let (mut store, cpu) = self
-            .store(&Arc::new(bare), None, Arc::<NoCalls>::default())
+            .store(&Arc::new(bare), None, Arc::<NoCalls>::default(), CallRecord::default(), None)
             .map_err(|error| AdmitError::Listing(format!("{error:#}")))?;
         let listed = {
             let listing = pin!(async {
@@ -139,21 +151,27 @@ impl Guest {
         fan_out: Arc<dyn FanOut>,
     ) -> Done<ToolOutcome> {
         let Policy { limits, masker, .. } = &*self.policy;
-        let (mut store, cpu) = match self.store(&self.policy, Some(call), Arc::clone(&fan_out)) {
+        let record = CallRecord::default();
+        let program = match self.program(input, &record) {
+            Ok(program) => program,
+            Err(error) => return ToolOutcome::error(ErrorKind::InvalidInput, error.to_string()).into(),
+        };
+        let made =
+            self.store(&self.policy, Some(call), Arc::clone(&fan_out), record.clone(), program.as_ref());
+        let (mut store, cpu) = match made {
             Ok(made) => made,
             Err(error) => {
                 let message = format!("a granted directory cannot be opened: {error:#}");
-                return ToolOutcome::error(crate::message::ErrorKind::Failed, message).into();
+                return ToolOutcome::error(ErrorKind::Failed, message).into();
             }
         };
         let timeout = Duration::from_millis(limits.timeout_ms);
         let ended = {
             // Pinned where it is made: the future is large, and would be copied at each step.
-            let invoke = pin!(self.invoke(&mut store, export, input));
+            let invoke = pin!(self.invoke(&mut store, export, input, program.as_ref()));
             fan_out.clock().timeout(timeout, cpu.count(invoke)).await
         };
         let mut log = store.data().log.finish();
-        let record = store.data().record.clone();
         let outcome = match ended {
             Some(Ok(outcome)) => outcome,
             Some(Err(error)) => verdict::broke_off(&store, &log, &error),
@@ -188,10 +206,14 @@ impl Guest {
         store: &mut Store<State>,
         export: &str,
         input: &Json,
+        program: Option<&Program>,
     ) -> wasmtime::Result<ToolOutcome> {
-        let pre = match &self.prepared.kind {
-            Kind::Contract { pre, .. } => pre,
-            Kind::Typed { typed, .. } => return typed.invoke(store, export, input).await,
+        let pre = match (&self.prepared.kind, program) {
+            (Kind::Contract { pre, .. }, _) => pre,
+            (Kind::Typed { typed, .. }, _) => return typed.invoke(store, export, input).await,
+            (Kind::Handler(pre), _) => return handler::answer(pre, store, input).await,
+            (Kind::Program(pre), Some(program)) => return program::run(pre, store, &program.stdout).await,
+            (Kind::Program(_), None) => return Err(wasmtime::Error::msg("the program has no streams")),
         };
         let tool: Orchestrator = pre.instantiate_async(&mut *store).await?;
         let given = tool.host_tool_tools().call_call(&mut *store, export, &input.as_str().to_owned()).await?;
@@ -201,24 +223,34 @@ impl Guest {
         })
     }
 
+    /// What a program is given for this input; nothing for a component that is no program.
+    fn program(&self, input: &Json, record: &CallRecord) -> Result<Option<Program>, Ungiven> {
+        let Kind::Program(_) = &self.prepared.kind else { return Ok(None) };
+        let given = program::given(&self.policy, input)?;
+        let stdout = Captured::new(self.policy.limits.output_bytes_max, record.clone());
+        Ok(Some(Program { given, stdout }))
+    }
+
     /// A fresh store with exactly what the policy grants, and the meter of its processor time.
     fn store(
         &self,
         policy: &Arc<Policy>,
         call: Option<CallContext>,
         fan_out: Arc<dyn FanOut>,
+        record: CallRecord,
+        program: Option<&Program>,
     ) -> wasmtime::Result<(Store<State>, CpuMeter)> {
         let limits = &policy.limits;
         let log = CallLog::new(limits.log_bytes_max);
         let (seed, started_ms) = call.as_ref().map_or(([0; 32], 0), |call| (call.seed, call.started_ms));
         let placeholders = Placeholders::new(&seed, &policy.grants.secrets());
-        let record = CallRecord::default();
         let state = State {
-            wasi: wasi(policy, &placeholders, &log, started_ms)?,
+            wasi: wasi(policy, &placeholders, &log, started_ms, program)?,
             http: WasiHttpCtx::new(),
             table: table(),
             memory: MemoryGauge::new(limits.memory_bytes_max),
             random: CallRandom::new(policy.grants.random, seed, limits.random_bytes_max),
+            settings: settings(policy, &placeholders),
             egress: Egress::new(Arc::clone(policy), record.clone(), placeholders),
             handles: super::handles::Handles::default(),
             record: record.clone(),
@@ -232,6 +264,8 @@ impl Guest {
         let (engine, output_bytes) = match &self.prepared.kind {
             Kind::Contract { pre, .. } => (pre.engine(), limits.output_bytes_max),
             Kind::Typed { typed, .. } => (typed.engine(), Typed::hostcall_bytes(limits.output_bytes_max)),
+            Kind::Program(pre) => (pre.engine(), limits.output_bytes_max),
+            Kind::Handler(pre) => (pre.engine(), limits.output_bytes_max),
         };
         let mut store = Store::new(engine, state);
         if let Some(fuel) = policy.limits.fuel {
@@ -255,19 +289,20 @@ impl Guest {
 }
 
 /// The handles of one call.
-fn table() -> ResourceTable {
+pub(super) fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
     table
 }
 
 /// What the call sees of the machine: the granted directories and variables, placeholders for the granted
-/// secrets, no arguments, no network.
+/// secrets, no network; and arguments and a standard input, if it is of a program.
 fn wasi(
     policy: &Policy,
     placeholders: &Placeholders,
     log: &CallLog,
     started_ms: u64,
+    program: Option<&Program>,
 ) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.allow_tcp(false)
@@ -276,6 +311,12 @@ fn wasi(
         .stdout(log.stream(Stream::Stdout))
         .stderr(log.stream(Stream::Stderr))
         .wall_clock(CallClock::starting_at(started_ms));
+    if let Some(Program { given, stdout }) = program {
+        wasi.arg(&policy.tool)
+            .args(&given.args)
+            .stdin(MemoryInputPipe::new(given.stdin.clone()))
+            .stdout(Into(stdout.clone()));
+    }
     for dir in &policy.grants.dirs {
         let access = match dir.access {
             Access::Ro => FsPerms::ReadOnly,
@@ -292,6 +333,18 @@ fn wasi(
         wasi.env(name, placeholder);
     }
     Ok(wasi.build())
+}
+
+/// What the guest finds in its store of settings: for a secret its placeholder.
+fn settings(policy: &Policy, placeholders: &Placeholders) -> Vec<(String, String)> {
+    let value = |setting: &Setting| match setting {
+        Setting::Text(text) => text.clone(),
+        Setting::Secret(name) => placeholders
+            .iter()
+            .find(|(secret, _)| secret == name)
+            .map_or_else(String::new, |(_, placeholder)| placeholder.to_owned()),
+    };
+    policy.grants.config.iter().map(|(name, setting)| (name.clone(), value(setting))).collect()
 }
 
 fn masked(outcome: ToolOutcome, masker: &crate::grants::Masker) -> ToolOutcome {

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
 
 use super::bindings::Orchestrator;
+use super::extras;
 use super::files::{Files, HasFiles};
 use super::state::State;
 
@@ -25,6 +26,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Orchestrator::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    extras::add_to_linker(&mut linker)?;
     // These take the place of what wasmtime-wasi just added.
     linker.allow_shadowing(true);
     random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
@@ -159,10 +161,10 @@ mod tests {
         let imports = r#"
             (import "log" (func (param "line" string)))
             (import "wasi:clocks/made-up@0.2.3" (instance (export "now" (func (result u64)))))
-            (import "wasi:logging/logging" (instance
-                (export "store" (type (sub resource)))
-                (export "log" (func (param "message" string)))))"#;
-        let missing = ["log", "wasi:clocks/made-up@0.2.3#now", "wasi:logging/logging#log"];
+            (import "wasi:keyvalue/store@0.2.0-draft" (instance
+                (export "bucket" (type (sub resource)))
+                (export "open" (func (param "identifier" string)))))"#;
+        let missing = ["log", "wasi:clocks/made-up@0.2.3#now", "wasi:keyvalue/store@0.2.0-draft#open"];
         assert_eq!(linked(imports).unwrap().missing, missing);
     }
 

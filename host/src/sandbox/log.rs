@@ -1,17 +1,10 @@
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::async_trait;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::record::LimitHit;
+use super::streams::{Into, Sink};
 use crate::message::{LogLine, clean};
-
-/// A guest is allowed to write this much at once; more comes in several writes.
-const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// A line longer than this is cut into several.
 const LINE_BYTES_MAX: usize = 4 * 1024;
@@ -66,19 +59,21 @@ impl CallLog {
     }
 
     /// A stream that ends up here.
-    pub(super) fn stream(&self, stream: Stream) -> LogStream {
-        LogStream { log: self.clone(), stream }
+    pub(super) fn stream(&self, stream: Stream) -> Into<LogStream> {
+        Into(LogStream { log: self.clone(), stream })
+    }
+
+    /// The lines so far, a last one without its end among them.
+    pub(super) fn so_far(&self) -> Vec<LogLine> {
+        let mut buffer = self.buffer();
+        buffer.end_lines();
+        buffer.lines.clone()
     }
 
     /// Everything written, and a remark on what was dropped.
     pub(super) fn finish(&self) -> Vec<LogLine> {
         let mut buffer = self.buffer();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = std::mem::take(buffer.partial(stream));
-            if !rest.is_empty() {
-                buffer.push(stream.name(), &rest);
-            }
-        }
+        buffer.end_lines();
         let mut lines = std::mem::take(&mut buffer.lines);
         if buffer.bytes_dropped > 0 {
             let (dropped, max) = (buffer.bytes_dropped, buffer.bytes_max);
@@ -109,6 +104,16 @@ impl Buffer {
         match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
+        }
+    }
+
+    /// Takes what stands without an end for a line.
+    fn end_lines(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = std::mem::take(self.partial(stream));
+            if !rest.is_empty() {
+                self.push(stream.name(), &rest);
+            }
         }
     }
 
@@ -149,64 +154,15 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// stdout or stderr of a guest.
+#[derive(Clone)]
 pub(super) struct LogStream {
     log: CallLog,
     stream: Stream,
 }
 
-impl LogStream {
-    fn write_all(&self, bytes: &[u8]) {
+impl Sink for LogStream {
+    fn take(&self, bytes: &[u8]) -> Result<(), LimitHit> {
         self.log.buffer().write(self.stream, bytes);
-    }
-}
-
-impl IsTerminal for LogStream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for LogStream {
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.log.stream(self.stream))
-    }
-
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.log.stream(self.stream))
-    }
-}
-
-#[async_trait]
-impl Pollable for LogStream {
-    async fn ready(&mut self) {}
-}
-
-impl OutputStream for LogStream {
-    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.write_all(&bytes);
         Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
-    }
-}
-
-impl AsyncWrite for LogStream {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.write_all(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

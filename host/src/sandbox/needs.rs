@@ -21,6 +21,8 @@ pub enum Need {
     Nothing,
     /// This key in the permissions of the tool.
     Grant(&'static str),
+    /// This table beside the permissions of the tool.
+    Table(&'static str),
     /// It is there, and nothing can grant it.
     Never,
 }
@@ -40,6 +42,7 @@ fn need(import: &str) -> Need {
         "wasi:filesystem/types" | "wasi:filesystem/preopens" => Need::Grant("dirs"),
         "wasi:http/outgoing-handler" => Need::Grant("network"),
         "host:tool/fan-out" => Need::Grant("calls"),
+        "wasi:config/store" => Need::Table("config"),
         _ if interface.starts_with("wasi:sockets/") => Need::Never,
         _ => Need::Nothing,
     }
@@ -60,6 +63,7 @@ mod tests {
             ("wasi:sockets/tcp@0.2.3", Need::Never),
             ("wasi:io/streams@0.2.3", Need::Nothing),
             ("host:tool/fan-out@0.1.0", Need::Grant("calls")),
+            ("wasi:config/store@0.2.0-draft", Need::Table("config")),
             ("log", Need::Nothing),
         ] {
             assert_eq!(need(import), expected, "{import}");

@@ -3,10 +3,15 @@
 use tokio::sync::OnceCell;
 use wasmtime::component::Component;
 
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
 use super::bindings::OrchestratorPre;
 use super::bindings::exports::host::tool::tools::ToolDefinition as WitDefinition;
 use super::engine::{EngineError, Metering, Sandbox};
+use super::handler::HANDLER;
 use super::link;
+use super::program::RUN;
 use super::sections::Sections;
 use super::state::State;
 use super::typed::{Function, Refused, Surface, SurfaceError, Typed};
@@ -25,6 +30,24 @@ pub(super) enum Kind {
     Contract { pre: OrchestratorPre<State>, listed: OnceCell<Vec<ToolDefinition>> },
     /// By its exports.
     Typed { typed: Typed, listed: Vec<ToolDefinition> },
+    /// As a program.
+    Program(CommandPre<State>),
+    /// By answering HTTP requests.
+    Handler(ProxyPre<State>),
+}
+
+/// What a component is to those who call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// It is of the world `host:tool/tool`, and tells of its tools itself.
+    Tools,
+    /// Each function that it exports is a tool.
+    Functions,
+    /// It is a program, `wasi:cli/command`.
+    Program,
+    /// It answers HTTP requests, `wasi:http/incoming-handler`.
+    Handler,
 }
 
 /// What a component tells of one of its tools, unchecked.
@@ -61,6 +84,11 @@ pub enum AdmitError {
     /// No export of it can be called.
     #[error("it exports no function that can be a tool{}\n  docs/COMPONENTS.md says which functions can", listed(.0))]
     NoTools(Vec<Refused>),
+    /// It is to be called as a program, and is none.
+    #[error(
+        "it is no program: it does not export `wasi:cli/run`\n  take [tools.NAME.command] out of agent.toml; `host inspect` says what it exports"
+    )]
+    NoProgram,
     /// There is no engine for it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -87,11 +115,12 @@ impl Prepared {
         component: &Component,
         sections: &Sections,
         limits: &ToolLimits,
+        is_program: bool,
     ) -> Result<Self, AdmitError> {
         let exports = component.component_type();
-        let mut names = exports.exports(component.engine()).map(|(name, _)| name);
-        let fits_the_contract = names.any(|name| name.starts_with(link::OWN_PACKAGE));
-        drop(names);
+        let exports =
+            |wanted: fn(&str) -> bool| exports.exports(component.engine()).any(|(name, _)| wanted(name));
+        let fits_the_contract = !is_program && exports(|name| name.starts_with(link::OWN_PACKAGE));
         let unlinked = |error: wasmtime::Error| {
             let why = format!("{error:#}");
             if fits_the_contract { AdmitError::World(why) } else { AdmitError::Imports(why) }
@@ -103,14 +132,30 @@ impl Prepared {
             let pre = OrchestratorPre::new(pre).map_err(unlinked)?;
             return Ok(Self { kind: Kind::Contract { pre, listed: OnceCell::new() }, missing });
         }
-        let typed = Typed::new(pre, Surface::of(component)?);
+        let (runs, handles) =
+            (exports(|name| is_version_of(name, RUN)), exports(|name| is_version_of(name, HANDLER)));
+        if is_program {
+            if !runs {
+                return Err(AdmitError::NoProgram);
+            }
+            return Ok(Self { kind: Kind::Program(CommandPre::new(pre).map_err(unlinked)?), missing });
+        }
+        let typed = Typed::new(pre.clone(), Surface::of(component)?);
         let listed: Vec<ToolDefinition> =
             typed.functions().map(|function| ToolDefinition::of_function(function, sections)).collect();
-        if listed.is_empty() {
-            return Err(AdmitError::NoTools(typed.refused().to_vec()));
-        }
-        Ok(Self { kind: Kind::Typed { typed, listed }, missing })
+        let kind = match (listed.is_empty(), handles, runs) {
+            (false, _, _) => Kind::Typed { typed, listed },
+            (true, true, _) => Kind::Handler(ProxyPre::new(pre).map_err(unlinked)?),
+            (true, false, true) => Kind::Program(CommandPre::new(pre).map_err(unlinked)?),
+            (true, false, false) => return Err(AdmitError::NoTools(typed.refused().to_vec())),
+        };
+        Ok(Self { kind, missing })
     }
+}
+
+/// Whether an export is an interface of WASI in a version 0.2.
+fn is_version_of(export: &str, interface: &str) -> bool {
+    export.split_once('@').is_some_and(|(name, version)| name == interface && version.starts_with("0.2."))
 }
 
 impl ToolDefinition {

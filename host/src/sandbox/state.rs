@@ -15,6 +15,7 @@ use super::limiter::MemoryGauge;
 use super::log::CallLog;
 use super::random::CallRandom;
 use super::record::CallRecord;
+use crate::command::Command;
 use crate::grants::{Grants, Masker, Secrets, ToolLimits};
 use crate::message::{Digest, Hasher};
 use crate::session::FanOut;
@@ -34,6 +35,8 @@ pub struct Policy {
     pub secrets: Arc<Secrets>,
     /// Masks all of the agent's secrets.
     pub masker: Masker,
+    /// How it is called as a program, if agent.toml says so.
+    pub command: Option<Command>,
 }
 
 /// What the host keeps for one instance.
@@ -51,6 +54,8 @@ pub(super) struct State {
     pub(super) log: CallLog,
     /// None while the component lists its tools.
     pub(super) call: Option<CallContext>,
+    /// What the guest finds in its store of settings.
+    pub(super) settings: Vec<(String, String)>,
     /// Who makes the calls of other tools.
     pub(super) fan_out: Arc<dyn FanOut>,
     /// How many of them were asked for.

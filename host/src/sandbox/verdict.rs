@@ -109,7 +109,7 @@ pub(super) fn broke_off(store: &Store<State>, log: &[LogLine], error: &wasmtime:
 }
 
 /// A Rust guest that panics says why on stderr before it traps.
-fn last_words(log: &[LogLine]) -> Option<String> {
+pub(super) fn last_words(log: &[LogLine]) -> Option<String> {
     let words: Vec<&str> =
         log.iter().filter(|line| line.from == "stderr").map(|line| line.text.as_str()).collect();
     (!words.is_empty()).then(|| words[words.len().saturating_sub(3)..].join(" "))

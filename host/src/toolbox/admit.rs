@@ -40,7 +40,10 @@ pub(super) fn entries(
         return Err(ToolboxReason::TooMany { path: path.to_owned(), count: chosen.len() });
     }
     let shown_bytes_max = tool.limits.shown_bytes_max;
-    let grants = Digest::of_json(&(&tool.grants, &tool.limits));
+    let grants = match &tool.command {
+        None => Digest::of_json(&(&tool.grants, &tool.limits)),
+        Some(command) => Digest::of_json(&(&tool.grants, &tool.limits, command)),
+    };
     let mut exports: HashMap<String, String> = HashMap::new();
     let mut entries: Vec<ToolEntry> = Vec::new();
     for mut definition in chosen {

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{ComponentCache, Found, Tell, ToolboxReason, admit_at};
-use crate::config::Source;
+use crate::config::{Source, table_name};
 use crate::message::{Digest, clean};
 use crate::registry::{Locked, LockedTool, Remote};
 use crate::sandbox::{
-    AdmitError, Guest, Import, Metering, Policy, Refused, Sandbox, ToolDefinition, imports, producers,
+    AdmitError, Guest, Import, Metering, Policy, Refused, Role, Sandbox, ToolDefinition, imports, producers,
     render_wit,
 };
 
@@ -22,8 +22,8 @@ pub struct Inspection {
     pub bytes: u64,
     /// SHA-256 of it.
     pub digest: Digest,
-    /// Whether its tools are its exports; otherwise it tells of its tools itself, in the world `host:tool/tool`.
-    pub is_typed: bool,
+    /// What it is to those who call it; `None` if it is of no use to anybody.
+    pub role: Option<Role>,
     /// Its tools.
     pub tools: Vec<ToolDefinition>,
     /// Exports that are no tools.
@@ -75,11 +75,13 @@ pub async fn inspect(
     let component =
         Box::pin(found.compiled(sandbox.engine(Metering::Time)?, Metering::Time, cache, tell)).await?;
     let Found { path, bytes, digest, sections } = found;
-    let admitted = Guest::admit(sandbox, &component, &sections, Arc::new(Policy::default()));
+    // A program, or a handler, is called by the name of its table; here it is that of its file.
+    let policy = Policy { tool: table_name(&source.stem()), ..Policy::default() };
+    let admitted = Guest::admit(sandbox, &component, &sections, Arc::new(policy));
     let mut inspection = Inspection {
         bytes: bytes.len() as u64,
         digest,
-        is_typed: true,
+        role: None,
         tools: Vec::new(),
         refused: Vec::new(),
         imports: imports(&component),
@@ -90,7 +92,7 @@ pub async fn inspect(
     };
     match admitted {
         Ok(guest) => {
-            inspection.is_typed = guest.is_typed();
+            inspection.role = Some(guest.role());
             inspection.tools = guest.list_tools().await.map_err(admit_at(&inspection.path))?;
             inspection.refused = guest.refused_exports().to_vec();
             inspection.missing = guest.missing_imports().to_vec();

@@ -222,6 +222,7 @@ async fn load_one(
         calls: glob_set(&tool.grants.calls),
         secrets: Arc::clone(secrets),
         masker: secrets.masker(),
+        command: tool.command.clone(),
     };
     let component = async {
         let component = Box::pin(found.compiled(engine, metering, cache, tell)).await?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{ToolboxError, ToolboxReason, real};
 use crate::config::{Config, ConfigError, KeyPath};
+use crate::sandbox::AdmitError;
 
 impl ToolboxError {
     /// The error as it is shown: in agent.toml, where its cause stands.
@@ -42,6 +43,7 @@ impl ToolboxReason {
     fn at(&self, tool: &str, config: &Config) -> KeyPath {
         let key = |key: &str| KeyPath::new(["tools", tool, key]);
         match self {
+            Self::Admit { error: AdmitError::NoProgram, .. } => key("command"),
             Self::Missing(_)
             | Self::Unreadable { .. }
             | Self::TooLarge { .. }

@@ -151,9 +151,9 @@ async fn call(
 ) -> anyhow::Result<ToolOutcome> {
     let run = RunId::new();
     let task = Task::new(String::new(), std::collections::BTreeMap::new(), run.seed());
-    let mut manifest: Manifest = manifest_of(config, toolbox.entries().to_vec(), task)?;
     // A tool that is hidden from the model is not hidden from a person.
-    manifest.tools.iter_mut().for_each(|tool| tool.hidden = false);
+    let tools = toolbox.entries().iter().map(|tool| ToolEntry { hidden: false, ..tool.clone() });
+    let manifest: Manifest = manifest_of(config, tools.collect(), task)?;
     let mode = Mode::Live(Arc::new(MemoryStore::default()));
     let watch = screen.watch();
     let session = Session::open(run, mode, Vec::new(), &manifest, Decisions::default(), watch).await?;

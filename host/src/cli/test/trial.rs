@@ -48,7 +48,8 @@ impl Bench {
     /// Carries a case out.
     async fn trial(&self, case: &Case) -> anyhow::Result<Trial> {
         let run = self.run_id(case);
-        let manifest = manifest_of(&self.config, self.toolbox.entries().to_vec(), self.task(case, run)?)?;
+        let manifest =
+            manifest_of(&self.config, self.toolbox.entries().to_vec().into(), self.task(case, run)?)?;
         let store = Arc::new(MemoryStore::default());
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let mode = Mode::Live(Arc::clone(&store) as _);

@@ -1,9 +1,11 @@
 //! agent.toml as it is written. The comments here are the descriptions in its JSON Schema, and the ranges and
 //! examples are what `form` checks and suggests.
 
+mod command;
 mod model;
 mod tool;
 
+pub(super) use command::{ArgumentForm, Command, CommandOutput, SecretSetting, SettingForm, Switched};
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
 pub(super) use tool::{
     Access, Dir, Network, NetworkForm, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use toml::Spanned;
 
+use super::command::{Command, SettingForm};
 use crate::config::bounds::{
     ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT,
 };
@@ -57,6 +58,12 @@ pub(in crate::config) struct Tool {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>", extend("examples" = [{ "ops_add": "Adds two numbers." }]))]
     pub(in crate::config) describe: BTreeMap<String, String>,
+    /// How the component is called, if it is a program.
+    pub(in crate::config) command: Option<Command>,
+    /// What the component finds in `wasi:config/store`, by name: a text, or a secret.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SettingForm>", extend("examples" = [{ "units": "metric" }]))]
+    pub(in crate::config) config: BTreeMap<Spanned<String>, Spanned<SettingForm>>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// The limits of one call.
