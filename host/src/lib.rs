@@ -34,9 +34,10 @@
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
 //! - [`server`]: agents over HTTP: many runs at once, for other programs to use; thin over the engine.
+//! - [`mcp`]: the tools of an agent for MCP clients, each call a run; thin over the engine.
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
-//! Dependencies point one way: `cli → server → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
+//! Dependencies point one way: `cli → {server, mcp} → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
 //! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, registry → document}`.
 
 pub mod agent;
@@ -51,6 +52,8 @@ pub mod document;
 pub mod engine;
 pub mod grants;
 pub mod journal;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod message;
 pub mod model;
 pub mod registry;

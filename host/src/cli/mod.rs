@@ -29,6 +29,7 @@ mod layout;
 mod listing;
 mod live;
 mod lock;
+mod mcp;
 mod moment;
 mod output;
 mod person;
@@ -105,6 +106,10 @@ enum Command {
     ///
     /// Runs are durable: what is interrupted goes on at the next start.
     Serve(serve::Args),
+    /// Offer an agent's tools to an MCP client, such as an editor or another agent, on stdin and stdout.
+    ///
+    /// The client has a model of its own. Each of its calls is a run here: isolated, limited, approved and recorded.
+    Mcp(mcp::Args),
     /// Make a token for a server.
     Token(token::Args),
     /// Talk with an agent: each line is the prompt of the next run of a conversation.
@@ -231,6 +236,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, places } = cli;
     match command {
         Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
+        Command::Mcp(args) => block_on(|_| async move { Box::pin(mcp::run(args, &places)).await }),
         Command::Serve(args) => block_on(|signals| async move { serve::run(args, &places, &signals).await }),
         Command::Token(args) => token::run(&args),
         Command::Chat(args) => block_on(|signals| async move { chat::run(args, &places, &signals).await }),

@@ -112,7 +112,7 @@ pub(super) async fn answer(
     let limits = &store.data().policy.limits;
     Ok(match answered {
         Ok(answered) => match serde_json::to_string(&answered) {
-            Ok(json) => verdict::output(json, limits),
+            Ok(json) => verdict::written(json, limits),
             Err(error) => ToolOutcome::error(ErrorKind::InvalidOutput, error.to_string()),
         },
         Err(Unanswered::TooLong) => {

@@ -89,7 +89,7 @@ pub(super) async fn run(
         }
     };
     Ok(match command.output {
-        Form::Text => verdict::output(serde_json::Value::from(text).to_string(), limits),
+        Form::Text => verdict::written(serde_json::Value::from(text).to_string(), limits),
         Form::Json => verdict::output(text.trim().to_owned(), limits),
     })
 }

@@ -11,7 +11,7 @@ use super::link::UnknownImport;
 use super::record::LimitHit;
 use super::state::State;
 use crate::grants::{Limit, ToolLimits};
-use crate::message::{ErrorKind, Json, LogLine, ToolOutcome};
+use crate::message::{ErrorKind, Json, JsonError, LogLine, ToolOutcome};
 
 /// A guest's error message is cut to this, as `wit/tool.wit` says for its own world.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -35,10 +35,23 @@ pub(super) fn limited(limit: Limit, limits: &ToolLimits) -> ToolOutcome {
 
 /// An output within its limit that is JSON.
 pub(super) fn output(output: String, limits: &ToolLimits) -> ToolOutcome {
+    output_by(Json::parse, output, limits)
+}
+
+/// The same of an output that the host wrote itself, from a value.
+pub(super) fn written(output: String, limits: &ToolLimits) -> ToolOutcome {
+    output_by(Json::written, output, limits)
+}
+
+fn output_by(
+    take: fn(String) -> Result<Json, JsonError>,
+    output: String,
+    limits: &ToolLimits,
+) -> ToolOutcome {
     if output.len() as u64 > limits.output_bytes_max {
         return limited(Limit::Output, limits);
     }
-    match Json::parse(output) {
+    match take(output) {
         Ok(json) => ToolOutcome::Output(json),
         Err(error) => {
             ToolOutcome::error(ErrorKind::InvalidOutput, format!("the output is not JSON: {error}"))

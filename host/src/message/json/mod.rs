@@ -62,6 +62,12 @@ impl Json {
         Ok(json)
     }
 
+    /// Takes text that this host wrote from a value of a bounded depth, in which no object has a key twice: of what
+    /// [`Json::parse`] looks for, it can only have a key that is reserved.
+    pub(crate) fn written(text: String) -> Result<Self, JsonError> {
+        if text.contains(tree::RESERVED) { Self::parse(text) } else { Ok(Self::verbatim(text)?) }
+    }
+
     /// Takes text as it stands, if it is one well-formed JSON value: for what is passed back as it came, to whom it
     /// came from.
     ///

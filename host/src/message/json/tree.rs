@@ -19,7 +19,7 @@ pub const DEPTH_MAX: usize = 100;
 
 /// What `serde_json` has for keys between its own parts. An object with such a key is another value for its users, this
 /// program among them.
-const RESERVED: &str = "$serde_json::private::";
+pub(super) const RESERVED: &str = "$serde_json::private::";
 
 /// The longest path that an error tells, in characters.
 const PATH_CHARS_MAX: usize = 200;

@@ -135,7 +135,7 @@ async fn outcome(
         written = tokio::task::spawn_blocking(write).await?;
     }
     Ok(match (part, written) {
-        (Part::Output, Ok(json)) => verdict::output(json, limits),
+        (Part::Output, Ok(json)) => verdict::written(json, limits),
         (Part::Error, Ok(json)) => verdict::failed(json),
         (_, Err(Unwritten::TooLong)) => verdict::limited(Limit::Output, limits),
         (_, Err(error @ Unwritten::Misfit)) => {

@@ -1,0 +1,33 @@
+//! `host mcp`: an agent's tools for an MCP client, over stdin and stdout.
+
+use anyhow::Context as _;
+use rmcp::ServiceExt as _;
+
+use super::AgentArg;
+use super::exit::Exit;
+use super::front::Shown;
+use super::places::Places;
+use super::plain::Plain;
+use super::screen::{Format, Screen};
+use crate::config::Config;
+use crate::mcp::McpServer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    agent: AgentArg,
+}
+
+pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
+    let screen = Screen::new(Format::Text);
+    let config = Config::load(&args.agent.agent)?;
+    let shown = Shown::on(&screen, places.verbose);
+    let engine = places.engine(None)?;
+    let server = McpServer::load(&engine, config, &shown).await.map_err(Plain::plain)?;
+    // stdout belongs to the protocol.
+    screen.say(&format!("{} tools for an MCP client on stdin and stdout", server.tools()));
+    let (stdin, stdout) = rmcp::transport::stdio();
+    let service = Box::pin(server.serve((stdin, stdout))).await.context("the client did not speak MCP")?;
+    service.waiting().await.context("the connection to the client broke")?;
+    Ok(Exit::Ok)
+}
