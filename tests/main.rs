@@ -47,6 +47,7 @@ mod interleavings;
 mod journal;
 mod kills;
 mod loading;
+mod mcp;
 mod mistakes;
 mod model_retry;
 mod positions;
