@@ -12,6 +12,7 @@ use super::elsewhere::{Looking, print_lines};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::signed::{BundleArg, Signers};
 use super::target::Target;
 use super::words::{counted, one_line};
 use super::{print, print_json};
@@ -19,6 +20,7 @@ use crate::config::{Source, scheme};
 use crate::message::{clean, toml_string};
 use crate::sandbox::{Import, Need, ToolDefinition};
 use crate::toolbox::Inspection;
+use crate::trust::Trust;
 
 /// The longest name of a table that is made up, in characters.
 const TABLE_CHARS_MAX: usize = 32;
@@ -28,6 +30,8 @@ pub(super) struct Args {
     /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
+    #[command(flatten)]
+    bundle: BundleArg,
     /// Print its world alone, in the interface language WIT.
     #[arg(long, conflicts_with = "json")]
     wit: bool,
@@ -38,10 +42,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let looking = Looking::new(places, &screen)?;
-    let inspection = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => looking.at(&Source::Local(path), None).await?,
-        Target::Remote(remote) => looking.now(&remote).await?.0,
+    let looking = Looking::new(places, &screen, &Trust::default())?;
+    let (inspection, signers) = match Target::of(&args.target)? {
+        Target::Component(path) | Target::Crate(path) => {
+            args.bundle.is_of_use(false)?;
+            (looking.at(&Source::Local(path), None).await?, None)
+        }
+        Target::Remote(remote) => {
+            let found = looking.now(&remote, args.bundle.offered(None).and_look()).await?;
+            (found.inspection, Some(found.signers))
+        }
         Target::Agent(path) => {
             let path = path.display();
             let message =
@@ -50,11 +60,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         }
     };
     if args.json {
-        print_json(&report(&inspection))?;
+        print_json(&report(&inspection, signers.as_ref()))?;
     } else if args.wit {
         print(clean(&inspection.wit).trim_end())?;
     } else {
         print_lines(&described(&inspection))?;
+        print_lines(&signers.map(|it| it.lines()).unwrap_or_default())?;
         let (target, text) = (&args.target, args.target.to_string_lossy());
         if scheme(&text).is_some() {
             print(&format!("\nto use it, pin it and write it into agent.toml with: host add {text}"))?;
@@ -66,7 +77,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn report(inspection: &Inspection) -> Value {
+fn report(inspection: &Inspection, signers: Option<&Signers>) -> Value {
     let Inspection { path, bytes, digest, is_typed, tools, refused, imports, missing, producers, wit } =
         inspection;
     let schema = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
@@ -91,6 +102,7 @@ fn report(inspection: &Inspection) -> Value {
         "path": path,
         "bytes": bytes,
         "sha256": digest,
+        "signers": signers.map(Signers::report),
         "world": if *is_typed { "typed" } else { "host:tool/tool" },
         "tools": tools.iter().map(tool).collect::<Vec<_>>(),
         "refused": refused
