@@ -84,7 +84,10 @@ impl Places {
 
     /// Where these rules are; nowhere, if the user has no home.
     pub(super) fn trust_path() -> Option<PathBuf> {
-        Some(choose_base_strategy().ok()?.config_dir().join("host").join(TRUST_FILE))
+        // It is said there even to a user whose home is not known.
+        let said = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        let base = said.or_else(|| Some(choose_base_strategy().ok()?.config_dir()))?;
+        Some(base.join("host").join(TRUST_FILE))
     }
 
     /// Whether nothing may be fetched.

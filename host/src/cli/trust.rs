@@ -14,7 +14,7 @@ use super::print_json;
 use super::streams::{print, say};
 use super::words::one_line;
 use crate::config::Config;
-use crate::trust::{Rule, Trust, parse_own};
+use crate::trust::{Rule, Signer, Trust, parse_own};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -78,7 +78,10 @@ fn show(agent: Option<&Path>, as_json: bool) -> anyhow::Result<Exit> {
     let trust = Places::trust()?.and(&of_agent);
     let signers = |rule: &Rule| rule.signers.iter().map(ToString::to_string).collect::<Vec<_>>();
     if as_json {
-        let rule = |rule: &Rule| json!({ "source": rule.source.to_string(), "signers": signers(rule), "file": rule.file });
+        let rule = |rule: &Rule| {
+            let signers: Vec<_> = rule.signers.iter().map(report).collect();
+            json!({ "source": rule.source.to_string(), "signers": signers, "file": rule.file })
+        };
         print_json(&trust.rules().map(rule).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
@@ -92,6 +95,17 @@ fn show(agent: Option<&Path>, as_json: bool) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn report(signer: &Signer) -> serde_json::Value {
+    match signer {
+        Signer::Key { key, log, root } => {
+            json!({ "key": key.fingerprint(), "file": key.file, "log": log, "root": root.to_string() })
+        }
+        Signer::Identity { identity, issuer, root } => {
+            json!({ "identity": identity.to_string(), "issuer": issuer, "root": root.to_string() })
+        }
+    }
 }
 
 fn run_add(add: &Add) -> anyhow::Result<Exit> {

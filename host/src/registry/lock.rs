@@ -249,7 +249,12 @@ mod tests {
         let path = dir.path().join(LOCK_FILE);
         let mut lock = Lock::default();
         assert_eq!(Lock::read(&path).unwrap(), lock);
-        lock.tools.insert("b".to_owned(), locked());
+        let signature = LockedSignature {
+            signer: "me@example.com (https://example.com)".to_owned(),
+            manifest: Some("{\r\n \"a\":\t'\u{e9}'\r}\n\n".to_owned()),
+            bundle: "'''\"\"\"\\".to_owned(),
+        };
+        lock.tools.insert("b".to_owned(), Locked { signatures: vec![signature], ..locked() });
         std::fs::write(&path, lock.written().unwrap()).unwrap();
         assert_eq!(Lock::read(&path).unwrap(), lock);
     }
@@ -287,6 +292,11 @@ mod tests {
         tool.output = Some("{}".to_owned());
         let tool = tool.clone();
         new.exports.insert("other".to_owned(), tool);
+        let signer = "me@example.com".to_owned();
+        new.signatures.push(LockedSignature { signer, manifest: None, bundle: "{}".to_owned() });
+        let mut again = new.clone();
+        again.signatures[0].bundle = "[]".to_owned();
+        assert_eq!(new.changes(&again), ["the signature is another one, by the same"]);
         let told = old.changes(&new).join("\n");
         for said in [
             "component: sha256",
@@ -297,6 +307,7 @@ mod tests {
             "~ tool greet: input schema",
             "~ tool greet: output schema",
             "+ tool other: Obeys.",
+            "signed by: nobody that was asked for is now me@example.com",
         ] {
             assert!(told.contains(said), "{said}: {told}");
         }

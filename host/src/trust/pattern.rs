@@ -69,6 +69,9 @@ impl Pattern {
                 "write it so",
             );
         }
+        if !can_fit(text, is_oci) {
+            return wrong("the pattern fits no source as it is written", FORMS);
+        }
         let pieces: Vec<String> = text.split('*').map(escape).collect();
         let glob =
             GlobBuilder::new(&pieces.join("*")).literal_separator(false).case_insensitive(true).build();
@@ -83,6 +86,23 @@ impl Pattern {
     pub fn fits(&self, source: &Remote) -> bool {
         self.matcher.is_match(source.place())
     }
+}
+
+/// Whether a pattern is written as the sources are that it is compared with: with some text in the place of each `*`, it
+/// is a source that has just this spelling.
+fn can_fit(pattern: &str, is_oci: bool) -> bool {
+    if pattern.starts_with('*') {
+        return true;
+    }
+    // A name, or a number where a port is meant.
+    ["a", "1"].iter().any(|text| {
+        let mut place = pattern.replace('*', text);
+        if pattern.matches('/').count() < 3 {
+            place.push_str("/a");
+        }
+        let source = if is_oci { format!("{place}:1") } else { place.clone() };
+        source.parse().is_ok_and(|source: Remote| source.place().eq_ignore_ascii_case(&place))
+    })
 }
 
 #[cfg(test)]
@@ -132,10 +152,33 @@ mod tests {
             ("oci://registry.example", "host"),
             ("oci://registry.example:443/*", ":443"),
             ("oci://index.docker.io/*", "docker.io"),
+            ("oci://registry.example./*", "as it is written"),
+            ("oci://registry.example//a/*", "as it is written"),
+            ("oci://registry.example/a/*/", "as it is written"),
+            ("https://files.example/%74ools/*", "as it is written"),
+            ("https://files.example/x/../tools/*", "as it is written"),
+            ("https://files.example/tools/", "as it is written"),
+            ("https://b\u{fc}cher.example/*", "as it is written"),
+            ("http://files.example/*", "as it is written"),
+            ("https://me:secret@files.example/*", "digest"),
         ] {
             let (message, help) = Pattern::parse(text).unwrap_err();
             assert!(message.contains(said) && !help.is_empty(), "{text}: {message}");
         }
-        assert!(Pattern::parse("oci://localhost:5000/*").is_ok());
+        for text in [
+            "*",
+            "*/tools/*",
+            "oci://*",
+            "https://*",
+            "oci://*/tools/*",
+            "oci://localhost:5000/*",
+            "oci://127.0.0.1:*/tools/*",
+            "oci://registry.example*",
+            "oci://*.example/*-tool",
+            "https://files.example/b\u{fc}cher/*.wasm",
+            "https://[2001:db8::1]:8443/*",
+        ] {
+            assert!(Pattern::parse(text).is_ok(), "{text}");
+        }
     }
 }

@@ -16,10 +16,10 @@ thread_local! {
     static MESSAGE: RefCell<Option<Arc<[u8]>>> = const { RefCell::new(None) };
 }
 
-/// Verifies something about a message.
-pub(super) fn about<T>(message: &[u8], work: impl FnOnce() -> T) -> T {
+/// Verifies something about a message, if its hash may be asked about.
+pub(super) fn about<T>(message: Option<&[u8]>, work: impl FnOnce() -> T) -> T {
     install();
-    MESSAGE.set(Some(message.into()));
+    MESSAGE.set(message.map(Into::into));
     let done = work();
     MESSAGE.set(None);
     done

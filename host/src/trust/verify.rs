@@ -27,7 +27,7 @@ pub(super) fn proof(signer: &Signer, bundle: &str, candidates: &[&[u8]]) -> Resu
     ring::install();
     let bundle = read(bundle)?;
     let (about, candidate) = meant(&bundle, candidates)?;
-    let signer = ring::about(candidate, || match signer {
+    let signer = ring::about(hashed(&bundle, candidate), || match signer {
         Signer::Key { key, log, root } => {
             let der = DerPublicKey::new(key.der.clone());
             if *log {
@@ -58,10 +58,15 @@ pub(super) fn whoever(bundle: &str, candidates: &[&[u8]]) -> Result<(String, Str
     if bundle.signing_certificate().is_none() {
         return Err("a key signed it, and it does not say which".to_owned());
     }
-    ring::about(candidate, || {
+    ring::about(hashed(&bundle, candidate), || {
         let of = |root| certified(&bundle, candidate, &trusted(root)?);
         of(&Root::Sigstore).or_else(|why| of(&Root::GitHub).map_err(|_| why))
     })
+}
+
+/// What Sigstore asks about by its hash: a file that is signed itself.
+fn hashed<'a>(bundle: &Bundle, candidate: &'a [u8]) -> Option<&'a [u8]> {
+    matches!(bundle.content, SignatureContent::MessageSignature(_)).then_some(candidate)
 }
 
 /// Checks that a key is one whose signatures can be verified.

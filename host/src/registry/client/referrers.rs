@@ -102,11 +102,12 @@ impl Session<'_> {
         let response = self.ask(ask).await?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND
-            | StatusCode::BAD_REQUEST
-            | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::NOT_IMPLEMENTED => return Ok(None),
-            _ => return Err(self.refused(response).await),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+                return Err(self.refused(response).await);
+            }
+            StatusCode::NOT_IMPLEMENTED => return Ok(None),
+            status if status.is_server_error() => return Err(self.refused(response).await),
+            _ => return Ok(None),
         }
         let body = self.http.body(response, MANIFEST_BYTES_MAX, "the list of signatures", WHOEVER_SIGNED);
         body.await.map(Some)
