@@ -280,6 +280,35 @@ fn a_key_signs_in_a_log_or_where_that_is_taken_without() {
 }
 
 #[test]
+fn one_of_the_signers_of_a_rule_is_enough() {
+    let (sigstore, key) = (Sigstore::new(), KeyPair::generate().unwrap());
+    let (registry, manifest) = with_one();
+    let place = asking_for(&key, &sigstore, &[]);
+    let other = format!(
+        "[{{ identity = \"{IDENTITY}\", issuer = \"{ISSUER}\", root = \"../../root.json\" }}, {{ key"
+    );
+    place.edit("config/host/trust.toml", "[{ key", &other);
+    let bytes = registry.manifest("1");
+    let somebody = Signature { identity: "https://evil.example/x".to_owned(), ..Signature::default() };
+    registry.sign(manifest, &sigstore.attest(&bytes, &somebody).to_string());
+    refuses(&place, &registry, "evil.example").says("; and ").says(", or key sha256:");
+    for (name, bundle) in [
+        ("one", signed(&sigstore, &registry)),
+        ("two", sigstore.attest_by(&key, &bytes, &Signature::default())),
+    ] {
+        registry.sign(manifest, &bundle.to_string());
+        place.host(&["add", &registry.reference("tools/sums:1"), "--yes", "--name", name]).ok();
+    }
+    let lock = place.host(&["lock"]).ok().stdout.clone();
+    assert!(
+        lock.contains("signed by key sha256:") && lock.contains(&format!("signed by {IDENTITY}")),
+        "{lock}"
+    );
+    place.edit("agent.toml", "[tools.two]\n", "[tools.two]\nprefix = \"other_\"\n");
+    place.host(&["--offline", "run"]).ok();
+}
+
+#[test]
 fn a_rule_holds_for_what_was_pinned_before() {
     let (sigstore, (registry, manifest)) = (Sigstore::new(), with_one());
     let place = Place::new();

@@ -124,14 +124,15 @@ impl Rule {
 
     /// The signer among those of the rule whose signature this is, or why it is of no use.
     fn proof(&self, bundle: &str, candidates: &[&[u8]]) -> Result<Proof, String> {
-        let mut why = "the rule names no signer".to_owned();
+        let mut reasons: Vec<String> = Vec::new();
         for signer in &self.signers {
             match proof(signer, bundle, candidates) {
                 Ok(proof) => return Ok(proof),
-                Err(reason) => why = reason,
+                Err(reason) if reasons.contains(&reason) => {}
+                Err(reason) => reasons.push(reason),
             }
         }
-        Err(why)
+        Err(reasons.join("; and "))
     }
 }
 
@@ -153,7 +154,7 @@ pub fn check(trust: &Trust, signed: &Signed<'_>, kept: &[LockedSignature]) -> Re
                 if proof.signer == signature.signer {
                     return Ok(());
                 }
-                Err(format!("{} made it, and host.lock says another signer", proof.signer))
+                Err(said(&format!("{} made it, and host.lock says another signer", proof.signer)))
             });
             named.map_err(|why| reasons.push(why)).is_ok()
         });
