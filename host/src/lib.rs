@@ -19,6 +19,7 @@
 //! - [`grants`]: what a tool may reach, and how much of it: the rules, without the doing.
 //! - [`command`]: how a program is called that knows only arguments and a standard input.
 //! - [`registry`]: components from elsewhere: what is pinned of them, fetched, kept, pushed.
+//! - [`trust`]: who has to have signed them, and whether they did.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
 //! - [`session`]: record or substitute; the only place that knows about replay. The loop knows it by a trait, so that
@@ -38,7 +39,7 @@
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
 //! Dependencies point one way: `cli → {server, mcp} → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
-//! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, registry → document}`.
+//! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, trust → registry → document}`.
 
 pub mod agent;
 mod blocking;
@@ -69,3 +70,4 @@ pub mod telemetry;
 mod telemetry;
 mod tls;
 pub mod toolbox;
+pub mod trust;

@@ -55,12 +55,17 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
+/// The media type of a signature.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
 type Rule = Box<dyn Fn(&Asked) -> Option<Reply> + Send>;
 
 #[derive(Default)]
 struct State {
     manifests: HashMap<String, Vec<u8>>,
     blobs: HashMap<String, Vec<u8>>,
+    /// What refers to a manifest, by the digest of that, as the API for it tells.
+    referrers: HashMap<String, Vec<u8>>,
     asked: Vec<Asked>,
     rule: Option<Rule>,
 }
@@ -134,6 +139,35 @@ impl Registry {
         digest
     }
 
+    /// Puts a signature beside a manifest, which is listed by the API for it.
+    pub fn sign(&self, manifest: Digest, bundle: &str) {
+        let index = self.referring(bundle, BUNDLE);
+        self.state.lock().unwrap().referrers.insert(format!("sha256:{manifest}"), index);
+    }
+
+    /// The same, where the tag of that list stands in for the API.
+    pub fn sign_by_tag(&self, manifest: Digest, bundle: &str) {
+        let index = self.referring(bundle, BUNDLE);
+        self.state.lock().unwrap().manifests.insert(format!("sha256-{manifest}"), index);
+    }
+
+    /// The list of the one thing that refers to a manifest.
+    pub fn referring(&self, bundle: &str, kind: &str) -> Vec<u8> {
+        let bundle = bundle.as_bytes();
+        let layer = json!({
+            "mediaType": kind, "digest": format!("sha256:{}", Digest::of(bundle)), "size": bundle.len()
+        });
+        let manifest = json!({ "schemaVersion": 2, "artifactType": kind, "layers": [layer] }).to_string();
+        let digest = self.put_manifest("a signature", &manifest, bundle);
+        let referrer = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": kind,
+            "digest": format!("sha256:{digest}"),
+            "size": manifest.len()
+        });
+        json!({ "schemaVersion": 2, "manifests": [referrer] }).to_string().into_bytes()
+    }
+
     pub fn manifest(&self, tag: &str) -> Vec<u8> {
         self.state.lock().unwrap().manifests[tag].clone()
     }
@@ -181,6 +215,9 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
     match asked.method.as_str() {
         "GET" | "HEAD" if path.contains("/manifests/") => {
             state.manifests.get(&last).map_or_else(missing, |it| Reply::of(200, it.clone()))
+        }
+        "GET" if path.contains("/referrers/") => {
+            state.referrers.get(&last).map_or_else(missing, |it| Reply::of(200, it.clone()))
         }
         "GET" | "HEAD" => state.blobs.get(&last).map_or_else(missing, |it| Reply::of(200, it.clone())),
         "POST" => Reply::of(202, "").header("location", format!("{path}7?state=a")),

@@ -4,6 +4,8 @@ mod commands;
 mod fake;
 mod fetching;
 mod real;
+mod sigstore;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -60,6 +62,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
         command.args(args).current_dir(self.dir.path());
         command.env("HOST_STATE", self.path("state")).env("HOST_CACHE", self.path("cache"));
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("DOCKER_CONFIG", self.path("docker")).stdin(std::process::Stdio::null());
         for variable in ["HOST_OFFLINE", "HOST_SERVER", "HOST_TOKEN", "FAILPOINTS"] {
             command.env_remove(variable);

@@ -83,15 +83,16 @@ fn names_that_are_too_long_are_said_to_be() {
 
 #[test]
 fn what_is_no_set_of_tools_is_refused_with_a_sentence() {
-    let command = format!(
-        r#"(component {OWN}
-        (instance $run (export "run" (func $f)))
-        (export "wasi:cli/run@0.2.3" (instance $run)))"#
-    );
-    checked(&command, "")
-        .exits(2)
-        .says("exports no function that can be a tool")
-        .says("commands are not taken");
+    let command = |version: &str| {
+        format!(
+            r#"(component {OWN}
+            (instance $run (export "run" (func $f)))
+            (export "wasi:cli/run@{version}" (instance $run)))"#
+        )
+    };
+    // A program has another type of function, and another version of the interface.
+    checked(&command("0.2.3"), "").exits(2).says("run");
+    checked(&command("0.1.0"), "").exits(2).says("exports no function that can be a tool");
     checked("(component)", "").exits(2).says("it exports no function that can be a tool");
     checked("(module)", "").exits(2).says("is a core module, not a component");
 }

@@ -11,6 +11,7 @@ use super::inspect::{called, described, permissions, settings};
 use super::output::OutputFile;
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::signed::BundleArg;
 use super::streams::{print, say};
 use super::target::Target;
 use crate::config::{Config, Source, table_name};
@@ -28,6 +29,8 @@ pub(super) struct Args {
     /// The agent's configuration, or the directory that it is in.
     #[arg(long, value_name = "AGENT.TOML", default_value = "agent.toml")]
     agent: PathBuf,
+    #[command(flatten)]
+    bundle: BundleArg,
     /// Add it without asking.
     #[arg(long)]
     yes: bool,
@@ -55,26 +58,32 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         let help = "choose another name with --name, or take a newer version of it with `host update`";
         return Err(Misuse(format!("{path} has a table [tools.{name}] already\n  {help}")).into());
     }
-    let looking = Looking::new(places, &screen)?;
-    let (inspection, locked) = match &source {
-        Source::Local(_) => (looking.at(&source, None).await?, None),
+    let looking = Looking::new(places, &screen, &config.trust)?;
+    let (inspection, elsewhere) = match &source {
+        Source::Local(_) => {
+            args.bundle.is_of_use(false)?;
+            (looking.at(&source, None).await?, None)
+        }
         Source::Remote(remote) => {
-            let (inspection, locked) = looking.now(remote).await?;
-            (inspection, Some(locked))
+            let found = looking.now(remote, args.bundle.offered(None).and_look()).await?;
+            (found.inspection, Some((found.locked, found.signers)))
         }
     };
     let text = with_table(&config, &name, &written(&source, &config.path), pinned(&source, &inspection))?;
     // A mistake in it, such as in the name, is told before anybody is asked.
     Config::parse(&text, &config.path)?;
     print_lines(&described(&inspection))?;
-    say_pin(locked.as_ref());
+    if let Some((locked, signers)) = &elsewhere {
+        print_lines(&signers.lines())?;
+        say_pin(locked);
+    }
     let question =
         format!("add it to {} as [tools.{name}], which is granted nothing?", config.path.display());
     if !agreed(question, args.yes).await? {
         say("nothing was changed");
         return Ok(Exit::Failure);
     }
-    if let Some(locked) = locked {
+    if let Some((locked, _)) = elsewhere {
         lock.tools.insert(name.clone(), locked);
         write_lock(&lock_path, &lock)?;
     }
@@ -87,8 +96,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn say_pin(locked: Option<&Locked>) {
-    if let Some(manifest) = locked.and_then(|it| it.manifest) {
+fn say_pin(locked: &Locked) {
+    if let Some(manifest) = locked.manifest {
         say(format_args!("host.lock pins the manifest sha256:{manifest}"));
     }
 }
@@ -138,7 +147,7 @@ fn with_table(config: &Config, name: &str, source: &str, sha256: Option<String>)
 }
 
 /// Puts the text in the place of agent.toml, unless somebody changed the file meanwhile.
-fn replace(config: &Config, text: &str) -> anyhow::Result<()> {
+pub(super) fn replace(config: &Config, text: &str) -> anyhow::Result<()> {
     let path = config.path.display();
     let file = OutputFile::there(&config.path)?;
     let bytes = std::fs::read(&config.path).with_context(|| format!("cannot read {path}"))?;

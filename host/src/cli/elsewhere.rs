@@ -11,13 +11,14 @@ use super::layout::{LongWord, laid_out, width_of};
 use super::output::OutputFile;
 use super::places::Places;
 use super::screen::Screen;
+use super::signed::{Offered, Signers, signatures};
 use super::streams::print;
 use super::works::Works;
 use crate::config::Source;
-use crate::message::Digest;
 use crate::registry::{Client, FetchError, Lock, Locked, Remote};
 use crate::sandbox::Sandbox;
 use crate::toolbox::{ComponentCache, Inspection, inspect};
+use crate::trust::Trust;
 
 /// A line that goes on is set in by so much.
 const HANGING: usize = 4;
@@ -31,8 +32,10 @@ pub(super) struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    pub(super) fn new(places: &'a Places, screen: &Screen) -> anyhow::Result<Self> {
-        Ok(Self { places, cache: places.cache()?, sandbox: Sandbox::new()?, screen: screen.clone() })
+    /// By these rules and those of the user.
+    pub(super) fn new(places: &'a Places, screen: &Screen, trust: &Trust) -> anyhow::Result<Self> {
+        let cache = places.cache()?.trusting(trust);
+        Ok(Self { places, cache, sandbox: Sandbox::new()?, screen: screen.clone() })
     }
 
     /// What a component is that is on this machine, or that is pinned.
@@ -42,12 +45,12 @@ impl<'a> Looking<'a> {
         inspected.map_err(|reason| Misuse(reason.to_string()).into())
     }
 
-    /// What a reference means now: fetched, and kept in the store.
-    pub(super) async fn now(&self, remote: &Remote) -> anyhow::Result<(Inspection, Locked)> {
-        let (bare, manifest) = fetched(remote, &self.cache, &self.screen).await?;
+    /// What a reference means now: fetched, verified, and kept in the store.
+    pub(super) async fn now(&self, remote: &Remote, offered: Offered<'_>) -> anyhow::Result<Found> {
+        let (bare, signers) = fetched(remote, &self.cache, offered, &self.screen).await?;
         let inspection = self.at(&Source::Remote(remote.clone()), Some(&bare)).await?;
-        let locked = inspection.locked(remote.clone(), manifest);
-        Ok((inspection, locked))
+        let locked = inspection.locked(bare);
+        Ok(Found { inspection, locked, signers })
     }
 
     /// Fetches once more what is pinned, to see that it is still there and still the same.
@@ -59,12 +62,23 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// Fetches what a reference means now, and keeps it. What is pinned of it says nothing of its tools yet.
+/// What a reference means now.
+pub(super) struct Found {
+    /// What it is.
+    pub(super) inspection: Inspection,
+    /// What host.lock has of it.
+    pub(super) locked: Locked,
+    /// What there is to say of who signed it.
+    pub(super) signers: Signers,
+}
+
+/// Fetches what a reference means now, verifies it, and keeps it. What is pinned of it says nothing of its tools yet.
 pub(super) async fn fetched(
     remote: &Remote,
     cache: &ComponentCache,
+    offered: Offered<'_>,
     screen: &Screen,
-) -> anyhow::Result<(Locked, Option<Digest>)> {
+) -> anyhow::Result<(Locked, Signers)> {
     if cache.is_offline() {
         let message = format!(
             "what {remote} means now is not known offline\n  run the command without --offline and HOST_OFFLINE"
@@ -73,6 +87,7 @@ pub(super) async fn fetched(
     }
     screen.say(&format!("fetching {remote}"));
     let fetched = Client::default().fetch(remote).await?;
+    let (signatures, signers) = signatures(remote, cache.trust(), &fetched, offered).await?;
     cache.store().keep(&fetched.bytes, fetched.sha256)?;
     let locked = Locked {
         source: remote.clone(),
@@ -81,8 +96,9 @@ pub(super) async fn fetched(
         manifest: fetched.manifest,
         imports: Vec::new(),
         exports: std::collections::BTreeMap::new(),
+        signatures,
     };
-    Ok((locked, fetched.manifest))
+    Ok((locked, signers))
 }
 
 /// Prints lines as wide as the terminal is.

@@ -12,6 +12,7 @@ use super::elsewhere::{Looking, print_lines};
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::signed::{BundleArg, Signers};
 use super::target::Target;
 use super::words::{counted, one_line};
 use super::{print, print_json};
@@ -19,12 +20,15 @@ use crate::config::{Source, scheme, table_name};
 use crate::message::{clean, toml_string};
 use crate::sandbox::{Import, Need, Role, ToolDefinition};
 use crate::toolbox::Inspection;
+use crate::trust::Trust;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
+    #[command(flatten)]
+    bundle: BundleArg,
     /// Print its world alone, in the interface language WIT.
     #[arg(long, conflicts_with = "json")]
     wit: bool,
@@ -35,10 +39,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let looking = Looking::new(places, &screen)?;
-    let inspection = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => looking.at(&Source::Local(path), None).await?,
-        Target::Remote(remote) => looking.now(&remote).await?.0,
+    let looking = Looking::new(places, &screen, &Trust::default())?;
+    let (inspection, signers) = match Target::of(&args.target)? {
+        Target::Component(path) | Target::Crate(path) => {
+            args.bundle.is_of_use(false)?;
+            (looking.at(&Source::Local(path), None).await?, None)
+        }
+        Target::Remote(remote) => {
+            let found = looking.now(&remote, args.bundle.offered(None).and_look()).await?;
+            (found.inspection, Some(found.signers))
+        }
         Target::Agent(path) => {
             let path = path.display();
             let message =
@@ -47,11 +57,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         }
     };
     if args.json {
-        print_json(&report(&inspection))?;
+        print_json(&report(&inspection, signers.as_ref()))?;
     } else if args.wit {
         print(clean(&inspection.wit).trim_end())?;
     } else {
         print_lines(&described(&inspection))?;
+        print_lines(&signers.map(|it| it.lines()).unwrap_or_default())?;
         let (target, text) = (&args.target, args.target.to_string_lossy());
         if scheme(&text).is_some() {
             print(&format!("\nto use it, pin it and write it into agent.toml with: host add {text}"))?;
@@ -63,7 +74,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn report(inspection: &Inspection) -> Value {
+fn report(inspection: &Inspection, signers: Option<&Signers>) -> Value {
     let Inspection { path, bytes, digest, role, tools, refused, imports, missing, producers, wit } =
         inspection;
     let schema = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
@@ -88,6 +99,7 @@ fn report(inspection: &Inspection) -> Value {
         "path": path,
         "bytes": bytes,
         "sha256": digest,
+        "signers": signers.map(Signers::report),
         "world": match role {
             Some(Role::Tools) => Some("host:tool/tool"),
             Some(Role::Functions) => Some("typed"),

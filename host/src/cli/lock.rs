@@ -9,7 +9,7 @@ use super::update::remote_tools;
 use super::words::one_line;
 use super::{AgentArg, print_json};
 use crate::config::{Config, Source};
-use crate::registry::Lock;
+use crate::registry::{Lock, Locked};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +40,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         if let Some(manifest) = locked.manifest {
             print(&format!("  manifest sha256:{manifest}"))?;
         }
+        for signature in &locked.signatures {
+            print(&format!("  signed by {}", one_line(&signature.signer)))?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -52,7 +55,7 @@ async fn verify(config: &Config, lock: &Lock, places: &Places) -> anyhow::Result
             wrong += 1;
         }
     }
-    let looking = Looking::new(places, &Screen::new(Format::Text))?;
+    let looking = Looking::new(places, &Screen::new(Format::Text), &config.trust)?;
     for (tool, remote) in remote_tools(config) {
         let name = &tool.name;
         let Some(locked) = &tool.locked else {
@@ -67,7 +70,7 @@ async fn verify(config: &Config, lock: &Lock, places: &Places) -> anyhow::Result
         };
         match again {
             Ok(inspection) => {
-                let is = inspection.locked(remote.clone(), locked.manifest);
+                let is = inspection.locked(Locked { source: remote.clone(), ..locked.clone() });
                 let changes: Vec<String> =
                     locked.changes(&is).iter().map(|it| format!("  {}", one_line(it))).collect();
                 if *locked == is {

@@ -53,12 +53,14 @@ mod sessions;
 mod settle;
 mod shelf;
 mod signals;
+mod signed;
 mod streams;
 mod target;
 mod test;
 mod token;
 mod tools;
 mod traces;
+mod trust;
 mod typed;
 mod update;
 mod waiting;
@@ -172,6 +174,10 @@ enum Command {
     Update(update::Args),
     /// Show what host.lock pins, or verify it.
     Lock(lock::Args),
+    /// Show who has to have signed components from elsewhere, or ask for one more signer.
+    ///
+    /// The rules are those of the user, in trust.toml, and those of an agent, in `[trust]` of its agent.toml.
+    Trust(trust::Args),
     /// List the tools that come with host, and remove fetched components that no agent needs.
     Tools(tools::Args),
     /// Push a component to an OCI registry.
@@ -260,6 +266,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Add(args) => block_on(|_| async move { add::run(args, &places).await }),
         Command::Update(args) => block_on(|_| async move { update::run(args, &places).await }),
         Command::Lock(args) => block_on(|_| async move { lock::run(args, &places).await }),
+        Command::Trust(args) => trust::run(args),
         Command::Tools(args) => tools::run(&args, &places),
         Command::Publish(args) => block_on(|_| async move { publish::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),

@@ -7,6 +7,7 @@ use crate::engine::{Builder, Engine};
 use crate::journal::{RunsDir, SessionsDir};
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache};
+use crate::trust::{TRUST_FILE, Trust};
 
 /// Where runs and compiled components are kept, and what is shown of making them.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,12 +67,27 @@ impl Places {
     pub(super) fn builder(&self, exporter: Option<Collector>) -> anyhow::Result<Builder> {
         Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?)
             .offline(self.is_offline())
+            .trusting(Self::trust()?)
             .exporter(exporter))
     }
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
-        Ok(ComponentCache::open(&self.cache_path()?, compiler()?)?.offline(self.is_offline()))
+        let cache = ComponentCache::open(&self.cache_path()?, compiler()?)?;
+        Ok(cache.offline(self.is_offline()).trusting(&Self::trust()?))
+    }
+
+    /// The user's own rules about who has to have signed components.
+    pub(super) fn trust() -> anyhow::Result<Trust> {
+        Ok(Self::trust_path().map(|path| Trust::read(&path)).transpose()?.unwrap_or_default())
+    }
+
+    /// Where these rules are; nowhere, if the user has no home.
+    pub(super) fn trust_path() -> Option<PathBuf> {
+        // It is said there even to a user whose home is not known.
+        let said = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        let base = said.or_else(|| Some(choose_base_strategy().ok()?.config_dir()))?;
+        Some(base.join("host").join(TRUST_FILE))
     }
 
     /// Whether nothing may be fetched.

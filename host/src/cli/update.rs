@@ -7,6 +7,7 @@ use super::exit::{Exit, Misuse};
 use super::inspect::described;
 use super::places::Places;
 use super::screen::{Format, Screen};
+use super::signed::BundleArg;
 use super::streams::{print, say};
 use super::words::one_line;
 use crate::config::{Config, Source, ToolConfig};
@@ -20,6 +21,8 @@ pub(super) struct Args {
     /// The agent's configuration, or the directory that it is in.
     #[arg(long, value_name = "AGENT.TOML", default_value = "agent.toml")]
     agent: PathBuf,
+    #[command(flatten)]
+    bundle: BundleArg,
     /// Take what is new without asking.
     #[arg(long)]
     yes: bool,
@@ -31,6 +34,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let path = Lock::beside(&config.path);
     let mut lock = Lock::read(&path).map_err(|error| Misuse(error.to_string()))?;
     let chosen = chosen(&config, &args.tools)?;
+    args.bundle.is_of_use(chosen.len() == 1)?;
     if args.tools.is_empty() {
         let stale = |name: &String| !remote_tools(&config).any(|(tool, _)| tool.name == *name);
         let stale: Vec<String> = lock.tools.keys().filter(|name| stale(name)).cloned().collect();
@@ -46,11 +50,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         say("no tool of this agent comes from elsewhere");
         return Ok(Exit::Ok);
     }
-    let looking = Looking::new(places, &screen)?;
+    let looking = Looking::new(places, &screen, &config.trust)?;
     let mut declined = false;
     for (tool, remote) in chosen {
         let name = &tool.name;
-        let (inspection, new) = looking.now(remote).await?;
+        let found = looking.now(remote, args.bundle.offered(lock.tools.get(name))).await?;
+        let (inspection, new) = (found.inspection, found.locked);
         match lock.tools.get(name) {
             Some(old) if *old == new => {
                 say(format_args!("[tools.{name}] is up to date"));
@@ -61,7 +66,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
                 let changes = old.changes(&new);
                 print_lines(&changes.iter().map(|it| format!("  {}", shown(it))).collect::<Vec<_>>())?;
             }
-            None => print_lines(&described(&inspection))?,
+            None => {
+                print_lines(&described(&inspection))?;
+                print_lines(&found.signers.lines())?;
+            }
         }
         if agreed(format!("take it for [tools.{name}]?"), args.yes).await? {
             lock.tools.insert(name.clone(), new);

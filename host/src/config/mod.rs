@@ -49,6 +49,7 @@ use crate::document::{FileError, read, read_text, schema_of};
 use crate::grants::{Grants, SecretSource, ToolLimits};
 use crate::message::{Approvals, Budgets, Builtin, Digest, Json, Retry};
 use crate::registry::Locked;
+use crate::trust::Trust;
 
 /// An agent, as its agent.toml describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +82,8 @@ pub struct Config {
     pub agents: Vec<AgentTool>,
     /// Where the secrets are that tools may send.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Who has to have signed components that come from elsewhere, beside those whom the user asks for.
+    pub trust: Trust,
 }
 
 /// What the agent is told.

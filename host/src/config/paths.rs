@@ -10,9 +10,10 @@ use toml::Spanned;
 
 use super::Source;
 use super::validate::Check;
-use crate::document::quote;
+use crate::document::{Problem, quote};
 use crate::message::spelled_out;
 use crate::registry::RemoteError;
+use crate::trust::{RawTrust, Trust, rules};
 
 /// Why a path leads nowhere: what is wrong, and what to do.
 pub(super) struct PathError {
@@ -75,6 +76,18 @@ impl Check<'_> {
                 }
             },
         }
+    }
+
+    /// Who has to have signed what comes from elsewhere.
+    pub(super) fn trust(&mut self, raw: RawTrust, file: &Path) -> Trust {
+        let absolute =
+            |path: &Path| self.absolute(path).map_err(|PathError { message, help }| (message, help));
+        let (trust, problems) = rules(raw, file, &absolute);
+        for Problem { span, message, help, .. } in problems {
+            self.problem(span.unwrap_or_default(), message, help);
+        }
+        self.files.extend(trust.files().map(Path::to_owned));
+        trust
     }
 
     /// What a path stands for.

@@ -30,7 +30,7 @@ pub(super) struct Check<'a> {
     pub(super) kept_variables: Vec<String>,
     problems: Vec<Problem>,
     /// The files that were read besides.
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// host.lock, once it was read.
     pub(super) lock: Option<Lock>,
 }
@@ -47,6 +47,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
         files: Vec::new(),
         lock: None,
     };
+    let trust = check.trust(raw.trust, path);
     let parameters = check.parameters(raw.parameters);
     let has_form = raw.agent.output_schema.is_some() || raw.agent.output_schema_file.is_some();
     let structured_output = raw.agent.structured_output.clone();
@@ -65,7 +66,11 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     check.kept_variables.extend(keys.iter().filter_map(|key| key.variable()).map(str::to_owned));
     let sources = raw.tools.values().flat_map(|tool| tool.source.iter().chain(&tool.agent));
     let sources = sources.filter_map(|source| check.absolute(source.get_ref()).ok());
-    let deciding: Vec<PathBuf> = [path.to_owned(), Lock::beside(path)].into_iter().chain(sources).collect();
+    let deciding: Vec<PathBuf> = [path.to_owned(), Lock::beside(path)]
+        .into_iter()
+        .chain(sources)
+        .chain(trust.files().map(Path::to_owned))
+        .collect();
     let kept = Kept { secrets: &secrets, keys: &keys, deciding: &deciding };
     let (mut tools, mut agents) = (Vec::new(), Vec::new());
     for (name, tool) in raw.tools {
@@ -98,6 +103,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
                 tools,
                 agents,
                 secrets,
+                trust,
             })
         }
         Some(_) | None => Err(check.problems),

@@ -65,6 +65,7 @@ use crate::model::Clients;
 use crate::sandbox::{INSTANCES, Sandbox};
 use crate::telemetry::Collector;
 use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
+use crate::trust::Trust;
 use catalog::Loader;
 use conversation::Conversations;
 use exporting::Exporting;
@@ -85,6 +86,7 @@ struct Parts {
     cache: PathBuf,
     compiler: Compiler,
     is_offline: bool,
+    trust: Trust,
     exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
@@ -101,14 +103,15 @@ pub struct Builder {
     cache: PathBuf,
     compiler: Compiler,
     is_offline: bool,
+    trust: Trust,
     exporter: Option<Collector>,
     instances: u32,
 }
 
 impl Builder {
     fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
-        let (exporter, instances) = (None, INSTANCES);
-        Self { store, cache: cache.to_owned(), compiler, is_offline: false, exporter, instances }
+        let (trust, exporter, instances) = (Trust::default(), None, INSTANCES);
+        Self { store, cache: cache.to_owned(), compiler, is_offline: false, trust, exporter, instances }
     }
 
     /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that
@@ -124,6 +127,12 @@ impl Builder {
         Self { is_offline, ..self }
     }
 
+    /// Takes no component from elsewhere unless these rules are met, beside those of its agent: who has to have signed it.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
     /// Exports what runs do as traces.
     #[cfg(feature = "otel")]
     #[must_use]
@@ -134,7 +143,7 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { store, cache, compiler, is_offline, exporter, instances } = self;
+        let Self { store, cache, compiler, is_offline, trust, exporter, instances } = self;
         let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
@@ -147,6 +156,7 @@ impl Builder {
             cache,
             compiler,
             is_offline,
+            trust,
             exporting: Exporting::to(exporter),
             clients,
             instances,
@@ -224,11 +234,14 @@ impl Engine {
 
     /// Where the host keeps its own files: no tool may be granted any of it.
     fn own<'a>(&'a self, cache: &'a ComponentCache) -> Vec<&'a Path> {
-        std::iter::once(cache.directory()).chain(self.0.kept_in.iter().map(PathBuf::as_path)).collect()
+        let kept_in = self.0.kept_in.iter().map(PathBuf::as_path);
+        let rules = self.0.trust.rules().map(|rule| rule.file.as_path()).chain(self.0.trust.files());
+        std::iter::once(cache.directory()).chain(kept_in).chain(rules).collect()
     }
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {
-        Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?.offline(self.0.is_offline))
+        let cache = ComponentCache::open(&self.0.cache, self.0.compiler.clone())?;
+        Ok(cache.offline(self.0.is_offline).trusting(&self.0.trust))
     }
 
     /// How many places for instances there are, and how many are free, by how many callers wait for an instance. There

@@ -53,6 +53,23 @@ pub struct Locked {
     /// Its tools, by what the component calls them.
     #[serde(default)]
     pub exports: BTreeMap<String, LockedTool>,
+    /// Who signed it, as far as that was asked for, and what proves it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<LockedSignature>,
+}
+
+/// A signature, with all that it takes to verify it without a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSignature {
+    /// Who signed: an identity and who vouches for it, or a key. It is for whoever reviews a change, and follows from the
+    /// rest.
+    pub signer: String,
+    /// The manifest that is signed, where it is not the component itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// The signature: a bundle of Sigstore, which is JSON.
+    pub bundle: String,
 }
 
 /// What a tool says of itself.
@@ -152,6 +169,15 @@ impl Locked {
             lines.push(format!("component: sha256 {} is now {}", self.sha256, new.sha256));
             lines.push(format!("size: {} bytes are now {}", self.bytes, new.bytes));
         }
+        let signers = |of: &Self| {
+            let signers: Vec<&str> = of.signatures.iter().map(|it| it.signer.as_str()).collect();
+            if signers.is_empty() { "nobody that was asked for".to_owned() } else { signers.join("; ") }
+        };
+        if signers(self) != signers(new) {
+            lines.push(format!("signed by: {} is now {}", signers(self), signers(new)));
+        } else if self.signatures != new.signatures {
+            lines.push("the signature is another one, by the same".to_owned());
+        }
         let imports = |of: &Self| of.imports.iter().cloned().collect::<std::collections::BTreeSet<_>>();
         let (before, after) = (imports(self), imports(new));
         lines.extend(after.difference(&before).map(|it| format!("+ imports {it}")));
@@ -213,6 +239,7 @@ mod tests {
             manifest: Some(Digest::of(b"manifest")),
             imports: vec!["wasi:io/error@0.2.0".to_owned()],
             exports: BTreeMap::from([("greet".to_owned(), tool)]),
+            signatures: Vec::new(),
         }
     }
 
@@ -222,7 +249,12 @@ mod tests {
         let path = dir.path().join(LOCK_FILE);
         let mut lock = Lock::default();
         assert_eq!(Lock::read(&path).unwrap(), lock);
-        lock.tools.insert("b".to_owned(), locked());
+        let signature = LockedSignature {
+            signer: "me@example.com (https://example.com)".to_owned(),
+            manifest: Some("{\r\n \"a\":\t'\u{e9}'\r}\n\n".to_owned()),
+            bundle: "'''\"\"\"\\".to_owned(),
+        };
+        lock.tools.insert("b".to_owned(), Locked { signatures: vec![signature], ..locked() });
         std::fs::write(&path, lock.written().unwrap()).unwrap();
         assert_eq!(Lock::read(&path).unwrap(), lock);
     }
@@ -260,6 +292,11 @@ mod tests {
         tool.output = Some("{}".to_owned());
         let tool = tool.clone();
         new.exports.insert("other".to_owned(), tool);
+        let signer = "me@example.com".to_owned();
+        new.signatures.push(LockedSignature { signer, manifest: None, bundle: "{}".to_owned() });
+        let mut again = new.clone();
+        again.signatures[0].bundle = "[]".to_owned();
+        assert_eq!(new.changes(&again), ["the signature is another one, by the same"]);
         let told = old.changes(&new).join("\n");
         for said in [
             "component: sha256",
@@ -270,6 +307,7 @@ mod tests {
             "~ tool greet: input schema",
             "~ tool greet: output schema",
             "+ tool other: Obeys.",
+            "signed by: nobody that was asked for is now me@example.com",
         ] {
             assert!(told.contains(said), "{said}: {told}");
         }

@@ -9,15 +9,17 @@
 mod client;
 mod error;
 mod lock;
+mod manifest;
 #[cfg(not(feature = "registry"))]
 mod no_client;
 mod reference;
 mod store;
 
 #[cfg(feature = "registry")]
-pub use client::{Client, Published, Timeouts};
+pub use client::{Client, FoundSignatures, Published, Timeouts};
 pub use error::FetchError;
-pub use lock::{LOCK_FILE, Lock, LockError, Locked, LockedTool};
+pub use lock::{LOCK_FILE, Lock, LockError, Locked, LockedSignature, LockedTool};
+pub(crate) use manifest::{Layer, layer_of};
 #[cfg(not(feature = "registry"))]
 pub(crate) use no_client::Client;
 pub use reference::{OciName, Remote, RemoteError};
@@ -28,6 +30,9 @@ use crate::message::Digest;
 /// A component larger than this is refused before anything reads it: a Python tool has about 40 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
+/// A signature longer than this is refused before anything reads it: one has about 10 kB.
+pub const BUNDLE_BYTES_MAX: u64 = 512 * 1024;
+
 /// A component that was fetched.
 #[derive(Debug)]
 pub struct Fetched {
@@ -37,6 +42,8 @@ pub struct Fetched {
     pub sha256: Digest,
     /// SHA-256 of the manifest that names it, if it comes from an OCI registry. What is signed is this.
     pub manifest: Option<Digest>,
+    /// That manifest.
+    pub manifest_text: Option<Vec<u8>>,
 }
 
 /// Which bytes a tool has, and how to get them.

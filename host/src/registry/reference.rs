@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
 
@@ -206,6 +207,24 @@ impl OciName {
 }
 
 impl Remote {
+    /// What is compared with patterns of sources: one spelling of whatever spellings mean the same place, without a tag, a
+    /// digest and a query.
+    pub(crate) fn place(&self) -> String {
+        let (scheme, url, path) = match self {
+            Self::Web(url) => (url.scheme(), Some(url.clone()), url.path().to_owned()),
+            Self::Oci(name) => ("oci", base(&name.registry).ok(), format!("/{}", name.repository)),
+        };
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let host = match host.strip_suffix('.').unwrap_or(host) {
+            "index.docker.io" | "registry-1.docker.io" if scheme == "oci" => "docker.io",
+            host => host,
+        };
+        let port = url.as_ref().and_then(Url::port).map_or_else(String::new, |port| format!(":{port}"));
+        let path = percent_decode_str(&path).decode_utf8_lossy();
+        let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        format!("{scheme}://{host}{port}/{}", path.join("/"))
+    }
+
     /// What a tool from there can be called: the last part of the name, without what stands behind a dot.
     #[must_use]
     pub fn stem(&self) -> String {
@@ -297,6 +316,23 @@ mod tests {
             let error = text.parse::<Remote>().unwrap_err();
             assert!(error.message.contains(said) && !error.help.is_empty(), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_place_has_one_spelling() {
+        for (text, place) in [
+            ("oci://Registry.Example:443/a/b:1.0", "oci://registry.example/a/b"),
+            ("oci://registry.example./a/b:1.0", "oci://registry.example/a/b"),
+            ("oci://index.docker.io/a/b:1", "oci://docker.io/a/b"),
+            ("oci://localhost:5000/a:1", "oci://localhost:5000/a"),
+            ("https://Files.Example:443/x/../tools//%74.wasm?v=1", "https://files.example/tools/t.wasm"),
+            ("https://files.example/", "https://files.example/"),
+            ("http://127.1:80/x.wasm", "http://127.0.0.1/x.wasm"),
+        ] {
+            assert_eq!(text.parse::<Remote>().unwrap().place(), place, "{text}");
+        }
+        let digest = format!("oci://registry.example/a/b@sha256:{}", Digest::of(b"manifest"));
+        assert_eq!(digest.parse::<Remote>().unwrap().place(), "oci://registry.example/a/b");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Progress, Tell};
 use crate::message::Digest;
 use crate::registry::Store;
 use crate::sandbox::Metering;
+use crate::trust::Trust;
 
 /// Compiled components on disk, so that only the first start of a tool compiles it.
 ///
@@ -26,6 +27,7 @@ pub struct ComponentCache {
     sealer: Sealer,
     compiler: Compiler,
     is_offline: bool,
+    trust: Trust,
 }
 
 /// Why a component could not be compiled, or its compiled form not kept.
@@ -67,7 +69,13 @@ impl ComponentCache {
             return Err(unusable(format!("others may use it (mode {permissions:o}); `chmod 700` it")));
         }
         let sealer = Sealer::open(directory).map_err(unusable)?;
-        Ok(Self { directory: directory.to_owned(), sealer, compiler, is_offline: false })
+        Ok(Self {
+            directory: directory.to_owned(),
+            sealer,
+            compiler,
+            is_offline: false,
+            trust: Trust::default(),
+        })
     }
 
     /// The same, which fetches nothing if it is to stay offline.
@@ -80,6 +88,18 @@ impl ComponentCache {
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.is_offline
+    }
+
+    /// The same, which takes no component from elsewhere unless these rules are met, too.
+    #[must_use]
+    pub fn trusting(self, more: &Trust) -> Self {
+        Self { trust: self.trust.and(more), ..self }
+    }
+
+    /// The rules that components from elsewhere have to meet.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The components that were fetched.

@@ -8,6 +8,7 @@ use crate::grants::SecretError;
 use crate::message::Digest;
 use crate::registry::FetchError;
 use crate::sandbox::{AdmitError, EngineError};
+use crate::trust::TrustError;
 
 /// Why the tools of an agent are not available.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,9 @@ pub enum ToolboxReason {
     /// It cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// It is not signed as it has to be.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The crate does not build.
     #[error(transparent)]
     Build(#[from] BuildError),

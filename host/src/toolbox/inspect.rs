@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{ComponentCache, Found, Tell, ToolboxReason, admit_at};
 use crate::config::{Source, table_name};
 use crate::message::{Digest, clean};
-use crate::registry::{Locked, LockedTool, Remote};
+use crate::registry::{Locked, LockedTool};
 use crate::sandbox::{
     AdmitError, Guest, Import, Metering, Policy, Refused, Role, Sandbox, ToolDefinition, imports, producers,
     render_wit,
@@ -39,9 +39,9 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// What host.lock has of the component, which comes from there.
+    /// What host.lock has of the component, of which the rest is known already.
     #[must_use]
-    pub fn locked(&self, source: Remote, manifest: Option<Digest>) -> Locked {
+    pub fn locked(&self, bare: Locked) -> Locked {
         let text = |text: &str| clean(text).into_owned();
         let tool = |tool: &ToolDefinition| LockedTool {
             description: text(&tool.description),
@@ -52,12 +52,11 @@ impl Inspection {
         imports.sort();
         imports.dedup();
         Locked {
-            source,
             sha256: self.digest,
             bytes: self.bytes,
-            manifest,
             imports,
             exports: self.tools.iter().map(|it| (text(&it.name), tool(it))).collect(),
+            ..bare
         }
     }
 }

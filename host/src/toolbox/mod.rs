@@ -71,6 +71,7 @@ impl Toolbox {
         tell: &Tell<'_>,
     ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
+        let cache = &cache.clone().trusting(&config.trust);
         let mut toolbox = Self {
             sandbox: sandbox.clone(),
             tools: HashMap::new(),

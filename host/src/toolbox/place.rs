@@ -52,6 +52,7 @@ impl ToolboxReason {
             | Self::NotLocked(_)
             | Self::LockedOther { .. }
             | Self::Fetch(_)
+            | Self::Trust(_)
             | Self::Build(_)
             | Self::Cache(_)
             | Self::Engine(_)

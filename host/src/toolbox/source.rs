@@ -8,8 +8,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::{COMPONENT_BYTES_MAX, ComponentCache, Progress, Tell, ToolboxReason, build};
+use crate::blocking::blocking;
 use crate::config::Source;
-use crate::registry::{FetchError, Locked, Pin, Remote};
+use crate::registry::{FetchError, Locked, LockedSignature, Pin, Remote};
+use crate::trust::{self, Signed};
 
 /// The bytes of a component, and what it is called where it is told of.
 pub(super) async fn component(
@@ -25,9 +27,10 @@ pub(super) async fn component(
             Ok((path, bytes))
         }
         Source::Remote(remote) => {
-            let pin = pin(remote, locked)?;
+            let (pin, signatures) = pin(remote, locked)?;
             let name = PathBuf::from(remote.to_string());
             let bytes = pinned(&pin, cache, tell).await?;
+            let bytes = signed(pin, signatures, cache, bytes).await?;
             let bytes = checked(&name, bytes)?;
             Ok((name, bytes))
         }
@@ -35,7 +38,10 @@ pub(super) async fn component(
 }
 
 /// What host.lock pins of a reference, if it is about this very reference.
-fn pin(remote: &Remote, locked: Option<&Locked>) -> Result<Pin, ToolboxReason> {
+fn pin<'a>(
+    remote: &Remote,
+    locked: Option<&'a Locked>,
+) -> Result<(Pin, &'a [LockedSignature]), ToolboxReason> {
     let Some(locked) = locked else { return Err(ToolboxReason::NotLocked(remote.to_string())) };
     let pin = locked.pin();
     if pin.source != *remote {
@@ -48,7 +54,29 @@ fn pin(remote: &Remote, locked: Option<&Locked>) -> Result<Pin, ToolboxReason> {
         let why = "the manifest that it pins is not the one that the reference names".to_owned();
         return Err(FetchError::Moved { from: remote.to_string(), why }.into());
     }
-    Ok(pin)
+    Ok((pin, &locked.signatures))
+}
+
+/// The same bytes, if they are signed as the rules ask: fresh or from the store, they are verified alike.
+async fn signed(
+    pin: Pin,
+    signatures: &[LockedSignature],
+    cache: &ComponentCache,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, ToolboxReason> {
+    let trust = cache.trust().about(&pin.source);
+    if trust.is_empty() {
+        return Ok(bytes);
+    }
+    let signatures = signatures.to_vec();
+    // It takes some milliseconds for each signature.
+    blocking(move || {
+        let Pin { source, sha256, manifest, .. } = &pin;
+        let signed = Signed { source, component: &bytes, sha256: *sha256, manifest: *manifest };
+        trust::check(&trust, &signed, &signatures)?;
+        Ok(bytes)
+    })
+    .await
 }
 
 /// Exactly the pinned bytes: from the store, or fetched and kept there.

@@ -20,6 +20,7 @@ use super::places::Places;
 use super::plain::Plain;
 use super::print;
 use super::screen::{Format, Screen};
+use super::signed::Offered;
 use super::target::Target;
 use super::words::one_line;
 use crate::config::Config;
@@ -103,7 +104,10 @@ async fn config(path: &Path, places: &Places, screen: &Screen) -> anyhow::Result
         }
         Target::Agent(path) => Config::load(&path)?,
         Target::Crate(path) | Target::Component(path) => Config::of_component(&path)?,
-        Target::Remote(remote) => Config::of_locked(fetched(&remote, &places.cache()?, screen).await?.0)?,
+        Target::Remote(remote) => {
+            let (locked, _) = fetched(&remote, &places.cache()?, Offered::default(), screen).await?;
+            Config::of_locked(locked)?
+        }
     };
     // They are for a model.
     config.agent.instructions.clear();

@@ -24,6 +24,7 @@ use super::bounds::{
     MAX_TURNS_LIMIT, TOKENS_LIMIT,
 };
 use crate::document::VERSION;
+use crate::trust::RawTrust;
 
 /// An agent for `host run`. Paths are relative to this file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,6 +59,9 @@ pub(in crate::config) struct AgentToml {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Tool>")]
     pub(in crate::config) tools: BTreeMap<Spanned<String>, Tool>,
+    /// Who has to have signed the components that come from elsewhere.
+    #[serde(default)]
+    pub(in crate::config) trust: RawTrust,
     /// Values that tools may send to sites and never see. You choose the names: up to 64 of the characters A-Z a-z 0-9
     /// _.
     #[serde(default)]

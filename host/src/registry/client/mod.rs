@@ -2,20 +2,21 @@
 
 mod http;
 mod login;
-mod manifest;
+mod referrers;
 
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
+use super::manifest::{self, Layer};
 use super::{COMPONENT_BYTES_MAX, FetchError, Fetched, OciName, Pin, Remote};
 use crate::message::Digest;
 use http::{Ask, Http, shown};
 use login::Access;
-use manifest::Layer;
 
 pub use http::Timeouts;
+pub use referrers::FoundSignatures;
 
 /// The longest manifest that is read: that of a component has less than a kilobyte.
 const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
@@ -79,6 +80,14 @@ impl Client {
         Ok(fetched)
     }
 
+    /// The signatures that refer to a manifest, where its registry has them: by the API for it, or below the tag that stands
+    /// in for it. What they are worth is for others to say.
+    pub async fn signatures(&self, name: &OciName, manifest: Digest) -> Result<FoundSignatures, FetchError> {
+        let name = name.at(manifest);
+        let session = Session::new(&name, Access::Pull, self.timeouts)?;
+        self.in_time(&Remote::Oci(name.clone()), session.signatures(manifest)).await
+    }
+
     /// Pushes a component, in the layout that other tools read. The same component gives the same manifest.
     pub async fn publish(&self, component: &[u8], name: &OciName) -> Result<Published, FetchError> {
         let target = |why| FetchError::Target { name: name.to_string(), why };
@@ -110,7 +119,7 @@ impl Client {
             return Err(http.refused(response).await);
         }
         let bytes = http.body(response, COMPONENT_BYTES_MAX, "the component", ITS_PUBLISHER).await?;
-        Ok(Fetched { sha256: Digest::of(&bytes), bytes, manifest: None })
+        Ok(Fetched { sha256: Digest::of(&bytes), bytes, manifest: None, manifest_text: None })
     }
 
     async fn in_time<T>(
@@ -169,20 +178,22 @@ impl<'a> Session<'a> {
     /// The same, where another status than this one is an error.
     async fn ask_for(&self, ask: Ask, status: StatusCode) -> Result<Response, FetchError> {
         let response = self.ask(ask).await?;
-        if response.status() == status {
-            return Ok(response);
-        }
+        if response.status() == status { Ok(response) } else { Err(self.refused(response).await) }
+    }
+
+    /// What an answer says that is no success.
+    async fn refused(&self, response: Response) -> FetchError {
         if response.status() == StatusCode::UNAUTHORIZED {
             let said = "refuses this, with the login that docker's configuration has for it or without one"
                 .to_owned();
-            return Err(FetchError::Login { registry: self.name.registry.clone(), said });
+            return FetchError::Login { registry: self.name.registry.clone(), said };
         }
-        Err(self.http.refused(response).await)
+        self.http.refused(response).await
     }
 
     /// The component that the name means. With a pin, a manifest of another one ends it before the component is read.
     async fn fetch(&self, pin: Option<&Pin>) -> Result<Fetched, FetchError> {
-        let (manifest, layer) = self.manifest().await?;
+        let (manifest, text, layer) = self.manifest().await?;
         if let Some(pin) = pin
             && (layer.sha256, layer.bytes) != (pin.sha256, pin.bytes)
         {
@@ -192,11 +203,11 @@ impl<'a> Session<'a> {
             );
             return Err(FetchError::Moved { from: pin.source.to_string(), why });
         }
-        let bytes = self.layer(layer).await?;
-        Ok(Fetched { bytes, sha256: layer.sha256, manifest: Some(manifest) })
+        let bytes = self.blob(layer, "the component").await?;
+        Ok(Fetched { bytes, sha256: layer.sha256, manifest: Some(manifest), manifest_text: Some(text) })
     }
 
-    async fn manifest(&self) -> Result<(Digest, Layer), FetchError> {
+    async fn manifest(&self) -> Result<(Digest, Vec<u8>, Layer), FetchError> {
         let url = self.url(&format!("manifests/{}", self.name.manifest()))?;
         let accept = HeaderValue::from_static(manifest::MANIFEST);
         let response =
@@ -220,14 +231,15 @@ impl<'a> Session<'a> {
                 help: ITS_PUBLISHER,
             });
         }
-        Ok((found, layer))
+        Ok((found, body, layer))
     }
 
-    async fn layer(&self, Layer { sha256, bytes }: Layer) -> Result<Vec<u8>, FetchError> {
+    /// Bytes that a manifest names.
+    async fn blob(&self, Layer { sha256, bytes }: Layer, what: &'static str) -> Result<Vec<u8>, FetchError> {
         let url = self.url(&format!("blobs/sha256:{sha256}"))?;
         let response = self.ask_for(Ask::new(Method::GET, url.clone()), StatusCode::OK).await?;
         let help = "its manifest says how long it is; the registry is damaged or hostile";
-        let body = self.http.body(response, bytes, "the component", help).await?;
+        let body = self.http.body(response, bytes, what, help).await?;
         if body.len() as u64 != bytes {
             return Err(FetchError::Truncated {
                 url: shown(&url),

@@ -223,8 +223,10 @@ fn cut(mut signature: String) -> String {
 /// Why an interface of WASI is no set of tools: it is what a host calls.
 fn for_hosts(interface: &str) -> String {
     match short(interface) {
-        "run" => "it makes the component a command; commands are not taken as tools yet",
-        "incoming-handler" => "it makes the component an HTTP handler; handlers are not taken as tools yet",
+        "run" => "it makes the component a program; with [tools.NAME.command] it is called as one",
+        "incoming-handler" => {
+            "it answers HTTP requests; the functions that the component exports besides are its tools"
+        }
         _ => "it is for a host of another kind to call",
     }
     .to_owned()

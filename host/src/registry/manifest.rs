@@ -1,19 +1,27 @@
 //! The image manifest of a component, and the config that goes with it, as `wkg` and others write and read them.
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "registry")]
 use serde_json::Value;
+#[cfg(feature = "registry")]
 use wasmparser::{Parser, Payload};
 
 use crate::message::Digest;
 
 /// Media types.
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+#[cfg(feature = "registry")]
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const LAYER: &str = "application/wasm";
 
+/// How the media types of signatures begin: one for each version of their form.
+#[cfg(feature = "registry")]
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
 /// The names of imports and exports that the config tells of, at most.
+#[cfg(feature = "registry")]
 const NAMES_MAX: usize = 1000;
 
 /// As much of a manifest as matters here. What else is in it is kept by its digest alone.
@@ -38,15 +46,15 @@ struct Descriptor {
     size: u64,
 }
 
-/// The one layer that is the component.
+/// Bytes that a manifest names: the one layer that is the component, or a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layer {
-    pub(super) sha256: Digest,
-    pub(super) bytes: u64,
+pub(crate) struct Layer {
+    pub(crate) sha256: Digest,
+    pub(crate) bytes: u64,
 }
 
 /// The layer that a manifest names as the component. The error says what is wrong with the manifest.
-pub(super) fn layer_of(manifest: &[u8]) -> Result<Layer, String> {
+pub(crate) fn layer_of(manifest: &[u8]) -> Result<Layer, String> {
     // serde_json goes 128 levels deep, and no deeper.
     let manifest: Manifest =
         serde_json::from_slice(manifest).map_err(|error| format!("it does not read: {error}"))?;
@@ -70,12 +78,52 @@ pub(super) fn layer_of(manifest: &[u8]) -> Result<Layer, String> {
             return Err(format!("it has no layer of the type {LAYER}, but {types}"));
         }
     };
-    let sha256 = layer.digest.strip_prefix("sha256:").and_then(|it| it.parse().ok());
-    let sha256 = sha256.ok_or_else(|| "the digest of its layer is no SHA-256".to_owned())?;
-    Ok(Layer { sha256, bytes: layer.size })
+    layer.layer().ok_or_else(|| "the digest of its layer is no SHA-256".to_owned())
+}
+
+impl Descriptor {
+    fn layer(&self) -> Option<Layer> {
+        let sha256 = self.digest.strip_prefix("sha256:").and_then(|it| it.parse().ok())?;
+        Some(Layer { sha256, bytes: self.size })
+    }
+}
+
+/// What refers to a manifest, as a registry lists it.
+#[cfg(feature = "registry")]
+#[derive(Debug, Deserialize)]
+struct Index {
+    manifests: Vec<Referrer>,
+}
+
+/// One thing that refers to a manifest.
+#[cfg(feature = "registry")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Referrer {
+    artifact_type: Option<String>,
+    digest: String,
+}
+
+/// The digests of the manifests in a list that are signatures, or that may be, because the list does not say what they are.
+#[cfg(feature = "registry")]
+pub(super) fn signatures_in(index: &[u8]) -> Result<Vec<Digest>, String> {
+    let index: Index = serde_json::from_slice(index).map_err(|error| format!("it does not read: {error}"))?;
+    let may_be = |it: &&Referrer| it.artifact_type.as_ref().is_none_or(|kind| kind.starts_with(BUNDLE));
+    let digests = index.manifests.iter().filter(may_be);
+    Ok(digests.filter_map(|it| it.digest.strip_prefix("sha256:")?.parse().ok()).collect())
+}
+
+/// The layers of a manifest that are signatures.
+#[cfg(feature = "registry")]
+pub(super) fn bundles_of(manifest: &[u8]) -> Result<Vec<Layer>, String> {
+    let manifest: Manifest =
+        serde_json::from_slice(manifest).map_err(|error| format!("it does not read: {error}"))?;
+    let bundles = manifest.layers.iter().filter(|layer| layer.media_type.starts_with(BUNDLE));
+    Ok(bundles.filter_map(Descriptor::layer).collect())
 }
 
 /// What is pushed beside a component.
+#[cfg(feature = "registry")]
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) config: Vec<u8>,
@@ -83,6 +131,7 @@ pub(super) struct Written {
 }
 
 /// The config and the manifest of a component. The same component gives the same bytes: there is no time in them.
+#[cfg(feature = "registry")]
 pub(super) fn written(component: &[u8], sha256: Digest) -> Result<Written, serde_json::Error> {
     let (imports, exports) = names(component);
     let config = serde_json::json!({
@@ -109,6 +158,7 @@ pub(super) fn written(component: &[u8], sha256: Digest) -> Result<Written, serde
 }
 
 /// What a component imports and exports, by name, as far as it reads.
+#[cfg(feature = "registry")]
 fn names(component: &[u8]) -> (Vec<String>, Vec<String>) {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut depth = 0_usize;
@@ -131,6 +181,7 @@ fn names(component: &[u8]) -> (Vec<String>, Vec<String>) {
 }
 
 /// Checks that bytes are a component: a version, and the layer 1. The error says what they are instead.
+#[cfg(feature = "registry")]
 pub(super) fn is_component(bytes: &[u8]) -> Result<(), &'static str> {
     match bytes.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
@@ -139,7 +190,7 @@ pub(super) fn is_component(bytes: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "registry"))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
