@@ -113,5 +113,23 @@ fn what_cannot_be_inspected_says_why() {
     agent.host(&["inspect", "core.wasm"]).exits(2).says("is a core module");
     // What has nothing that can be called is inspected all the same.
     component(&agent, "empty.wasm", "(component)");
-    assert!(agent.host(&["inspect", "empty.wasm"]).ok().stdout.contains("\n0 tools\n"));
+    let said = &agent.host(&["inspect", "empty.wasm"]).ok().stdout.clone();
+    assert!(said.contains("\n0 tools\n") && said.contains("no agent can use it"), "{said}");
+    assert!(!said.contains("[tools."), "nothing is there to be pasted:\n{said}");
+}
+
+#[test]
+fn what_has_no_tool_is_still_said_to_lack_its_imports() {
+    let agent = calculator(&[], "");
+    let text = r#"(component
+        (import "other:shop/cart" (instance (export "open" (func))))
+        (type (export "types") (component)))"#;
+    component(&agent, "types.wasm", text);
+    let said = &agent.host(&["inspect", "types.wasm"]).ok().stdout.clone();
+    for line in [
+        "types: it describes an interface, and has no code",
+        "other:shop/cart is not there, so that a call that uses it fails: open",
+    ] {
+        assert!(said.contains(line), "{line:?} is said in:\n{said}");
+    }
 }

@@ -53,7 +53,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     } else {
         print_lines(&described(&inspection))?;
         let (target, text) = (&args.target, args.target.to_string_lossy());
-        if scheme(&text).is_some() {
+        if inspection.tools.is_empty() {
+            print("\nno agent can use it: it has no tool")?;
+        } else if scheme(&text).is_some() {
             print(&format!("\nto use it, pin it and write it into agent.toml with: host add {text}"))?;
         } else {
             // What is to be pasted is not broken into lines of another length.

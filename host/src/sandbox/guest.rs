@@ -186,7 +186,7 @@ impl Guest {
         for line in log.iter_mut().filter(|_| !masker.is_idle()) {
             line.text = masker.text(&line.text).into_owned();
         }
-        super::files::name_paths(&record, input);
+        super::files::name_paths(&record, input, &outcome);
         let (http, denials) = record.finish(masker);
         let usage = Usage {
             // Whoever asked for the call knows how long it took.

@@ -97,7 +97,9 @@ pub async fn inspect(
             inspection.refused = guest.refused_exports().to_vec();
             inspection.missing = guest.missing_imports().to_vec();
         }
-        Err(AdmitError::NoTools(refused)) => inspection.refused = refused,
+        Err(AdmitError::NoTools { refused, missing }) => {
+            (inspection.refused, inspection.missing) = (refused, missing);
+        }
         Err(error) => return Err(admit_at(&inspection.path)(error)),
     }
     Ok(inspection)

@@ -54,6 +54,8 @@ impl ToolboxReason {
             | Self::Fetch(_)
             | Self::Build(_)
             | Self::Cache(_)
+            | Self::Compile { .. }
+            | Self::Exceptions(_)
             | Self::Engine(_)
             | Self::Admit { .. }
             | Self::Wasi03 { .. }
