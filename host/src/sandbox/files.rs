@@ -128,12 +128,14 @@ impl Files<'_> {
     }
 }
 
-/// Names the paths of a call's input in the denial of its files, if they were denied. A call that names none and has
-/// succeeded missed no file: older runtimes look for their directories when they first print something.
-pub(super) fn name_paths(record: &CallRecord, input: &Json, outcome: &ToolOutcome) {
+/// Names the paths of a call's input, if it can have any, in the denial of its files, if they were denied. A call that
+/// names none and has succeeded missed no file: older runtimes look for their directories when they first print something.
+pub(super) fn name_paths(record: &CallRecord, input: Option<&Json>, outcome: &ToolOutcome) {
     record.settle_denial(NO_DIRECTORY, || {
         let mut paths = Vec::new();
-        find_paths(&input.to_value(), &mut paths);
+        if let Some(input) = input {
+            find_paths(&input.to_value(), &mut paths);
+        }
         match (paths.is_empty(), outcome) {
             (false, _) => Some(format!("; the call names {}", paths.join(", "))),
             (true, ToolOutcome::Error(_)) => Some(String::new()),

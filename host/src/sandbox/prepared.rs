@@ -82,7 +82,10 @@ pub enum AdmitError {
     #[error(transparent)]
     Surface(#[from] SurfaceError),
     /// No export of it can be called.
-    #[error("it exports no function that can be a tool{}\n  docs/COMPONENTS.md says which functions can", listed(refused))]
+    #[error(
+        "it exports no function that can be a tool{}\n  docs/COMPONENTS.md says which functions can",
+        listed(refused)
+    )]
     NoTools {
         /// What it exports instead.
         refused: Vec<Refused>,

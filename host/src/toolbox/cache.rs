@@ -48,9 +48,9 @@ impl CacheError {
     /// What the component has that only comes with WASI 0.3. The compiler says it in words only; tests have it say
     /// them.
     pub(super) fn needs_wasi_0_3(&self) -> Option<&'static str> {
-        self.says("component model async").then_some("functions that are async").or_else(|| {
-            self.says("component model error-context").then_some("error contexts")
-        })
+        self.says("component model async")
+            .then_some("functions that are async")
+            .or_else(|| self.says("component model error-context").then_some("error contexts"))
     }
 
     /// Whether the component throws exceptions of WebAssembly, which this host does not have.
@@ -127,7 +127,8 @@ impl ComponentCache {
         }
         let clock = Instant::now();
         let code = told(&format!("compiling {name}"), tell, self.compiler.compile(bytes, metering)).await?;
-        let component = load(engine, &code).map_err(|error| CompileError::Unloadable(format!("{error:#}")))?;
+        let component =
+            load(engine, &code).map_err(|error| CompileError::Unloadable(format!("{error:#}")))?;
         let sealed = self.sealer.seal(digest, hash, &code);
         self.write(&path, &sealed).map_err(|error| CacheError::Unusable {
             path: self.directory.clone(),

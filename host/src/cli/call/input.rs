@@ -197,7 +197,10 @@ mod tests {
         let text = "name (string): Who.";
         assert_eq!((said[0].as_str(), said[5].as_str()), (text, "unit (string, optional): In what."));
         assert_eq!(said[1], "maybe (string, optional)");
-        assert_eq!((said[3].as_str(), said[4].as_str()), ("any (any, optional)", "ratio (number or string, optional)"));
+        assert_eq!(
+            (said[3].as_str(), said[4].as_str()),
+            ("any (any, optional)", "ratio (number or string, optional)")
+        );
     }
 
     #[test]
