@@ -123,7 +123,10 @@ fn a_component_that_does_not_compile_is_named_and_why() {
         (core module $m (func (export "f") try_table end))
         (core instance $i (instantiate $m))
         (func (export "f") (canon lift (core func $i "f"))))"#;
-    checked(text, "").exits(2).says("other.wasm throws exceptions of WebAssembly").says("build it without them");
+    checked(text, "")
+        .exits(2)
+        .says("other.wasm throws exceptions of WebAssembly")
+        .says("build it without them");
     let text = r#"(component (core module (func (result i32))))"#;
     checked(text, "").exits(2).says("other.wasm: the component does not compile");
 }
