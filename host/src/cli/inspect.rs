@@ -179,9 +179,14 @@ fn table(inspection: &Inspection, target: &std::path::Path) -> String {
         toml_string(&target.to_string_lossy()),
         inspection.digest
     );
+    // Writing to a string cannot fail.
+    if let Some(chosen) = inspection.chosen() {
+        let chosen: Vec<String> = chosen.iter().map(|it| toml_string(it)).collect();
+        let why = "# Several exports have one name; these are the first of each name.";
+        let _ = write!(text, "\n{why}\ninclude = [{}]", chosen.join(", "));
+    }
     let more = [called(inspection, &name), settings(inspection, &name), permissions(inspection, &name)];
     for more in more.into_iter().flatten() {
-        // Writing to a string cannot fail.
         let _ = write!(text, "\n\n{more}");
     }
     text

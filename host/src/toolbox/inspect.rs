@@ -39,6 +39,15 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// The exports that an agent can take together, if it cannot take all: of several with one name the first.
+    #[must_use]
+    pub fn chosen(&self) -> Option<Vec<&str>> {
+        let mut names = BTreeSet::new();
+        let first = self.tools.iter().filter(|tool| names.insert(tool.name.as_str()));
+        let first: Vec<&str> = first.map(|it| it.export.as_str()).collect();
+        (first.len() < self.tools.len()).then_some(first)
+    }
+
     /// What host.lock has of the component, which comes from there.
     #[must_use]
     pub fn locked(&self, source: Remote, manifest: Option<Digest>) -> Locked {
