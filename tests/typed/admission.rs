@@ -132,6 +132,16 @@ fn a_component_that_does_not_compile_is_named_and_why() {
 }
 
 #[test]
+fn a_component_may_have_as_many_core_modules_as_python_with_stubs_for_wasi() {
+    use std::fmt::Write as _;
+    let mut text = "(component (core module $m (func (export \"f\")))".to_owned();
+    for index in 0..38 {
+        let _ = write!(text, "(core instance $i{index} (instantiate $m))");
+    }
+    checked(&(text + "(func (export \"f\") (canon lift (core func $i37 \"f\"))))"), "").ok();
+}
+
+#[test]
 fn too_many_functions_are_named() {
     use std::fmt::Write as _;
     let exports = |count: usize| {
