@@ -77,7 +77,7 @@ async fn a_compiler_that_exceeds_a_limit_is_stopped_and_the_limit_named() {
         ("kill -ABRT $$", "GiB of memory"),
         ("cat > /dev/null; echo broken >&2; exit 2", "does not compile: broken"),
         ("printf '\\033[2Jbad' >&2; exit 1", "exit status: 1: [2Jbad"),
-        ("exit 0", "the component does not compile"),
+        ("exit 0", "this host cannot hold it"),
     ] {
         let program = dir.path().join("compiler");
         fs::write(&program, format!("#!/bin/sh\n{does}\n")).unwrap();

@@ -83,16 +83,16 @@ fn names_that_are_too_long_are_said_to_be() {
 
 #[test]
 fn what_is_no_set_of_tools_is_refused_with_a_sentence() {
-    let command = |version: &str| {
-        format!(
-            r#"(component {OWN}
-            (instance $run (export "run" (func $f)))
-            (export "wasi:cli/run@{version}" (instance $run)))"#
-        )
-    };
-    // A program has another type of function, and another version of the interface.
-    checked(&command("0.2.3"), "").exits(2).says("run");
-    checked(&command("0.1.0"), "").exits(2).says("exports no function that can be a tool");
+    // A draft of WASI 0.2 has other types than what was released.
+    let command = format!(
+        r#"(component {OWN}
+        (instance $run (export "run" (func $f)))
+        (export "wasi:cli/run@0.2.0-rc-2023-12-05" (instance $run)))"#
+    );
+    checked(&command, "")
+        .exits(2)
+        .says("exports no function that can be a tool")
+        .says("it is of a version of WASI that this host does not have");
     checked("(component)", "").exits(2).says("it exports no function that can be a tool");
     checked("(module)", "").exits(2).says("is a core module, not a component");
 }
@@ -113,6 +113,32 @@ fn wasi_0_3_is_named_before_anything_is_compiled() {
         (core instance $i (instantiate $m))
         (func (export "f") async (canon lift (core func $i "f") async (callback (core func $i "callback")))))"#;
     checked(text, "").exits(2).says("needs WASI 0.3: it has functions that are async");
+    let text = r#"(component (core func (canon error-context.drop)))"#;
+    checked(text, "").exits(2).says("needs WASI 0.3: it has error contexts");
+}
+
+#[test]
+fn a_component_that_does_not_compile_is_named_and_why() {
+    let text = r#"(component
+        (core module $m (func (export "f") try_table end))
+        (core instance $i (instantiate $m))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    checked(text, "")
+        .exits(2)
+        .says("other.wasm throws exceptions of WebAssembly")
+        .says("build it without them");
+    let text = r#"(component (core module (func (result i32))))"#;
+    checked(text, "").exits(2).says("other.wasm: the component does not compile");
+}
+
+#[test]
+fn a_component_may_have_as_many_core_modules_as_python_with_stubs_for_wasi() {
+    use std::fmt::Write as _;
+    let mut text = "(component (core module $m (func (export \"f\")))".to_owned();
+    for index in 0..38 {
+        let _ = write!(text, "(core instance $i{index} (instantiate $m))");
+    }
+    checked(&(text + "(func (export \"f\") (canon lift (core func $i37 \"f\"))))"), "").ok();
 }
 
 #[test]

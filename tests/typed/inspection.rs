@@ -113,5 +113,46 @@ fn what_cannot_be_inspected_says_why() {
     agent.host(&["inspect", "core.wasm"]).exits(2).says("is a core module");
     // What has nothing that can be called is inspected all the same.
     component(&agent, "empty.wasm", "(component)");
-    assert!(agent.host(&["inspect", "empty.wasm"]).ok().stdout.contains("\n0 tools\n"));
+    let said = &agent.host(&["inspect", "empty.wasm"]).ok().stdout.clone();
+    assert!(said.contains("\n0 tools\n") && said.contains("no agent can use it"), "{said}");
+    assert!(!said.contains("[tools."), "nothing is there to be pasted:\n{said}");
+}
+
+#[test]
+fn nothing_is_added_that_would_keep_the_agent_from_loading() {
+    let agent = calculator(&[], "");
+    let before = std::fs::read_to_string(agent.toml()).unwrap();
+    component(&agent, "empty.wasm", "(component)");
+    agent.host(&["add", "empty.wasm", "--yes"]).exits(2).says("no agent can use it");
+    let text = r#"(component
+        (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))
+        (instance $old (export "get" (func $f))) (instance $new (export "get" (func $f)) (export "put" (func $f)))
+        (export "one:pkg/store@0.1.0" (instance $old)) (export "one:pkg/store@0.2.0" (instance $new)))"#;
+    component(&agent, "two.wasm", text);
+    agent.host(&["add", "two.wasm", "--yes"]).exits(2).says("choose with `include`");
+    assert_eq!(std::fs::read_to_string(agent.toml()).unwrap(), before);
+    // What is there to be pasted chooses.
+    let said = agent.host(&["inspect", "two.wasm"]).ok().stdout.clone();
+    let (_, table) = said.split_once("add to agent.toml:\n\n").unwrap();
+    assert!(table.contains("\"one:pkg/store@0.1.0#get\", \"one:pkg/store@0.2.0#put\""), "{table}");
+    let pasted = Agent::scripted("[[reply]]\ntext = \"x\"").table(table);
+    component(&pasted, "two.wasm", text);
+    pasted.host(&["check"]).ok();
+}
+
+#[test]
+fn what_has_no_tool_is_still_said_to_lack_its_imports() {
+    let agent = calculator(&[], "");
+    let text = r#"(component
+        (import "other:shop/cart" (instance (export "open" (func))))
+        (type (export "types") (component)))"#;
+    component(&agent, "types.wasm", text);
+    let said = &agent.host(&["inspect", "types.wasm"]).ok().stdout.clone();
+    for line in [
+        "types: it describes an interface, and has no code",
+        "other:shop/cart is not there, so that a call that uses it fails: open",
+    ] {
+        assert!(said.contains(line), "{line:?} is said in:\n{said}");
+    }
 }

@@ -73,6 +73,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     // A mistake in it, such as in the name, is told before anybody is asked.
     Config::parse(&text, &config.path)?;
     print_lines(&described(&inspection))?;
+    takes_all(&inspection)?;
     if let Some((locked, signers)) = &elsewhere {
         print_lines(&signers.lines())?;
         say_pin(locked);
@@ -94,6 +95,20 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         print(&format!("\n{more}"))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Whether an agent can be loaded with a table that names the component and nothing else.
+fn takes_all(inspection: &Inspection) -> Result<(), Misuse> {
+    let why = match (inspection.tools.is_empty(), inspection.chosen()) {
+        (false, None) => return Ok(()),
+        (true, _) => {
+            "it has no tool, so that no agent can use it\n  `host inspect` says what it exports instead"
+        }
+        (false, Some(_)) => {
+            "several of its exports have one name\n  write the lines of `host inspect` into agent.toml, and choose with `include`"
+        }
+    };
+    Err(Misuse(why.to_owned()))
 }
 
 fn say_pin(locked: &Locked) {

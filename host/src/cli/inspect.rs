@@ -64,7 +64,9 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         print_lines(&described(&inspection))?;
         print_lines(&signers.map(|it| it.lines()).unwrap_or_default())?;
         let (target, text) = (&args.target, args.target.to_string_lossy());
-        if scheme(&text).is_some() {
+        if inspection.tools.is_empty() {
+            print("\nno agent can use it: it has no tool")?;
+        } else if scheme(&text).is_some() {
             print(&format!("\nto use it, pin it and write it into agent.toml with: host add {text}"))?;
         } else {
             // What is to be pasted is not broken into lines of another length.
@@ -189,9 +191,14 @@ fn table(inspection: &Inspection, target: &std::path::Path) -> String {
         toml_string(&target.to_string_lossy()),
         inspection.digest
     );
+    // Writing to a string cannot fail.
+    if let Some(chosen) = inspection.chosen() {
+        let chosen: Vec<String> = chosen.iter().map(|it| toml_string(it)).collect();
+        let why = "# Several exports have one name; these are the first of each name.";
+        let _ = write!(text, "\n{why}\ninclude = [{}]", chosen.join(", "));
+    }
     let more = [called(inspection, &name), settings(inspection, &name), permissions(inspection, &name)];
     for more in more.into_iter().flatten() {
-        // Writing to a string cannot fail.
         let _ = write!(text, "\n\n{more}");
     }
     text

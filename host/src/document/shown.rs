@@ -51,6 +51,11 @@ fn names_secret(key: &str) -> bool {
 /// Whether a value is surely none: where a secret's file is, or names of secrets or of variables.
 fn is_plain(key: &str, value: &str) -> bool {
     let value = value.split('#').next().unwrap_or_default().trim().trim_matches(['[', ']']);
+    // What stands for a secret is its name, as in `{ secret = "A_KEY" }`.
+    let reference = value.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    let reference =
+        reference.and_then(|it| it.trim_start().strip_prefix("secret")?.trim_start().strip_prefix('='));
+    let value = reference.unwrap_or(value);
     key.trim() == "file"
         || value.split(',').all(|part| can_name_secret(part.trim().trim_matches(['"', '\''])))
 }
@@ -124,6 +129,8 @@ mod tests {
             ("[secrets.A]\nvalue = \"abé\"\n", "[secrets.A]\nvalue = ******\n"),
             ("[secrets.A]\nenv = \"ghp_aB1\"", "[secrets.A]\nenv = *********"),
             ("[secrets.A]\nenv = \"A_KEY\" # why", "[secrets.A]\nenv = \"A_KEY\" # why"),
+            ("A_TOKEN = { secret = \"A_KEY\" }", "A_TOKEN = { secret = \"A_KEY\" }"),
+            ("A_TOKEN = { secret = \"ghp_aB1\" }", "A_TOKEN = * ****** * ********* *"),
             ("[secrets.A]\nfile = \"a key\"", "[secrets.A]\nfile = \"a key\""),
             (
                 "[secrets.A]\nv = '''\nabc\n'''\n[model]\nname = \"b\"",

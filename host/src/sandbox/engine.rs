@@ -24,8 +24,8 @@ pub(crate) const INSTANCES_LIMIT: u32 = 10_000;
 const INSTANCES_NESTED: [u32; CALL_DEPTH_MAX] = [64, 64, 64];
 
 /// Core modules in one component. A Rust guest has three (its own and two small adapters), a Python or
-/// JavaScript one up to about a dozen.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
+/// JavaScript one up to about a dozen, and a Python one whose WASI is replaced by stubs 38.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 /// Memories and tables in one component, for the same reason.
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 20;

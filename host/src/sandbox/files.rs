@@ -12,7 +12,7 @@ use super::log::CallLog;
 use super::record::CallRecord;
 use super::state::{Policy, State};
 use crate::grants::{Access, DirGrant, Limit};
-use crate::message::{Denial, Json, Remedy, toml_string};
+use crate::message::{Denial, Json, Remedy, ToolOutcome, toml_string};
 
 /// Of a longer path a denial shows the beginning; no system opens it.
 const PATH_SHOWN_BYTES_MAX: usize = 4 * 1024;
@@ -100,6 +100,10 @@ impl Files<'_> {
         let DirGrant { written, guest, access, can_be_written, .. } = dir;
         let below = handle.join(path);
         let (what, name) = (format!("{what} {:?}", called(guest, &below)), format!("{guest:?}"));
+        if path.starts_with('/') {
+            let why = "the path is absolute, and WASI opens paths relative to a directory alone";
+            return Denial::for_good(format!("{} {path:?}: {why}", wanted.what));
+        }
         if !stays_inside(&below) {
             return Denial::for_good(format!("{what}: the path leads out of what is granted as {name}"));
         }
@@ -124,12 +128,19 @@ impl Files<'_> {
     }
 }
 
-/// Names the paths of a call's input in the denial of its files, if they were denied.
-pub(super) fn name_paths(record: &CallRecord, input: &Json) {
-    record.add_to_denial(NO_DIRECTORY, || {
+/// Names the paths of a call's input, if it can have any, in the denial of its files, if they were denied. A call that
+/// names none and has succeeded missed no file: older runtimes look for their directories when they first print something.
+pub(super) fn name_paths(record: &CallRecord, input: Option<&Json>, outcome: &ToolOutcome) {
+    record.settle_denial(NO_DIRECTORY, || {
         let mut paths = Vec::new();
-        find_paths(&input.to_value(), &mut paths);
-        if paths.is_empty() { String::new() } else { format!("; the call names {}", paths.join(", ")) }
+        if let Some(input) = input {
+            find_paths(&input.to_value(), &mut paths);
+        }
+        match (paths.is_empty(), outcome) {
+            (false, _) => Some(format!("; the call names {}", paths.join(", "))),
+            (true, ToolOutcome::Error(_)) => Some(String::new()),
+            (true, ToolOutcome::Output(_)) => None,
+        }
     });
 }
 

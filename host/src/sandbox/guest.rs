@@ -186,7 +186,9 @@ impl Guest {
         for line in log.iter_mut().filter(|_| !masker.is_idle()) {
             line.text = masker.text(&line.text).into_owned();
         }
-        super::files::name_paths(&record, input);
+        // The paths of a request are no files.
+        let named = (!matches!(self.prepared.kind, Kind::Handler(_))).then_some(input);
+        super::files::name_paths(&record, named, &outcome);
         let (http, denials) = record.finish(masker);
         let usage = Usage {
             // Whoever asked for the call knows how long it took.

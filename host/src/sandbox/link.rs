@@ -113,13 +113,15 @@ fn stub(
 /// The name by which an interface is linked, if it is: that of the version of WASI 0.2 which this host has, for every
 /// version that is compatible with it.
 fn as_linked(import: &str) -> Cow<'_, str> {
-    let Some((interface, version)) = import.split_once("@0.2.") else { return Cow::Borrowed(import) };
-    let compatible = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
-    if interface.starts_with("wasi:") && compatible {
-        Cow::Owned(format!("{interface}@{WASI_VERSION}"))
-    } else {
-        Cow::Borrowed(import)
-    }
+    let linked = released(import).map(|interface| format!("{interface}@{WASI_VERSION}"));
+    linked.map_or(Cow::Borrowed(import), Cow::Owned)
+}
+
+/// The interface without its version, if it is one of WASI in a released version 0.2, and not in a draft of it.
+pub(super) fn released(name: &str) -> Option<&str> {
+    let (interface, version) = name.split_once("@0.2.")?;
+    let is_release = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    (interface.starts_with("wasi:") && is_release).then_some(interface)
 }
 
 #[cfg(test)]

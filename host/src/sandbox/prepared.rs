@@ -82,8 +82,16 @@ pub enum AdmitError {
     #[error(transparent)]
     Surface(#[from] SurfaceError),
     /// No export of it can be called.
-    #[error("it exports no function that can be a tool{}\n  docs/COMPONENTS.md says which functions can", listed(.0))]
-    NoTools(Vec<Refused>),
+    #[error(
+        "it exports no function that can be a tool{}\n  docs/COMPONENTS.md says which functions can",
+        listed(refused)
+    )]
+    NoTools {
+        /// What it exports instead.
+        refused: Vec<Refused>,
+        /// What it imports that this host does not have.
+        missing: Vec<String>,
+    },
     /// It is to be called as a program, and is none.
     #[error(
         "it is no program: it does not export `wasi:cli/run`\n  take [tools.NAME.command] out of agent.toml; `host inspect` says what it exports"
@@ -147,15 +155,17 @@ impl Prepared {
             (false, _, _) => Kind::Typed { typed, listed },
             (true, true, _) => Kind::Handler(ProxyPre::new(pre).map_err(unlinked)?),
             (true, false, true) => Kind::Program(CommandPre::new(pre).map_err(unlinked)?),
-            (true, false, false) => return Err(AdmitError::NoTools(typed.refused().to_vec())),
+            (true, false, false) => {
+                return Err(AdmitError::NoTools { refused: typed.refused().to_vec(), missing });
+            }
         };
         Ok(Self { kind, missing })
     }
 }
 
-/// Whether an export is an interface of WASI in a version 0.2.
+/// Whether an export is an interface of WASI in a released version 0.2: its drafts have other types.
 fn is_version_of(export: &str, interface: &str) -> bool {
-    export.split_once('@').is_some_and(|(name, version)| name == interface && version.starts_with("0.2."))
+    link::released(export) == Some(interface)
 }
 
 impl ToolDefinition {

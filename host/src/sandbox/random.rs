@@ -10,6 +10,8 @@ use crate::grants::{Limit, RandomSource};
 pub(super) struct CallRandom {
     source: Source,
     bytes_left: u64,
+    /// What the guest was given to seed a generator of its own with. It is the same however often it asks.
+    insecure_seed: Option<(u64, u64)>,
 }
 
 enum Source {
@@ -25,7 +27,7 @@ impl CallRandom {
             RandomSource::Seeded => Source::Seed(seed),
             RandomSource::Os => Source::Os,
         };
-        Self { source, bytes_left: bytes_max }
+        Self { source, bytes_left: bytes_max, insecure_seed: None }
     }
 
     /// Fills a buffer, which was paid for.
@@ -88,6 +90,11 @@ impl insecure::Host for State {
 
 impl insecure_seed::Host for State {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((self.random_u64()?, self.random_u64()?))
+        let seed = match self.random.insecure_seed {
+            Some(seed) => seed,
+            None => (self.random_u64()?, self.random_u64()?),
+        };
+        self.random.insecure_seed = Some(seed);
+        Ok(seed)
     }
 }

@@ -56,11 +56,13 @@ impl CallRecord {
         }
     }
 
-    /// Says more of something that was denied, if it was.
-    pub(super) fn add_to_denial(&self, what: &str, more: impl FnOnce() -> String) {
+    /// Says more of something that was denied, if it was, or forgets it where there is nothing to say.
+    pub(super) fn settle_denial(&self, what: &str, more: impl FnOnce() -> Option<String>) {
         let mut notes = self.notes();
-        if let Some(denial) = notes.denials.iter_mut().find(|denial| denial.what == what) {
-            denial.what.push_str(&more());
+        let Some(at) = notes.denials.iter().position(|denial| denial.what == what) else { return };
+        match more() {
+            Some(more) => notes.denials[at].what.push_str(&more),
+            None => drop(notes.denials.remove(at)),
         }
     }
 

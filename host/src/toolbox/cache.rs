@@ -47,10 +47,21 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// Whether the component has what only comes with WASI 0.3. The compiler says it in words only; a test has it say
+    /// What the component has that only comes with WASI 0.3. The compiler says it in words only; tests have it say
     /// them.
-    pub(super) fn needs_async(&self) -> bool {
-        matches!(self, Self::Compile(CompileError::Invalid(why)) if why.contains("component model async"))
+    pub(super) fn needs_wasi_0_3(&self) -> Option<&'static str> {
+        self.says("component model async")
+            .then_some("functions that are async")
+            .or_else(|| self.says("component model error-context").then_some("error contexts"))
+    }
+
+    /// Whether the component throws exceptions of WebAssembly, which this host does not have.
+    pub(super) fn needs_exceptions(&self) -> bool {
+        ["exception handling", "exceptions support", "exceptions proposal"].iter().any(|it| self.says(it))
+    }
+
+    fn says(&self, words: &str) -> bool {
+        matches!(self, Self::Compile(CompileError::Invalid(why)) if why.contains(words))
     }
 }
 
@@ -136,7 +147,8 @@ impl ComponentCache {
         }
         let clock = Instant::now();
         let code = told(&format!("compiling {name}"), tell, self.compiler.compile(bytes, metering)).await?;
-        let component = load(engine, &code).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+        let component =
+            load(engine, &code).map_err(|error| CompileError::Unloadable(format!("{error:#}")))?;
         let sealed = self.sealer.seal(digest, hash, &code);
         self.write(&path, &sealed).map_err(|error| CacheError::Unusable {
             path: self.directory.clone(),

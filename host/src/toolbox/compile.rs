@@ -46,6 +46,9 @@ pub enum CompileError {
     /// The component is not valid, or not one that can be compiled.
     #[error("the component does not compile: {0}")]
     Invalid(String),
+    /// The component compiles, and is too large for an instance of it, or what the compiler gave is no code.
+    #[error("the component is compiled, and this host cannot hold it: {0}")]
+    Unloadable(String),
     /// The compiler ran out of something.
     #[error("compiling the component took more than {0}; the compiler was stopped")]
     Exceeded(String),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::admit::TOOLS_MAX;
-use super::{BuildError, COMPONENT_BYTES_MAX, CacheError};
+use super::{BuildError, COMPONENT_BYTES_MAX, CacheError, CompileError};
 use crate::grants::SecretError;
 use crate::message::Digest;
 use crate::registry::FetchError;
@@ -98,9 +98,22 @@ pub enum ToolboxReason {
     /// The crate does not build.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The component does not compile, or the cache fails.
+    /// The cache fails.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The component does not compile.
+    #[error("{}: {error}", path.display())]
+    Compile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: CompileError,
+    },
+    /// The component has an instruction that this host does not have.
+    #[error(
+        "{} throws exceptions of WebAssembly, which this host does not have\n  build it without them; of C++, for example, with -fno-exceptions", .0.display()
+    )]
+    Exceptions(PathBuf),
     /// It is granted a directory with the host's own files.
     #[error("dirs grants {}, where the host keeps {}\n  grant another directory; `--state` and `--cache` choose where the host keeps its own", dir.display(), own.display())]
     OwnFiles {

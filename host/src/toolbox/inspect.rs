@@ -39,6 +39,15 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// The exports that an agent can take together, if it cannot take all: of several with one name the first.
+    #[must_use]
+    pub fn chosen(&self) -> Option<Vec<&str>> {
+        let mut names = BTreeSet::new();
+        let first = self.tools.iter().filter(|tool| names.insert(tool.name.as_str()));
+        let first: Vec<&str> = first.map(|it| it.export.as_str()).collect();
+        (first.len() < self.tools.len()).then_some(first)
+    }
+
     /// What host.lock has of the component, of which the rest is known already.
     #[must_use]
     pub fn locked(&self, bare: Locked) -> Locked {
@@ -96,7 +105,9 @@ pub async fn inspect(
             inspection.refused = guest.refused_exports().to_vec();
             inspection.missing = guest.missing_imports().to_vec();
         }
-        Err(AdmitError::NoTools(refused)) => inspection.refused = refused,
+        Err(AdmitError::NoTools { refused, missing }) => {
+            (inspection.refused, inspection.missing) = (refused, missing);
+        }
         Err(error) => return Err(admit_at(&inspection.path)(error)),
     }
     Ok(inspection)

@@ -277,11 +277,11 @@ impl Found {
     ) -> Result<Component, ToolboxReason> {
         let Self { path, bytes, digest, .. } = self;
         let loaded = cache.load(engine, metering, (bytes, *digest), &file_name(path), tell).await;
-        loaded.map_err(|error| match error {
-            error if error.needs_async() => {
-                ToolboxReason::Wasi03 { path: path.clone(), sign: "functions that are async".to_owned() }
-            }
-            error => error.into(),
+        loaded.map_err(|error| match (error.needs_wasi_0_3(), error) {
+            (Some(sign), _) => ToolboxReason::Wasi03 { path: path.clone(), sign: sign.to_owned() },
+            (None, error) if error.needs_exceptions() => ToolboxReason::Exceptions(path.clone()),
+            (None, CacheError::Compile(error)) => ToolboxReason::Compile { path: path.clone(), error },
+            (None, error) => error.into(),
         })
     }
 }

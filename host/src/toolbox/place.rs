@@ -55,6 +55,8 @@ impl ToolboxReason {
             | Self::Trust(_)
             | Self::Build(_)
             | Self::Cache(_)
+            | Self::Compile { .. }
+            | Self::Exceptions(_)
             | Self::Engine(_)
             | Self::Admit { .. }
             | Self::Wasi03 { .. }

@@ -101,21 +101,36 @@ pub(super) fn described(schema: &Value) -> Vec<String> {
     let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     keys.map(|(key, stated)| {
         let property = property(schema, key).unwrap_or(stated);
-        let kind = match property.get("type") {
-            Some(Value::String(kind)) => kind.clone(),
-            Some(Value::Array(kinds)) => {
-                let some =
-                    kinds.iter().filter_map(Value::as_str).filter(|it| kinds.len() == 1 || *it != "null");
-                some.collect::<Vec<_>>().join(" or ")
-            }
-            Some(_) | None => "any".to_owned(),
-        };
+        let kind = kind_of(property);
         let optional = if required(key) { "" } else { ", optional" };
         let said = [stated, property].into_iter().find_map(|it| it.get("description")?.as_str());
         let said = said.and_then(|text| text.lines().next());
         format!("{key} ({kind}{optional}){}", said.map_or_else(String::new, |text| format!(": {text}")))
     })
     .collect()
+}
+
+/// What a schema takes, in a word or two.
+fn kind_of(schema: &Value) -> String {
+    match (schema.get("type"), schema.get("anyOf")) {
+        (Some(Value::String(kind)), _) => kind.clone(),
+        (Some(Value::Array(kinds)), _) => {
+            let some = kinds.iter().filter_map(Value::as_str).filter(|it| kinds.len() == 1 || *it != "null");
+            some.collect::<Vec<_>>().join(" or ")
+        }
+        (None, Some(Value::Array(cases))) => {
+            // Not deeper: a case that is a choice again is `any`.
+            let mut kinds: Vec<&str> = Vec::new();
+            for case in cases {
+                let kind = case.get("type").and_then(Value::as_str).unwrap_or("any");
+                if kind != "null" && !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+            if kinds.is_empty() || kinds.contains(&"any") { "any".to_owned() } else { kinds.join(" or ") }
+        }
+        _ => "any".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +149,7 @@ mod tests {
             "maybe": { "type": ["string", "null"] },
             "count": { "type": "integer" },
             "any": {},
+            "ratio": { "anyOf": [{ "type": "number" }, { "type": "string" }, { "type": "number" }] },
             "unit": { "$ref": "#/$defs/Unit" }
         },
         "$defs": { "Unit": { "type": "string", "description": "In what." } }
@@ -179,8 +195,12 @@ mod tests {
     fn what_a_tool_takes_is_said() {
         let said = described(&serde_json::from_str(SCHEMA).unwrap());
         let text = "name (string): Who.";
-        assert_eq!((said[0].as_str(), said[4].as_str()), (text, "unit (string, optional): In what."));
+        assert_eq!((said[0].as_str(), said[5].as_str()), (text, "unit (string, optional): In what."));
         assert_eq!(said[1], "maybe (string, optional)");
+        assert_eq!(
+            (said[3].as_str(), said[4].as_str()),
+            ("any (any, optional)", "ratio (number or string, optional)")
+        );
     }
 
     #[test]

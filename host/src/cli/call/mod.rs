@@ -82,8 +82,10 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             if error.kind != ErrorKind::InvalidInput {
                 return Ok(Exit::Failure);
             }
-            screen.say(&format!("{name} takes:"));
-            for line in input::described(&schema) {
+            let takes = input::described(&schema);
+            let what = if takes.is_empty() { " nothing" } else { ":" };
+            screen.say(&format!("{name} takes{what}"));
+            for line in takes {
                 screen.say(&format!("  {}", one_line(&line)));
             }
             // What was typed is wrong.

@@ -8,6 +8,7 @@ use super::schema::{object, schema};
 use super::shape::{Budget, Members, Shape};
 use super::{COMPONENT_PARTS_MAX, FUNCTIONS_MAX, SCHEMA_BYTES_MAX};
 use crate::message::Json;
+use crate::sandbox::link::released;
 
 /// What is said of a function's type, in bytes.
 const SIGNATURE_BYTES_MAX: usize = 1024;
@@ -95,7 +96,12 @@ impl Surface {
                         }
                     }
                 }
-                ComponentItem::Component(_) | ComponentItem::Module(_) | ComponentItem::CoreFunc(_) => {
+                // A component that exports a component does not compile: this is the type of one.
+                ComponentItem::Component(_) => {
+                    let why = "it describes an interface, and has no code";
+                    found.refuse(name.to_owned(), why.to_owned(), false);
+                }
+                ComponentItem::Module(_) | ComponentItem::CoreFunc(_) => {
                     found.refuse(name.to_owned(), "it is code, and not a function".to_owned(), false);
                 }
                 ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
@@ -222,12 +228,13 @@ fn cut(mut signature: String) -> String {
 
 /// Why an interface of WASI is no set of tools: it is what a host calls.
 fn for_hosts(interface: &str) -> String {
-    match short(interface) {
-        "run" => "it makes the component a program; with [tools.NAME.command] it is called as one",
-        "incoming-handler" => {
-            "it answers HTTP requests; the functions that the component exports besides are its tools"
+    match (short(interface), released(interface).is_some()) {
+        ("run", true) => "it makes the component a program; [tools.NAME.command] calls it as one",
+        ("incoming-handler", true) => "it makes the component a service, if no function of it is a tool",
+        ("run" | "incoming-handler", false) => {
+            "it is of a version of WASI that this host does not have; 0.2.0 and later ones of 0.2 are there"
         }
-        _ => "it is for a host of another kind to call",
+        (_, _) => "it is for a host of another kind to call",
     }
     .to_owned()
 }
