@@ -25,7 +25,7 @@ const TABLE_CHARS_MAX: usize = 32;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
+    /// A .wasm component, the directory of a tool, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     /// Print its world alone, in the interface language WIT.
@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let looking = Looking::new(places, &screen)?;
     let inspection = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => looking.at(&Source::Local(path), None).await?,
+        Target::Component(path) | Target::Tool(path) => looking.at(&Source::Local(path), None).await?,
         Target::Remote(remote) => looking.now(&remote).await?.0,
         Target::Agent(path) => {
             let path = path.display();

@@ -30,6 +30,7 @@ mod listing;
 mod live;
 mod lock;
 mod moment;
+mod new;
 mod output;
 mod person;
 mod places;
@@ -54,6 +55,7 @@ mod shelf;
 mod signals;
 mod streams;
 mod target;
+mod template;
 mod test;
 mod token;
 mod tools;
@@ -61,6 +63,7 @@ mod traces;
 mod typed;
 mod update;
 mod waiting;
+mod wit;
 mod words;
 mod works;
 
@@ -174,8 +177,14 @@ enum Command {
     /// In the layout that wkg, Wassette and wasmCloud read. Prints the reference by digest. A login is the one that docker
     /// has.
     Publish(publish::Args),
-    /// Build tool crates into components.
+    /// Write a new tool: in Rust, Python, JavaScript, TypeScript, Go or C.
+    ///
+    /// It has a test and a README, and can be built and called at once.
+    New(new::Args),
+    /// Build tools into components.
     Build(build::Args),
+    /// Print or write the contract between host and tool, the WIT package `host:tool`.
+    Wit(wit::Args),
     /// Write the new spellings into agent.toml.
     ///
     /// They take the place of older ones. Comments, order and layout stay, and the agent is the same. A file with a mistake in it is not changed.
@@ -257,6 +266,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Tools(args) => tools::run(&args, &places),
         Command::Publish(args) => block_on(|_| async move { publish::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
+        Command::New(args) => new::run(&args),
+        Command::Wit(args) => wit::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Schema { cases, server } => {

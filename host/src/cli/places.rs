@@ -1,12 +1,16 @@
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
+use super::elsewhere::answered;
+use super::words::one_line;
 use crate::engine::{Builder, Engine};
 use crate::journal::{RunsDir, SessionsDir};
 use crate::telemetry::Collector;
-use crate::toolbox::{Compiler, ComponentCache};
+use crate::toolbox::{Compiler, ComponentCache, Stranger, Strangers};
 
 /// Where runs and compiled components are kept, and what is shown of making them.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,6 +24,9 @@ pub(super) struct Places {
     /// Fetch no component: take those that the cache has, and fail where one is missing [env: `HOST_OFFLINE`, unless it is empty or 0]
     #[arg(long, global = true)]
     offline: bool,
+    /// Build tools without asking whose source is outside of the agent's project: that runs their code with your rights
+    #[arg(long, global = true)]
+    trust_build: bool,
     /// Show what compilers say while tools are built.
     #[arg(long, short, global = true)]
     pub(super) verbose: bool,
@@ -66,12 +73,38 @@ impl Places {
     pub(super) fn builder(&self, exporter: Option<Collector>) -> anyhow::Result<Builder> {
         Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?)
             .offline(self.is_offline())
+            .strangers(self.strangers())
             .exporter(exporter))
     }
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
-        Ok(ComponentCache::open(&self.cache_path()?, compiler()?)?.offline(self.is_offline()))
+        let cache = ComponentCache::open(&self.cache_path()?, compiler()?)?;
+        Ok(cache.offline(self.is_offline()).with_strangers(self.strangers()))
+    }
+
+    /// What becomes of sources outside of the project of their agent, where nobody is at a terminal.
+    pub(super) fn strangers_unattended(&self) -> Strangers {
+        if self.trust_build { Strangers::Allow } else { Strangers::Refuse }
+    }
+
+    /// What becomes of them where somebody may be.
+    fn strangers(&self) -> Strangers {
+        let attended = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if self.trust_build || !attended {
+            return self.strangers_unattended();
+        }
+        Strangers::Ask(Arc::new(|stranger| {
+            let Stranger { source, project } = stranger;
+            let (source, project) = (source.display().to_string(), project.display().to_string());
+            let question = format!(
+                "{} is outside of the agent's project, {}: building it runs its code with your rights. Build it?",
+                one_line(&source),
+                one_line(&project)
+            );
+            // Who cannot be asked has not agreed.
+            answered(&question).unwrap_or(false)
+        }))
     }
 
     /// Whether nothing may be fetched.

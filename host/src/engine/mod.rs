@@ -64,7 +64,7 @@ use crate::journal::{Runs, Sessions};
 use crate::model::Clients;
 use crate::sandbox::{INSTANCES, Sandbox};
 use crate::telemetry::Collector;
-use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
+use crate::toolbox::{Compiler, ComponentCache, Strangers, Tell, Toolbox};
 use catalog::Loader;
 use conversation::Conversations;
 use exporting::Exporting;
@@ -85,6 +85,7 @@ struct Parts {
     cache: PathBuf,
     compiler: Compiler,
     is_offline: bool,
+    strangers: Strangers,
     exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
@@ -101,6 +102,7 @@ pub struct Builder {
     cache: PathBuf,
     compiler: Compiler,
     is_offline: bool,
+    strangers: Strangers,
     exporter: Option<Collector>,
     instances: u32,
 }
@@ -108,7 +110,7 @@ pub struct Builder {
 impl Builder {
     fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
         let (exporter, instances) = (None, INSTANCES);
-        Self { store, cache: cache.to_owned(), compiler, is_offline: false, exporter, instances }
+        Self { store, cache: cache.to_owned(), compiler, is_offline: false, strangers: Strangers::Refuse, exporter, instances }
     }
 
     /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that
@@ -124,6 +126,13 @@ impl Builder {
         Self { is_offline, ..self }
     }
 
+    /// What becomes of sources of tools that are outside of the project of their agent: they are not built, unless it is said
+    /// here. What a person allowed before is built.
+    #[must_use]
+    pub fn strangers(self, strangers: Strangers) -> Self {
+        Self { strangers, ..self }
+    }
+
     /// Exports what runs do as traces.
     #[cfg(feature = "otel")]
     #[must_use]
@@ -134,7 +143,7 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { store, cache, compiler, is_offline, exporter, instances } = self;
+        let Self { store, cache, compiler, is_offline, strangers, exporter, instances } = self;
         let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
@@ -147,6 +156,7 @@ impl Builder {
             cache,
             compiler,
             is_offline,
+            strangers,
             exporting: Exporting::to(exporter),
             clients,
             instances,
@@ -228,7 +238,8 @@ impl Engine {
     }
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {
-        Ok(ComponentCache::open(&self.0.cache, self.0.compiler.clone())?.offline(self.0.is_offline))
+        let cache = ComponentCache::open(&self.0.cache, self.0.compiler.clone())?;
+        Ok(cache.offline(self.0.is_offline).with_strangers(self.0.strangers.clone()))
     }
 
     /// How many places for instances there are, and how many are free, by how many callers wait for an instance. There

@@ -1,0 +1,93 @@
+//! What the files of a tool's directory are, as far as one has to know to see that nothing changed.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::{BuildError, Language};
+use crate::message::Digest;
+
+/// A directory with more is not that of a tool alone.
+const FILES_MAX: usize = 20_000;
+
+/// How deep directories may stand in each other.
+const DEPTH_MAX: usize = 32;
+
+/// What compilers and package managers make of their own accord.
+const MADE: [&str; 5] = ["node_modules", "target", "__pycache__", "package-lock.json", "dist"];
+
+/// The recipe by which this host builds: another one builds anew.
+const RECIPE: u32 = 1;
+
+/// One text for all files, by their names, sizes and times of change. What is hidden or made by tools is left out.
+pub(super) fn of(path: &Path, language: Language) -> Result<String, BuildError> {
+    let mut lines = vec![format!("{RECIPE} {language} {}", env!("CARGO_PKG_VERSION"))];
+    add(path, path, 0, &mut lines).map_err(|error| BuildError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    lines.sort_unstable();
+    Ok(Digest::of(lines.join("\n").as_bytes()).to_string())
+}
+
+fn add(root: &Path, directory: &Path, depth: usize, lines: &mut Vec<String>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let shown = name.to_string_lossy();
+        if shown.starts_with('.') || MADE.contains(&shown.as_ref()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            if depth == DEPTH_MAX {
+                return Err(io::Error::other(format!("its directories are nested more than {DEPTH_MAX} deep")));
+            }
+            add(root, &entry.path(), depth + 1, lines)?;
+            continue;
+        }
+        if lines.len() > FILES_MAX {
+            return Err(io::Error::other(format!("it has more than {FILES_MAX} files")));
+        }
+        // A link changes with what it leads to; one that leads nowhere is what it is.
+        let metadata = fs::metadata(entry.path()).or_else(|_| fs::symlink_metadata(entry.path()))?;
+        let below = entry.path();
+        lines.push(line(below.strip_prefix(root).unwrap_or(&below), &metadata));
+    }
+    Ok(())
+}
+
+fn line(path: &Path, metadata: &Metadata) -> String {
+    format!("{} {} {}.{}", path.display(), metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn it_changes_with_every_file_of_the_tool_and_with_none_that_tools_make() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("wit")).unwrap();
+        fs::write(at("tool.py"), "a").unwrap();
+        let now = || of(dir.path(), Language::Python).unwrap();
+        let mut last = now();
+        assert_ne!(last, of(dir.path(), Language::C).unwrap());
+        for (file, text) in [("tool.py", "ab"), ("new.py", ""), ("wit/tool.wit", "package a:b;")] {
+            fs::write(at(file), text).unwrap();
+            let next = now();
+            assert_ne!(next, last, "{file}");
+            last = next;
+        }
+        for made in ["node_modules", "__pycache__", ".venv"] {
+            fs::create_dir(at(made)).unwrap();
+            fs::write(at(made).join("file"), "").unwrap();
+        }
+        assert_eq!(now(), last);
+        fs::remove_file(at("new.py")).unwrap();
+        assert_ne!(now(), last);
+    }
+}
