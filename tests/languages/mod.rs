@@ -40,7 +40,8 @@ pub fn are_there(programs: &[&str], what: &str, install: &str) -> bool {
     let Some(missing) = programs.iter().find(|program| !is_there(program)) else { return true };
     assert!(env::var_os("HOST_CI").is_none(), "{missing} has to be there where HOST_CI is set");
     // Past the test harness, which shows nothing of a test that passes.
-    writeln!(std::io::stderr(), "skipped {what}: there is no {missing} ({install})").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped {what}: there is no {missing} ({install})").unwrap();
     false
 }
 
@@ -248,7 +249,10 @@ fn a_compiler_that_is_missing_is_told_with_the_command_that_installs_it() {
         built.exits(2).says(&format!("`{program}` is not installed")).says("install it: ").says(install);
         if language != "rust" {
             // The command can be typed as it stands.
-            built.says(&format!("cd '{}' && ", agent.dir.path().canonicalize().unwrap().join(&from).display()));
+            built.says(&format!(
+                "cd '{}' && ",
+                agent.dir.path().canonicalize().unwrap().join(&from).display()
+            ));
         }
     }
     // With node alone, npm installs the rest.
@@ -302,7 +306,8 @@ fn a_name_that_no_tool_can_have_is_refused() {
     }
     let refused = Ran::from(agent.unhurried(&["new", "shout", "--lang", "cobol"]).output().unwrap());
     refused.exits(2).says("cobol").says("python").says("ts");
-    let left: Vec<_> = fs::read_dir(agent.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(agent.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "an agent.toml and its script: {left:?}");
 }
 
@@ -353,8 +358,10 @@ fn a_tool_has_the_interface_that_lies_beside_it() {
     let agent = Agent::scripted("");
     let at = |path: &str| agent.dir.path().join("sums").join(path);
     fs::create_dir_all(at("wit")).unwrap();
-    fs::write(at("wit/sums.wit"), "package a:b;\nworld sums { export add: func(a: u32, b: u32) -> u32; }\n").unwrap();
-    let source = "__attribute__((export_name(\"add\"))) unsigned add(unsigned a, unsigned b) { return a + b; }\n";
+    fs::write(at("wit/sums.wit"), "package a:b;\nworld sums { export add: func(a: u32, b: u32) -> u32; }\n")
+        .unwrap();
+    let source =
+        "__attribute__((export_name(\"add\"))) unsigned add(unsigned a, unsigned b) { return a + b; }\n";
     fs::write(at("tool.c"), source).unwrap();
     let host = |args: &[&str]| Ran::from(agent.unhurried(args).env("PATH", paths()).output().unwrap());
     assert_eq!(host(&["call", "sums", "a=1", "b=2"]).ok().stdout.trim(), "3");

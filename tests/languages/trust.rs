@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::support::{Agent, Ran};
-use crate::terminal::{Does, USUAL, at};
+use crate::terminal::{Does, Terminal, USUAL, at};
 
 /// A crate that makes a component with one tool, and leaves a trace when its build script runs.
 fn theirs(at: &Path) {
@@ -14,8 +14,9 @@ fn theirs(at: &Path) {
                     [lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
     fs::write(at.join("Cargo.toml"), manifest).unwrap();
     fs::write(at.join("src/lib.rs"), "").unwrap();
-    let trace = at.join("trace");
-    fs::write(at.join("build.rs"), format!("fn main() {{ std::fs::write({trace:?}, \"\").unwrap(); }}\n")).unwrap();
+    let trace = at.join("trace").display().to_string();
+    fs::write(at.join("build.rs"), format!("fn main() {{ std::fs::write({trace:?}, \"\").unwrap(); }}\n"))
+        .unwrap();
 }
 
 /// A directory with the agent of a project, `mine`, and somebody else's crate beside it.
@@ -32,14 +33,15 @@ impl Place {
         let toml = fs::read_to_string(agent.toml()).unwrap();
         let tables = format!("{toml}\n[tools.theirs]\nsource = \"../../theirs\"\n");
         fs::write(mine.join("agent.toml"), tables).unwrap();
-        fs::write(mine.join("script.toml"), "").unwrap();
+        fs::write(mine.join("script.toml"), "[[reply]]\ntext = \"done\"\n").unwrap();
         theirs(&agent.dir.path().join("theirs"));
         Self { agent }
     }
 
     fn host(&self, args: &[&str]) -> Ran {
         let mut command = self.agent.unhurried(args);
-        command.env("HOST_CACHE", self.agent.dir.path().join("cache")).output().unwrap().into()
+        command.env("HOST_CACHE", self.agent.dir.path().join("cache")).env_remove("HOST_TRUST_BUILD");
+        command.output().unwrap().into()
     }
 
     /// Whether anything of theirs has run since this was asked last.
@@ -59,7 +61,10 @@ fn an_untrusted_source_is_refused_and_then_remembered() {
     let real = place.agent.dir.path().canonicalize().unwrap();
     for command in ["check", "build", "run"] {
         let refused = place.host(&[command, "mine/agents/agent.toml"]);
-        refused.exits(2).says("theirs is outside of the agent's project").says("runs its code with your rights");
+        refused
+            .exits(2)
+            .says("theirs is outside of the agent's project")
+            .says("runs its code with your rights");
         refused.says(&format!("host build {}", real.join("theirs").display())).says("--trust-build");
         assert!(!place.ran(), "{command}");
     }
@@ -107,11 +112,13 @@ fn an_agent_that_another_one_calls_brings_no_trust_with_it() {
     fs::create_dir_all(called.join(".git")).unwrap();
     fs::rename(real.join("theirs"), called.join("theirs")).unwrap();
     let toml = fs::read_to_string(place.agent.toml()).unwrap();
-    fs::write(called.join("agent.toml"), format!("{toml}\n[tools.theirs]\nsource = \"theirs\"\n")).unwrap();
-    fs::write(called.join("script.toml"), "").unwrap();
-    let caller = real.join("mine/agents/agent.toml");
-    let table = "\n[tools.called]\nagent = \"../../called/agent.toml\"\ndescription = \"Does it.\"\n";
-    fs::write(&caller, format!("{toml}{table}")).unwrap();
+    let described = toml.replace("[agent]", "[agent]\ndescription = \"Does it.\"");
+    fs::write(called.join("agent.toml"), format!("{described}\n[tools.theirs]\nsource = \"theirs\"\n"))
+        .unwrap();
+    fs::write(called.join("script.toml"), "[[reply]]\ntext = \"done\"\n").unwrap();
+    let other = real.join("mine/agents/agent.toml");
+    let table = "\n[tools.called]\nagent = \"../../called/agent.toml\"\n";
+    fs::write(&other, format!("{toml}{table}")).unwrap();
     place.host(&["check", "mine/agents"]).exits(2).says("outside of the agent's project");
     assert!(!called.join("theirs/trace").exists());
     place.host(&["build", "called"]).ok();
@@ -125,14 +132,16 @@ fn a_person_at_a_terminal_is_asked_once() {
     let cache = place.agent.dir.path().join("cache");
     let cache = cache.to_str().unwrap();
     let args = ["build", "mine/agents", "--cache", cache];
-    let (code, screen) = at(USUAL, &place.agent, &args, &[(asked, Does::Types(""))]);
+    // As empty as if it were not set.
+    let terminal = Terminal { env: &[("HOST_TRUST_BUILD", "")], ..USUAL };
+    let (code, screen) = at(terminal, &place.agent, &args, &[(asked, Does::Types(""))]);
     assert_eq!(code, Some(2), "{screen}");
     assert!(!place.ran());
-    let (code, screen) = at(USUAL, &place.agent, &args, &[(asked, Does::Types("y"))]);
+    let (code, screen) = at(terminal, &place.agent, &args, &[(asked, Does::Types("y"))]);
     assert_eq!(code, Some(0), "{screen}");
     assert!(place.ran());
     place.change();
-    let (code, screen) = at(USUAL, &place.agent, &args, &[]);
+    let (code, screen) = at(terminal, &place.agent, &args, &[]);
     assert!(code == Some(0) && !screen.contains(asked), "{screen}");
     assert!(place.ran());
 }

@@ -59,7 +59,9 @@ fn told(path: &Path, name: &ToolName, language: Language) {
     let (shown, word) = (path.display(), shell_word(&path.to_string_lossy()));
     let (source, before) = match language {
         Language::Rust => ("src/lib.rs", None),
-        Language::Python => ("tool.py", Some("python3 -m venv .venv && .venv/bin/pip install 'componentize-py>=0.25,<0.26'")),
+        Language::Python => {
+            ("tool.py", Some("python3 -m venv .venv && .venv/bin/pip install 'componentize-py>=0.25,<0.26'"))
+        }
         Language::JavaScript | Language::TypeScript => (language.file(), Some("npm install")),
         Language::Go => ("tool.go", None),
         Language::C => ("tool.c", None),
@@ -80,5 +82,6 @@ fn name(path: &Path, language: Language) -> Result<ToolName, Misuse> {
     let text = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
         Misuse(format!("`{shown}` does not end in a name\n  type: host new NAME --lang LANG"))
     })?;
-    ToolName::of(text, language).map_err(|error| Misuse(format!("`{shown}` cannot be a tool's name: {error}")))
+    ToolName::of(text, language)
+        .map_err(|error| Misuse(format!("`{shown}` cannot be a tool's name: {error}")))
 }

@@ -24,7 +24,7 @@ pub(super) struct Places {
     /// Fetch no component: take those that the cache has, and fail where one is missing [env: `HOST_OFFLINE`, unless it is empty or 0]
     #[arg(long, global = true)]
     offline: bool,
-    /// Build tools without asking whose source is outside of the agent's project: that runs their code with your rights
+    /// Build tools without asking whose source is outside of the agent's project: that runs their code with your rights [env: `HOST_TRUST_BUILD`, unless it is empty or 0]
     #[arg(long, global = true)]
     trust_build: bool,
     /// Show what compilers say while tools are built.
@@ -85,14 +85,15 @@ impl Places {
 
     /// What becomes of sources outside of the project of their agent, where nobody is at a terminal.
     pub(super) fn strangers_unattended(&self) -> Strangers {
-        if self.trust_build { Strangers::Allow } else { Strangers::Refuse }
+        if self.trust_build || is_set("HOST_TRUST_BUILD") { Strangers::Allow } else { Strangers::Refuse }
     }
 
     /// What becomes of them where somebody may be.
     fn strangers(&self) -> Strangers {
+        let unattended = self.strangers_unattended();
         let attended = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if self.trust_build || !attended {
-            return self.strangers_unattended();
+        if !attended || matches!(unattended, Strangers::Allow) {
+            return unattended;
         }
         Strangers::Ask(Arc::new(|stranger| {
             let Stranger { source, project } = stranger;
@@ -109,7 +110,7 @@ impl Places {
 
     /// Whether nothing may be fetched.
     pub(super) fn is_offline(&self) -> bool {
-        self.offline || std::env::var_os("HOST_OFFLINE").is_some_and(|it| !it.is_empty() && it != "0")
+        self.offline || is_set("HOST_OFFLINE")
     }
 
     fn cache_path(&self) -> anyhow::Result<PathBuf> {
@@ -127,6 +128,11 @@ impl Places {
 /// What compiles components: this very program, started once more.
 fn compiler() -> anyhow::Result<Compiler> {
     Ok(Compiler::new(&std::env::current_exe().context("cannot find the program itself")?))
+}
+
+/// Whether an environment variable says yes.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|it| !it.is_empty() && it != "0")
 }
 
 /// The path in an environment variable. One that is empty counts as not set, as the XDG base directories have it.

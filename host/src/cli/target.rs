@@ -39,7 +39,8 @@ impl Target {
                 path.display()
             )));
         }
-        if path.file_name().is_some_and(|name| name == "Cargo.toml") && path.is_file() {
+        let files = Language::ALL.map(Language::file);
+        if path.file_name().is_some_and(|name| files.iter().any(|file| name == *file)) && path.is_file() {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             return Ok(Self::Tool(parent.unwrap_or(Path::new(".")).to_owned()));
         }

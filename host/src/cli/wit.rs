@@ -25,7 +25,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let extension = to.extension().and_then(|it| it.to_str());
     let (file, bytes) = match extension {
-        Some("wasm") => (to.clone(), package().context("the contract cannot be encoded; please report this as a bug")?),
+        Some("wasm") => {
+            (to.clone(), package().context("the contract cannot be encoded; please report this as a bug")?)
+        }
         Some("wit") => (to.clone(), WIT.into()),
         Some(_) | None => {
             let unmade = || format!("cannot make {}", to.display());

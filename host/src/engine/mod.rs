@@ -110,7 +110,15 @@ pub struct Builder {
 impl Builder {
     fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
         let (exporter, instances) = (None, INSTANCES);
-        Self { store, cache: cache.to_owned(), compiler, is_offline: false, strangers: Strangers::Refuse, exporter, instances }
+        Self {
+            store,
+            cache: cache.to_owned(),
+            compiler,
+            is_offline: false,
+            strangers: Strangers::Refuse,
+            exporter,
+            instances,
+        }
     }
 
     /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that

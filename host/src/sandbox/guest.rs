@@ -12,6 +12,7 @@ use super::clock::CallClock;
 use super::cpu::CpuMeter;
 use super::egress::Egress;
 use super::engine::Sandbox;
+use super::files::NO_DIRECTORY;
 use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
 use super::prepared::{AdmitError, Kind, Prepared, ToolDefinition};
@@ -194,6 +195,7 @@ impl Guest {
             Kind::Typed { typed, .. } => return typed.invoke(store, export, input).await,
         };
         let tool: Orchestrator = pre.instantiate_async(&mut *store).await?;
+        store.data().record.forget_denial(NO_DIRECTORY);
         let given = tool.host_tool_tools().call_call(&mut *store, export, &input.as_str().to_owned()).await?;
         Ok(match given {
             Ok(output) => verdict::output(output, &self.policy.limits),

@@ -96,7 +96,8 @@ impl Toolbox {
             .try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin, Rules::NOW)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
-            let (loaded, entries) = load_one(tool, project, (sandbox, cache), &secrets, tell).await.map_err(wrap)?;
+            let (loaded, entries) =
+                load_one(tool, project, (sandbox, cache), &secrets, tell).await.map_err(wrap)?;
             entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
             toolbox.tools.insert(tool.name.clone(), loaded);
         }

@@ -118,10 +118,15 @@ pub(super) fn write(plan: &Plan, root: &Path, force: bool) -> anyhow::Result<boo
 }
 
 /// Adds a tool to a workspace of tools, whose directory is given, beside the SDK that is there.
-pub(super) fn add_to_workspace(root: &Path, below: &str, name: &ToolName, plan: &mut Plan) -> anyhow::Result<()> {
+pub(super) fn add_to_workspace(
+    root: &Path,
+    below: &str,
+    name: &ToolName,
+    plan: &mut Plan,
+) -> anyhow::Result<()> {
     let manifest = root.join(below).join("Cargo.toml");
-    let text = read(&manifest)
-        .map_err(|error| Misuse(format!("cannot read {}: {error}", manifest.display())))?;
+    let text =
+        read(&manifest).map_err(|error| Misuse(format!("cannot read {}: {error}", manifest.display())))?;
     let extended = workspace::with_member(&text, name).ok_or_else(|| {
         let path = manifest.display();
         Misuse(format!(

@@ -109,7 +109,9 @@ mod tests {
         ] {
             assert!(bad.parse::<ToolName>().is_err(), "{bad}");
         }
-        assert!(ToolName::of("fn", Language::Python).is_ok() && ToolName::of("lambda", Language::Python).is_err());
+        assert!(
+            ToolName::of("fn", Language::Python).is_ok() && ToolName::of("lambda", Language::Python).is_err()
+        );
         assert!(ToolName::of("lambda", Language::JavaScript).is_ok());
     }
 }

@@ -33,10 +33,8 @@ pub(super) async fn build(
     let mut command = compiler(&programs).ok_or_else(|| programs.missing("zig", INSTALL))?;
     command.args(["-mexec-model=reactor", "-Os", "-Wall", "-Wl,--strip-all"]);
     command.arg(format!("-Wl,-z,stack-size={STACK_BYTES}"));
-    let files = files(path).map_err(|error| BuildError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let files = files(path)
+        .map_err(|error| BuildError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
     command.arg("-o").arg(&core).args(files);
     programs.compile(&mut command, work).await?;
     encode(path, contract, core, made).await

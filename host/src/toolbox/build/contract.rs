@@ -31,7 +31,8 @@ impl Contract {
         let mut directory = path.join("wit");
         if !directory.is_dir() {
             directory = scratch.join("wit");
-            let written = fs::create_dir(&directory).and_then(|()| fs::write(directory.join("tool.wit"), WIT));
+            let written =
+                fs::create_dir(&directory).and_then(|()| fs::write(directory.join("tool.wit"), WIT));
             written.map_err(|error| super::unusable(&directory, &error))?;
         }
         let wrong = |reason: String| BuildError::Wit { path: directory.clone(), reason };
@@ -59,9 +60,10 @@ impl Contract {
 }
 
 fn world(resolve: &Resolve, package: PackageId, worlds: &[&str]) -> Result<WorldId, String> {
-    let named = resolve.packages.get(package).and_then(|package| {
-        worlds.iter().find_map(|name| package.worlds.get(*name).copied())
-    });
+    let named = resolve
+        .packages
+        .get(package)
+        .and_then(|package| worlds.iter().find_map(|name| package.worlds.get(*name).copied()));
     match named {
         Some(world) => Ok(world),
         None => resolve.select_world(&[package], None).map_err(|error| format!("{error:#}")),

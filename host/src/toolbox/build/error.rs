@@ -25,7 +25,7 @@ pub enum BuildError {
     },
     /// A source that the agent's project does not have, and that nobody allowed.
     #[error(
-        "{} is outside of the agent's project, {}: building it runs its code with your rights\n  look at it, and then allow it once and for all: host build {}\n  or allow all of this command: --trust-build",
+        "{} is outside of the agent's project, {}: building it runs its code with your rights\n  look at it, and then allow it once and for all: host build {} (or, for all of this command, say --trust-build)",
         source_dir.display(), project.display(), shell_word(&source_dir.to_string_lossy())
     )]
     Stranger {

@@ -53,6 +53,7 @@ impl Kept {
         let names = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
         let manifests = path.ancestors().flat_map(|dir| names.map(|name| dir.join(name)));
         let fresh = artifact.is_file()
+            && note.print.is_none()
             && note.sources.iter().all(|source| older(source))
             && manifests.filter(|manifest| manifest.exists()).all(|manifest| older(&manifest));
         fresh.then_some(artifact)
@@ -64,7 +65,8 @@ impl Kept {
         // Without what it was made from, or without the note, the next start asks cargo again, which costs time and
         // nothing else.
         if let Ok(dep_info) = fs::read_to_string(made.with_extension("d")) {
-            let _ = self.write_note(&Note { artifact: name, sources: sources(&dep_info), print: None }, as_of);
+            let _ =
+                self.write_note(&Note { artifact: name, sources: sources(&dep_info), print: None }, as_of);
         }
         Ok(artifact)
     }

@@ -73,11 +73,9 @@ impl<'a> Source<'a> {
     fn at(path: &'a Path, language: Language, cache: &Path) -> Result<Self, BuildError> {
         let print = match language {
             Language::Rust => None,
-            Language::Python
-            | Language::JavaScript
-            | Language::TypeScript
-            | Language::Go
-            | Language::C => Some(print::of(path, language)?),
+            Language::Python | Language::JavaScript | Language::TypeScript | Language::Go | Language::C => {
+                Some(print::of(path, language)?)
+            }
         };
         let kept = Kept::of(path, cache).map_err(|error| unusable(cache, &error))?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();

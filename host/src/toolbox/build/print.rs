@@ -23,10 +23,8 @@ const RECIPE: u32 = 1;
 /// One text for all files, by their names, sizes and times of change. What is hidden or made by tools is left out.
 pub(super) fn of(path: &Path, language: Language) -> Result<String, BuildError> {
     let mut lines = vec![format!("{RECIPE} {language} {}", env!("CARGO_PKG_VERSION"))];
-    add(path, path, 0, &mut lines).map_err(|error| BuildError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
+    add(path, path, 0, &mut lines)
+        .map_err(|error| BuildError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
     lines.sort_unstable();
     Ok(Digest::of(lines.join("\n").as_bytes()).to_string())
 }
@@ -41,7 +39,9 @@ fn add(root: &Path, directory: &Path, depth: usize, lines: &mut Vec<String>) -> 
         }
         if entry.file_type()?.is_dir() {
             if depth == DEPTH_MAX {
-                return Err(io::Error::other(format!("its directories are nested more than {DEPTH_MAX} deep")));
+                return Err(io::Error::other(format!(
+                    "its directories are nested more than {DEPTH_MAX} deep"
+                )));
             }
             add(root, &entry.path(), depth + 1, lines)?;
             continue;

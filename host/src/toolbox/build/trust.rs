@@ -71,9 +71,8 @@ impl Project {
         let directory = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(&path) };
         let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
         // Everything of a person is below the home directory, also what is others' work; it is no project as a whole.
-        let within = directory
-            .ancestors()
-            .take_while(|at| at.parent().is_some() && Some(*at) != home.as_deref());
+        let within =
+            directory.ancestors().take_while(|at| at.parent().is_some() && Some(*at) != home.as_deref());
         let mut root = directory;
         for at in within {
             if at.join(".git").exists() {
@@ -109,11 +108,7 @@ fn is_workspace(directory: &Path) -> bool {
 }
 
 /// Lets a source be built, or says why it may not be.
-pub(super) async fn admit(
-    source: &Path,
-    owner: Owner<'_>,
-    cache: &ComponentCache,
-) -> Result<(), BuildError> {
+pub(super) async fn admit(source: &Path, owner: Owner<'_>, cache: &ComponentCache) -> Result<(), BuildError> {
     let project = match owner {
         Owner::Agent(project) if project.has(source) => return Ok(()),
         Owner::Agent(Project(root)) => root,
@@ -128,9 +123,8 @@ pub(super) async fn admit(
         Strangers::Allow => true,
         Strangers::Ask(ask) => {
             let (ask, source, project) = (Arc::clone(ask), source.to_owned(), project.clone());
-            let asked = tokio::task::spawn_blocking(move || {
-                ask(Stranger { source: &source, project: &project })
-            });
+            let asked =
+                tokio::task::spawn_blocking(move || ask(Stranger { source: &source, project: &project }));
             asked.await.unwrap_or(false)
         }
     };
@@ -166,7 +160,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let at = |path: &str| root.join(path);
-        for made in ["repo/.git", "repo/agents/one", "repo/theirs/.git", "repo/theirs/tool", "space/agents", "alone/tool"] {
+        for made in [
+            "repo/.git",
+            "repo/agents/one",
+            "repo/theirs/.git",
+            "repo/theirs/tool",
+            "space/agents",
+            "alone/tool",
+        ] {
             fs::create_dir_all(at(made)).unwrap();
         }
         fs::write(at("repo/agents/Cargo.toml"), "[workspace]\n").unwrap();

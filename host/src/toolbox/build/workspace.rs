@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::process::{Heard, cargo};
-use super::kept::identity;
-use super::room::{self, Room};
-use super::work::Work;
 use super::BuildError;
+use super::kept::identity;
+use super::process::{Heard, cargo};
+use super::room::{self, Room};
 use super::rust::TARGET;
+use super::work::Work;
 use crate::document::read_text;
 use crate::toolbox::Progress;
 
@@ -146,7 +146,8 @@ impl Workspace {
             Heard::Line(_) => work.hears(heard, &mut said),
             Heard::Bar(_) => {}
         };
-        let status = cargo(path, &args, |_| {}, hear).await.map_err(|error| BuildError::cargo(path, &error))?;
+        let status =
+            cargo(path, &args, |_| {}, hear).await.map_err(|error| BuildError::cargo(path, &error))?;
         if !status.success() {
             return Err(BuildError::Compiler { path: path.to_owned(), output: said });
         }

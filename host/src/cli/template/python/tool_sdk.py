@@ -43,6 +43,8 @@ def tool(function):
     return function
 
 
+# `Required` and `NotRequired`, where Python has them.
+_MARKS = tuple(getattr(typing, name) for name in ("Required", "NotRequired") if hasattr(typing, name))
 _PLAIN = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
@@ -51,6 +53,8 @@ def _schema(kind):
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return {**_schema(parts[0]), "description": parts[1]}
+    if origin is not None and origin in _MARKS:
+        return _schema(parts[0])
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}
     if kind is typing.Any or kind is inspect.Parameter.empty:

@@ -70,7 +70,8 @@ func Tool[I, O any](name, description string, function func(I) (O, error)) {
 		}
 		return json.Marshal(output)
 	}
-	tools = append(tools, definition{name, description, schemaOf[I](), schemaOf[O](), call})
+	input, output := schemaOf[I](described{}), schemaOf[O](described{isOutput: true})
+	tools = append(tools, definition{name, description, input, output, call})
 }
 
 // called calls a tool by its name.
