@@ -14,9 +14,8 @@ fn theirs(at: &Path) {
                     [lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
     fs::write(at.join("Cargo.toml"), manifest).unwrap();
     fs::write(at.join("src/lib.rs"), "").unwrap();
-    let trace = at.join("trace").display().to_string();
-    fs::write(at.join("build.rs"), format!("fn main() {{ std::fs::write({trace:?}, \"\").unwrap(); }}\n"))
-        .unwrap();
+    // It runs in its own directory.
+    fs::write(at.join("build.rs"), "fn main() { std::fs::write(\"trace\", \"\").unwrap(); }\n").unwrap();
 }
 
 /// A directory with the agent of a project, `mine`, and somebody else's crate beside it.
