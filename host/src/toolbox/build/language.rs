@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::BuildError;
+use super::{BuildError, c, go, python, rust, script};
 
 /// What a tool is written in, which its first file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,18 @@ impl Language {
             Self::TypeScript => "tool.ts",
             Self::Go => "go.mod",
             Self::C => "tool.c",
+        }
+    }
+
+    /// The command that installs its compiler, typed in the directory of the tool.
+    #[must_use]
+    pub fn install(self) -> &'static str {
+        match self {
+            Self::Rust => rust::INSTALL,
+            Self::Python => python::INSTALL,
+            Self::JavaScript | Self::TypeScript => script::INSTALL,
+            Self::Go => go::INSTALL,
+            Self::C => c::INSTALL,
         }
     }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::{BuildError, Language};
 use crate::message::Digest;
 
-/// A directory with more is not that of a tool alone.
-const FILES_MAX: usize = 20_000;
+/// A directory with more entries is not that of a tool alone.
+const ENTRIES_MAX: usize = 20_000;
 
 /// How deep directories may stand in each other.
 const DEPTH_MAX: usize = 32;
@@ -22,39 +22,47 @@ const RECIPE: u32 = 1;
 
 /// One text for all files, by their names, sizes and times of change. What is hidden or made by tools is left out.
 pub(super) fn of(path: &Path, language: Language) -> Result<String, BuildError> {
-    let mut lines = vec![format!("{RECIPE} {language} {}", env!("CARGO_PKG_VERSION"))];
-    add(path, path, 0, &mut lines)
+    let mut walk = Walk { root: path, entries: 0, lines: Vec::new() };
+    walk.lines.push(format!("{RECIPE} {language} {}", env!("CARGO_PKG_VERSION")));
+    walk.add(path, 0)
         .map_err(|error| BuildError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
-    lines.sort_unstable();
-    Ok(Digest::of(lines.join("\n").as_bytes()).to_string())
+    walk.lines.sort_unstable();
+    Ok(Digest::of(walk.lines.join("\n").as_bytes()).to_string())
 }
 
-fn add(root: &Path, directory: &Path, depth: usize, lines: &mut Vec<String>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let shown = name.to_string_lossy();
-        if shown.starts_with('.') || MADE.contains(&shown.as_ref()) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            if depth == DEPTH_MAX {
-                return Err(io::Error::other(format!(
-                    "its directories are nested more than {DEPTH_MAX} deep"
-                )));
+/// A walk through a directory that may be a stranger's, and have anything in it.
+struct Walk<'a> {
+    root: &'a Path,
+    entries: usize,
+    lines: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn add(&mut self, directory: &Path, depth: usize) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            self.entries += 1;
+            if self.entries > ENTRIES_MAX {
+                return Err(io::Error::other(format!("it has more than {ENTRIES_MAX} files")));
             }
-            add(root, &entry.path(), depth + 1, lines)?;
-            continue;
+            let (path, name) = (entry.path(), entry.file_name());
+            let shown = name.to_string_lossy();
+            if shown.starts_with('.') || MADE.contains(&shown.as_ref()) {
+                continue;
+            }
+            if !entry.file_type()?.is_dir() {
+                // A link changes with what it leads to; one that leads nowhere is what it is.
+                let metadata = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
+                self.lines.push(line(path.strip_prefix(self.root).unwrap_or(&path), &metadata));
+            } else if depth < DEPTH_MAX {
+                self.add(&path, depth + 1)?;
+            } else {
+                let why = format!("its directories are nested more than {DEPTH_MAX} deep");
+                return Err(io::Error::other(why));
+            }
         }
-        if lines.len() > FILES_MAX {
-            return Err(io::Error::other(format!("it has more than {FILES_MAX} files")));
-        }
-        // A link changes with what it leads to; one that leads nowhere is what it is.
-        let metadata = fs::metadata(entry.path()).or_else(|_| fs::symlink_metadata(entry.path()))?;
-        let below = entry.path();
-        lines.push(line(below.strip_prefix(root).unwrap_or(&below), &metadata));
+        Ok(())
     }
-    Ok(())
 }
 
 fn line(path: &Path, metadata: &Metadata) -> String {
@@ -89,5 +97,8 @@ mod tests {
         assert_eq!(now(), last);
         fs::remove_file(at("new.py")).unwrap();
         assert_ne!(now(), last);
+        fs::create_dir_all(at(&"d/".repeat(DEPTH_MAX + 1))).unwrap();
+        let deep = of(dir.path(), Language::Python).unwrap_err().to_string();
+        assert!(deep.contains("nested more than 32 deep"), "{deep}");
     }
 }

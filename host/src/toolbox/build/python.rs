@@ -11,7 +11,8 @@ use super::{BuildError, Language};
 const COMPILER: &str = "componentize-py";
 
 /// The version that the template was tested with, in a place where no system forbids it.
-const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install 'componentize-py>=0.25,<0.26'";
+pub(super) const INSTALL: &str =
+    "python3 -m venv .venv && .venv/bin/pip install 'componentize-py>=0.25,<0.26'";
 
 pub(super) async fn build(
     path: &Path,

@@ -26,7 +26,7 @@ const MESSAGES: &str = "--message-format=json-render-diagnostics";
 const SHARED: &str = "target";
 
 /// What installs cargo and rustc.
-const INSTALL: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
+pub(super) const INSTALL: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
 
 impl BuildError {
     /// That cargo could not be started for a crate.

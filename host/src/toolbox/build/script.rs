@@ -8,7 +8,7 @@ use super::work::Work;
 use super::{BuildError, Language};
 
 /// The package.json that `host new` writes has what is needed.
-const INSTALL: &str = "npm install";
+pub(super) const INSTALL: &str = "npm install";
 
 /// What has npm and node.
 const INSTALL_NODE: &str = "sudo apt install nodejs npm && npm install";
