@@ -114,7 +114,7 @@ fn a_crate_that_does_not_build_shows_the_compiler_error() {
         .says("E0308")
         .says("src/lib.rs:1");
     fs::remove_file(dir.join("Cargo.toml")).unwrap();
-    agent.host(&["run"]).exits(2).says("has no Cargo.toml");
+    agent.host(&["run"]).exits(2).says("has no source of a tool");
 }
 
 #[test]

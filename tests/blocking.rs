@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use host::config::Config;
 use host::engine::{Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, Purpose, Terms, Unwatched, Word};
 use host::message::{Cancelled, Slot};
-use host::toolbox::Compiler;
+use host::toolbox::{Compiler, Strangers};
 use tokio::runtime::Runtime;
 
 use crate::approval::{ASK_NEW_YORK, asking};
@@ -57,7 +57,7 @@ fn one_thread() -> Runtime {
 
 async fn engine(agent: &Agent) -> (Engine, Arc<LoadedAgent>) {
     let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
-    let engine = Engine::builder(&agent.state(), &cache(), compiler).build();
+    let engine = Engine::builder(&agent.state(), &cache(), compiler).strangers(Strangers::Allow).build();
     let config = Config::load(&agent.toml()).unwrap();
     let loaded = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
     (engine, loaded)

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use host::config::Config;
 use host::engine::{Engine, LoadedAgent, Purpose, Told, Watcher};
 use host::message::Digest;
-use host::toolbox::Compiler;
+use host::toolbox::{Compiler, Strangers};
 
 use crate::support::{Agent, root};
 
@@ -48,7 +48,7 @@ fn a_component_is_made_once_for_all_who_load_it_and_a_changed_one_is_seen() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
-        let engine = Engine::builder(&agent.state(), &cache, compiler).build();
+        let engine = Engine::builder(&agent.state(), &cache, compiler).strangers(Strangers::Allow).build();
         let loaded = join_all((0..4).map(|_| load(&engine, &agent))).await;
         let with_work =
             loaded.iter().filter(|(_, work)| work.iter().any(|it| it.contains("compiled w.wasm")));

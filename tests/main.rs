@@ -46,6 +46,7 @@ mod init;
 mod interleavings;
 mod journal;
 mod kills;
+mod languages;
 mod loading;
 mod mcp;
 mod mistakes;

@@ -82,7 +82,7 @@ fn every_mistake_about_tools_is_shown_in_the_file() {
         ),
         ("[tools.t]\nsource = «\"script.toml\"»", &["is not a WebAssembly component", "help: "]),
         ("[tools.t]\nsource = «\"core.wasm\"»", &["is a core module", "help: build it for"]),
-        ("[tools.t]\nsource = «\"empty\"»", &["has no Cargo.toml", "help: "]),
+        ("[tools.t]\nsource = «\"empty\"»", &["has no source of a tool", "help: "]),
         (
             &format!("{weather}[tools.«zwei»]\nsource = \"WEATHER\""),
             &["`get_weather` is already offered by [tools.weather]", "help: give one of them a `prefix`"],

@@ -12,7 +12,7 @@ use host::engine::{
 use host::journal::{JournalError, JournalStore as _, RunFile, RunState, RunSummary, RunsDir};
 use host::message::{Cancelled, Ending, Manifest, Reply, Retry, RunId, SessionKey, Slot};
 use host::model::{Model, ModelError, ModelRequest, Models};
-use host::toolbox::Compiler;
+use host::toolbox::{Compiler, Strangers};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::approval::{ASK_NEW_YORK, asking};
@@ -31,8 +31,10 @@ impl Kind {
     pub fn engine(self, agent: &Agent) -> Engine {
         let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
         match self {
-            Self::Directory => Engine::builder(&agent.state(), &cache(), compiler).build(),
-            Self::Memory => Engine::in_memory(&cache(), compiler).build(),
+            Self::Directory => {
+                Engine::builder(&agent.state(), &cache(), compiler).strangers(Strangers::Allow).build()
+            }
+            Self::Memory => Engine::in_memory(&cache(), compiler).strangers(Strangers::Allow).build(),
         }
     }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use host::config::Config;
 use host::engine::{Engine, Front, LoadedAgent, NewRun, Nobody, Outcome, Purpose, Unwatched};
 use host::message::Ending;
-use host::toolbox::{Compiler, serve_compiler_if_asked};
+use host::toolbox::{Compiler, Strangers, serve_compiler_if_asked};
 use tokio::task::JoinSet;
 
 use common::{memory, root};
@@ -58,7 +58,8 @@ async fn engine(
     );
     let config = Config::parse(&toml, &path.join("agent.toml")).unwrap();
     let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    let builder = Engine::builder(&path.join("state"), &path.join("cache"), compiler);
+    let builder =
+        Engine::builder(&path.join("state"), &path.join("cache"), compiler).strangers(Strangers::Allow);
     let engine = builder.instances(instances).build();
     let agent = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
     (engine, agent)

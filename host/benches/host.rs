@@ -38,7 +38,7 @@ use host::message::{
 use host::model::{Model, Models, Script, Scripted};
 use host::sandbox::{Metering, Sandbox};
 use host::session::{Attempt, Decisions, Mode, NoCalls, Session};
-use host::toolbox::{Compiler, ComponentCache, Toolbox, build, serve_compiler_if_asked};
+use host::toolbox::{Compiler, ComponentCache, Owner, Strangers, Toolbox, build, serve_compiler_if_asked};
 
 const INPUT: &str = r#"{"city":"San Francisco"}"#;
 
@@ -85,7 +85,8 @@ struct Pairs {
 /// The weather tool, loaded once, and a directory for journals.
 fn cache(directory: &TempDir) -> ComponentCache {
     let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    ComponentCache::open(&directory.path().join("cache"), compiler).unwrap()
+    let cache = ComponentCache::open(&directory.path().join("cache"), compiler).unwrap();
+    cache.with_strangers(Strangers::Allow)
 }
 
 struct Bench {
@@ -106,7 +107,7 @@ impl Bench {
         let cache = cache(&directory);
         let weather = root.join("guest-tools/weather");
         let runtime = Runtime::new().unwrap();
-        let built = build(&weather, cache.directory(), &|it| eprintln!("{it:?}"));
+        let built = build(&weather, Owner::Person, &cache, &|it| eprintln!("{it:?}"));
         let component = runtime.block_on(built).unwrap().artifact;
         let toml = format!(
             "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",

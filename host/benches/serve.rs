@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use host::engine::{Engine, Unwatched};
 use host::server::{Serving, Settings};
-use host::toolbox::{Compiler, serve_compiler_if_asked};
+use host::toolbox::{Compiler, Strangers, serve_compiler_if_asked};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -281,7 +281,10 @@ async fn serve(directory: &Path) {
     let settings = Settings::load(&directory.join("host.toml")).unwrap();
     let (state, cache) = (directory.join("state"), directory.join("cache"));
     let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    let engine = Engine::builder(&state, &cache, compiler).instances(settings.instances).build();
+    let engine = Engine::builder(&state, &cache, compiler)
+        .strangers(Strangers::Allow)
+        .instances(settings.instances)
+        .build();
     let mut serving = Serving::begin(&engine, &state, settings, &Unwatched).await.unwrap();
     println!("{}", serving.url());
     println!("{}", serving.failed().await);

@@ -168,3 +168,15 @@ fn room_is_made_only_where_no_lock_that_is_named_needs_it() {
     place.host(&["tools", "gc", "host.lock"]).ok().says("1 component removed");
     assert!(kept(&one) && !kept(&two));
 }
+
+#[test]
+fn the_contract_is_published_as_a_package() {
+    let (registry, place) = (Registry::start(), Place::new());
+    place.host(&["wit", "tool.wasm"]).ok();
+    let reference = registry.reference("host/tool:0.1.0");
+    let published = place.host(&["publish", "tool.wasm", &reference]);
+    published.ok().says("with sha256");
+    assert!(published.stdout.contains("@sha256:"), "{}", published.stdout);
+    // It has types alone.
+    place.host(&["inspect", published.stdout.trim()]).ok();
+}

@@ -10,7 +10,7 @@ use host::engine::{
     Engine, Front, LoadedAgent, NewRun, Outcome, People, Purpose, RunHandle, Told, Unwatched, Watcher,
 };
 use host::message::{Decision, Manifest, RunId, Slot, ToolAsk};
-use host::toolbox::Compiler;
+use host::toolbox::{Compiler, Strangers};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -73,7 +73,10 @@ async fn fifty_at_once(
 ) -> (BTreeSet<RunId>, BTreeMap<&'static str, usize>, Vec<String>) {
     let exporter = host::telemetry::Collector::find(Some(&url.parse().unwrap())).unwrap();
     let compiler = Compiler::new(env!("CARGO_BIN_EXE_host").as_ref());
-    let engine = Engine::builder(&agent.state(), &cache(), compiler).exporter(exporter).build();
+    let engine = Engine::builder(&agent.state(), &cache(), compiler)
+        .exporter(exporter)
+        .strangers(Strangers::Allow)
+        .build();
     let config = Config::load(&agent.toml()).unwrap();
     let loaded = engine.load(config, Purpose::Run, &Unwatched).await.unwrap();
     let (troubles, mut told) = unbounded_channel();

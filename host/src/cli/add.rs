@@ -20,7 +20,7 @@ use crate::toolbox::Inspection;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
+    /// A .wasm component, the directory of a tool, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     /// The name of its table in agent.toml; by default that of the file or repository.
@@ -39,7 +39,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let source = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => Source::Local(std::path::absolute(path)?),
+        Target::Component(path) | Target::Tool(path) => Source::Local(std::path::absolute(path)?),
         Target::Remote(remote) => Source::Remote(remote),
         Target::Agent(path) => {
             let path = path.display();

@@ -12,25 +12,31 @@ use super::target::Target;
 use super::works::Works;
 use crate::config::{Config, SubAgent};
 use crate::message::Digest;
-use crate::toolbox::build;
+use crate::toolbox::{Owner, Project, build};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An agent.toml, or the directory of an agent or of one crate.
+    /// An agent.toml, or the directory of an agent or of one tool. To name a tool's directory allows its source once and for all.
     #[arg(value_name = "AGENT.TOML|DIR", default_value = "agent.toml")]
     path: PathBuf,
-    /// Write the component to this file. There has to be one crate.
+    /// Write the component to this file. There has to be one tool.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
-    let crates = crates(Target::of(&args.path)?)?;
+    let target = Target::of(&args.path)?;
+    let project = match &target {
+        Target::Agent(path) => Some(Project::of(path)),
+        Target::Tool(_) | Target::Component(_) | Target::Remote(_) => None,
+    };
+    let owner = project.as_ref().map_or(Owner::Person, Owner::Agent);
+    let crates = crates(target)?;
     let output = args.output.as_deref().map(OutputFile::at).transpose()?;
     if output.is_some() && crates.len() != 1 {
         return Err(Misuse(format!(
-            "--output takes one component, and here are {} crates\n  name the directory of the crate: host build DIR --output FILE",
+            "--output takes one component, and here are {} sources\n  name the directory of the tool: host build DIR --output FILE",
             crates.len()
         ))
         .into());
@@ -38,7 +44,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let cache = places.cache()?;
     let works = Works::new(&screen, places.verbose);
     for path in &crates {
-        let built = build(path, cache.directory(), &|it| works.tell(it)).await?;
+        let built = build(path, owner, &cache, &|it| works.tell(it)).await?;
         let bytes = std::fs::read(&built.artifact)?;
         let (size, digest) = (indicatif::BinaryBytes(bytes.len() as u64), Digest::of(&bytes));
         let path = args.output.as_ref().unwrap_or(&built.artifact).display();
@@ -48,12 +54,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         print(&format!("{path}  {size}  sha256 {digest}"))?;
     }
     if crates.is_empty() {
-        screen.say("no tool of this agent is a crate: there is nothing to build");
+        screen.say("no tool of this agent is a source: there is nothing to build");
     }
     Ok(Exit::Ok)
 }
 
-/// The crates that are to be built.
+/// The sources that are to be built.
 fn crates(target: Target) -> anyhow::Result<Vec<PathBuf>> {
     match target {
         Target::Agent(path) => {
@@ -61,7 +67,7 @@ fn crates(target: Target) -> anyhow::Result<Vec<PathBuf>> {
             let agents = config.sub_agents()?;
             Ok(sources(config, agents).into_iter().filter(|source| source.is_dir()).collect())
         }
-        Target::Crate(path) => Ok(vec![path.canonicalize()?]),
+        Target::Tool(path) => Ok(vec![path.canonicalize()?]),
         Target::Remote(remote) => Err(Misuse(format!(
             "{remote} is a component, and needs no build\n  try it with: host call {remote}"
         ))

@@ -119,15 +119,17 @@ pub(super) async fn agreed(question: String, yes: bool) -> anyhow::Result<bool> 
         let message = "nobody is there to be asked: stdin or stderr is no terminal\n  look at what is printed, and say --yes to take it";
         return Err(Misuse(message.to_owned()).into());
     }
-    let asked = tokio::task::spawn_blocking(move || {
-        let mut stderr = std::io::stderr().lock();
-        write!(stderr, "{question} [y/N] ")?;
-        stderr.flush()?;
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        Ok::<_, std::io::Error>(line)
-    });
-    let line = asked.await?.context("cannot read the answer")?;
+    let asked = tokio::task::spawn_blocking(move || answered(&question));
+    asked.await?.context("cannot read the answer")
+}
+
+/// Asks at the terminal, and waits for the answer. Anything else than a yes is a no.
+pub(super) fn answered(question: &str) -> std::io::Result<bool> {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

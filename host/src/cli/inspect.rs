@@ -24,7 +24,7 @@ use crate::trust::Trust;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A .wasm component, the directory of a tool crate, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
+    /// A .wasm component, the directory of a tool, an https:// URL, or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "WASM|DIR|REF")]
     target: PathBuf,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let looking = Looking::new(places, &screen, &Trust::default())?;
     let (inspection, signers) = match Target::of(&args.target)? {
-        Target::Component(path) | Target::Crate(path) => {
+        Target::Component(path) | Target::Tool(path) => {
             args.bundle.is_of_use(false)?;
             (looking.at(&Source::Local(path), None).await?, None)
         }

@@ -31,6 +31,7 @@ mod live;
 mod lock;
 mod mcp;
 mod moment;
+mod new;
 mod output;
 mod person;
 mod places;
@@ -56,6 +57,7 @@ mod signals;
 mod signed;
 mod streams;
 mod target;
+mod template;
 mod test;
 mod token;
 mod tools;
@@ -64,6 +66,7 @@ mod trust;
 mod typed;
 mod update;
 mod waiting;
+mod wit;
 mod words;
 mod works;
 
@@ -185,8 +188,14 @@ enum Command {
     /// In the layout that wkg, Wassette and wasmCloud read. Prints the reference by digest. A login is the one that docker
     /// has.
     Publish(publish::Args),
-    /// Build tool crates into components.
+    /// Write a new tool: in Rust, Python, JavaScript, TypeScript, Go or C.
+    ///
+    /// It has a test and a README, and can be built and called at once.
+    New(new::Args),
+    /// Build tools into components.
     Build(build::Args),
+    /// Print or write the contract between host and tool, the WIT package `host:tool`.
+    Wit(wit::Args),
     /// Write the new spellings into agent.toml.
     ///
     /// They take the place of older ones. Comments, order and layout stay, and the agent is the same. A file with a mistake in it is not changed.
@@ -270,6 +279,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Tools(args) => tools::run(&args, &places),
         Command::Publish(args) => block_on(|_| async move { publish::run(args, &places).await }),
         Command::Build(args) => block_on(|_| async move { build::run(args, &places).await }),
+        Command::New(args) => new::run(&args),
+        Command::Wit(args) => wit::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Schema { cases, server } => {

@@ -1,12 +1,16 @@
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 
+use super::elsewhere::answered;
+use super::words::one_line;
 use crate::engine::{Builder, Engine};
 use crate::journal::{RunsDir, SessionsDir};
 use crate::telemetry::Collector;
-use crate::toolbox::{Compiler, ComponentCache};
+use crate::toolbox::{Compiler, ComponentCache, Stranger, Strangers};
 use crate::trust::{TRUST_FILE, Trust};
 
 /// Where runs and compiled components are kept, and what is shown of making them.
@@ -21,6 +25,9 @@ pub(super) struct Places {
     /// Fetch no component: take those that the cache has, and fail where one is missing [env: `HOST_OFFLINE`, unless it is empty or 0]
     #[arg(long, global = true)]
     offline: bool,
+    /// Build tools without asking whose source is outside of the agent's project: that runs their code with your rights [env: `HOST_TRUST_BUILD`, unless it is empty or 0]
+    #[arg(long, global = true)]
+    trust_build: bool,
     /// Show what compilers say while tools are built.
     #[arg(long, short, global = true)]
     pub(super) verbose: bool,
@@ -68,13 +75,15 @@ impl Places {
         Ok(Engine::builder(&self.state()?, &self.cache_path()?, compiler()?)
             .offline(self.is_offline())
             .trusting(Self::trust()?)
+            .strangers(self.strangers())
             .exporter(exporter))
     }
 
     /// The cache, made if it does not exist.
     pub(super) fn cache(&self) -> anyhow::Result<ComponentCache> {
         let cache = ComponentCache::open(&self.cache_path()?, compiler()?)?;
-        Ok(cache.offline(self.is_offline()).trusting(&Self::trust()?))
+        let cache = cache.offline(self.is_offline()).trusting(&Self::trust()?);
+        Ok(cache.with_strangers(self.strangers()))
     }
 
     /// The user's own rules about who has to have signed components.
@@ -90,9 +99,34 @@ impl Places {
         Some(base.join("host").join(TRUST_FILE))
     }
 
+    /// What becomes of sources outside of the project of their agent, where nobody is at a terminal.
+    pub(super) fn strangers_unattended(&self) -> Strangers {
+        if self.trust_build || is_set("HOST_TRUST_BUILD") { Strangers::Allow } else { Strangers::Refuse }
+    }
+
+    /// What becomes of them where somebody may be.
+    fn strangers(&self) -> Strangers {
+        let unattended = self.strangers_unattended();
+        let attended = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !attended || matches!(unattended, Strangers::Allow) {
+            return unattended;
+        }
+        Strangers::Ask(Arc::new(|stranger| {
+            let Stranger { source, project } = stranger;
+            let (source, project) = (source.display().to_string(), project.display().to_string());
+            let question = format!(
+                "{} is outside of the agent's project, {}: building it runs its code with your rights. Build it?",
+                one_line(&source),
+                one_line(&project)
+            );
+            // Who cannot be asked has not agreed.
+            answered(&question).unwrap_or(false)
+        }))
+    }
+
     /// Whether nothing may be fetched.
     pub(super) fn is_offline(&self) -> bool {
-        self.offline || std::env::var_os("HOST_OFFLINE").is_some_and(|it| !it.is_empty() && it != "0")
+        self.offline || is_set("HOST_OFFLINE")
     }
 
     fn cache_path(&self) -> anyhow::Result<PathBuf> {
@@ -110,6 +144,11 @@ impl Places {
 /// What compiles components: this very program, started once more.
 fn compiler() -> anyhow::Result<Compiler> {
     Ok(Compiler::new(&std::env::current_exe().context("cannot find the program itself")?))
+}
+
+/// Whether an environment variable says yes.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|it| !it.is_empty() && it != "0")
 }
 
 /// The path in an environment variable. One that is empty counts as not set, as the XDG base directories have it.

@@ -14,7 +14,7 @@ use crate::toolbox::COMPONENT_BYTES_MAX;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The component. `host build` makes one of a crate.
+    /// The component. `host build` makes one of a source.
     #[arg(value_name = "WASM")]
     file: PathBuf,
     /// Where to: `oci://REGISTRY/REPOSITORY:TAG`. A tag that is there already then means this component.
@@ -45,7 +45,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     if path.is_dir() {
         let message = format!(
-            "{shown} is a directory\n  build a component of the crate: host build {shown} --output FILE.wasm"
+            "{shown} is a directory\n  build a component of the tool: host build {shown} --output FILE.wasm"
         );
         return Err(Misuse(message).into());
     }

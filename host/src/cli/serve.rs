@@ -51,7 +51,9 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
         return Err(Misuse("there is no agent to serve\n  type: host serve agent.toml".to_owned()).into());
     }
     let screen = Screen::new(Format::of(false));
-    let engine = places.builder(traces.exporter(&screen))?.instances(settings.instances).build();
+    // Agents are loaded again while it serves, when nobody reads what is asked.
+    let builder = places.builder(traces.exporter(&screen))?.strangers(places.strangers_unattended());
+    let engine = builder.instances(settings.instances).build();
     log.begin();
     let shown = Shown::on(&screen, places.verbose);
     let mut serving = Serving::begin(&engine, &places.state()?, settings, &shown).await.map_err(helped)?;

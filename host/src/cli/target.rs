@@ -3,14 +3,15 @@ use std::path::{Path, PathBuf};
 use super::exit::Misuse;
 use crate::config::{begins_as_wasm, scheme};
 use crate::registry::Remote;
+use crate::toolbox::Language;
 
 /// What a path on the command line stands for, where more than an agent can be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// An agent.toml.
     Agent(PathBuf),
-    /// The directory of a tool crate.
-    Crate(PathBuf),
+    /// The directory of a tool's source.
+    Tool(PathBuf),
     /// A component, or what is meant to be one.
     Component(PathBuf),
     /// A component that is elsewhere.
@@ -18,7 +19,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// A directory stands for the agent in it, or else for the crate.
+    /// A directory stands for the agent in it, or else for the tool.
     pub(super) fn of(path: &Path) -> Result<Self, Misuse> {
         let text = path.to_string_lossy();
         if scheme(&text).is_some() {
@@ -26,18 +27,22 @@ impl Target {
             return Ok(Self::Remote(remote));
         }
         if path.is_dir() {
-            return match ["agent.toml", "Cargo.toml"].map(|name| path.join(name).is_file()) {
-                [true, _] => Ok(Self::Agent(path.join("agent.toml"))),
-                [false, true] => Ok(Self::Crate(path.to_owned())),
-                [false, false] => Err(Misuse(format!(
-                    "{} has neither an agent.toml nor a Cargo.toml\n  give the directory of an agent or of a tool crate",
-                    path.display()
-                ))),
-            };
+            if path.join("agent.toml").is_file() {
+                return Ok(Self::Agent(path.join("agent.toml")));
+            }
+            if Language::said_by(path).next().is_some() {
+                return Ok(Self::Tool(path.to_owned()));
+            }
+            let files = Language::ALL.map(Language::file).join(", ");
+            return Err(Misuse(format!(
+                "{} has neither an agent.toml nor one of {files}\n  give the directory of an agent or of a tool; `host new` writes one",
+                path.display()
+            )));
         }
-        if path.file_name().is_some_and(|name| name == "Cargo.toml") && path.is_file() {
+        let files = Language::ALL.map(Language::file);
+        if path.file_name().is_some_and(|name| files.iter().any(|file| name == *file)) && path.is_file() {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            return Ok(Self::Crate(parent.unwrap_or(Path::new(".")).to_owned()));
+            return Ok(Self::Tool(parent.unwrap_or(Path::new(".")).to_owned()));
         }
         let is_wasm = path.extension().is_some_and(|kind| kind == "wasm") || begins_as_wasm(path);
         if is_wasm && !path.exists() {
@@ -61,6 +66,7 @@ mod tests {
             ("both/agent.toml", &b"version = 1"[..]),
             ("both/Cargo.toml", b""),
             ("crate/Cargo.toml", b""),
+            ("python/tool.py", b""),
             ("tool", b"\0asm\x0d\0\x01\0"),
             ("short", b"\0as"),
         ] {
@@ -70,8 +76,9 @@ mod tests {
         std::fs::create_dir(at("empty")).unwrap();
         let of = |name: &str| Target::of(&at(name)).unwrap();
         assert_eq!(of("both"), Target::Agent(at("both/agent.toml")));
-        assert_eq!(of("both/Cargo.toml"), Target::Crate(at("both")));
-        assert_eq!(of("crate"), Target::Crate(at("crate")));
+        assert_eq!(of("both/Cargo.toml"), Target::Tool(at("both")));
+        assert_eq!(of("crate"), Target::Tool(at("crate")));
+        assert_eq!(of("python"), Target::Tool(at("python")));
         assert_eq!(of("tool"), Target::Component(at("tool")));
         let refused = |path: &Path| Target::of(path).unwrap_err().to_string();
         assert!(refused(&at("not there.wasm")).ends_with("not there.wasm does not exist"));

@@ -9,7 +9,7 @@ use crate::registry::Remote;
 /// Where the component of a tool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A .wasm file or the directory of a crate, absolute.
+    /// A .wasm file or the directory of a tool's source, absolute.
     Local(PathBuf),
     /// Elsewhere. host.lock says which bytes.
     Remote(Remote),

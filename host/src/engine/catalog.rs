@@ -16,7 +16,7 @@ use crate::dispatch::{agent_entry, builtin_entry};
 use crate::message::{Manifest, Rules, ToolEntry, Tools};
 use crate::model::{Clients, ModelError, Models};
 use crate::sandbox::{EngineError, Sandbox};
-use crate::toolbox::{CacheError, ComponentCache, Tell, Toolbox, ToolboxError};
+use crate::toolbox::{CacheError, ComponentCache, Project, Tell, Toolbox, ToolboxError};
 
 /// An agent that is ready to run.
 pub struct LoadedAgent {
@@ -123,10 +123,17 @@ impl Loader<'_> {
             config.secrets.clear();
             agents.iter_mut().for_each(SubAgent::forget_secrets);
         }
-        self.agent(config, agents).await
+        let project = Project::of(&config.path);
+        self.agent(config, agents, &project).await
     }
 
-    fn agent(&self, config: Config, agents: Vec<SubAgent>) -> BoxFuture<'_, Result<LoadedAgent, LoadError>> {
+    /// Loads an agent that belongs to a project: whether it is there by itself or called by another one of it.
+    fn agent<'l>(
+        &'l self,
+        config: Config,
+        agents: Vec<SubAgent>,
+        project: &'l Project,
+    ) -> BoxFuture<'l, Result<LoadedAgent, LoadError>> {
         Box::pin(async move {
             // A key that is missing is said before anything is built.
             let connected = match self.purpose {
@@ -135,12 +142,12 @@ impl Loader<'_> {
             };
             let in_file = |error: ToolboxError| LoadError::from(error.in_file(&config));
             Toolbox::keep_apart(&config, &self.own).map_err(in_file)?;
-            let toolbox = Toolbox::load(&config, self.sandbox, self.cache, self.tell).await;
+            let toolbox = Toolbox::load_for(&config, project, self.sandbox, self.cache, self.tell).await;
             let mut toolbox = toolbox.map_err(in_file)?;
             let mut members = Vec::new();
             for agent in agents {
                 let (table, path) = (agent.table.clone(), agent.config.path.clone());
-                let member = self.member(agent).await;
+                let member = self.member(agent, project).await;
                 let member =
                     member.map_err(|source| LoadError::Member { table, path, source: Box::new(source) })?;
                 toolbox.offer(member.entry(Rules::NOW, None)).map_err(in_file)?;
@@ -156,9 +163,9 @@ impl Loader<'_> {
         })
     }
 
-    async fn member(&self, agent: SubAgent) -> Result<Member, LoadError> {
+    async fn member(&self, agent: SubAgent, project: &Project) -> Result<Member, LoadError> {
         let SubAgent { table, prefix, max_repeats, description, config, agents } = agent;
-        let agent = self.agent(config, agents).await?;
+        let agent = self.agent(config, agents, project).await?;
         // Its prompt comes with each call, its seed is that of the run that calls it, and so are its rules and the words.
         let task = Task::new(String::new(), BTreeMap::new(), 0);
         let manifest = Manifest { rules: Rules::default(), words: None, ..manifest(&agent, task)? };

@@ -64,7 +64,7 @@ use crate::journal::{Runs, Sessions};
 use crate::model::Clients;
 use crate::sandbox::{INSTANCES, Sandbox};
 use crate::telemetry::Collector;
-use crate::toolbox::{Compiler, ComponentCache, Tell, Toolbox};
+use crate::toolbox::{Compiler, ComponentCache, Strangers, Tell, Toolbox};
 use crate::trust::Trust;
 use catalog::Loader;
 use conversation::Conversations;
@@ -87,6 +87,7 @@ struct Parts {
     compiler: Compiler,
     is_offline: bool,
     trust: Trust,
+    strangers: Strangers,
     exporting: Exporting,
     /// What requests to model providers share.
     clients: Clients,
@@ -104,14 +105,16 @@ pub struct Builder {
     compiler: Compiler,
     is_offline: bool,
     trust: Trust,
+    strangers: Strangers,
     exporter: Option<Collector>,
     instances: u32,
 }
 
 impl Builder {
     fn new(store: Store, cache: &Path, compiler: Compiler) -> Self {
-        let (trust, exporter, instances) = (Trust::default(), None, INSTANCES);
-        Self { store, cache: cache.to_owned(), compiler, is_offline: false, trust, exporter, instances }
+        let (trust, strangers, exporter, instances) = (Trust::default(), Strangers::Refuse, None, INSTANCES);
+        let (cache, is_offline) = (cache.to_owned(), false);
+        Self { store, cache, compiler, is_offline, trust, strangers, exporter, instances }
     }
 
     /// Lets so many instances be alive at once that the loop called: 10,000 at most, and 128 unless it is said. Calls that
@@ -133,6 +136,13 @@ impl Builder {
         Self { trust, ..self }
     }
 
+    /// What becomes of sources of tools that are outside of the project of their agent: they are not built, unless it is said
+    /// here. What a person allowed before is built.
+    #[must_use]
+    pub fn strangers(self, strangers: Strangers) -> Self {
+        Self { strangers, ..self }
+    }
+
     /// Exports what runs do as traces.
     #[cfg(feature = "otel")]
     #[must_use]
@@ -143,7 +153,7 @@ impl Builder {
     /// The engine. It touches no file before it has to.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { store, cache, compiler, is_offline, trust, exporter, instances } = self;
+        let Self { store, cache, compiler, is_offline, trust, strangers, exporter, instances } = self;
         let Store { runs, sessions, approvals, kept_in } = store;
         let conversations = Conversations::new(sessions);
         let (live, clients, sandbox) = (LiveRuns::default(), Clients::default(), OnceLock::new());
@@ -157,6 +167,7 @@ impl Builder {
             compiler,
             is_offline,
             trust,
+            strangers,
             exporting: Exporting::to(exporter),
             clients,
             instances,
@@ -241,7 +252,8 @@ impl Engine {
 
     fn cache(&self) -> Result<ComponentCache, LoadError> {
         let cache = ComponentCache::open(&self.0.cache, self.0.compiler.clone())?;
-        Ok(cache.offline(self.0.is_offline).trusting(&self.0.trust))
+        let cache = cache.offline(self.0.is_offline).trusting(&self.0.trust);
+        Ok(cache.with_strangers(self.0.strangers.clone()))
     }
 
     /// How many places for instances there are, and how many are free, by how many callers wait for an instance. There

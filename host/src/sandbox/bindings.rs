@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "the contract is documented in wit/tool.wit")]
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "embedded/wit",
     // The world `tool` and one import more; a component that does not call others does not import it.
     world: "orchestrator",
     imports: {

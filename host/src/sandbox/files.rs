@@ -22,7 +22,7 @@ const PATHS_NAMED_MAX: usize = 3;
 
 /// What is denied of a call that looks for its directories where none are granted. It ends there: the guest does not say
 /// which path it would have opened.
-const NO_DIRECTORY: &str = "files: no directory is granted";
+pub(super) const NO_DIRECTORY: &str = "files: no directory is granted";
 
 /// For the linker.
 pub(super) struct HasFiles;

@@ -13,6 +13,7 @@ use super::clock::CallClock;
 use super::cpu::CpuMeter;
 use super::egress::Egress;
 use super::engine::Sandbox;
+use super::files::NO_DIRECTORY;
 use super::limiter::MemoryGauge;
 use super::log::{CallLog, Stream};
 use super::prepared::{AdmitError, Kind, Prepared, Role, ToolDefinition};
@@ -218,6 +219,7 @@ impl Guest {
             (Kind::Program(_), None) => return Err(wasmtime::Error::msg("the program has no streams")),
         };
         let tool: Orchestrator = pre.instantiate_async(&mut *store).await?;
+        store.data().record.forget_denial(NO_DIRECTORY);
         let given = tool.host_tool_tools().call_call(&mut *store, export, &input.as_str().to_owned()).await?;
         Ok(match given {
             Ok(output) => verdict::output(output, &self.policy.limits),

@@ -46,3 +46,6 @@ pub use sections::{Sections, producers};
 pub use state::{CallContext, Policy};
 pub(crate) use typed::SCHEMA_BYTES_MAX;
 pub use typed::{Refused, SurfaceError, render_wit};
+
+/// The contract between this host and a tool that is made for it, in the interface language.
+pub const WIT: &str = include_str!("../../embedded/wit/tool.wit");

@@ -66,6 +66,11 @@ impl CallRecord {
         }
     }
 
+    /// Forgets that something was denied. What a runtime asks for when it starts, its tool may never miss.
+    pub(super) fn forget_denial(&self, what: &str) {
+        self.notes().denials.retain(|denial| denial.what != what);
+    }
+
     /// Notes a request that begins; none if it would be one more than `requests_max`.
     pub(super) fn request(&self, method: &str, url: &str, requests_max: u32) -> Option<RequestRecord> {
         let mut notes = self.notes();

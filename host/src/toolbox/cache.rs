@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::build::Strangers;
 use super::compile::{CompileError, Compiler};
 use super::seal::{Sealer, open_own};
 use super::{Progress, Tell};
@@ -28,6 +29,7 @@ pub struct ComponentCache {
     compiler: Compiler,
     is_offline: bool,
     trust: Trust,
+    strangers: Strangers,
 }
 
 /// Why a component could not be compiled, or its compiled form not kept.
@@ -80,13 +82,8 @@ impl ComponentCache {
             return Err(unusable(format!("others may use it (mode {permissions:o}); `chmod 700` it")));
         }
         let sealer = Sealer::open(directory).map_err(unusable)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            sealer,
-            compiler,
-            is_offline: false,
-            trust: Trust::default(),
-        })
+        let (directory, trust, strangers) = (directory.to_owned(), Trust::default(), Strangers::Refuse);
+        Ok(Self { directory, sealer, compiler, is_offline: false, trust, strangers })
     }
 
     /// The same, which fetches nothing if it is to stay offline.
@@ -111,6 +108,19 @@ impl ComponentCache {
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// The same, with what becomes of sources that are outside of the project of their agent: they are not built, unless
+    /// it is said here or was allowed before.
+    #[must_use]
+    pub fn with_strangers(self, strangers: Strangers) -> Self {
+        Self { strangers, ..self }
+    }
+
+    /// What becomes of such sources.
+    #[must_use]
+    pub fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// The components that were fetched.

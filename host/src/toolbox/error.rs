@@ -40,7 +40,7 @@ pub enum ToolboxError {
 #[derive(Debug, thiserror::Error)]
 pub enum ToolboxReason {
     /// There is nothing at the path.
-    #[error("source {} does not exist\n  `source` is a .wasm file or a crate directory, relative to agent.toml", .0.display())]
+    #[error("source {} does not exist\n  `source` is a .wasm file or the directory of a tool, relative to agent.toml", .0.display())]
     Missing(PathBuf),
     /// The file or directory cannot be read.
     #[error("cannot read source {}: {reason}\n  make it readable, or name another file", path.display())]
@@ -62,7 +62,7 @@ pub enum ToolboxReason {
     #[error("{} is a core module, not a component\n  build it for the target wasm32-wasip2", .0.display())]
     CoreModule(PathBuf),
     /// The file is not WebAssembly at all.
-    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`\n  `source` is a component that was built, or the directory of a crate", .0.display())]
+    #[error("{} is not a WebAssembly component: it does not begin with the bytes `\\0asm`\n  `source` is a component that was built, or the directory of a tool", .0.display())]
     NotWasm(PathBuf),
     /// The component is not the pinned one.
     #[error("{} has sha256 {found}, but agent.toml pins {pinned}\n  if the change is wanted, write the new digest into `sha256`", path.display())]
@@ -95,7 +95,7 @@ pub enum ToolboxReason {
     /// It is not signed as it has to be.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The crate does not build.
+    /// The source does not build.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The cache fails.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{ComponentCache, Found, Tell, ToolboxReason, admit_at};
+use super::{ComponentCache, Found, Owner, Tell, ToolboxReason, admit_at};
 use crate::config::{Source, table_name};
 use crate::message::{Digest, clean};
 use crate::registry::{Locked, LockedTool};
@@ -70,7 +70,7 @@ impl Inspection {
     }
 }
 
-/// Looks at a component, or at what a crate builds. A component that tells of its tools itself is asked for them, in an
+/// Looks at a component, or at what the source in a directory builds, which a person named. A component that tells of its tools itself is asked for them, in an
 /// instance that is granted nothing.
 pub async fn inspect(
     source: &Source,
@@ -79,7 +79,7 @@ pub async fn inspect(
     cache: &ComponentCache,
     tell: &Tell<'_>,
 ) -> Result<Inspection, ToolboxReason> {
-    let found = Found::at(source, locked, cache, tell).await?;
+    let found = Found::at(source, locked, Owner::Person, cache, tell).await?;
     let component =
         Box::pin(found.compiled(sandbox.engine(Metering::Time)?, Metering::Time, cache, tell)).await?;
     let Found { path, bytes, digest, sections } = found;

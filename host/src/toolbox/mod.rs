@@ -1,4 +1,4 @@
-//! Where components come from: files and crates, built, checked, compiled, cached.
+//! Where components come from: files and sources, built, checked, compiled, cached.
 //!
 //! Owns the way from `source` in agent.toml to a [`Guest`] that can be called, and the list of tools that
 //! a run offers. Does not run calls itself: [`Toolbox`] hands them to the sandbox. Invariant: a tool that
@@ -18,7 +18,8 @@ mod seal;
 mod source;
 
 pub use crate::registry::COMPONENT_BYTES_MAX;
-pub use build::{BuildError, Built, build};
+pub(crate) use build::shell_word;
+pub use build::{BuildError, Built, Language, Owner, Project, Stranger, Strangers, build};
 pub use cache::{CacheError, ComponentCache};
 pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_asked};
 pub use error::{ToolboxError, ToolboxReason};
@@ -70,6 +71,17 @@ impl Toolbox {
         cache: &ComponentCache,
         tell: &Tell<'_>,
     ) -> Result<Self, ToolboxError> {
+        Self::load_for(config, &Project::of(&config.path), sandbox, cache, tell).await
+    }
+
+    /// The same for an agent that belongs to a project: an agent that another one calls belongs to that of its caller.
+    pub async fn load_for(
+        config: &Config,
+        project: &Project,
+        sandbox: &Sandbox,
+        cache: &ComponentCache,
+        tell: &Tell<'_>,
+    ) -> Result<Self, ToolboxError> {
         let secrets = Arc::new(Secrets::load(&config.secrets)?);
         let cache = &cache.clone().trusting(&config.trust);
         let mut toolbox = Self {
@@ -85,7 +97,8 @@ impl Toolbox {
             .try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin, Rules::NOW)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
-            let (loaded, entries) = load_one(tool, sandbox, cache, &secrets, tell).await.map_err(wrap)?;
+            let (loaded, entries) =
+                load_one(tool, project, (sandbox, cache), &secrets, tell).await.map_err(wrap)?;
             entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
             toolbox.tools.insert(tool.name.clone(), loaded);
         }
@@ -202,12 +215,12 @@ impl Toolbox {
 
 async fn load_one(
     tool: &ToolConfig,
-    sandbox: &Sandbox,
-    cache: &ComponentCache,
+    project: &Project,
+    (sandbox, cache): (&Sandbox, &ComponentCache),
     secrets: &Arc<Secrets>,
     tell: &Tell<'_>,
 ) -> Result<(Loaded, Vec<ToolEntry>), ToolboxReason> {
-    let found = Found::at(&tool.source, tool.locked.as_ref(), cache, tell).await?;
+    let found = Found::at(&tool.source, tool.locked.as_ref(), Owner::Agent(project), cache, tell).await?;
     if let Some(pinned) = tool.sha256
         && pinned != found.digest
     {
@@ -255,10 +268,11 @@ impl Found {
     async fn at(
         source: &Source,
         locked: Option<&Locked>,
+        owner: Owner<'_>,
         cache: &ComponentCache,
         tell: &Tell<'_>,
     ) -> Result<Self, ToolboxReason> {
-        let (path, bytes) = Box::pin(source::component(source, locked, cache, tell)).await?;
+        let (path, bytes) = Box::pin(source::component(source, locked, owner, cache, tell)).await?;
         let sections = Sections::of(&bytes);
         if let Some(import) = sections.needs_wasi_0_3() {
             return Err(ToolboxReason::Wasi03 { sign: format!("`{import}`"), path });

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{COMPONENT_BYTES_MAX, ComponentCache, Progress, Tell, ToolboxReason, build};
+use super::{COMPONENT_BYTES_MAX, ComponentCache, Owner, Progress, Tell, ToolboxReason, build};
 use crate::blocking::blocking;
 use crate::config::Source;
 use crate::registry::{FetchError, Locked, LockedSignature, Pin, Remote};
@@ -17,12 +17,13 @@ use crate::trust::{self, Signed};
 pub(super) async fn component(
     source: &Source,
     locked: Option<&Locked>,
+    owner: Owner<'_>,
     cache: &ComponentCache,
     tell: &Tell<'_>,
 ) -> Result<(PathBuf, Vec<u8>), ToolboxReason> {
     match source {
         Source::Local(path) => {
-            let path = locate(path, cache, tell).await?;
+            let path = locate(path, owner, cache, tell).await?;
             let bytes = read(&path)?;
             Ok((path, bytes))
         }
@@ -99,10 +100,15 @@ async fn pinned(pin: &Pin, cache: &ComponentCache, tell: &Tell<'_>) -> Result<Ve
     Ok(fetched.bytes)
 }
 
-/// The component file a source stands for; a crate is built first, if it changed.
-async fn locate(source: &Path, cache: &ComponentCache, tell: &Tell<'_>) -> Result<PathBuf, ToolboxReason> {
+/// The component file a source stands for; a tool's source is built first, if it changed.
+async fn locate(
+    source: &Path,
+    owner: Owner<'_>,
+    cache: &ComponentCache,
+    tell: &Tell<'_>,
+) -> Result<PathBuf, ToolboxReason> {
     match std::fs::metadata(source) {
-        Ok(metadata) if metadata.is_dir() => Ok(build(source, cache.directory(), tell).await?.artifact),
+        Ok(metadata) if metadata.is_dir() => Ok(build(source, owner, cache, tell).await?.artifact),
         Ok(_) => Ok(source.to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(ToolboxReason::Missing(source.to_owned()))

@@ -36,7 +36,7 @@ use crate::toolbox::Toolbox;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An agent.toml, a .wasm component, the directory of an agent or of a tool crate, or a component elsewhere: an https://
+    /// An agent.toml, a .wasm component, the directory of an agent or of a tool, or a component elsewhere: an https://
     /// URL, or `oci://REGISTRY/REPOSITORY:TAG`. A component or a crate alone is granted nothing.
     #[arg(value_name = "AGENT.TOML|WASM|DIR|REF")]
     target: PathBuf,
@@ -105,7 +105,7 @@ async fn config(path: &Path, places: &Places, screen: &Screen) -> anyhow::Result
             .into());
         }
         Target::Agent(path) => Config::load(&path)?,
-        Target::Crate(path) | Target::Component(path) => Config::of_component(&path)?,
+        Target::Tool(path) | Target::Component(path) => Config::of_component(&path)?,
         Target::Remote(remote) => {
             let (locked, _) = fetched(&remote, &places.cache()?, Offered::default(), screen).await?;
             Config::of_locked(locked)?

@@ -20,7 +20,7 @@ use crate::config::bounds::{
 #[serde(deny_unknown_fields)]
 #[schemars(example = json!({ "source": "tools/greet" }))]
 pub(in crate::config) struct Tool {
-    /// A .wasm component, or the directory of a crate that the host builds into one. The path is relative to this file;
+    /// A .wasm component, or the directory of a tool that the host builds into one. The path is relative to this file;
     /// `~` and `$VARIABLE` mean what they mean in a shell. Or a component that is elsewhere: `https://HOST/PATH.wasm`, or
     /// `oci://REGISTRY/REPOSITORY:TAG`. host.lock, beside this file, says which bytes that is; `host add` writes both.
     #[schemars(with = "Option<PathBuf>", example = &"tools/greet")]

@@ -13,6 +13,7 @@ use super::write::Unwritten;
 use super::{read, write};
 use crate::grants::{Limit, ToolLimits};
 use crate::message::{ErrorKind, Json, ToolOutcome};
+use crate::sandbox::files::NO_DIRECTORY;
 use crate::sandbox::state::State;
 use crate::sandbox::verdict;
 
@@ -80,6 +81,7 @@ impl Typed {
         };
         let limits = store.data().policy.limits.clone();
         let instance = self.pre.instantiate_async(&mut *store).await?;
+        store.data().record.forget_denial(NO_DIRECTORY);
         let callable = instance.get_func(&mut *store, function.index);
         let callable = callable.ok_or_else(|| wasmtime::Error::msg("the function is gone"))?;
         let mut given = [Val::Bool(false)];

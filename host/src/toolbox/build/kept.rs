@@ -1,6 +1,6 @@
 //! Components that were built, and when one is still the newest.
 //!
-//! Owns the copies of what cargo made, one for each crate: cargo's own file has the crate's name alone, and the next
+//! Owns the copies of what compilers made, one for each tool: cargo's own file has the crate's name alone, and the next
 //! crate of that name takes its place. Invariant: a copy is used for the very directory that it was built from, which is
 //! known by its path and by what the file system calls it, because another one may be moved to that path.
 
@@ -25,8 +25,12 @@ pub(super) struct Kept {
 struct Note {
     /// The component's file.
     artifact: String,
-    /// All that it was made from.
+    /// All that a crate's component was made from.
+    #[serde(default)]
     sources: Vec<PathBuf>,
+    /// What the files of another tool were, as [`super::print`] has it.
+    #[serde(default)]
+    print: Option<String>,
 }
 
 impl Kept {
@@ -49,6 +53,7 @@ impl Kept {
         let names = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
         let manifests = path.ancestors().flat_map(|dir| names.map(|name| dir.join(name)));
         let fresh = artifact.is_file()
+            && note.print.is_none()
             && note.sources.iter().all(|source| older(source))
             && manifests.filter(|manifest| manifest.exists()).all(|manifest| older(&manifest));
         fresh.then_some(artifact)
@@ -56,18 +61,41 @@ impl Kept {
 
     /// Keeps a component that cargo made, of the sources as they were at that moment.
     pub(super) fn keep(&self, made: &Path, as_of: SystemTime) -> io::Result<PathBuf> {
+        let (artifact, name) = self.copy(made)?;
+        // Without what it was made from, or without the note, the next start asks cargo again, which costs time and
+        // nothing else.
+        if let Ok(dep_info) = fs::read_to_string(made.with_extension("d")) {
+            let _ =
+                self.write_note(&Note { artifact: name, sources: sources(&dep_info), print: None }, as_of);
+        }
+        Ok(artifact)
+    }
+
+    /// The component built last, if the files of its tool are what they were.
+    pub(super) fn fresh_as(&self, print: &str) -> Option<PathBuf> {
+        let note: Note = serde_json::from_slice(&fs::read(self.note()).ok()?).ok()?;
+        let artifact = self.directory.join(&note.artifact);
+        (artifact.is_file() && note.print.as_deref() == Some(print)).then_some(artifact)
+    }
+
+    /// Keeps a component that was made of files which were this.
+    pub(super) fn keep_as(&self, made: &Path, print: &str) -> io::Result<PathBuf> {
+        let (artifact, name) = self.copy(made)?;
+        let note = Note { artifact: name, sources: Vec::new(), print: Some(print.to_owned()) };
+        // Without the note, the next start builds it again, which costs time and nothing else.
+        let _ = self.write_note(&note, SystemTime::now());
+        Ok(artifact)
+    }
+
+    /// Copies what was made into its place, and says what it is called there.
+    fn copy(&self, made: &Path) -> io::Result<(PathBuf, String)> {
         fs::create_dir_all(&self.directory)?;
         let name = made.file_name().unwrap_or(made.as_os_str()).to_string_lossy().into_owned();
         let artifact = self.directory.join(&name);
         let mut copy = NamedTempFile::new_in(&self.directory)?;
         io::copy(&mut File::open(made)?, &mut copy)?;
         copy.persist(&artifact)?;
-        // Without what it was made from, or without the note, the next start asks cargo again, which costs time and
-        // nothing else.
-        if let Ok(dep_info) = fs::read_to_string(made.with_extension("d")) {
-            let _ = self.write_note(&Note { artifact: name, sources: sources(&dep_info) }, as_of);
-        }
-        Ok(artifact)
+        Ok((artifact, name))
     }
 
     fn write_note(&self, note: &Note, as_of: SystemTime) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::fs::{self, DirEntry, File};
 use std::io;
 use std::path::Path;
 
-use super::TARGET;
+use super::rust::TARGET;
 
 /// The most that the directory has at the start of a build. A tool takes 50 MB with all that it depends on, so this is for
 /// dozens of tools; building one anew takes half a minute.

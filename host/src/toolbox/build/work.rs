@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::cargo::{Heard, in_words};
+use super::process::{Heard, in_words};
 use crate::toolbox::{Progress, Tell};
 
 /// What is kept of a compiler's words; the first errors say most.

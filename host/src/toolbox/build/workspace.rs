@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cargo::{Heard, cargo};
+use super::BuildError;
 use super::kept::identity;
+use super::process::{Heard, cargo};
 use super::room::{self, Room};
+use super::rust::TARGET;
 use super::work::Work;
-use super::{BuildError, TARGET};
 use crate::document::read_text;
 use crate::toolbox::Progress;
 
@@ -70,7 +71,7 @@ impl Workspace {
             }
         };
         let status = cargo(path, &args, hear, |heard| work.hears(heard, &mut said)).await;
-        let status = status.map_err(|error| BuildError::cargo(&error))?;
+        let status = status.map_err(|error| BuildError::cargo(path, &error))?;
         let unfit = |output: String| BuildError::Compiler { path: path.to_owned(), output };
         let Some(json) = json.filter(|_| status.success()) else { return Err(unfit(said)) };
         let metadata: Metadata =
@@ -145,7 +146,8 @@ impl Workspace {
             Heard::Line(_) => work.hears(heard, &mut said),
             Heard::Bar(_) => {}
         };
-        let status = cargo(path, &args, |_| {}, hear).await.map_err(|error| BuildError::cargo(&error))?;
+        let status =
+            cargo(path, &args, |_| {}, hear).await.map_err(|error| BuildError::cargo(path, &error))?;
         if !status.success() {
             return Err(BuildError::Compiler { path: path.to_owned(), output: said });
         }

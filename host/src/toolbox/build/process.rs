@@ -1,4 +1,4 @@
-//! cargo at work: what it is started with, what it says, and how it ends.
+//! Compilers at work: what cargo is started with, what they say, and how they end.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 /// Columns of cargo's progress bar: enough for what it names at its end.
 const BAR_COLUMNS: u32 = 120;
 
-/// Something that cargo says.
+/// Something that a compiler says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard<'a> {
     /// A line.
@@ -23,7 +23,7 @@ pub(super) enum Heard<'a> {
     Bar(&'a str),
 }
 
-/// cargo, and all the processes that it started: a group of their own, which ends together.
+/// A program, and all the processes that it started: a group of their own, which ends together.
 struct Group(Child);
 
 impl Drop for Group {
@@ -45,21 +45,32 @@ pub(super) async fn cargo(
     stdout: impl FnMut(Heard<'_>),
     stderr: impl FnMut(Heard<'_>),
 ) -> io::Result<ExitStatus> {
-    let mut cargo = Group(
-        Command::new("cargo")
-            .args(args)
-            .current_dir(path)
-            // Flags meant for the machine this runs on have no place in a guest, and where it is built is said. A crate
-            // that is built incrementally becomes another component.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env_remove("CARGO_BUILD_TARGET")
-            .env_remove("CARGO_BUILD_TARGET_DIR")
-            .env_remove("CARGO_TARGET_DIR")
-            .env_remove("CARGO_INCREMENTAL")
-            // Its bar has the count of crates, which it tells nowhere else.
-            .env("CARGO_TERM_PROGRESS_WHEN", "always")
-            .env("CARGO_TERM_PROGRESS_WIDTH", BAR_COLUMNS.to_string())
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(args)
+        .current_dir(path)
+        // Flags meant for the machine this runs on have no place in a guest, and where it is built is said. A crate
+        // that is built incrementally becomes another component.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("CARGO_BUILD_TARGET_DIR")
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("CARGO_INCREMENTAL")
+        // Its bar has the count of crates, which it tells nowhere else.
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", BAR_COLUMNS.to_string());
+    run(&mut cargo, stdout, stderr).await
+}
+
+/// Runs a program in the same way.
+pub(super) async fn run(
+    command: &mut Command,
+    stdout: impl FnMut(Heard<'_>),
+    stderr: impl FnMut(Heard<'_>),
+) -> io::Result<ExitStatus> {
+    let mut group = Group(
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,11 +78,11 @@ pub(super) async fn cargo(
             .kill_on_drop(true)
             .spawn()?,
     );
-    let (out, err) = (cargo.0.stdout.take(), cargo.0.stderr.take());
-    // Both pipes are emptied at the same time, so that cargo never waits for us.
+    let (out, err) = (group.0.stdout.take(), group.0.stderr.take());
+    // Both pipes are emptied at the same time, so that it never waits for us.
     let (heard, listened) = tokio::join!(lines(out, stdout), lines(err, stderr));
     heard.and(listened)?;
-    cargo.0.wait().await
+    group.0.wait().await
 }
 
 /// Cuts what comes into lines and bars.

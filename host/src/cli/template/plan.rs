@@ -17,7 +17,7 @@ const MODE: u32 = 0o666;
 
 /// Files to write below a directory.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(in crate::cli) struct Plan {
     root: PathBuf,
     files: Vec<Planned>,
 }
@@ -38,7 +38,7 @@ enum Kind {
 
 /// What is where something is to be written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Obstacle {
+pub(in crate::cli) struct Obstacle {
     path: PathBuf,
     found: Found,
 }
@@ -56,7 +56,7 @@ enum Found {
 
 impl Obstacle {
     /// Whether it can be replaced, if the person says so.
-    pub(super) fn can_be_replaced(&self) -> bool {
+    pub(in crate::cli) fn can_be_replaced(&self) -> bool {
         match self.found {
             Found::File | Found::Link => true,
             Found::Directory | Found::Special | Found::NoDirectory => false,
@@ -86,22 +86,22 @@ struct Staged {
 }
 
 impl Plan {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(in crate::cli) fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), files: Vec::new() }
     }
 
     /// A file that is not there yet.
-    pub(super) fn write(&mut self, path: &str, bytes: Vec<u8>) {
+    pub(in crate::cli) fn write(&mut self, path: &str, bytes: Vec<u8>) {
         self.files.push(Planned { path: self.root.join(path), bytes, kind: Kind::New });
     }
 
     /// A file that may be there already, and then gets more.
-    pub(super) fn extend(&mut self, path: &str, bytes: Vec<u8>) {
+    pub(in crate::cli) fn extend(&mut self, path: &str, bytes: Vec<u8>) {
         self.files.push(Planned { path: self.root.join(path), bytes, kind: Kind::Extended });
     }
 
     /// Everything that is in the way, in the order of the files, each once.
-    pub(super) fn obstacles(&self) -> io::Result<Vec<Obstacle>> {
+    pub(in crate::cli) fn obstacles(&self) -> io::Result<Vec<Obstacle>> {
         let mut found: Vec<Obstacle> = Vec::new();
         for file in &self.files {
             if let Some(obstacle) = self.obstacle(file)?
@@ -150,7 +150,7 @@ impl Plan {
     }
 
     /// Writes all files, in the place of those that are there; on an error everything is as it was.
-    pub(super) fn carry_out(&self) -> io::Result<()> {
+    pub(in crate::cli) fn carry_out(&self) -> io::Result<()> {
         self.stage()?.move_into_place()
     }
 

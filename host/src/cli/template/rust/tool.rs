@@ -14,7 +14,7 @@ mod my_tool {
     }
 
     /// What it gives.
-    #[derive(Serialize, JsonSchema)]
+    #[derive(Debug, Serialize, JsonSchema)]
     pub struct Output {
         /// The text, in capital letters.
         text: String,
@@ -26,5 +26,24 @@ mod my_tool {
             return Err(ToolError::InvalidInput("the text is empty; give one".to_owned()));
         }
         Ok(Output { text: input.text.to_uppercase() })
+    }
+
+    /// They run on this machine, without a sandbox: `cargo test`.
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn it_writes_capital_letters() -> Result<(), ToolError> {
+            let output = my_tool(Input { text: "hello".to_owned() })?;
+            assert_eq!(output.text, "HELLO");
+            Ok(())
+        }
+
+        #[test]
+        fn it_wants_a_text() {
+            let refused = my_tool(Input { text: String::new() });
+            assert!(matches!(refused, Err(ToolError::InvalidInput(why)) if why.contains("empty")));
+        }
     }
 }

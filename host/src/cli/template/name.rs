@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use crate::toolbox::Language;
+
 /// Bytes of a tool's name: as many as a model may call it by.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -34,29 +36,34 @@ const KEYWORDS: [&str; 51] = [
     "where", "while", "yield",
 ];
 
+/// Python's keywords, which no function can be named either.
+/// <https://docs.python.org/3/reference/lexical_analysis.html#keywords>
+const PYTHON_KEYWORDS: [&str; 32] = [
+    "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else",
+    "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not",
+    "or", "pass", "raise", "return", "try", "while", "with", "yield",
+];
+
 /// The name of a new tool: of its folder, its package and, with `_` for `-`, its function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ToolName(String);
+pub(in crate::cli) struct ToolName(String);
 
 impl ToolName {
-    pub(super) fn greet() -> Self {
+    pub(in crate::cli) fn greet() -> Self {
         Self("greet".to_owned())
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::cli) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The name as Rust has it, which is also what a model calls the tool by.
-    pub(super) fn function(&self) -> String {
+    pub(in crate::cli) fn function(&self) -> String {
         self.0.replace('-', "_")
     }
-}
 
-impl FromStr for ToolName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// A name for a tool of a language.
+    pub(in crate::cli) fn of(text: &str, language: Language) -> Result<Self, String> {
         let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if !begins || !text.chars().all(plain) || text.len() > NAME_BYTES_MAX {
@@ -64,10 +71,25 @@ impl FromStr for ToolName {
             return Err(format!("{form}, such as `find-flights`"));
         }
         let (package, function) = (text.replace('_', "-"), text.replace('-', "_"));
-        if TAKEN.contains(&package.as_str()) || KEYWORDS.contains(&function.as_str()) {
-            return Err(format!("`{text}` means something else to Rust or cargo; choose another name"));
+        let taken = match language {
+            Language::Rust => TAKEN.contains(&package.as_str()) || KEYWORDS.contains(&function.as_str()),
+            Language::Python => PYTHON_KEYWORDS.contains(&function.as_str()),
+            // Nothing of theirs is named by it.
+            Language::JavaScript | Language::TypeScript | Language::Go | Language::C => false,
+        };
+        if taken {
+            return Err(format!("`{text}` means something else to {language}; choose another name"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl FromStr for ToolName {
+    type Err = String;
+
+    /// The name of a crate.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::of(text, Language::Rust)
     }
 }
 
@@ -87,5 +109,9 @@ mod tests {
         ] {
             assert!(bad.parse::<ToolName>().is_err(), "{bad}");
         }
+        assert!(
+            ToolName::of("fn", Language::Python).is_ok() && ToolName::of("lambda", Language::Python).is_err()
+        );
+        assert!(ToolName::of("lambda", Language::JavaScript).is_ok());
     }
 }

@@ -1,0 +1,3 @@
+module tool.example/my-tool
+
+go 1.24
