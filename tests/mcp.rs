@@ -222,9 +222,8 @@ fn a_call_tells_how_far_it_is_and_can_be_cancelled() {
 
 #[test]
 fn more_tools_than_a_page_are_listed_page_by_page() {
-    let exports: String = (0..120)
-        .map(|index| format!("(func (export \"f{index:03}\") (canon lift (core func $core \"f\")))"))
-        .collect();
+    let export = |index| format!("(func (export \"f{index:03}\") (canon lift (core func $core \"f\")))");
+    let exports = (0..120).map(export).collect::<Vec<_>>().concat();
     let text = format!(
         "(component (core module $m (func (export \"f\"))) (core instance $core (instantiate $m)) {exports})"
     );

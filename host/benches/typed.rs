@@ -5,12 +5,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     missing_docs,
     reason = "a benchmark may panic, and prints"
 )]
 
 mod common;
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,11 +39,14 @@ fn main() {
     let directory = tempfile::tempdir_in(root().join("target")).unwrap();
     let compiler = Compiler::new(&std::env::current_exe().unwrap());
     let cache = ComponentCache::open(&directory.path().join("cache"), compiler).unwrap();
-    let tool = |name: &str| format!("[tools.{name}]\nsource = {:?}\n", root().join("guest-tools").join(name));
+    let table = |name: &str| {
+        let source = root().join("guest-tools").join(name);
+        format!("[tools.{name}]\nsource = \"{}\"\n", source.display())
+    };
     let toml = format!(
         "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n{}{}limits.output = \"16MiB\"\nlimits.memory = \"256MiB\"",
-        tool("weather"),
-        tool("typed")
+        table("weather"),
+        table("typed")
     );
     let config = Config::parse(&toml, &directory.path().join("agent.toml")).unwrap();
     let (runtime, sandbox) = (Runtime::new().unwrap(), Sandbox::new().unwrap());
@@ -77,26 +82,28 @@ fn main() {
         times.1,
         times.0
     );
-    let table = table();
-    let best = (0..ROUNDS).map(|_| calls(entry("echo_rows"), &table, TABLES)).min().unwrap();
+    let records = records();
+    let best = (0..ROUNDS).map(|_| calls(entry("echo_rows"), &records, TABLES)).min().unwrap();
     #[allow(clippy::cast_precision_loss, reason = "shown in whole megabytes")]
-    let rate = 2.0 * table.as_str().len() as f64 / 1e6 / best.as_secs_f64();
+    let rate = 2.0 * records.as_str().len() as f64 / 1e6 / best.as_secs_f64();
     println!("1 MB of records in, and the same out: {best:.1?}, {rate:.0} MB of JSON a second");
 }
 
 /// Records as JSON, of so many bytes.
-fn table() -> Json {
+fn records() -> Json {
     let mut rows = String::new();
     for id in 0.. {
         if rows.len() >= TABLE_BYTES {
             break;
         }
         let comma = if id == 0 { "" } else { "," };
-        rows.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            rows,
             "{comma}{{\"id\":{id},\"name\":\"row number {id}\",\"score\":{}.25,\"active\":{},\"tags\":[\"a\",\"tag {id}\"]}}",
             id % 1000,
             id % 2 == 0
-        ));
+        );
     }
     Json::parse(format!("{{\"rows\":[{rows}]}}")).unwrap()
 }

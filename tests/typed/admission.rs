@@ -113,7 +113,7 @@ fn wasi_0_3_is_named_before_anything_is_compiled() {
         (core instance $i (instantiate $m))
         (func (export "f") async (canon lift (core func $i "f") async (callback (core func $i "callback")))))"#;
     checked(text, "").exits(2).says("needs WASI 0.3: it has functions that are async");
-    let text = r#"(component (core func (canon error-context.drop)))"#;
+    let text = r"(component (core func (canon error-context.drop)))";
     checked(text, "").exits(2).says("needs WASI 0.3: it has error contexts");
 }
 
@@ -127,7 +127,7 @@ fn a_component_that_does_not_compile_is_named_and_why() {
         .exits(2)
         .says("other.wasm throws exceptions of WebAssembly")
         .says("build it without them");
-    let text = r#"(component (core module (func (result i32))))"#;
+    let text = r"(component (core module (func (result i32))))";
     checked(text, "").exits(2).says("other.wasm: the component does not compile");
 }
 

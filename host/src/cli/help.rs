@@ -13,9 +13,12 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
-    ("Serve agents to programs", &["serve", "token"]),
-    ("Build and test an agent", &["init", "build", "inspect", "check", "fmt", "call", "test", "schema"]),
-    ("Use and share components", &["add", "update", "lock", "publish", "tools"]),
+    ("Serve agents to programs", &["serve", "mcp", "token"]),
+    (
+        "Build and test an agent",
+        &["init", "new", "build", "wit", "inspect", "check", "fmt", "call", "test", "schema"],
+    ),
+    ("Use and share components", &["add", "update", "lock", "trust", "publish", "tools"]),
     ("Keep what is recorded", &["journal"]),
 ];
 

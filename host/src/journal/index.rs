@@ -1,5 +1,5 @@
 //! Which commits of the journal hold something of which run: sled, made anew by each process that writes, from when there
-//! is more to find than what it writes itself: that is at hand.
+//! is more to find than it keeps at hand.
 //!
 //! An entry's key is the run (16), the segment's number (4) and where in it the commits begin (8), its value how long
 //! they are (8), all big-endian. Nothing here has to survive anything.

@@ -1,10 +1,11 @@
 //! What all segments of a journal's directory say of which run: read as far as it has changed since the last time.
 //!
 //! Changes nothing. Where a process writes, its survey is told of every commit. Where things stand in the segment that it
-//! writes, it keeps itself, as it has to say so when the segment ends; for all other segments that is in the index. Where
-//! nobody writes, it keeps all of that itself.
+//! writes, it keeps itself, as it has to say so when the segment ends; of all other segments it keeps so much itself, and
+//! has the rest in the index. Where nobody writes, it keeps all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,12 +25,32 @@ use crate::message::RunId;
 const TRIES: u32 = 5;
 const RETRY: Duration = Duration::from_millis(5);
 
+/// So many places of segments to which nothing more is written are kept at hand, in 16 bytes each. Those of more go into
+/// the index, the oldest first: there are more where many runs wait, or where many have many commits.
+const AT_HAND_MAX: usize = 1 << 18;
+
+/// So many runs are moved into the index with a commit, so that no commit waits for all of them.
+const MOVED_AT_ONCE: usize = 64;
+
 /// What is known of a journal.
 #[derive(Debug)]
 pub(super) struct Survey {
     directory: PathBuf,
     segments: BTreeMap<u32, Known>,
     index: Option<Index>,
+    /// The segments whose places are at hand, oldest first, but for the one that is written.
+    at_hand: VecDeque<AtHand>,
+    pub(super) at_hand_max: usize,
+}
+
+/// A segment whose places are at hand, or some of them.
+#[derive(Debug)]
+struct AtHand {
+    segment: u32,
+    /// How many there are, at most.
+    places: usize,
+    /// The last run whose places are in the index.
+    moved: Option<RunId>,
 }
 
 /// What is known of a segment.
@@ -77,7 +98,8 @@ impl Head {
 
 impl Survey {
     pub(super) fn new(directory: &Path, index: Option<Index>) -> Self {
-        Self { directory: directory.to_owned(), segments: BTreeMap::new(), index }
+        let (directory, segments) = (directory.to_owned(), BTreeMap::new());
+        Self { directory, segments, index, at_hand: VecDeque::new(), at_hand_max: AT_HAND_MAX }
     }
 
     /// Reads what has changed.
@@ -146,7 +168,7 @@ impl Survey {
                 Ok(reached) => {
                     known.reached = reached.unwrap_or(known.reached);
                     known.state = State::Open;
-                    self.index(segment)?;
+                    self.has_at_hand(segment)?;
                     return Ok(true);
                 }
                 Err(_) if !path.exists() => return Ok(false),
@@ -169,17 +191,40 @@ impl Survey {
         self.segments.entry(segment).or_default()
     }
 
-    /// Takes the places of a segment over into the index, if there is one.
-    fn index(&mut self, segment: u32) -> Result<(), JournalError> {
-        let (Some(index), Some(known)) = (&mut self.index, self.segments.get_mut(&segment)) else {
-            return Ok(());
-        };
-        for (run, part) in &mut known.parts.0 {
-            for extent in part.places.drain(..) {
-                index.insert(*run, segment, extent)?;
-            }
-        }
+    /// Notes that the places of a segment are at hand, and moves what is too much into the index, if there is one.
+    fn has_at_hand(&mut self, segment: u32) -> Result<(), JournalError> {
+        let Some(known) = self.segments.get(&segment).filter(|_| self.index.is_some()) else { return Ok(()) };
+        let places = known.parts.0.values().map(|part| part.places.len()).sum();
+        self.at_hand.retain(|it| it.segment != segment);
+        self.at_hand.push_back(AtHand { segment, places, moved: None });
+        while self.move_some(MOVED_AT_ONCE)? {}
         Ok(())
+    }
+
+    /// Moves the places of some runs into the index, if too many are at hand. Says whether it did.
+    fn move_some(&mut self, runs_max: usize) -> Result<bool, JournalError> {
+        let Some(index) = &mut self.index else { return Ok(false) };
+        if self.at_hand.iter().map(|it| it.places).sum::<usize>() <= self.at_hand_max {
+            return Ok(false);
+        }
+        let Some(oldest) = self.at_hand.front_mut() else { return Ok(false) };
+        let from = oldest.moved.map_or(Bound::Unbounded, Bound::Excluded);
+        let parts = self.segments.get_mut(&oldest.segment).map(|known| &mut known.parts.0);
+        let mut last = None;
+        for (run, part) in
+            parts.into_iter().flat_map(|it| it.range_mut((from, Bound::Unbounded))).take(runs_max)
+        {
+            for extent in std::mem::take(&mut part.places) {
+                index.insert(*run, oldest.segment, extent)?;
+                oldest.places = oldest.places.saturating_sub(1);
+            }
+            last = Some(*run);
+        }
+        match last {
+            Some(run) => oldest.moved = Some(run),
+            None => drop(self.at_hand.pop_front()),
+        }
+        Ok(true)
     }
 
     /// Takes in that a segment is over, and what it holds.
@@ -190,7 +235,7 @@ impl Survey {
         known.parts = end.runs;
         known.reached.end = end.at;
         known.state = State::Over;
-        self.index(segment)
+        self.has_at_hand(segment)
     }
 
     /// Takes in that a segment is damaged.
@@ -200,6 +245,7 @@ impl Survey {
 
     /// Takes in that a segment is gone.
     pub(super) fn forget(&mut self, segment: u32) -> Result<(), JournalError> {
+        self.at_hand.retain(|it| it.segment != segment);
         let Some(known) = self.segments.remove(&segment) else { return Ok(()) };
         let Some(index) = &self.index else { return Ok(()) };
         known.parts.0.keys().try_for_each(|run| index.remove(*run, segment))
@@ -220,7 +266,10 @@ impl Survey {
         let known = self.known(segment);
         let slices = pairs.map(|(key, value)| (key.as_slice(), value.as_slice()));
         let added = known.parts.add(extent, slices);
-        added.map_err(|_| JournalError::Stopped { reason: "a commit holds what is not a record".to_owned() })
+        added.map_err(|_| JournalError::Stopped {
+            reason: "a commit holds what is not a record".to_owned(),
+        })?;
+        self.move_some(MOVED_AT_ONCE).map(drop)
     }
 
     /// What a segment holds.
@@ -229,11 +278,13 @@ impl Survey {
     }
 
     /// Takes in that nothing more is written to the segment of this process.
-    pub(super) fn ended(&mut self, segment: u32, reached: Reached) -> Result<(), JournalError> {
+    pub(super) fn ended(&mut self, segment: u32, reached: Reached) {
         let known = self.known(segment);
         known.state = State::Over;
         known.reached = reached;
-        self.index(segment)
+        // They go into the index bit by bit, with the commits that follow: whoever writes waits for no more.
+        let places = known.parts.0.values().map(|part| part.places.len()).sum();
+        self.at_hand.push_back(AtHand { segment, places, moved: None });
     }
 
     /// Takes in that a run has ended, and is elsewhere.

@@ -268,7 +268,8 @@ impl Writer {
         segment.shrink().map_err(|error| self.shared.failed(&error))?;
         End::new(segment.number, segment.reached.end, parts)
             .write(&self.shared.directory, self.shared.holder.number)?;
-        self.shared.survey().ended(segment.number, segment.reached)
+        self.shared.survey().ended(segment.number, segment.reached);
+        Ok(())
     }
 
     pub(super) fn remove_segment(&self, segment: u32, _lock: &Lock) -> Result<(), JournalError> {

@@ -68,3 +68,31 @@ async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_
     assert!(!left.contains(&number) && left.len() == 2, "{left:?}");
     assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
 }
+
+/// What is at hand and what is in the index is one thing to who reads.
+#[tokio::test]
+async fn what_is_too_much_to_be_kept_at_hand_is_in_the_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs: Vec<RunId> = (0..150).map(|_| RunId::new()).collect();
+    for index in 0..2 {
+        let store = SledStore::open(directory.path()).unwrap();
+        for run in &runs {
+            append(&store, &event(*run, index)).await.unwrap();
+        }
+    }
+    let indexed = |store: &SledStore| places::index(directory.path(), store.shared.holder.number).exists();
+    let store = SledStore::open(directory.path()).unwrap();
+    assert!(!indexed(&store), "all of it is at hand");
+    store.shared.survey().at_hand_max = 100;
+    for index in 2..6 {
+        for run in &runs {
+            append(&store, &event(*run, index)).await.unwrap();
+            let read = store.read(*run).unwrap();
+            assert_eq!(read, (0..=index).map(|index| event(*run, index)).collect::<Vec<_>>());
+        }
+    }
+    assert!(indexed(&store), "some of it is in the index");
+    drop(store);
+    let store = SledStore::open(directory.path()).unwrap();
+    assert_eq!(store.read(runs[0]).unwrap().len(), 6);
+}

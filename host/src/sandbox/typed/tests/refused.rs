@@ -133,7 +133,7 @@ fn what_tool_chains_and_hosts_are_for_is_hidden() {
     let hidden: Vec<&str> =
         surface.refused.iter().filter(|it| it.hidden).map(|it| it.path.as_str()).collect();
     assert_eq!(hidden, ["wasi:cli/run@0.2.3", "wasi:http/incoming-handler@0.2.0", "exports#init", "init"]);
-    assert!(surface.refused[0].why.contains("a command"), "{:?}", surface.refused);
+    assert!(surface.refused[0].why.contains("a program"), "{:?}", surface.refused);
     assert_eq!(surface.refused.len(), hidden.len());
 }
 
