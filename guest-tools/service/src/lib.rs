@@ -29,7 +29,7 @@ impl Guest for Service {
             "/echo" => {
                 let text = format!("{:?} {}", request.method(), request.authority().unwrap_or_default());
                 let of_caller = request.headers().get("x-caller").pop().unwrap_or_default();
-                let mut body = body_of(request);
+                let mut body = body_of(&request);
                 body.extend_from_slice(text.as_bytes());
                 respond(out, 200, &[("x-caller", &of_caller), ("x-two", b"1"), ("x-two", b"2")], &body);
             }
@@ -50,7 +50,7 @@ impl Guest for Service {
             }
             "/bytes" => respond(out, 200, &[], &[0xff, 0xfe]),
             "/error" => {
-                ResponseOutparam::set(out, Err(ErrorCode::InternalError(Some("on purpose".to_owned()))))
+                ResponseOutparam::set(out, Err(ErrorCode::InternalError(Some("on purpose".to_owned()))));
             }
             "/nothing" => {}
             "/kept" => std::mem::forget(out),
@@ -67,7 +67,7 @@ impl Guest for Service {
     }
 }
 
-fn body_of(request: IncomingRequest) -> Vec<u8> {
+fn body_of(request: &IncomingRequest) -> Vec<u8> {
     let Ok(body) = request.consume() else { return Vec::new() };
     let Ok(stream) = body.stream() else { return Vec::new() };
     let mut bytes = Vec::new();

@@ -15,7 +15,8 @@
 //! - [`mod@format`]: an event as keys and values. `note`: what else is said of a run. `frame`: a commit.
 //! - `segment`: the file that one process writes. `end`: what says that it is over. `parts`: what it holds of whom.
 //! - `holder`: which process works on which runs. `places`: names, numbers, and the lock for moments.
-//! - `survey`: what all segments say of a run. `index`: sled, where its commits stand. `extent`: what stands there.
+//! - `survey`: what all segments say of a run. `index`: sled, where its commits stand; `moved`: what is not in it yet.
+//!   `extent`: what stands there.
 //! - `writer`: the thread that writes. `tidy`: how space comes back. [`SledStore`]: all of it together.
 //! - `news`: who waits for more to be recorded. `trail`: whether anything has changed of a run. `tail`: what has come.
 //! - `run`: one run that a process works on. `runs`: all of them. `reopen`: one that ended goes on. `removal`: how one goes.
@@ -40,6 +41,7 @@ mod keeper;
 mod legacy;
 mod listing;
 mod memory;
+mod moved;
 mod news;
 mod note;
 mod number;

@@ -4,8 +4,7 @@
 //! writes, it keeps itself, as it has to say so when the segment ends; of all other segments it keeps so much itself, and
 //! has the rest in the index. Where nobody writes, it keeps all of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::end::End;
 use super::extent::{Extent, fetch, missing};
 use super::format::KeyValue;
 use super::index::Index;
+use super::moved::Moved;
 use super::note::Claimed;
 use super::parts::{Part, Parts};
 use super::places::{self, Names};
@@ -25,32 +25,12 @@ use crate::message::RunId;
 const TRIES: u32 = 5;
 const RETRY: Duration = Duration::from_millis(5);
 
-/// So many places of segments to which nothing more is written are kept at hand, in 16 bytes each. Those of more go into
-/// the index, the oldest first: there are more where many runs wait, or where many have many commits.
-const AT_HAND_MAX: usize = 1 << 18;
-
-/// So many runs are moved into the index with a commit, so that no commit waits for all of them.
-const MOVED_AT_ONCE: usize = 64;
-
 /// What is known of a journal.
 #[derive(Debug)]
 pub(super) struct Survey {
     directory: PathBuf,
     segments: BTreeMap<u32, Known>,
-    index: Option<Index>,
-    /// The segments whose places are at hand, oldest first, but for the one that is written.
-    at_hand: VecDeque<AtHand>,
-    pub(super) at_hand_max: usize,
-}
-
-/// A segment whose places are at hand, or some of them.
-#[derive(Debug)]
-struct AtHand {
-    segment: u32,
-    /// How many there are, at most.
-    places: usize,
-    /// The last run whose places are in the index.
-    moved: Option<RunId>,
+    pub(super) moved: Moved,
 }
 
 /// What is known of a segment.
@@ -99,7 +79,7 @@ impl Head {
 impl Survey {
     pub(super) fn new(directory: &Path, index: Option<Index>) -> Self {
         let (directory, segments) = (directory.to_owned(), BTreeMap::new());
-        Self { directory, segments, index, at_hand: VecDeque::new(), at_hand_max: AT_HAND_MAX }
+        Self { directory, segments, moved: Moved::new(index) }
     }
 
     /// Reads what has changed.
@@ -191,40 +171,18 @@ impl Survey {
         self.segments.entry(segment).or_default()
     }
 
-    /// Notes that the places of a segment are at hand, and moves what is too much into the index, if there is one.
+    /// Notes that the places of a segment are at hand, and moves what is too much into the index.
     fn has_at_hand(&mut self, segment: u32) -> Result<(), JournalError> {
-        let Some(known) = self.segments.get(&segment).filter(|_| self.index.is_some()) else { return Ok(()) };
-        let places = known.parts.0.values().map(|part| part.places.len()).sum();
-        self.at_hand.retain(|it| it.segment != segment);
-        self.at_hand.push_back(AtHand { segment, places, moved: None });
-        while self.move_some(MOVED_AT_ONCE)? {}
+        if let Some(known) = self.segments.get(&segment) {
+            self.moved.has_at_hand(segment, &known.parts);
+        }
+        while self.move_some()? {}
         Ok(())
     }
 
-    /// Moves the places of some runs into the index, if too many are at hand. Says whether it did.
-    fn move_some(&mut self, runs_max: usize) -> Result<bool, JournalError> {
-        let Some(index) = &mut self.index else { return Ok(false) };
-        if self.at_hand.iter().map(|it| it.places).sum::<usize>() <= self.at_hand_max {
-            return Ok(false);
-        }
-        let Some(oldest) = self.at_hand.front_mut() else { return Ok(false) };
-        let from = oldest.moved.map_or(Bound::Unbounded, Bound::Excluded);
-        let parts = self.segments.get_mut(&oldest.segment).map(|known| &mut known.parts.0);
-        let mut last = None;
-        for (run, part) in
-            parts.into_iter().flat_map(|it| it.range_mut((from, Bound::Unbounded))).take(runs_max)
-        {
-            for extent in std::mem::take(&mut part.places) {
-                index.insert(*run, oldest.segment, extent)?;
-                oldest.places = oldest.places.saturating_sub(1);
-            }
-            last = Some(*run);
-        }
-        match last {
-            Some(run) => oldest.moved = Some(run),
-            None => drop(self.at_hand.pop_front()),
-        }
-        Ok(true)
+    fn move_some(&mut self) -> Result<bool, JournalError> {
+        let segments = &mut self.segments;
+        self.moved.move_some(|segment| segments.get_mut(&segment).map(|known| &mut known.parts))
     }
 
     /// Takes in that a segment is over, and what it holds.
@@ -245,10 +203,8 @@ impl Survey {
 
     /// Takes in that a segment is gone.
     pub(super) fn forget(&mut self, segment: u32) -> Result<(), JournalError> {
-        self.at_hand.retain(|it| it.segment != segment);
         let Some(known) = self.segments.remove(&segment) else { return Ok(()) };
-        let Some(index) = &self.index else { return Ok(()) };
-        known.parts.0.keys().try_for_each(|run| index.remove(*run, segment))
+        self.moved.forget(segment, &known.parts)
     }
 
     /// Takes in that this process has begun a segment.
@@ -269,7 +225,7 @@ impl Survey {
         added.map_err(|_| JournalError::Stopped {
             reason: "a commit holds what is not a record".to_owned(),
         })?;
-        self.move_some(MOVED_AT_ONCE).map(drop)
+        self.move_some().map(drop)
     }
 
     /// What a segment holds.
@@ -282,9 +238,10 @@ impl Survey {
         let known = self.known(segment);
         known.state = State::Over;
         known.reached = reached;
-        // They go into the index bit by bit, with the commits that follow: whoever writes waits for no more.
-        let places = known.parts.0.values().map(|part| part.places.len()).sum();
-        self.at_hand.push_back(AtHand { segment, places, moved: None });
+        // What is too much goes into the index with the commits that follow.
+        if let Some(known) = self.segments.get(&segment) {
+            self.moved.has_at_hand(segment, &known.parts);
+        }
     }
 
     /// Takes in that a run has ended, and is elsewhere.
@@ -293,7 +250,7 @@ impl Survey {
             if let Some(part) = known.parts.0.get_mut(&run) {
                 part.go();
                 // What stays in the index is not asked for again.
-                let _ = self.index.as_ref().map(|index| index.remove(run, *segment));
+                let _ = self.moved.index().map(|index| index.remove(run, *segment));
             }
         }
     }
@@ -322,7 +279,7 @@ impl Survey {
 
     /// Closes the index: nothing is read through it any more.
     pub(super) fn close(&mut self) {
-        self.index = None;
+        self.moved = Moved::new(None);
     }
 
     /// The segments to which nothing more is written.
@@ -399,7 +356,7 @@ impl Survey {
             // The index still has what the run was in a segment before it was gone there.
             let from = tail.end(segment).max(part.from);
             let mut add = |extent: Extent| places.extend(extent.after(from).map(|extent| (segment, extent)));
-            for extent in self.index.iter().flat_map(|index| index.places(run, segment, from)) {
+            for extent in self.moved.index().into_iter().flat_map(|index| index.places(run, segment, from)) {
                 add(extent?);
             }
             let first = part.places.partition_point(|extent| extent.end() <= from);

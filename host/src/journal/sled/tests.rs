@@ -83,7 +83,7 @@ async fn what_is_too_much_to_be_kept_at_hand_is_in_the_index() {
     let indexed = |store: &SledStore| places::index(directory.path(), store.shared.holder.number).exists();
     let store = SledStore::open(directory.path()).unwrap();
     assert!(!indexed(&store), "all of it is at hand");
-    store.shared.survey().at_hand_max = 100;
+    store.shared.survey().moved.keep(100);
     for index in 2..6 {
         for run in &runs {
             append(&store, &event(*run, index)).await.unwrap();
