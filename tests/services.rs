@@ -99,6 +99,12 @@ fn a_setting_that_gives_a_secret_away_is_refused() {
         let agent = service(&format!("[tools.service.config]\n{lines}"), &[]);
         agent.host(&["check"]).exits(2).says(wrong);
     }
+    let agent = Agent::scripted("reply = []").guest("weather").table("[tools.weather.config]\na = \"b\"");
+    agent
+        .host(&["check"])
+        .exits(2)
+        .says("does not import `wasi:config/store`")
+        .says("[tools.weather.config]");
     let agent = service("", &[]);
     let said = agent.host(&["inspect", root().join("guest-tools/service").to_str().unwrap()]);
     for line in [

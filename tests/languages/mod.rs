@@ -57,7 +57,10 @@ impl Tool {
         let agent = Agent::scripted("");
         let host = agent.dir.path().join("bin/host");
         fs::create_dir(host.parent().unwrap()).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_host"), &host).unwrap();
+        // By a process of its own: a child of another test's could have the file open for writing still, and then nobody
+        // can start it.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_host")).arg(&host).status();
+        assert!(copied.unwrap().success());
         let tool = Self { agent, host, name };
         tool.host(&["new", name, "--lang", language]).ok().says(&format!("host call {name} text=hello"));
         tool

@@ -9,6 +9,7 @@ use super::front::Shown;
 use super::places::Places;
 use super::plain::Plain;
 use super::screen::{Format, Screen};
+use super::words::counted;
 use crate::config::Config;
 use crate::mcp::McpServer;
 
@@ -25,7 +26,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let engine = places.engine(None)?;
     let server = McpServer::load(&engine, config, &shown).await.map_err(Plain::plain)?;
     // stdout belongs to the protocol.
-    screen.say(&format!("{} tools for an MCP client on stdin and stdout", server.tools()));
+    screen.say(&format!("{} for an MCP client on stdin and stdout", counted(server.tools(), "tool")));
     let (stdin, stdout) = rmcp::transport::stdio();
     let service = Box::pin(server.serve((stdin, stdout))).await.context("the client did not speak MCP")?;
     service.waiting().await.context("the connection to the client broke")?;

@@ -81,6 +81,12 @@ impl Guest {
         &self.prepared.missing
     }
 
+    /// Whether it asks for settings: whether it could see what `[tools.NAME.config]` says.
+    #[must_use]
+    pub fn asks_for_settings(&self) -> bool {
+        self.prepared.asks_for_settings
+    }
+
     /// What it exports that is no tool; nothing, if it tells of its tools itself.
     #[must_use]
     pub fn refused_exports(&self) -> &[Refused] {

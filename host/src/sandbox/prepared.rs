@@ -11,6 +11,7 @@ use super::bindings::exports::host::tool::tools::ToolDefinition as WitDefinition
 use super::engine::{EngineError, Metering, Sandbox};
 use super::handler::HANDLER;
 use super::link;
+use super::needs::{Need, imports};
 use super::program::RUN;
 use super::sections::Sections;
 use super::state::State;
@@ -22,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) kind: Kind,
     /// What it imports that this host does not have.
     pub(super) missing: Vec<String>,
+    /// Whether it asks for settings.
+    pub(super) asks_for_settings: bool,
 }
 
 /// How a component offers tools.
@@ -135,10 +138,15 @@ impl Prepared {
         };
         let linker = &sandbox.runtime(Metering::of(limits))?.linker;
         let link::Linked { linker, missing } = link::linker_for(linker, component).map_err(unlinked)?;
+        let asks_for_settings = imports(component).iter().any(|it| it.need == Need::Table("config"));
         let pre = linker.instantiate_pre(component).map_err(unlinked)?;
         if fits_the_contract {
             let pre = OrchestratorPre::new(pre).map_err(unlinked)?;
-            return Ok(Self { kind: Kind::Contract { pre, listed: OnceCell::new() }, missing });
+            return Ok(Self {
+                kind: Kind::Contract { pre, listed: OnceCell::new() },
+                missing,
+                asks_for_settings,
+            });
         }
         let (runs, handles) =
             (exports(|name| is_version_of(name, RUN)), exports(|name| is_version_of(name, HANDLER)));
@@ -146,7 +154,11 @@ impl Prepared {
             if !runs {
                 return Err(AdmitError::NoProgram);
             }
-            return Ok(Self { kind: Kind::Program(CommandPre::new(pre).map_err(unlinked)?), missing });
+            return Ok(Self {
+                kind: Kind::Program(CommandPre::new(pre).map_err(unlinked)?),
+                missing,
+                asks_for_settings,
+            });
         }
         let typed = Typed::new(pre.clone(), Surface::of(component)?);
         let listed: Vec<ToolDefinition> =
@@ -159,7 +171,7 @@ impl Prepared {
                 return Err(AdmitError::NoTools { refused: typed.refused().to_vec(), missing });
             }
         };
-        Ok(Self { kind, missing })
+        Ok(Self { kind, missing, asks_for_settings })
     }
 }
 

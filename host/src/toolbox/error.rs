@@ -89,6 +89,11 @@ pub enum ToolboxReason {
         /// What host.lock says.
         locked: String,
     },
+    /// It is given settings, and asks for none.
+    #[error(
+        "it has settings, and does not import `wasi:config/store`, so that it never sees them\n  take the table out; a variable of the environment is granted with `permissions.env`"
+    )]
+    NoSettings,
     /// It cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),

@@ -244,6 +244,9 @@ async fn load_one(
         Ok((component, found.sections))
     };
     let guest = Guest::shared(sandbox, digest, Arc::new(policy), component, admit_at(&path)).await?;
+    if !tool.grants.config.is_empty() && !guest.asks_for_settings() {
+        return Err(ToolboxReason::NoSettings);
+    }
     let listed = guest.list_tools().await.map_err(admit_at(&path))?;
     let idempotent = admit::Choice::new("idempotent", &tool.idempotent, &listed)?;
     let idempotent = listed.iter().filter(|it| idempotent.names(it)).map(|it| it.export.clone()).collect();

@@ -44,6 +44,7 @@ impl ToolboxReason {
         let key = |key: &str| KeyPath::new(["tools", tool, key]);
         match self {
             Self::Admit { error: AdmitError::NoProgram, .. } => key("command"),
+            Self::NoSettings => key("config"),
             Self::Missing(_)
             | Self::Unreadable { .. }
             | Self::TooLarge { .. }
