@@ -11,7 +11,11 @@ use super::plain::Plain;
 use super::screen::{Format, Screen};
 use super::words::counted;
 use crate::config::Config;
-use crate::mcp::McpServer;
+use crate::mcp::{BoundedLines, McpServer};
+
+/// What may have happened when no session begins.
+const NO_CLIENT: &str = "the client went away before it began, or sent what is no message of MCP: a message is one line of \
+                         JSON, of 32 MiB at most";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,7 +32,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     // stdout belongs to the protocol.
     screen.say(&format!("{} for an MCP client on stdin and stdout", counted(server.tools(), "tool")));
     let (stdin, stdout) = rmcp::transport::stdio();
-    let service = Box::pin(server.serve((stdin, stdout))).await.context("the client did not speak MCP")?;
+    let service = Box::pin(server.serve((BoundedLines::of(stdin), stdout))).await.context(NO_CLIENT)?;
     service.waiting().await.context("the connection to the client broke")?;
     Ok(Exit::Ok)
 }

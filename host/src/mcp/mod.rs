@@ -8,8 +8,11 @@
 
 mod call;
 mod client;
+mod lines;
 mod results;
 mod tools;
+
+pub use lines::{BoundedLines, LINE_BYTES_MAX};
 
 use std::sync::Arc;
 
