@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
-use super::elsewhere::{Looking, agreed, print_lines, write_lock};
+use super::elsewhere::{Looking, agreed, print_lines, read_lock, write_lock};
 use super::exit::{Exit, Misuse};
 use super::inspect::{called, described, permissions, settings};
 use super::output::OutputFile;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     };
     let config = Config::load(&args.agent)?;
     let lock_path = Lock::beside(&config.path);
-    let mut lock = Lock::read(&lock_path).map_err(|error| Misuse(error.to_string()))?;
+    let mut lock = read_lock(&lock_path)?;
     let name = args.name.unwrap_or_else(|| table_name(&source.stem()));
     let is_taken = config.tools.iter().map(|it| &it.name).chain(config.agents.iter().map(|it| &it.name));
     if is_taken.into_iter().any(|it| *it == name) {

@@ -133,6 +133,11 @@ pub(super) fn answered(question: &str) -> std::io::Result<bool> {
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Reads host.lock; without the file nothing is pinned.
+pub(super) fn read_lock(path: &Path) -> Result<Lock, Misuse> {
+    Lock::read(path).map_err(|error| Misuse(error.to_string()))
+}
+
 /// Writes host.lock, whole or not at all.
 pub(super) fn write_lock(path: &Path, lock: &Lock) -> anyhow::Result<()> {
     let text = lock.written().map_err(Misuse)?;

@@ -1,7 +1,7 @@
 //! `host lock`: what is pinned, and whether it still is what it was.
 
-use super::elsewhere::{Looking, print_lines};
-use super::exit::{Exit, Misuse};
+use super::elsewhere::{Looking, print_lines, read_lock};
+use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::streams::{print, say};
@@ -27,7 +27,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let config = Config::load(&args.agent.agent)?;
     let path = Lock::beside(&config.path);
-    let lock = Lock::read(&path).map_err(|error| Misuse(error.to_string()))?;
+    let lock = read_lock(&path)?;
     if args.verify {
         return verify(&config, &lock, places).await;
     }

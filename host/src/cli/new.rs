@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::exit::{Exit, Misuse};
 use super::say;
 use super::template::{self, Plan, ToolName};
-use crate::toolbox::{Language, shell_word};
+use crate::message::shell_word;
+use crate::toolbox::Language;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::exit::Misuse;
 use super::words::one_line;
 use crate::document::read_text;
+use crate::message::shell_quoted;
 use crate::registry::{BUNDLE_BYTES_MAX, Client, Fetched, FoundSignatures, Locked, LockedSignature, Remote};
 use crate::trust::{Signed, Trust, gather, whoever};
 
@@ -77,8 +78,8 @@ impl Signers {
                 let line = |(identity, issuer): &(String, String)| {
                     let (who, by) = (one_line(identity), one_line(issuer));
                     // Whoever signed chose these words, and somebody else pastes them into a shell.
-                    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-                    let (place, id, url) = (quoted(&remote.place()), quoted(&who), quoted(&by));
+                    let (place, id, url) =
+                        (shell_quoted(&remote.place()), shell_quoted(&who), shell_quoted(&by));
                     [
                         format!("\nsigned by {who}, for whom {by} vouches. No rule asks for that."),
                         format!("ask for it with: host trust add {place} --identity {id} --issuer {url}"),

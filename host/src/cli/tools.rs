@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::BinaryBytes;
 
+use super::elsewhere::read_lock;
 use super::exit::{Exit, Misuse};
 use super::places::Places;
 use super::shelf;
@@ -79,7 +80,7 @@ fn read(path: &Path, needed: &mut BTreeSet<Digest>) -> Result<(), Misuse> {
     if !path.exists() {
         return Err(Misuse(format!("{} does not exist\n  nothing was removed", path.display())));
     }
-    let lock = Lock::read(path).map_err(|error| Misuse(error.to_string()))?;
+    let lock = read_lock(path)?;
     needed.extend(lock.tools.values().map(|it| it.sha256));
     Ok(())
 }

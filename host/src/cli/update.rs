@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::elsewhere::{Looking, agreed, print_lines, write_lock};
+use super::elsewhere::{Looking, agreed, print_lines, read_lock, write_lock};
 use super::exit::{Exit, Misuse};
 use super::inspect::described;
 use super::places::Places;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent)?;
     let path = Lock::beside(&config.path);
-    let mut lock = Lock::read(&path).map_err(|error| Misuse(error.to_string()))?;
+    let mut lock = read_lock(&path)?;
     let chosen = chosen(&config, &args.tools)?;
     args.bundle.is_of_use(chosen.len() == 1)?;
     if args.tools.is_empty() {

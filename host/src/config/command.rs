@@ -116,7 +116,7 @@ impl Check<'_> {
     /// What a component finds in its store of settings.
     pub(super) fn settings(
         &mut self,
-        raw: BTreeMap<Spanned<String>, Spanned<raw::SettingForm>>,
+        raw: BTreeMap<Spanned<String>, Spanned<raw::TextOr<raw::SecretSetting>>>,
         grants: &Grants,
     ) -> BTreeMap<String, Setting> {
         if let Some(name) = raw.keys().nth(SETTINGS_LIMIT) {
@@ -128,14 +128,14 @@ impl Check<'_> {
         for (name, setting) in raw {
             let at = setting.span();
             let setting = match setting.into_inner() {
-                raw::SettingForm::Text(text) => {
+                raw::TextOr::Text(text) => {
                     if text.len() > SETTING_BYTES_MAX {
                         let message = format!("the setting has {} bytes", text.len());
                         self.problem(at, message, format!("give at most {SETTING_BYTES_MAX} of them"));
                     }
                     Setting::Text(text)
                 }
-                raw::SettingForm::Secret(raw::SecretSetting { secret }) => {
+                raw::TextOr::Table(raw::SecretSetting { secret }) => {
                     if !granted.contains(&secret.get_ref().as_str()) {
                         let message =
                             format!("no site is granted the secret \"{}\"", quote(secret.get_ref()));

@@ -192,11 +192,15 @@ impl Check<'_> {
     }
 
     /// A site alone is granted for the method that reads.
-    fn granted_site(&mut self, raw: Spanned<raw::NetworkForm>, kept: &Kept<'_>) -> Option<NetworkGrant> {
+    fn granted_site(
+        &mut self,
+        raw: Spanned<raw::TextOr<raw::Network>>,
+        kept: &Kept<'_>,
+    ) -> Option<NetworkGrant> {
         let at = raw.span();
         match raw.into_inner() {
-            raw::NetworkForm::Table(table) => self.network(table, kept),
-            raw::NetworkForm::Site(url) => {
+            raw::TextOr::Table(table) => self.network(table, kept),
+            raw::TextOr::Text(url) => {
                 let url = Spanned::new(at, url);
                 let more = format!(
                     "write {{ url = \"{}\", methods = [\"GET\"], allow_private = true }}",

@@ -52,6 +52,9 @@ pub use rules::Rules;
 pub use session::{SessionKey, SessionKeyError};
 pub use slot::{Slot, SlotParseError, Step};
 pub(crate) use text::hexadecimal;
+#[cfg(feature = "cli")]
+pub(crate) use text::shell_quoted;
+pub(crate) use text::shell_word;
 pub use text::{clean, is_unseen, spelled_out, toml_string};
 pub use told::{Told, Topic};
 pub use tools::{Shared, Tools};

@@ -48,6 +48,17 @@ fn is_hidden(c: char) -> bool {
     reorders || invisible || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./+@:,=%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { shell_quoted(word) }
+}
+
+/// Text in the quotes in which a shell takes everything as it is.
+pub(crate) fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Text as a string of a TOML file, in which everything can be seen.
 #[must_use]
 pub fn toml_string(text: &str) -> String {

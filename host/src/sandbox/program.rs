@@ -1,5 +1,7 @@
 //! A component that is a program, `wasi:cli/command`: arguments and a standard input, an output and an exit code.
 
+use std::sync::{Arc, LazyLock};
+
 use wasmtime::Store;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -47,11 +49,9 @@ pub(super) fn given(policy: &Policy, input: &Json) -> Result<Given, Ungiven> {
     command(policy).given(input)
 }
 
-fn command(policy: &Policy) -> std::borrow::Cow<'_, Command> {
-    match &policy.command {
-        Some(command) => std::borrow::Cow::Borrowed(command),
-        None => std::borrow::Cow::Owned(Command::default()),
-    }
+fn command(policy: &Policy) -> &Command {
+    static BY_DEFAULT: LazyLock<Command> = LazyLock::new(Command::default);
+    policy.command.as_ref().unwrap_or_else(|| &BY_DEFAULT)
 }
 
 /// Runs the program to its end.
@@ -69,7 +69,7 @@ pub(super) async fn run(
             None => return Err(error),
         },
     };
-    let policy = std::sync::Arc::clone(&store.data().policy);
+    let policy = Arc::clone(&store.data().policy);
     let command = command(&policy);
     if !command.exit_codes.iter().any(|good| i32::from(*good) == code) {
         let ended = format!("the program ended with exit code {code}");

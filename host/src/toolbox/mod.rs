@@ -18,8 +18,6 @@ mod seal;
 mod source;
 
 pub use crate::registry::COMPONENT_BYTES_MAX;
-#[cfg(feature = "cli")]
-pub(crate) use build::shell_word;
 pub use build::{BuildError, Built, Language, Owner, Project, Stranger, Strangers, build};
 pub use cache::{CacheError, ComponentCache};
 pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_asked};

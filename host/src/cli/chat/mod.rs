@@ -34,7 +34,7 @@ use super::traces::Traces;
 use super::words::{beginning, counted, one_line};
 use crate::config::{Config, Provider};
 use crate::engine::Purpose;
-use crate::message::{Digest, SessionKey};
+use crate::message::{Digest, SessionKey, shell_quoted};
 use command::{Command, Input};
 use conversation::{Conversation, Partner};
 use editing::{Editing, Words};
@@ -335,9 +335,5 @@ fn lines(format: Format, state: &Path, of_agent: &[u8], words: &Words) -> anyhow
 fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
-    if path.chars().all(is_plain) {
-        one_line(&path)
-    } else {
-        format!("'{}'", one_line(&path).replace('\'', "'\\''"))
-    }
+    if path.chars().all(is_plain) { one_line(&path) } else { shell_quoted(&one_line(&path)) }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use super::say;
 use super::template::{self, Plan, ToolName, ignore, workspace, write};
-use crate::toolbox::shell_word as quoted;
+use crate::message::shell_word as quoted;
 
 /// The new agent's own files, by where they go.
 const FILES: [(&str, &str); 3] = [

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use toml::Spanned;
 
+use super::form::OrText;
+
 /// How a program is called that takes arguments and a standard input: a component of the world `wasi:cli/command`. It is
 /// one tool, with the table's name. Without the keys below, the model itself says the arguments and the standard input.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -117,15 +119,6 @@ impl JsonSchema for ArgumentForm {
     }
 }
 
-/// What a component finds in `wasi:config/store` by a name: a text, or the placeholder of a secret.
-#[derive(Debug)]
-pub(in crate::config) enum SettingForm {
-    /// The text.
-    Text(String),
-    /// A secret.
-    Secret(SecretSetting),
-}
-
 /// A secret, by its name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -136,41 +129,11 @@ pub(in crate::config) struct SecretSetting {
     pub(in crate::config) secret: Spanned<String>,
 }
 
-impl<'de> Deserialize<'de> for SettingForm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SettingVisitor)
-    }
-}
+/// What a component finds in `wasi:config/store` by a name is a text, or the placeholder of a secret.
+impl OrText for SecretSetting {
+    const EXPECTED: &'static str = "a text, or a table with `secret`";
 
-struct SettingVisitor;
-
-impl<'de> Visitor<'de> for SettingVisitor {
-    type Value = SettingForm;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, or a table with `secret`")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<SettingForm, E> {
-        Ok(SettingForm::Text(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<SettingForm, A::Error> {
-        SecretSetting::deserialize(MapAccessDeserializer::new(table)).map(SettingForm::Secret)
-    }
-}
-
-impl JsonSchema for SettingForm {
-    fn schema_name() -> Cow<'static, str> {
-        "SettingForm".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let table = generator.subschema_for::<SecretSetting>();
-        json_schema!({ "oneOf": [{ "type": "string", "description": "A text." }, table] })
+    fn text() -> serde_json::Value {
+        json!({ "type": "string", "description": "A text." })
     }
 }

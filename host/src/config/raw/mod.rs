@@ -2,14 +2,14 @@
 //! examples are what `form` checks and suggests.
 
 mod command;
+mod form;
 mod model;
 mod tool;
 
-pub(super) use command::{ArgumentForm, Command, CommandOutput, SecretSetting, SettingForm, Switched};
+pub(super) use command::{ArgumentForm, Command, CommandOutput, SecretSetting, Switched};
+pub(super) use form::TextOr;
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
-pub(super) use tool::{
-    Access, Dir, Network, NetworkForm, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry,
-};
+pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

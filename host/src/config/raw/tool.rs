@@ -1,16 +1,13 @@
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 use toml::Spanned;
 
-use super::command::{Command, SettingForm};
+use super::command::{Command, SecretSetting};
+use super::form::{OrText, TextOr};
 use crate::config::bounds::{
     ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT,
 };
@@ -62,8 +59,8 @@ pub(in crate::config) struct Tool {
     pub(in crate::config) command: Option<Command>,
     /// What the component finds in `wasi:config/store`, by name: a text, or a secret.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, SettingForm>", extend("examples" = [{ "units": "metric" }]))]
-    pub(in crate::config) config: BTreeMap<Spanned<String>, Spanned<SettingForm>>,
+    #[schemars(with = "BTreeMap<String, TextOr<SecretSetting>>", extend("examples" = [{ "units": "metric" }]))]
+    pub(in crate::config) config: BTreeMap<Spanned<String>, Spanned<TextOr<SecretSetting>>>,
     /// What the component may reach; nothing by default.
     pub(in crate::config) permissions: Option<Permissions>,
     /// The limits of one call.
@@ -107,8 +104,8 @@ pub(in crate::config) struct Permissions {
     pub(in crate::config) env: Vec<Spanned<String>>,
     /// Where it may send requests: a site such as `"https://api.github.com"`, for GET alone, or a table that says more.
     #[serde(default)]
-    #[schemars(with = "Vec<NetworkForm>", extend("examples" = [["https://api.github.com"]]))]
-    pub(in crate::config) network: Vec<Spanned<NetworkForm>>,
+    #[schemars(with = "Vec<TextOr<Network>>", extend("examples" = [["https://api.github.com"]]))]
+    pub(in crate::config) network: Vec<Spanned<TextOr<Network>>>,
     /// Where its random numbers come from; `"seeded"` by default.
     pub(in crate::config) random: Option<Random>,
     /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
@@ -147,59 +144,6 @@ pub(in crate::config) enum Access {
     Write,
 }
 
-/// A site alone, or with what else is granted there.
-#[derive(Debug)]
-pub(in crate::config) enum NetworkForm {
-    /// The site, for GET alone.
-    Site(String),
-    /// The site, and what is granted there.
-    Table(Network),
-}
-
-impl<'de> Deserialize<'de> for NetworkForm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NetworkVisitor)
-    }
-}
-
-struct NetworkVisitor;
-
-impl<'de> Visitor<'de> for NetworkVisitor {
-    type Value = NetworkForm;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a site or a table")
-    }
-
-    fn visit_str<E: de::Error>(self, site: &str) -> Result<NetworkForm, E> {
-        Ok(NetworkForm::Site(site.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<NetworkForm, A::Error> {
-        // As a table and not untagged, so that the places of its values are known.
-        Network::deserialize(MapAccessDeserializer::new(table)).map(NetworkForm::Table)
-    }
-}
-
-impl JsonSchema for NetworkForm {
-    fn schema_name() -> Cow<'static, str> {
-        "NetworkForm".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let table = generator.subschema_for::<Network>();
-        let site = "The site, for GET alone.";
-        json_schema!({ "oneOf": [
-            { "type": "string", "description": site, "examples": ["https://api.github.com"] },
-            table
-        ] })
-    }
-}
-
 /// A site a component may send requests to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -221,6 +165,16 @@ pub(in crate::config) struct Network {
     /// Whether the host may be on this machine or in a private network; false by default.
     #[serde(default)]
     pub(in crate::config) allow_private: bool,
+}
+
+/// A site alone is granted for GET.
+impl OrText for Network {
+    const EXPECTED: &'static str = "a site or a table";
+
+    fn text() -> serde_json::Value {
+        let site = "The site, for GET alone.";
+        json!({ "type": "string", "description": site, "examples": ["https://api.github.com"] })
+    }
 }
 
 /// Where random numbers come from.

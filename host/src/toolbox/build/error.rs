@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Language;
 use super::rust::TARGET;
+use crate::message::shell_word;
 
 /// Why a tool could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -114,15 +115,5 @@ impl BuildError {
             return Self::Missing { path: path.to_owned(), language, program, install: install.to_owned() };
         }
         Self::Start { program: program.to_owned(), reason: error.to_string() }
-    }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./+@:,=%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }

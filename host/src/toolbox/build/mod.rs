@@ -22,8 +22,6 @@ mod work;
 mod workspace;
 
 pub use error::BuildError;
-#[cfg(feature = "cli")]
-pub(crate) use error::shell_word;
 pub use language::Language;
 pub use trust::{Owner, Project, Stranger, Strangers};
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use tokio::process::Command;
 
-use super::error::shell_word;
 use super::process::{Heard, run};
 use super::work::Work;
 use super::{BuildError, Language};
+use crate::message::shell_word;
 
 /// Where package managers put the programs that belong to a directory.
 const OWN: [&str; 2] = [".venv/bin", "node_modules/.bin"];
