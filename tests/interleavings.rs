@@ -230,6 +230,8 @@ pub fn manifest() -> Manifest {
         approvals: Approvals::default(),
         output_schema: None,
         parameters: BTreeMap::default(),
+        outside: false,
+        ignored: Vec::new(),
         tools: vec![tool(spec), tool(leaf)].into(),
         seed: 1,
         said: Vec::new(),

@@ -16,6 +16,7 @@ fn entries(run: RunId, output: &str) -> Vec<Entry> {
         name: "echo".to_owned(),
         arguments: host::message::Arguments::Json(Json::empty_object()),
         target: None,
+        client_id: None,
     });
     let (slot, digest) = (Slot::tool(0, 0), request.digest());
     let outcome = Outcome::Tool(ToolOutcome::Output(Json::parse(output.to_owned()).unwrap()));

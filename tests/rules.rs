@@ -99,7 +99,7 @@ fn request<'a>(entries: &'a [Entry], slot: &str) -> Option<&'a Request> {
 fn messages(entries: &[Entry], slot: &str) -> Option<u32> {
     match request(entries, slot)? {
         Request::Model(ask) => Some(ask.messages),
-        Request::Run(_) | Request::Tool(_) | Request::Approval(_) => None,
+        Request::Run(_) | Request::Api(_) | Request::Tool(_) | Request::Approval(_) => None,
     }
 }
 

@@ -260,7 +260,7 @@ fn a_run_goes_on_with_what_its_models_were_told_of_the_hosts_own_tools() {
                     target.component = after;
                 }
             }
-            Request::Model(_) => {}
+            Request::Model(_) | Request::Api(_) => {}
         }
         started.digest = started.request.digest();
     }

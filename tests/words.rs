@@ -146,7 +146,7 @@ pub fn ask(entry: &Entry) -> Option<&ModelAsk> {
     match &entry.event {
         Event::Started(started) => match &started.request {
             Request::Model(ask) => Some(ask),
-            Request::Run(_) | Request::Tool(_) | Request::Approval(_) => None,
+            Request::Run(_) | Request::Api(_) | Request::Tool(_) | Request::Approval(_) => None,
         },
         Event::Failed(_) | Event::Finished(_) => None,
     }

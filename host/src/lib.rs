@@ -22,6 +22,7 @@
 //! - [`trust`]: who has to have signed them, and whether they did.
 //! - [`toolbox`]: where components come from: built, checked, compiled, cached.
 //! - [`agent`]: the loop: ask, record, stop or dispatch, append, repeat.
+//! - [`gateway`]: a program outside in the place of the loop: its requests passed on, its calls made, both found again.
 //! - [`session`]: record or substitute; the only place that knows about replay. The loop knows it by a trait, so that
 //!   a journal of another kind can stand behind it.
 //! - [`model`]: who replies; one file per provider, and `scripted`.
@@ -38,7 +39,7 @@
 //! - [`mcp`]: the tools of an agent for MCP clients, each call a run; thin over the engine.
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
-//! Dependencies point one way: `cli → {server, mcp} → engine → {toolbox → {config, dispatch, sandbox}, agent → {model, dispatch}}`,
+//! Dependencies point one way: `cli → {server, mcp} → engine → {toolbox → {config, dispatch, sandbox}, gateway → agent → {model, dispatch}}`,
 //! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, trust → registry → document}`.
 
 pub mod agent;
@@ -51,6 +52,7 @@ pub mod config;
 pub mod dispatch;
 pub mod document;
 pub mod engine;
+pub mod gateway;
 pub mod grants;
 pub mod journal;
 #[cfg(feature = "mcp")]

@@ -185,6 +185,29 @@ pub fn ask(
     (length == Ok(answer.body.len())).then_some(answer)
 }
 
+/// The same for an answer of any length. `None` if it breaks off.
+pub fn ask_any(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request(address, method, path, headers, body).as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let answer = Answer::read(&bytes);
+    let head = answer.head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let is_whole = match length.and_then(|length| length.trim().parse::<usize>().ok()) {
+        Some(length) => answer.body.len() == length,
+        None => bytes.ends_with(b"0\r\n\r\n"),
+    };
+    is_whole.then_some(answer)
+}
+
 impl Answer {
     fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);

@@ -152,6 +152,7 @@ async fn carry_out(dir: &RunsDir, run: usize, telling: Telling) {
         session: None,
         order: None,
         before: None,
+        outside: false,
     })
     .unwrap();
 }

@@ -104,7 +104,8 @@ pub fn entry(run: usize, n: usize) -> Entry {
         (Slot::RUN, finished(Outcome::Run(Ending::Answer(format!("that of run {run}")))))
     } else {
         let slot = Slot::tool(0, u32::try_from((n - 1) / 2).unwrap());
-        let ask = ToolAsk { name: "echo".to_owned(), arguments: Arguments::parse("{\"n\":1}"), target: None };
+        let arguments = Arguments::parse("{\"n\":1}");
+        let ask = ToolAsk { name: "echo".to_owned(), arguments, target: None, client_id: None };
         // Some fit into a sector, some need more than one chunk.
         let size = if n == 6 { 70_000 } else { (run * 131 + n * 977) % 3000 };
         let output = Json::parse(format!("\"{run} {n} {}\"", "x".repeat(size))).unwrap();
@@ -138,6 +139,7 @@ pub fn summary(run: usize, state: RunState) -> RunSummary {
         session: None,
         order: None,
         before: None,
+        outside: false,
     }
 }
 

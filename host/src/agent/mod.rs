@@ -16,6 +16,7 @@ mod transcript;
 
 pub use called::{CalledAgent, CalledAgents};
 pub use recorded::Recorded;
+pub(crate) use spending::Spending;
 pub use transcript::Transcript;
 
 use std::sync::Arc;
@@ -31,7 +32,6 @@ use crate::message::{
 use crate::model::{ModelRequest, Models, Purpose, WhoseTurn};
 use crate::session::{Attempt, Conduct, Done, Doubt, End, Execution, Facts, Reach, SessionError};
 use answer::{Answer, LastWord};
-use spending::Spending;
 
 /// Everything one run needs.
 pub struct Agent {

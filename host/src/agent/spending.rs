@@ -11,7 +11,7 @@ use crate::message::{
 use crate::model::Purpose;
 
 /// Keeps a run within its budgets. All it goes by is recorded, so that a replay stops at the same place.
-pub(super) struct Spending {
+pub(crate) struct Spending {
     budgets: Budgets,
     stop_on: GlobSet,
     used: Used,
@@ -46,7 +46,7 @@ impl Spent {
 }
 
 impl Spending {
-    pub(super) fn new(manifest: &Manifest, rules: Rules) -> Self {
+    pub(crate) fn new(manifest: &Manifest, rules: Rules) -> Self {
         let Manifest { model, budgets, fallbacks, summary, .. } = manifest;
         let others = fallbacks.iter().chain(summary).map(|it| Spent::new(&it.model, it.prices));
         let mut spending = Self {
@@ -74,13 +74,13 @@ impl Spending {
     }
 
     /// What was used so far, as it is recorded.
-    pub(super) fn used(&self) -> Used {
+    pub(crate) fn used(&self) -> Used {
         self.used.to_record()
     }
 
     /// Counts what agents used that were called: their tokens and what these cost at prices of their own. Each was
     /// counted as a call already, and what it called itself is its own.
-    pub(super) fn count_called(&mut self, called: impl IntoIterator<Item = Used>) {
+    pub(crate) fn count_called(&mut self, called: impl IntoIterator<Item = Used>) {
         for used in called {
             self.used.tokens = self.used.tokens.plus(used.tokens);
             self.used.untold |= used.untold;
@@ -99,7 +99,7 @@ impl Spending {
     }
 
     /// Counts a reply.
-    pub(super) fn count(&mut self, reply: &Reply) {
+    pub(crate) fn count(&mut self, reply: &Reply) {
         self.used.turns += 1;
         self.repeats.count(reply);
         self.count_tokens(reply, Purpose::Reply);
@@ -125,7 +125,7 @@ impl Spending {
     }
 
     /// Why the run may not go on after the reply that was counted last, if it may not.
-    pub(super) fn judge(&mut self, reply: &Reply) -> Option<Ending> {
+    pub(crate) fn judge(&mut self, reply: &Reply) -> Option<Ending> {
         if let Some(limit) = self.judge_tokens(reply) {
             return Some(limit);
         }

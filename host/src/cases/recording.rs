@@ -95,7 +95,11 @@ impl Recording {
                     below.entry(caller).or_default().push(call);
                 }
                 (
-                    Request::Run(_) | Request::Model(_) | Request::Tool(_) | Request::Approval(_),
+                    Request::Run(_)
+                    | Request::Model(_)
+                    | Request::Api(_)
+                    | Request::Tool(_)
+                    | Request::Approval(_),
                     Outcome::Run(_)
                     | Outcome::Model(_)
                     | Outcome::NoReply(_)

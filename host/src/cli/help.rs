@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
     ("Look at runs", &["runs", "sessions", "replay"]),
-    ("Serve agents to programs", &["serve", "mcp", "token"]),
+    ("Serve agents to programs", &["serve", "exec", "mcp", "token"]),
     (
         "Build and test an agent",
         &["init", "new", "build", "wit", "inspect", "check", "fmt", "call", "test", "schema"],

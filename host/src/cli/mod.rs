@@ -17,6 +17,7 @@ mod edited;
 mod editor;
 mod elsewhere;
 mod errors;
+mod exec;
 mod exit;
 mod fmt;
 mod fork;
@@ -115,6 +116,12 @@ enum Command {
     ///
     /// The client has a model of its own. Each of its calls is a run here: isolated, limited, approved and recorded.
     Mcp(mcp::Args),
+    /// Start a program as the agent of a run: its model requests and tool calls are recorded here.
+    ///
+    /// The program is an agent of any SDK. Variables such as `OPENAI_BASE_URL` lead its requests here, and `HOST_MCP_URL` is
+    /// where the agent's tools are. A program that is started again for the same run gets what is recorded, and goes on
+    /// from there.
+    Exec(exec::Args),
     /// Make a token for a server.
     Token(token::Args),
     /// Talk with an agent: each line is the prompt of the next run of a conversation.
@@ -253,6 +260,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
         Command::Mcp(args) => block_on(|_| async move { Box::pin(mcp::run(args, &places)).await }),
         Command::Serve(args) => block_on(|signals| async move { serve::run(args, &places, &signals).await }),
+        Command::Exec(args) => {
+            block_on(|signals| async move { Box::pin(exec::run(args, &places, &signals)).await })
+        }
         Command::Token(args) => token::run(&args),
         Command::Chat(args) => block_on(|signals| async move { chat::run(args, &places, &signals).await }),
         Command::Resume(args) => {

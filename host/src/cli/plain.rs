@@ -75,7 +75,7 @@ impl Plain for StartError {
             Self::ConfigGone { .. } => {
                 Misuse(format!("{self}\n  if it was moved, say where it is now: --config AGENT.TOML")).into()
             }
-            Self::NotCancelled { .. } => Misuse(self.to_string()).into(),
+            Self::NotCancelled { .. } | Self::Outside { .. } => Misuse(self.to_string()).into(),
             Self::Conversation(error) => error.plain(),
             Self::Settle(error) => error.plain(),
             Self::Journal(error) => error.into(),
@@ -126,7 +126,8 @@ pub(super) fn of_fork(error: ForkError, file: Option<&Path>) -> anyhow::Error {
         ForkError::Unfit { why, .. } => {
             anyhow!(why).context(unfit_output(file.unwrap_or(Path::new("the edit"))))
         }
-        ForkError::TooFar { .. }
+        ForkError::Outside { .. }
+        | ForkError::TooFar { .. }
         | ForkError::NoResult { .. }
         | ForkError::OtherTurn { .. }
         | ForkError::Nothing { .. } => Misuse(error.to_string()).into(),

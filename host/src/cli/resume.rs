@@ -62,6 +62,7 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
         agent: None,
         by: Some(at_terminal()),
         caller: caller(&screen),
+        desk: None,
     };
     let front = front(&screen, places.verbose, &engine);
     let handle = engine.resume(id, terms, front).await.map_err(|error| of_resume(error, &settle))?;

@@ -263,7 +263,7 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 lines[from..].iter_mut().for_each(|line| *line = value_line(line));
                 lines.push(String::new());
             }
-            Request::Model(_) | Request::Tool(_) | Request::Approval(_) => {
+            Request::Model(_) | Request::Api(_) | Request::Tool(_) | Request::Approval(_) => {
                 report.lines(state, log, &mut lines);
             }
         }

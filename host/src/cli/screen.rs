@@ -322,7 +322,7 @@ impl Screen {
         match request {
             Request::Approval(_) => Doing::Waits,
             Request::Tool(ask) if self.waiting_tools().contains(&ask.name) => Doing::Waits,
-            Request::Tool(_) | Request::Model(_) | Request::Run(_) => Doing::Works,
+            Request::Tool(_) | Request::Model(_) | Request::Api(_) | Request::Run(_) => Doing::Works,
         }
     }
 

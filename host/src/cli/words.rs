@@ -49,6 +49,7 @@ pub(super) fn headline(slot: &Slot, request: &Request) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", one_line(&manifest.agent)),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
+        Request::Api(ask) => format!("{slot} {} {}", ask.dialect, one_line(&ask.model)),
         Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call(ask)),
     }
 }

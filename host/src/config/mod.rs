@@ -10,6 +10,7 @@ mod bounds;
 mod command;
 mod component;
 mod endpoint;
+mod gateway;
 mod mistaken;
 mod parameters;
 mod paths;
@@ -30,6 +31,7 @@ pub use crate::model::{
     TextCalls,
 };
 pub use agents::{AGENT_DEPTH_MAX, SubAgent};
+pub use gateway::{Gateway, OnDivergence, OtherRequests, ProgramCalls, ProgramResults};
 #[cfg(feature = "cli")]
 pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
@@ -74,6 +76,8 @@ pub struct Config {
     pub parameters: Parameters,
     /// How it is served.
     pub serve: ServeConfig,
+    /// By what rules programs use it, if they may.
+    pub gateway: Option<Gateway>,
     /// Which calls a person has to approve.
     pub approvals: Approvals,
     /// The components whose tools are offered, sorted by name.

@@ -53,6 +53,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
     let structured_output = raw.agent.structured_output.clone();
     let mut agent = check.agent(raw.agent, &parameters);
     let serve = check.serve(raw.serve, &parameters);
+    let gateway = raw.gateway.map(|gateway| check.gateway(gateway));
     let has_tools = !(raw.tools.is_empty() && agent.builtins.is_empty());
     let model = check.inherited(raw.model, structured_output.as_ref());
     check.structured_outputs(&model, structured_output.as_ref(), has_form, has_tools);
@@ -99,6 +100,7 @@ pub(super) fn config(raw: raw::AgentToml, text: SourceText, path: &Path) -> Resu
                 limits,
                 parameters,
                 serve,
+                gateway,
                 approvals,
                 tools,
                 agents,

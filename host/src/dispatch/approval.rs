@@ -165,7 +165,8 @@ mod tests {
             ("get_weather", r#"{"to":"x@evil.example"}"#, Verdict::Deny),
             ("get_weather", "not JSON", Verdict::Auto),
         ] {
-            let ask = ToolAsk { name: tool.to_owned(), arguments: Arguments::parse(input), target: None };
+            let arguments = Arguments::parse(input);
+            let ask = ToolAsk { name: tool.to_owned(), arguments, target: None, client_id: None };
             assert_eq!(gate.verdict(&ask), verdict, "{tool} {input}");
         }
     }

@@ -115,7 +115,7 @@ impl Nested {
         }
         let place = |(index, call)| {
             let refusal = self.caller.refuse(&call).or_else(|| self.dispatcher.refuse_tool(&call));
-            Placed { slot: self.caller.slot.call(index), call, refusal }
+            Placed { slot: self.caller.slot.call(index), call, client_id: None, refusal }
         };
         let placed = (first..).zip(calls).map(place).collect();
         match self.dispatcher.all(&self.session, Some(Arc::clone(&self.caller)), placed).await {

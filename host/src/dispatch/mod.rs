@@ -31,8 +31,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::message::{
-    Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, Rules, SHOWN_BYTES_MAX, Slot, Target,
-    ToolAsk, ToolCall, ToolEntry, ToolOutcome, ToolResult, Used,
+    Arguments, Builtin, ErrorKind, Json, Manifest, Request, Retry, Rules, SHOWN_BYTES_MAX, Slot, Step,
+    Target, ToolAsk, ToolCall, ToolEntry, ToolOutcome, ToolResult, Used,
 };
 use crate::session::{
     Answered, Attempt, CALL_DEPTH_MAX, Conduct, Done, Doubt, Effect, Execution, Reach, Room as _,
@@ -132,9 +132,27 @@ impl Dispatcher {
     ) -> Result<Vec<Called>, SessionError> {
         let place = |(index, (call, refusal)): (u32, (ToolCall, Option<ToolOutcome>))| {
             let refusal = refusal.or_else(|| self.refuse_model(index, &call));
-            Placed { slot: run.tool_of(turn, index), call, refusal }
+            Placed { slot: run.tool_of(turn, index), call, client_id: None, refusal }
         };
         self.all(session, None, (0..).zip(calls).map(place).collect()).await
+    }
+
+    /// Makes one call of a program outside, at a slot of its own, as [`Self::dispatch`] makes those of a turn.
+    pub async fn dispatch_one(
+        self: &Arc<Self>,
+        session: &Arc<dyn Execution>,
+        slot: Slot,
+        call: ToolCall,
+        client_id: Option<String>,
+    ) -> Result<Called, SessionError> {
+        let index = match slot.steps().last() {
+            Some(Step::Tool { index, .. }) => *index,
+            _ => 0,
+        };
+        let refusal = self.refuse_model(index, &call);
+        let mut called =
+            self.all(session, None, vec![Placed { slot: slot.clone(), call, client_id, refusal }]).await?;
+        called.pop().ok_or(SessionError::Stopped { slot })
     }
 
     /// Carries a call out once, as in a run, and records nothing; what the tool itself calls is taken from a
@@ -205,13 +223,14 @@ impl Dispatcher {
         placed: Placed,
         may_ask: bool,
     ) -> Result<Called, SessionError> {
-        let Placed { slot, mut call, mut refusal } = placed;
+        let Placed { slot, mut call, client_id, mut refusal } = placed;
         let callable = self.tool(&call.name);
         let target = callable.map(|callable| Target {
             component: callable.entry().component,
             grants: callable.entry().grants,
         });
-        let mut ask = ToolAsk { name: call.name.clone(), arguments: call.arguments.clone(), target };
+        let (name, arguments) = (call.name.clone(), call.arguments.clone());
+        let mut ask = ToolAsk { name, arguments, target, client_id };
         let mut note = None;
         let facts = session.facts();
         if may_ask {

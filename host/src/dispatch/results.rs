@@ -5,6 +5,8 @@ use crate::session::{SessionError, Waiting};
 pub(super) struct Placed {
     pub(super) slot: Slot,
     pub(super) call: ToolCall,
+    /// The id under which a program outside makes it, if one does.
+    pub(super) client_id: Option<String>,
     /// What it comes to without being made.
     pub(super) refusal: Option<ToolOutcome>,
 }

@@ -113,7 +113,7 @@ impl PastApprovals {
     #[must_use]
     pub fn was_always(&self, config: &str, call: &ToolAsk) -> bool {
         let is_it = |it: &Always| {
-            let ToolAsk { name, arguments, target } = &it.call;
+            let ToolAsk { name, arguments, target, client_id: _ } = &it.call;
             it.config == config
                 && *name == call.name
                 && *arguments == call.arguments

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use super::plan::{Task, manifest};
 use crate::config::{Config, ConfigError, ModelConfig, ParameterError, SubAgent};
 use crate::dispatch::{agent_entry, builtin_entry};
+use crate::gateway::Provider;
 use crate::message::{Manifest, Rules, ToolEntry, Tools};
 use crate::model::{Clients, ModelError, Models};
 use crate::sandbox::{EngineError, Sandbox};
@@ -25,6 +26,8 @@ pub struct LoadedAgent {
     /// What it offers, which all of its runs share.
     tools: Tools,
     models: Models,
+    /// What requests of programs are passed on to, if programs may use it.
+    provider: Option<Arc<Provider>>,
     members: Arc<[Member]>,
 }
 
@@ -157,7 +160,8 @@ impl Loader<'_> {
             let models = connected.map_or_else(|| self.models(&config), Ok)?;
             let (toolbox, members) = (Arc::new(toolbox), members.into());
             let tools = Tools::from(toolbox.entries().to_vec());
-            let agent = LoadedAgent { config, toolbox, tools, models, members };
+            let provider = self.provider(&config)?;
+            let agent = LoadedAgent { config, toolbox, tools, models, provider, members };
             agent.models.take(&agent.tools.offered(), agent.config.agent.output_schema.as_ref())?;
             Ok(agent)
         })
@@ -170,6 +174,14 @@ impl Loader<'_> {
         let task = Task::new(String::new(), BTreeMap::new(), 0);
         let manifest = Manifest { rules: Rules::default(), words: None, ..manifest(&agent, task)? };
         Ok(Member { table, prefix, max_repeats, description, agent, manifest })
+    }
+
+    fn provider(&self, config: &Config) -> Result<Option<Arc<Provider>>, LoadError> {
+        if config.gateway.is_none() || self.purpose != Purpose::Run {
+            return Ok(None);
+        }
+        let provider = Provider::connect(&config.model, self.clients);
+        Ok(Some(Arc::new(provider.map_err(|error| misled(config, error))?)))
     }
 
     fn models(&self, config: &Config) -> Result<Models, LoadError> {
@@ -215,9 +227,9 @@ impl LoadedAgent {
     }
 
     fn with(&self, models: Models) -> Self {
-        let Self { config, toolbox, tools, members, .. } = self;
-        let (config, toolbox) = (config.clone(), Arc::clone(toolbox));
-        Self { config, toolbox, tools: tools.clone(), models, members: Arc::clone(members) }
+        let Self { config, toolbox, tools, provider, members, .. } = self;
+        let (config, toolbox, provider) = (config.clone(), Arc::clone(toolbox), provider.clone());
+        Self { config, toolbox, tools: tools.clone(), models, provider, members: Arc::clone(members) }
     }
 
     /// Its configuration. Without its secrets, if they were left out.
@@ -260,6 +272,12 @@ impl LoadedAgent {
     #[must_use]
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// What requests of programs are passed on to, if programs may use it.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Arc<Provider>> {
+        self.provider.as_ref()
     }
 
     /// The agents that it calls.

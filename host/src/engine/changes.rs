@@ -90,7 +90,11 @@ fn touched(name: &str, entries: &[Entry]) -> String {
         .filter_map(|entry| match &entry.event {
             Event::Started(started) => match &started.request {
                 Request::Tool(ask) if ask.name == name => Some(entry.slot.to_string()),
-                Request::Tool(_) | Request::Approval(_) | Request::Model(_) | Request::Run(_) => None,
+                Request::Tool(_)
+                | Request::Approval(_)
+                | Request::Model(_)
+                | Request::Api(_)
+                | Request::Run(_) => None,
             },
             Event::Failed(_) | Event::Finished(_) => None,
         })

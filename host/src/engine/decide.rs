@@ -238,7 +238,11 @@ impl Engine {
         // So that the end is recorded with how the run stands then.
         open.write_summary(&summary)?;
         let manifest = recorded_manifest(run, &entries)?.clone();
-        let used = Agent::used_so_far(run, entries.clone(), &manifest).await?;
+        let used = if manifest.outside {
+            crate::gateway::used_so_far(run, entries.clone(), &manifest).await?
+        } else {
+            Agent::used_so_far(run, entries.clone(), &manifest).await?
+        };
         let store: Arc<dyn JournalStore> = Arc::clone(&open.store) as _;
         let unwatched = Box::new(|_: &Notice<'_>| {});
         let session =

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -14,10 +15,11 @@ use super::people::Front;
 use super::reading::entries;
 use super::start::StartError;
 use super::watch::{Told, Watcher};
-use crate::agent::{Agent, CalledAgent, CalledAgents, RunError};
+use crate::agent::{Agent, CalledAgent, CalledAgents, Ended, RunError};
 use crate::blocking::blocking;
 use crate::dispatch::Dispatcher;
-use crate::journal::{Entry, JournalError, JournalStore, OpenRun, RunState, RunSummary};
+use crate::gateway::{Desk, Left, STARTED, Stage};
+use crate::journal::{Entry, Event, JournalError, JournalStore, OpenRun, RunState, RunSummary, Started};
 use crate::message::{Caller, Ending, Manifest, RunId, Slot, Used};
 use crate::session::{Decisions, Mode, Notice, Session, SessionError, Watch};
 use crate::telemetry::{Invocation, Trace};
@@ -34,16 +36,19 @@ pub(super) struct Work {
     /// The run of the session that this run takes the place of.
     pub(super) instead_of: Option<RunId>,
     pub(super) caller: Option<Caller>,
+    /// Where the program arrives that carries it out, if one does.
+    pub(super) desk: Option<Arc<Desk>>,
 }
 
 impl Engine {
     /// Carries a run out, or the rest of it, as a task.
     pub(super) async fn carry_out(&self, work: Work, front: Front) -> Result<RunHandle, StartError> {
-        let Work { run, entries, agent, manifest, decisions, mut turn, instead_of, caller } = work;
+        let Work { run, entries, agent, manifest, decisions, mut turn, instead_of, caller, desk } = work;
         let id = run.id;
         let trace = self.trace(id, caller, &*front.watcher);
         let invocation = Invocation::after(&entries, run.left() == Some(RunState::Running));
-        let work = Driver::new(self, run, manifest, front, trace)?;
+        let desk = desk.inspect(|desk| desk.began(last_start(&entries)));
+        let work = Driver { desk, ..Driver::new(self, run, manifest, front, trace)? };
         let session = work.open_first(entries, decisions).await?;
         // A run that was cancelled goes on from here, and not before that is recorded.
         work.run.unseal().await?;
@@ -98,6 +103,7 @@ struct Driver {
     front: Front,
     trace: Option<Trace>,
     working: Working,
+    desk: Option<Arc<Desk>>,
 }
 
 impl Driver {
@@ -114,7 +120,7 @@ impl Driver {
         run.write_summary(&summary)?;
         let working = Working::on(engine, run.id, Arc::clone(&run.store));
         let (engine, manifest) = (engine.clone(), Arc::new(manifest));
-        Ok(Self { engine, run, manifest, summary, left, front, trace, working })
+        Ok(Self { engine, run, manifest, summary, left, front, trace, working, desk: None })
     }
 
     /// Opens the run as this process found it.
@@ -179,6 +185,9 @@ impl Driver {
 
     /// Carries the run out as far as it gets.
     async fn once(&self, agent: &LoadedAgent, dispatcher: &Arc<Dispatcher>, session: Session) -> Outcome {
+        if let Some(desk) = &self.desk {
+            return self.at_the_desk(desk, dispatcher, session).await;
+        }
         let wall_time = agent.config().limits.wall_time_ms.map(Duration::from_millis);
         let agent = Agent {
             dispatcher: Arc::clone(dispatcher),
@@ -191,6 +200,38 @@ impl Driver {
             ended = agent.run_until(wall_time, self.working.live.cancelled()) => Outcome::of(ended),
             () = self.working.live.interrupted() => Outcome::Interrupted,
         }
+    }
+
+    /// Lets a program carry the run out.
+    async fn at_the_desk(&self, desk: &Arc<Desk>, dispatcher: &Arc<Dispatcher>, session: Session) -> Outcome {
+        let session = Arc::new(session.asked_again());
+        let (live, store, run) = (Arc::clone(&self.working.live), Arc::clone(&self.run.store), self.run.id);
+        let reread = move || -> BoxFuture<'static, _> {
+            let (live, store) = (Arc::clone(&live), Arc::clone(&store));
+            Box::pin(async move {
+                // A word that is being recorded is waited for.
+                live.words.lock().await.came_in = false;
+                entries(run, &store).await
+            })
+        };
+        let stage = Stage {
+            manifest: Arc::clone(&self.manifest),
+            session: Arc::clone(&session),
+            dispatcher: Arc::clone(dispatcher),
+            reread: Box::new(reread),
+        };
+        let cancelled = tokio::select! {
+            left = desk.conduct(stage) => return match left {
+                Ok(Left::Ended(ended)) => Outcome::of(Ok(ended)),
+                Ok(Left::Idle) => Outcome::Interrupted,
+                Err(error) => Outcome::of(Err(error)),
+            },
+            () = self.working.live.interrupted() => return Outcome::Interrupted,
+            cancelled = self.working.live.cancelled() => cancelled,
+        };
+        let used = desk.used();
+        let ended = session.stop(&Slot::RUN, Ending::Cancelled(cancelled), used).await;
+        Outcome::of(ended.map(|ending| Ended { ending, used }).map_err(RunError::from))
     }
 
     /// Who calls the tools of an agent, and the agents among them, each attended by whoever attends the run.
@@ -248,6 +289,17 @@ impl Driver {
         let _ = self.leave(Outcome::Ended { ending: ending.clone(), used }).await;
         RunHandle::ended(summary, ending, used)
     }
+}
+
+/// The number of the last start of the program that carries a run out.
+fn last_start(entries: &[Entry]) -> Option<u32> {
+    let starts = entries.iter().filter_map(|entry| match &entry.event {
+        Event::Started(Started { attempt, by: Some(by), .. }) if entry.slot == Slot::RUN => {
+            (by.through == STARTED).then_some(*attempt)
+        }
+        Event::Started(_) | Event::Failed(_) | Event::Finished(_) => None,
+    });
+    starts.max()
 }
 
 /// Makes one file of a run that has ended, and leaves it.

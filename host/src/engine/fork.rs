@@ -51,6 +51,12 @@ pub enum Edit {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForkError {
+    /// A program carries the run out: nothing here can go on from its middle.
+    #[error("run {run} is carried out by a program, and cannot be forked")]
+    Outside {
+        /// The run.
+        run: RunId,
+    },
     /// The run does not go as far as that.
     #[error("the run has {}, so it cannot be forked at turn {turn}", turns(*.ended))]
     TooFar {
@@ -142,7 +148,7 @@ impl Engine {
         // Whatever differs from the recorded run is what the fork is for.
         let decisions = Decisions { change: Change::Accepted, ..Decisions::default() };
         let (turn, instead_of, entries) = (None, None, file.entries);
-        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller, desk: None };
         Ok(self.carry_out(work, front).await?)
     }
 
@@ -168,6 +174,9 @@ impl NewFork {
     /// The fork of a run as it is to be recorded.
     fn forked(self, id: RunId, origin: RunId, mut entries: Vec<Entry>) -> Result<Forked, ForkError> {
         let recorded = recorded_manifest(origin, &entries)?.clone();
+        if recorded.outside {
+            return Err(ForkError::Outside { run: origin });
+        }
         let turn = self.turn()?;
         number(&mut entries);
         let Self { prompt, edit, .. } = self;

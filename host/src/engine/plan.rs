@@ -44,6 +44,12 @@ impl Task {
         Self { own: Manifest { session, earlier, ..self.own } }
     }
 
+    /// As a program outside carries it out, whose requests are compared without what these patterns fit.
+    #[must_use]
+    pub fn outside(self, ignored: Vec<String>) -> Self {
+        Self { own: Manifest { outside: true, ignored, ..self.own } }
+    }
+
     /// As it was ordered.
     #[must_use]
     pub fn ordered(self, order: Option<Order>) -> Self {

@@ -24,7 +24,7 @@ pub fn agent_at<'a>(slot: &Slot, manifest: &'a Manifest, slots: &BTreeMap<Slot, 
         };
         let name = match request {
             Some(Request::Tool(ask)) => Some(ask.name.as_str()),
-            Some(Request::Run(_) | Request::Model(_) | Request::Approval(_)) | None => None,
+            Some(Request::Run(_) | Request::Model(_) | Request::Api(_) | Request::Approval(_)) | None => None,
         };
         let called = name.and_then(|name| manifest.tool(name)).and_then(|tool| tool.agent.as_deref());
         called.unwrap_or(manifest)

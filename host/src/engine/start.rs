@@ -19,6 +19,7 @@ use super::settle::{SettleError, settlements};
 use super::watch::{Changed, Told, Watcher};
 use crate::blocking::blocking;
 use crate::config::{Config, ParameterError};
+use crate::gateway::Desk;
 use crate::journal::{
     Change, Entry, Event, JournalError, OpenRun, RunFile, RunState, RunSummary, Started, ending, has_replied,
     used,
@@ -37,6 +38,7 @@ pub struct NewRun {
     place: Place,
     order: Option<Order>,
     caller: Option<Caller>,
+    desk: Option<Arc<Desk>>,
 }
 
 /// Where a run stands in its session.
@@ -67,6 +69,8 @@ pub struct Terms {
     pub by: Option<By>,
     /// In the course of which span the run goes on.
     pub caller: Option<Caller>,
+    /// Where the program arrives that carries the run out, if one does.
+    pub desk: Option<Arc<Desk>>,
 }
 
 /// Why a run is not started, or does not go on.
@@ -91,6 +95,12 @@ pub enum StartError {
         /// The run.
         run: RunId,
     },
+    /// A program carries it out, and none is there.
+    #[error("run {run} is carried out by a program: `host exec {run} -- COMMAND` starts it")]
+    Outside {
+        /// The run.
+        run: RunId,
+    },
     /// Its session cannot go on.
     #[error(transparent)]
     Conversation(#[from] ConversationError),
@@ -111,8 +121,8 @@ impl NewRun {
     pub fn new(agent: Arc<LoadedAgent>, prompt: impl Into<String>) -> Self {
         let (parameters, images) = (BTreeMap::new(), Vec::new());
         let (prompt, session, place) = (prompt.into(), None, Place::Last);
-        let (id, order, caller) = (RunId::new(), None, None);
-        Self { id, agent, prompt, parameters, images, session, place, order, caller }
+        let (id, order, caller, desk) = (RunId::new(), None, None, None);
+        Self { id, agent, prompt, parameters, images, session, place, order, caller, desk }
     }
 
     /// The run's id.
@@ -163,6 +173,18 @@ impl NewRun {
         Self { place: Place::After(session, run), ..self }
     }
 
+    /// Under an id that was chosen before.
+    #[must_use]
+    pub fn named(self, id: RunId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// As a program carries it out that arrives at a desk.
+    #[must_use]
+    pub fn at(self, desk: Arc<Desk>) -> Self {
+        Self { desk: Some(desk), ..self }
+    }
+
     /// In the course of a span.
     #[must_use]
     pub fn caller(self, caller: Option<Caller>) -> Self {
@@ -173,7 +195,7 @@ impl NewRun {
 impl Engine {
     /// Starts a run. Its manifest is on disk when this returns. A run of a session waits for its turn first.
     pub async fn start(&self, new: NewRun, front: Front) -> Result<RunHandle, StartError> {
-        let NewRun { id, agent, prompt, parameters, images, session, place, order, caller } = new;
+        let NewRun { id, agent, prompt, parameters, images, session, place, order, caller, desk } = new;
         let (mut turn, mut said) = (None, SaidBefore::default());
         if let Some(key) = &session {
             let taken = self.take_turn(key, &*front.watcher).await?;
@@ -182,7 +204,11 @@ impl Engine {
         }
         let task = Task::new(prompt, parameters, id.seed()).with_images(images);
         let task = task.in_session(session, said.messages).going_on_from(said.before);
-        let manifest = manifest(&agent, task.ordered(order))?;
+        let mut task = task.ordered(order);
+        if desk.is_some() {
+            task = task.outside(agent.config().gateway.clone().unwrap_or_default().ignore);
+        }
+        let manifest = manifest(&agent, task)?;
         let _door = self.0.live.door(id).await;
         let run = self.claim_new(id).await?;
         let mut instead_of = None;
@@ -191,14 +217,15 @@ impl Engine {
             turn.session.add(id).await?;
         }
         let (entries, decisions) = (Vec::new(), Decisions::default());
-        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller };
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of, caller, desk };
         self.carry_out(work, front).await
     }
 
     /// Records a run that is to begin later: it is on disk when this returns, and begins when it is resumed. What was
     /// said before in its session, it is told then.
     pub async fn accept(&self, new: NewRun) -> Result<(), StartError> {
-        let NewRun { id, agent, prompt, parameters, images, session, place: _, order, caller: _ } = new;
+        let NewRun { id, agent, prompt, parameters, images, session, place: _, order, caller: _, desk: _ } =
+            new;
         let task =
             Task::new(prompt, parameters, id.seed()).with_images(images).in_session(session, Vec::new());
         let manifest = manifest(&agent, task.ordered(order))?;
@@ -249,7 +276,7 @@ impl Engine {
 
     /// Goes on with a recorded run. One that has ended ends the same way at once.
     pub async fn resume(&self, id: RunId, terms: Terms, front: Front) -> Result<RunHandle, StartError> {
-        let Terms { settlements: said, accept_changes, again, config, agent, by, caller } = terms;
+        let Terms { settlements: said, accept_changes, again, config, agent, by, caller, desk } = terms;
         let mut turn = self.take_turn_of(id, again, &*front.watcher).await?;
         let _door = self.0.live.door(id).await;
         self.while_it_is_left(id).await;
@@ -276,6 +303,9 @@ impl Engine {
         };
         let entries = entries(id, &run.store).await?;
         let recorded = recorded_manifest(id, &entries)?.clone();
+        if recorded.outside && desk.is_none() {
+            return Err(StartError::Outside { run: id });
+        }
         let settlements = settlements(&said, &entries, &recorded)?;
         // Before its first reply the model was asked for nothing that another agent.toml could contradict.
         let has_replied = has_replied(&entries);
@@ -306,7 +336,7 @@ impl Engine {
             front.watcher.tell(Told::Changed(&Changed { run: id, changes, change, has_replied }));
         }
         let decisions = Decisions { settlements, change, again, by };
-        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of: None, caller };
+        let work = Work { run, entries, agent, manifest, decisions, turn, instead_of: None, caller, desk };
         self.carry_out(work, front).await
     }
 
@@ -325,6 +355,13 @@ impl Engine {
         }
         // One that was never sealed, because a crash came before, is still in the journal.
         Ok(if self.is_sealed(id).await { self.runs().reopen(id).await } else { self.claim(id).await })
+    }
+
+    /// Waits until this engine does not work on a run any more.
+    pub async fn left(&self, run: RunId) {
+        if let Some(live) = self.0.live.get(run) {
+            live.left().await;
+        }
     }
 
     /// Waits while this engine leaves a run: it may be sealed then, and cannot be opened.

@@ -91,7 +91,7 @@ pub(super) fn open_effects<'a>(
                 let wants = wants(agent, ask, started.at_ms, manifest)?;
                 (slot.clone(), ask, wants, agent)
             }
-            Request::Run(_) | Request::Model(_) => return None,
+            Request::Run(_) | Request::Model(_) | Request::Api(_) => return None,
         };
         let (attempt, at_ms) = (started.attempt, started.at_ms);
         Some(OpenEffect { slot, call, ask, attempt, at_ms, wants, agent })
@@ -173,6 +173,8 @@ impl Engine {
         for run in items {
             match run.state {
                 RunState::Suspended | RunState::Interrupted => {}
+                // A program that carries a run out waits with it.
+                RunState::Running if run.outside => {}
                 RunState::Queued
                 | RunState::Running
                 | RunState::Failed
@@ -187,8 +189,14 @@ impl Engine {
                 next = waits.last().map(|last: &RunWaits| last.run.run);
                 break;
             }
-            let found = self.runs().read(run.run).map_err(SessionError::from);
-            match found.and_then(waiting) {
+            let found = self.runs().read(run.run).map_err(SessionError::from).and_then(waiting);
+            // What goes on at this moment is in no doubt.
+            let is_live = run.state == RunState::Running;
+            let found = found.map(|mut all| {
+                all.retain(|it| !is_live || matches!(it.wants, Wants::Approval | Wants::Answer));
+                all
+            });
+            match found {
                 Ok(waiting) if waiting.is_empty() => {}
                 Ok(waiting) => waits.push(RunWaits { run, waiting }),
                 Err(error) => {

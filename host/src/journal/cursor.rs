@@ -16,6 +16,8 @@ pub struct Cursor {
     kept: HashSet<Slot>,
     /// Whether a person accepted a change since the entries were recorded.
     changed: bool,
+    /// Whether every slot may be asked for again once it is released.
+    again: bool,
     tickets: u64,
 }
 
@@ -95,13 +97,43 @@ impl Cursor {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let kept = kept(&entries);
         let slots = statuses(entries)?.into_iter().map(unclaimed).collect();
-        Ok(Self { slots, kept, changed: false, tickets: 0 })
+        Ok(Self { slots, kept, changed: false, again: false, tickets: 0 })
+    }
+
+    /// Lets every slot be asked for again once it is [released](Self::release): the cursor follows all that is recorded
+    /// from now on.
+    pub fn let_ask_again(&mut self) {
+        self.again = true;
+    }
+
+    /// Whether what is recorded at a slot has to be [followed](Self::follow).
+    #[must_use]
+    pub fn follows(&self, slot: &Slot) -> bool {
+        self.again || slot.is_nested()
+    }
+
+    /// What is recorded, by slot, of what was not asked for yet or may be asked for again.
+    pub fn recorded(&self) -> impl Iterator<Item = (&Slot, &Status)> {
+        self.slots.iter().map(|(slot, recorded)| (slot, &recorded.status))
+    }
+
+    /// Takes in how a slot stands of which somebody else recorded something.
+    pub fn renew(&mut self, slot: &Slot, status: Status) {
+        self.slots.entry(slot.clone()).or_default().status = status;
+    }
+
+    /// Lets a slot be asked for again.
+    pub fn release(&mut self, slot: &Slot) {
+        if let Some(recorded) = self.slots.get_mut(slot) {
+            recorded.claimed = None;
+        }
     }
 
     /// Asks for a slot. Each is asked for once, or once for every attempt of the call it is below.
     pub fn claim(&mut self, slot: &Slot, digest: Digest) -> Claim {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
+        let keeps = self.follows(slot);
         let Some(recorded) = self.slots.get_mut(slot) else {
             self.slots.insert(slot.clone(), Recorded { status: Status::Absent, claimed: Some(ticket) });
             return Claim::Attempt(Due::first(ticket));
@@ -111,8 +143,7 @@ impl Cursor {
         }
         recorded.claimed = Some(ticket);
         // What will never be asked for again need not be kept twice.
-        let status =
-            if slot.is_nested() { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
+        let status = if keeps { recorded.status.clone() } else { std::mem::take(&mut recorded.status) };
         let changed = self.changed && self.kept.contains(slot);
         let due = |started: &Started, failures: &[Failed]| {
             let due = Due::after(started, failures, ticket);

@@ -25,6 +25,9 @@ pub struct RunSummary {
     /// The run whose record holds the beginning of what was said before it, if another one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<RunId>,
+    /// Whether a program outside carries it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outside: bool,
 }
 
 impl RunSummary {
@@ -40,6 +43,7 @@ impl RunSummary {
             session: manifest.session.clone(),
             order: manifest.order,
             before: manifest.before.as_ref().map(|before| before.run),
+            outside: manifest.outside,
         }
     }
 

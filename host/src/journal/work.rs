@@ -134,7 +134,7 @@ fn started(entry: &Entry) -> Option<&Started> {
 /// Whether something was done: a person who is asked about another call than before was not cut off.
 fn is_effect(request: &Request) -> bool {
     match request {
-        Request::Model(_) | Request::Tool(_) => true,
+        Request::Model(_) | Request::Api(_) | Request::Tool(_) => true,
         Request::Run(_) | Request::Approval(_) => false,
     }
 }

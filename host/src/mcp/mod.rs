@@ -12,6 +12,9 @@ mod lines;
 mod results;
 mod tools;
 
+#[cfg(feature = "server")]
+pub(crate) use tools::tool as offered_tool;
+
 pub use lines::{BoundedLines, LINE_BYTES_MAX};
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! Owns the vocabulary every other module speaks. Imports nothing of ours, does no I/O and cannot fail,
 //! except where text is parsed into one of its types.
 
+mod api;
 mod approval;
 mod before;
 mod budgets;
@@ -29,6 +30,7 @@ mod trace;
 mod used;
 mod words;
 
+pub use api::{ApiAfter, ApiAsk, Dialect, Wire};
 pub use approval::{Approvals, Builtin, CallRule, Decision, Verdict};
 pub use before::Before;
 pub use budgets::{Budgets, Prices};
@@ -63,6 +65,7 @@ pub use used::Used;
 pub use words::Words;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +103,9 @@ pub struct Reply {
     /// Which model gave it, if it was a provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The reply as it went on to a program outside, if one had asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Arc<Wire>>,
 }
 
 impl Reply {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approvals, Arguments, Before, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message,
+    ApiAsk, Approvals, Arguments, Before, Budgets, Builtin, Decision, Digest, Ending, Image, Json, Message,
     ModelFailure, ModelIdentity, Order, Prices, Reply, Rules, RunId, SessionKey, Shared, Slot, Told,
     ToolOutcome, ToolSpec, Tools, Words,
 };
@@ -18,6 +18,8 @@ pub enum Request {
     Run(Box<Manifest>),
     /// To ask the model for a reply, or for a summary.
     Model(ModelAsk),
+    /// To pass a program's request on to the model.
+    Api(Box<ApiAsk>),
     /// To call a tool.
     Tool(ToolAsk),
     /// To let a person decide on a call, before it is made. It is bound to the component, the grants and the
@@ -32,6 +34,7 @@ impl Request {
         match self {
             Self::Run(manifest) => Digest::of_json(&manifest.identity()),
             Self::Model(ask) => Digest::of_json(ask),
+            Self::Api(ask) => ask.identity(),
             Self::Tool(ask) | Self::Approval(ask) => Digest::of_json(ask),
         }
     }
@@ -107,6 +110,12 @@ pub struct Manifest {
     /// Which calls a person has to approve.
     #[serde(default, skip_serializing_if = "Approvals::is_none")]
     pub approvals: Approvals,
+    /// Whether a program outside carries the run out, and the host passes its requests on and makes its calls.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outside: bool,
+    /// What the texts of its requests are compared without: regular expressions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
     /// The tools offered to the model, sorted by name.
     pub tools: Tools,
     /// Seeds the random numbers that guests see.
@@ -299,6 +308,9 @@ pub struct ToolAsk {
     /// The component and grants that the name stands for, if there is such a tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The id under which a program outside made the call, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
 }
 
 /// What exactly a call runs.

@@ -37,6 +37,7 @@ impl Interface for Anthropic {
     const BASE_URL: &'static str = "https://api.anthropic.com";
     const KEY_VARIABLE: Option<&'static str> = Some("ANTHROPIC_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-api-key", "");
+    const DIALECT: Option<crate::message::Dialect> = Some(crate::message::Dialect::Messages);
     const CONVERSATION: &'static str = "messages";
     const ARGUMENTS: &'static [&'static JsonPath] = &[&["content", "*", "input"]];
     const ARGUMENTS_STREAMED: &'static [&'static JsonPath] = &[];

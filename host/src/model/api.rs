@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::remote::{Clients, Interface, Remote};
+use super::remote::{Clients, Interface, Remote, Upstream};
 use super::{Model, ModelError, RemoteConfig};
 use super::{anthropic, gemini, ollama, openai_chat, openai_responses};
+use crate::message::Dialect;
 
 /// The interfaces there are, in the order in which agent.toml's schema lists them: a new one is a file and a line here.
 static ALL: [Api; 5] = [
@@ -27,8 +28,12 @@ pub struct Api {
     form_without_calls: Option<&'static str>,
     counts_streamed: fn(&str) -> bool,
     connect: Connect,
+    dialect: Option<Dialect>,
+    upstream: ConnectUpstream,
 }
 
+type ConnectUpstream =
+    fn(&RemoteConfig, Option<SecretString>, &Clients) -> Result<Arc<dyn Upstream>, ModelError>;
 type Connect = fn(&RemoteConfig, Option<SecretString>, &Clients) -> Result<Arc<dyn Model>, ModelError>;
 
 impl Api {
@@ -42,6 +47,8 @@ impl Api {
             form_without_calls: I::FORM_WITHOUT_CALLS,
             counts_streamed: I::counts_streamed,
             connect: |config, key, clients| Ok(Arc::new(Remote::<I>::new(config, key, clients)?)),
+            dialect: I::DIALECT,
+            upstream: |config, key, clients| Ok(Arc::new(Remote::<I>::new(config, key, clients)?)),
         }
     }
 
@@ -96,6 +103,23 @@ impl Api {
     #[must_use]
     pub fn counts_streamed(self, base_url: &str) -> bool {
         (self.counts_streamed)(base_url)
+    }
+
+    /// The interfaces by which other programs can have requests passed on to a provider that is asked by this one, with the
+    /// same address and key.
+    pub(super) fn passing(self) -> impl Iterator<Item = (Dialect, Self)> {
+        let same = Self::all().filter(move |api| api.traced_as == self.traced_as);
+        same.filter_map(|api| Some((api.dialect?, api)))
+    }
+
+    /// A provider behind it that requests are passed on to.
+    pub(super) fn upstream(
+        self,
+        config: &RemoteConfig,
+        key: Option<SecretString>,
+        clients: &Clients,
+    ) -> Result<Arc<dyn Upstream>, ModelError> {
+        (self.upstream)(config, key, clients)
     }
 
     /// A model behind it.

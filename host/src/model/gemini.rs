@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::{Body, BoxError, End, Failure, GEMINI, Interface, Items, Subset};
-use crate::message::{JsonPath, Origin, Stop, ToolCall};
+use crate::message::{Dialect, JsonPath, Origin, Stop, ToolCall};
 
 /// The reasons to finish that say what may not be said.
 const REFUSALS: [&str; 9] = [
@@ -56,6 +56,7 @@ impl Interface for Gemini {
     const BASE_URL: &'static str = "https://generativelanguage.googleapis.com";
     const KEY_VARIABLE: Option<&'static str> = Some("GEMINI_API_KEY");
     const KEY: (&'static str, &'static str) = ("x-goog-api-key", "");
+    const DIALECT: Option<Dialect> = Some(Dialect::GenerateContent);
     const CONVERSATION: &'static str = "contents";
     const ARGUMENTS: &'static [&'static JsonPath] =
         &[&["candidates", "*", "content", "parts", "*", "functionCall", "args"]];

@@ -22,7 +22,7 @@ pub use absent::Absent;
 pub use api::Api;
 pub use error::ModelError;
 pub use models::{Models, WhoseTurn};
-pub use remote::{Clients, InText, ReasoningTags, TextCalls};
+pub use remote::{Clients, Heard, Hears, InText, NotPassed, Passed, ReasoningTags, TextCalls, Upstream};
 pub use script::{Script, ScriptError, Turn};
 pub(crate) use script::{ScriptedReply, turns};
 pub use scripted::Scripted;
@@ -34,7 +34,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use crate::grants::{SecretSource, read_secret};
-use crate::message::{Caller, Json, Message, ModelIdentity, Reply, ToolSpec};
+use crate::message::{Caller, Dialect, Json, Message, ModelIdentity, Reply, ToolSpec};
 
 /// The model a configuration names.
 pub fn connect(config: &ModelConfig) -> Result<Arc<dyn Model>, ModelError> {
@@ -49,6 +49,19 @@ fn connect_by(clients: &Clients, config: &ModelConfig) -> Result<Arc<dyn Model>,
     };
     let key = remote.key.as_ref().map(read_key).transpose()?;
     remote.api.connect(remote, key, clients)
+}
+
+/// A provider, by each interface that it has.
+pub type Upstreams = Vec<(Dialect, Arc<dyn Upstream>)>;
+
+/// The provider of a model as one that requests of other programs are passed on to, by each interface that it has.
+pub fn upstreams(config: &RemoteConfig, clients: &Clients) -> Result<Upstreams, ModelError> {
+    let key = config.key.as_ref().map(read_key).transpose()?;
+    let passing = config.api.passing().map(|(dialect, api)| {
+        let config = RemoteConfig { api, extra: None, structured_output: false, ..config.clone() };
+        Ok((dialect, api.upstream(&config, key.clone(), clients)?))
+    });
+    passing.collect()
 }
 
 /// The model of a recorded run, to write requests with as they were sent, streamed or not: it has no key.

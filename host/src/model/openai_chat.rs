@@ -52,6 +52,7 @@ impl Interface for OpenAiChat {
     const BASE_URL: &'static str = "https://api.openai.com/v1";
     const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
+    const DIALECT: Option<crate::message::Dialect> = Some(crate::message::Dialect::ChatCompletions);
     const CONVERSATION: &'static str = "messages";
     const ARGUMENTS: &'static [&'static JsonPath] =
         &[&["choices", "*", "message", "tool_calls", "*", "function", "arguments"]];

@@ -18,7 +18,7 @@ use super::remote::{
     Body, BoxError, COMPATIBLE, End, FORM, Failure, InPieces, Interface, Items, OPENAI_RESPONSES, Subset,
     Whole, fill_arguments, is_own, is_strict, mark_strict,
 };
-use crate::message::{JsonPath, Origin, Stop, ToolCall};
+use crate::message::{Dialect, JsonPath, Origin, Stop, ToolCall};
 
 /// What reasoning is asked for by.
 const ENCRYPTED: &str = "reasoning.encrypted_content";
@@ -43,6 +43,7 @@ impl Interface for OpenAiResponses {
     const BASE_URL: &'static str = "https://api.openai.com/v1";
     const KEY_VARIABLE: Option<&'static str> = Some("OPENAI_API_KEY");
     const KEY: (&'static str, &'static str) = ("authorization", "Bearer ");
+    const DIALECT: Option<Dialect> = Some(Dialect::Responses);
     const CONVERSATION: &'static str = "input";
     const ARGUMENTS: &'static [&'static JsonPath] = &[&["output", "*", "arguments"]];
     const ARGUMENTS_STREAMED: &'static [&'static JsonPath] =

@@ -16,7 +16,8 @@ use percent_encoding::percent_decode;
 use super::Server;
 use super::problem::{Kind, Problem};
 use super::settings::Settings;
-use super::tokens::{Grant, Opened, Token, Tokens};
+use super::tokens::{Grant, Opened, Scope, Token, Tokens};
+use crate::message::Digest;
 
 /// The header in which a command on the machine of the server says who speaks. Its value is percent-encoded.
 pub(crate) const BY_HEADER: &str = "host-by";
@@ -82,12 +83,45 @@ impl Guard {
         }
     }
 
+    /// Lets a request of a program pass, which has its token where it has the key of a provider: `own` is the digest of the
+    /// token of its run.
+    pub(super) fn pass_program(&self, request: &Request, own: Digest) -> Result<Passed, Problem> {
+        let headers = request.headers();
+        once(headers)?;
+        self.admit(request)?;
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = text("authorization").and_then(|it| it.split_once(' ')).map(|(_, token)| token.trim());
+        let mut query = request.uri().query().unwrap_or_default().split('&');
+        let key = query.find_map(|pair| pair.strip_prefix("key="));
+        let given = [bearer, text("x-api-key"), text("x-goog-api-key"), key];
+        let tokens = self.tokens.read();
+        let mut passed = None;
+        for token in given.into_iter().flatten() {
+            if Digest::of(token.as_bytes()) == own {
+                let (name, scopes) = ("the program of the run".to_owned(), vec![Scope::Run]);
+                let grant = Arc::new(Grant { name, scopes, agents: None });
+                return Ok(Passed { grant: Grant::clone(&grant), counts: Weak::new() });
+            }
+            let opened = tokens.opened_by(Some(&format!("Bearer {token}")));
+            passed = passed.or(opened.map(|opened| Arc::clone(opened.grant())));
+        }
+        let passed = passed.or_else(|| Some(Arc::clone(tokens.opened_by(None)?.grant())));
+        let grant = passed.ok_or_else(|| without_token(headers))?;
+        Ok(Passed { grant: Grant::clone(&grant), counts: Arc::downgrade(&grant) })
+    }
+
+    /// An error if the request is not sent to this server, or from a page of somebody else's.
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
+        self.names.read().admit(authority, text(header::ORIGIN))
+    }
+
     fn pass(&self, request: &Request) -> Result<Passed, Problem> {
         let headers = request.headers();
         once(headers)?;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let authority = request.uri().authority().map(Authority::as_str).or_else(|| text(header::HOST));
-        self.names.read().admit(authority, text(header::ORIGIN))?;
+        self.admit(request)?;
         let tokens = self.tokens.read();
         let opened = tokens.opened_by(text(header::AUTHORIZATION));
         let opened = opened.ok_or_else(|| without_token(headers))?;

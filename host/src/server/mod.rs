@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod metrics;
 mod problem;
+mod programs;
 mod queue;
 mod recording;
 mod reload;
@@ -59,6 +60,7 @@ use guard::Guard;
 use keys::Keys;
 use limits::Limits;
 use metrics::Metrics;
+use programs::Programs;
 use reload::Reloading;
 use scheduler::{Left, Scheduler};
 pub use webhooks::NotesError;
@@ -107,6 +109,14 @@ pub enum ServeError {
     /// The agents cannot be served.
     #[error(transparent)]
     Agents(#[from] AgentsError),
+    /// What the tokens of programs are made with cannot be read or written.
+    #[error("cannot use {}: {reason}", path.display())]
+    Programs {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// What webhooks are owed cannot be read.
     #[error(transparent)]
     Webhooks(#[from] NotesError),
@@ -129,6 +139,7 @@ pub(crate) struct Server {
     /// Held by whoever imports a run.
     importing: tokio::sync::Mutex<()>,
     webhooks: Arc<Webhooks>,
+    programs: Arc<Programs>,
 }
 
 impl Server {
@@ -178,6 +189,7 @@ impl Serving {
         left.keys.into_iter().for_each(|(key, run)| keys.remember(key, run));
         scheduler.take_up(left.unfinished);
         let guard = Guard::new(&settings, own, bound);
+        let programs = Programs::begin(engine, &agents, &scheduler, state)?;
         let (engine, reloading) = (engine.clone(), Reloading::new(tls.clone()));
         let (limits, settings) = (Limits::new(&settings), RwLock::new(Arc::new(settings)));
         let importing = tokio::sync::Mutex::default();
@@ -193,6 +205,7 @@ impl Serving {
             reloading,
             importing,
             webhooks,
+            programs,
         });
         let working = [
             tokio::spawn(Arc::clone(&server.scheduler).work()),
@@ -235,6 +248,7 @@ impl Serving {
     /// Ends in good order: no new runs; those that work may go on for a time, and are interrupted then; answers that are
     /// on their way arrive.
     pub async fn end(self) {
+        self.server.programs.end();
         self.server.scheduler.drain(self.server.settings().grace).await;
         self.working.iter().for_each(JoinHandle::abort);
         self.server.webhooks.end(ANSWERS_TIME).await;

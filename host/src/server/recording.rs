@@ -87,6 +87,7 @@ pub(super) fn of_start(error: &StartError) -> Option<&JournalError> {
         | StartError::Parameter(_)
         | StartError::ConfigGone { .. }
         | StartError::NotCancelled { .. }
+        | StartError::Outside { .. }
         | StartError::Settle(_) => None,
     }
 }

@@ -382,9 +382,19 @@ impl Scheduler {
 
     /// Who looks on while a run goes on, and who is asked: nobody, so that a run that wants a person waits.
     fn front(&self, job: &Job) -> Front {
-        let Job { run, agent, .. } = job;
-        let onlooker = Onlooker { run: *run, agent: agent.clone(), metrics: self.metrics.clone() };
-        Front { watcher: Arc::new(onlooker), people: Arc::new(Nobody) }
+        Front { watcher: self.onlooker(job.run, &job.agent), people: Arc::new(Nobody) }
+    }
+
+    /// Who looks on while a run goes on.
+    pub(super) fn onlooker(&self, run: RunId, agent: &str) -> Arc<dyn Watcher> {
+        Arc::new(Onlooker { run, agent: agent.to_owned(), metrics: self.metrics.clone() })
+    }
+
+    /// Takes in how a run stopped on which nobody else works.
+    pub(super) fn note(&self, shown: &Run, outcome: &Outcome) {
+        log(&Told::Stopped { run: shown, outcome });
+        self.metrics.stopped(shown, outcome);
+        self.recording.saw(of_outcome(outcome));
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

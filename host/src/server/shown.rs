@@ -84,7 +84,8 @@ pub(super) enum Want {
 impl Run {
     /// A run of which nothing but the summary is known.
     pub(super) fn listed(summary: RunSummary) -> Self {
-        let RunSummary { run, agent, prompt, started_ms, state, session, order: _, before: _ } = summary;
+        let RunSummary { run, agent, prompt, started_ms, state, session, order: _, before: _, outside: _ } =
+            summary;
         let started = Moment(started_ms).to_the_millisecond();
         let (answer, reason, used, waiting) = (None, None, None, Vec::new());
         Self { run, agent, state, prompt, started, session, answer, reason, used, waiting }
@@ -154,7 +155,9 @@ impl Waits {
                 };
                 (ask.name.clone(), input)
             }
-            Request::Run(_) | Request::Model(_) => (String::new(), Json::canonical(&Value::Null)),
+            Request::Run(_) | Request::Model(_) | Request::Api(_) => {
+                (String::new(), Json::canonical(&Value::Null))
+            }
         };
         let slot = slot.approved().unwrap_or_else(|| slot.clone()).to_string();
         Self { slot, wants, since: Moment(*at_ms).to_the_millisecond(), until, tool, input }

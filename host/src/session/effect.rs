@@ -146,7 +146,7 @@ impl Session {
     /// What a person said of an attempt that is in doubt.
     fn decision(&self, slot: &Slot, started: Started) -> Result<Decided, SessionError> {
         let Started { attempt, at_ms, request, .. } = started;
-        match self.settlements.get(slot) {
+        match self.settlements.lock().get(slot) {
             Some(Settlement::Retry) => Ok(Decided::Again),
             Some(Settlement::Failed) => {
                 Ok(Decided::Ended(attempt, ToolOutcome::error(ErrorKind::InDoubt, SETTLED_FAILED)))

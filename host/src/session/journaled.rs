@@ -149,7 +149,9 @@ impl Execution for Session {
     fn said_at(&self, slot: &Slot) -> Vec<MessageRef> {
         match self.cursor().asked(slot) {
             Some(Request::Model(ask)) => ask.appended.clone(),
-            Some(Request::Run(_) | Request::Tool(_) | Request::Approval(_)) | None => Vec::new(),
+            Some(Request::Run(_) | Request::Api(_) | Request::Tool(_) | Request::Approval(_)) | None => {
+                Vec::new()
+            }
         }
     }
 

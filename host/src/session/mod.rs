@@ -30,10 +30,13 @@ pub use notice::{Notice, SpanAt, Watch};
 pub use outcome::{Done, Recorded};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::journal::{Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started};
+use crate::journal::{
+    Change, Claim, Cursor, Durability, Entry, Event, Finished, JournalStore, Started, Status, statuses,
+};
 use crate::message::{By, Ending, Manifest, Moment, Request, RunId, Slot, Trace, Usage, Used};
 
 /// A run being carried out, resumed or replayed.
@@ -41,7 +44,7 @@ pub struct Session {
     facts: Facts,
     seed: u64,
     mode: Mode,
-    settlements: Settlements,
+    settlements: Mutex<Settlements>,
     /// Who settled, and accepted changes.
     by: Option<By>,
     cursor: Mutex<Cursor>,
@@ -64,7 +67,7 @@ pub enum Mode {
 /// The run itself, as an effect.
 enum Root {
     /// This attempt of it is going on.
-    Attempt(u32),
+    Attempt(AtomicU32),
     /// It ended before, like this; what it used is recorded with that, but for a run of before there was this.
     Ended(Ending, Option<Used>),
 }
@@ -90,14 +93,14 @@ impl Session {
         let is_revived = again && cursor.revive();
         let root = match cursor.claim(&Slot::RUN, digest) {
             // A run that broke off goes on: that is what the slots below it are for.
-            Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt),
+            Claim::Attempt(due) | Claim::InDoubt(_, due) => Root::Attempt(due.attempt.into()),
             Claim::Substitute(finished) => match Ending::from_outcome(finished.outcome) {
                 Some(ending) => Root::Ended(ending, finished.usage.used),
                 None => return Err(diverged(Slot::RUN, DivergenceKind::OtherOutcome)),
             },
             Claim::Diverged(_, Some(due)) if change == Change::Accepted => {
                 kept = Some(cursor.accept_changes());
-                Root::Attempt(due.attempt)
+                Root::Attempt(due.attempt.into())
             }
             Claim::Diverged(recorded, _) => {
                 return Err(diverged(Slot::RUN, DivergenceKind::other_request(recorded, request)));
@@ -109,10 +112,12 @@ impl Session {
         let facts = Facts { run, rules, words, is_live };
         let (cursor, clock) = (Mutex::new(cursor), Clock::default());
         let spans: SpanAt = Box::new(|_| None);
+        let settlements = Mutex::new(settlements);
         let session = Self { facts, seed, mode, settlements, by, cursor, watch, spans, root, clock };
         if let (Mode::Live(store), Root::Attempt(number)) = (&session.mode, &session.root) {
             let by = session.by.clone().filter(|_| is_revived);
-            let started = Started { attempt: *number, at_ms: now_ms(), digest, request, kept, by };
+            let attempt = number.load(Ordering::Relaxed);
+            let started = Started { attempt, at_ms: now_ms(), digest, request, kept, by };
             let entry = Entry::new(run, Slot::RUN, Event::Started(started));
             store.append(&entry, Durability::Now).durable().await?;
         }
@@ -123,6 +128,54 @@ impl Session {
     #[must_use]
     pub fn traced_by(self, spans: SpanAt) -> Self {
         Self { spans, ..self }
+    }
+
+    /// The same, and an effect can be asked for again once it is [released](Self::release).
+    #[must_use]
+    pub fn asked_again(self) -> Self {
+        self.cursor().let_ask_again();
+        self
+    }
+
+    /// Lets an effect be asked for again that was [asked for](Execution::perform), and of which that is over.
+    pub fn release(&self, slot: &Slot) {
+        self.cursor().release(slot);
+    }
+
+    /// Takes in what somebody else recorded of an effect, and of the decision on it, and lets both be asked for again.
+    pub fn take_in(&self, slot: &Slot, entries: Vec<Entry>) -> Result<(), SessionError> {
+        let mut slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+        let mut cursor = self.cursor();
+        for slot in [slot.clone(), slot.approval()] {
+            if let Some(status) = slots.remove(&slot) {
+                cursor.renew(&slot, status);
+            }
+            cursor.release(&slot);
+        }
+        Ok(())
+    }
+
+    /// Takes in what a person says of an effect that is in doubt.
+    pub fn take_word(&self, slot: Slot, settlement: Settlement) {
+        self.settlements.lock().insert(slot, settlement);
+    }
+
+    /// Gives what is recorded, slot by slot, to somebody.
+    pub fn recorded(&self, mut to: impl FnMut(&Slot, &Status)) {
+        self.cursor().recorded().for_each(|(slot, status)| to(slot, status));
+    }
+
+    /// Records that the run goes on anew, and says which attempt of it that is: its number is higher than any before.
+    /// A run that has ended does not.
+    pub async fn go_on_anew(&self, manifest: &Manifest, by: By) -> Result<Option<u32>, SessionError> {
+        let (Mode::Live(store), Root::Attempt(number)) = (&self.mode, &self.root) else { return Ok(None) };
+        let attempt = number.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let request = Request::Run(Box::new(manifest.clone()));
+        let (at_ms, digest, by) = (now_ms(), request.digest(), Some(by));
+        let started = Started { attempt, at_ms, digest, request, kept: None, by };
+        let entry = Entry::new(self.facts.run, Slot::RUN, Event::Started(started));
+        store.append(&entry, Durability::Now).durable().await?;
+        Ok(Some(attempt))
     }
 
     /// Ends the run at a slot: `ending` is durable when this returns, if it is the run itself. Where an ending is
@@ -154,7 +207,7 @@ impl Session {
             (Root::Attempt(number), Mode::Live(store)) => {
                 let outcome = ending.clone().into_outcome();
                 let finished = Finished {
-                    attempt: *number,
+                    attempt: number.load(Ordering::Relaxed),
                     at_ms: now_ms(),
                     outcome,
                     usage: Usage { used: Some(used), ..Usage::default() },

@@ -78,11 +78,12 @@ impl Recorder<'_> {
     fn append(&self, event: Event, when: Durability) -> Result<(Entry, Ack), SessionError> {
         let Self { session, store, slot, ticket } = *self;
         let entry = Entry::new(session.facts.run, slot.clone(), event);
-        if !slot.is_nested() {
+        let mut cursor = session.cursor();
+        if !cursor.follows(slot) {
+            drop(cursor);
             let ack = store.append(&entry, when);
             return Ok((entry, ack));
         }
-        let mut cursor = session.cursor();
         if !cursor.follow(slot, ticket, &entry.event) {
             return Err(SessionError::Stopped { slot: slot.clone() });
         }

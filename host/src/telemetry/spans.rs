@@ -165,13 +165,14 @@ impl Spans {
         let mut opening = match request {
             // A person who decides is none of the agent's own doings; the call that waits has not begun.
             Request::Run(_) | Request::Approval(_) => return None,
-            Request::Model(_) => about.chat(slot),
+            Request::Model(_) | Request::Api(_) => about.chat(slot),
             Request::Tool(ask) => about.tool(slot, &ask.name),
         };
         let Some(talk) = talk else { return Some(opening) };
         let mut say = |name, words| opening.attributes.push(KeyValue::new(name, words));
         match request {
             Request::Run(_) | Request::Approval(_) => {}
+            Request::Api(ask) => say(attributes::INPUT_MESSAGES, ask.body.as_str().to_owned()),
             Request::Model(ask) => {
                 talk.ask(slot, ask);
                 if let Some(instructions) = talk.instructions() {

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod follow;
 mod list;
+mod program;
 mod shown;
 
 pub(super) use again::{fork, rerun};
@@ -20,6 +21,7 @@ pub(super) use client::Remote;
 pub(super) use decide::{answer, approve, cancel, deny, resume};
 pub(super) use error::RemoteError;
 pub(super) use list::{file, runs, session, sessions};
+pub(super) use program::Start;
 pub(super) use shown::Which;
 
 use url::Url;

@@ -79,7 +79,17 @@ impl Run {
     pub(super) fn summary(self) -> RunSummary {
         let Self { run, agent, state, prompt, started, session, .. } = self;
         let started_ms = Moment::parse(&started).map_or_else(|_| run.started_ms(), |moment| moment.0);
-        RunSummary { run, agent, prompt, started_ms, state, session, order: None, before: None }
+        RunSummary {
+            run,
+            agent,
+            prompt,
+            started_ms,
+            state,
+            session,
+            order: None,
+            before: None,
+            outside: false,
+        }
     }
 }
 
@@ -87,6 +97,6 @@ impl Waits {
     /// The call that waits.
     pub(super) fn ask(&self) -> ToolAsk {
         let arguments = Arguments::Json(self.input.clone());
-        ToolAsk { name: self.tool.clone(), arguments, target: None }
+        ToolAsk { name: self.tool.clone(), arguments, target: None, client_id: None }
     }
 }

@@ -3,11 +3,14 @@
 
 mod command;
 mod form;
+mod gateway;
 mod model;
 mod tool;
 
 pub(super) use command::{ArgumentForm, Command, CommandOutput, SecretSetting, Switched};
 pub(super) use form::TextOr;
+pub(super) use gateway::Gateway;
+pub use gateway::{OnDivergence, OtherRequests, ProgramCalls, ProgramResults};
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
 pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
 
@@ -51,6 +54,9 @@ pub(in crate::config) struct AgentToml {
     /// How `host serve` serves the agent.
     #[serde(default)]
     pub(in crate::config) serve: Serve,
+    /// That programs may use the agent: an agent of any SDK has its requests passed on to `[model]`, and calls the tools
+    /// here. Both are recorded, so that a program that crashed is started again and goes on where it was.
+    pub(in crate::config) gateway: Option<Gateway>,
     /// Which calls a person has to approve before they are made.
     #[serde(default)]
     pub(in crate::config) approval: Approval,

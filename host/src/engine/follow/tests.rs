@@ -129,7 +129,7 @@ fn events(run: RunId, calls: u32) -> Vec<Entry> {
     let mut events = vec![started(run, Slot::model(0), Request::Model(ask))];
     for call in 0..calls {
         let arguments = Arguments::Json(Json::empty_object());
-        let ask = ToolAsk { name: "echo".to_owned(), arguments, target: None };
+        let ask = ToolAsk { name: "echo".to_owned(), arguments, target: None, client_id: None };
         events.push(started(run, Slot::tool(0, call), Request::Tool(ask)));
         let output = Outcome::Tool(ToolOutcome::Output(Json::empty_object()));
         events.push(finished(run, Slot::tool(0, call), output));
@@ -185,6 +185,7 @@ async fn a_run_that_has_ended_does_not_stand_before_its_end_is_told() {
         session: None,
         order: None,
         before: None,
+        outside: false,
     };
     engine.runs().import(&RunFile { summary, entries: entries.clone() }).await.unwrap();
     hides.store(true, Ordering::Relaxed);

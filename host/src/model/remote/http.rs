@@ -108,27 +108,13 @@ impl Endpoint {
     /// says that it is sent in the course of a span: that of the request, where it is exported, and else the caller's.
     pub(super) async fn send(
         &self,
-        mut request: Request,
+        request: Request,
         stream: bool,
         span: Option<&Caller>,
     ) -> Result<Answer, ModelError> {
-        if let Some(span) = span.or(self.caller.as_ref()) {
-            request.headers_mut().extend(trace_context(span));
-        }
-        self.headers.put_into(request.headers_mut());
-        if let Some(query) = &self.query {
-            let whole = request.url().query().map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
-            request.url_mut().set_query(Some(&whole));
-        }
         let until = until(self.timeout);
-        let mut response = match timeout_at(until, self.client.execute(request)).await {
-            Ok(response) => response.map_err(|error| self.unreachable(error))?,
-            Err(_) => return Err(self.silent()),
-        };
+        let mut response = self.open(request, span, until).await?;
         let status = response.status();
-        if let (true, Some(place)) = (status.is_redirection(), location(&response)) {
-            return Err(self.redirected(status, response.url(), &place));
-        }
         if !status.is_success() {
             let wait = retry_after_ms(response.headers(), SystemTime::now());
             // A connection that breaks off here has still said what matters: the status.
@@ -146,6 +132,42 @@ impl Endpoint {
             Ok(Err(error)) => Err(self.broken(error)),
             Err(_) => Err(self.silent()),
         }
+    }
+
+    /// Sends a request, and returns what comes back but for its body, which may be a failure.
+    pub(super) async fn open(
+        &self,
+        mut request: Request,
+        span: Option<&Caller>,
+        until: Instant,
+    ) -> Result<Response, ModelError> {
+        if let Some(span) = span.or(self.caller.as_ref()) {
+            request.headers_mut().extend(trace_context(span));
+        }
+        self.headers.put_into(request.headers_mut());
+        if let Some(query) = &self.query {
+            let whole = request.url().query().map_or_else(|| query.clone(), |own| format!("{own}&{query}"));
+            request.url_mut().set_query(Some(&whole));
+        }
+        let response = match timeout_at(until, self.client.execute(request)).await {
+            Ok(response) => response.map_err(|error| self.unreachable(error))?,
+            Err(_) => return Err(self.silent()),
+        };
+        let status = response.status();
+        match location(&response).filter(|_| status.is_redirection()) {
+            Some(place) => Err(self.redirected(status, response.url(), &place)),
+            None => Ok(response),
+        }
+    }
+
+    /// A text from outside without the secrets.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.headers.masked(text)
+    }
+
+    /// How long an answer that is not a stream may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The error for a stream that does not end as one should.
@@ -179,7 +201,7 @@ impl Endpoint {
     }
 
     /// The error for an answer that is not a success.
-    fn refused(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
+    pub(super) fn refused(&self, status: StatusCode, retry_after_ms: Option<u64>, body: &[u8]) -> ModelError {
         let value = failure::read(body);
         let text = match failure::message(&value) {
             Some(message) => message.to_owned(),
@@ -361,7 +383,7 @@ async fn read(response: &mut Response, body: &mut Vec<u8>, bytes_max: usize) -> 
 
 /// How long the provider asks to wait: `retry-after-ms` is the finer of its two headers, `retry-after` holds
 /// seconds or a date.
-fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+pub(super) fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |name: &str, unit_ms: f64| failure::milliseconds(text(name)?, unit_ms);
     number("retry-after-ms", 1.0).or_else(|| number(RETRY_AFTER.as_str(), 1000.0)).or_else(|| {

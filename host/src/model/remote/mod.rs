@@ -21,6 +21,7 @@ mod in_text;
 mod items;
 mod kept;
 mod omit;
+mod passed;
 mod pieces;
 mod proxy;
 mod reply;
@@ -35,6 +36,7 @@ pub(super) use failure::Failure;
 pub(super) use hiding::{InPieces, Whole};
 pub use in_text::{InText, ReasoningTags, TextCalls};
 pub(super) use items::{Items, fill_arguments};
+pub use passed::{Heard, Hears, NotPassed, Passed, Upstream};
 pub(super) use pieces::Pieces;
 pub(super) use request::{Body, BoxError};
 pub(super) use schema::{
@@ -58,7 +60,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Model, ModelError, ModelRequest, RemoteConfig};
-use crate::message::{Json, JsonPath, Origin, Reply, Stop, ToolCall, ToolSpec};
+use crate::message::{Dialect, Json, JsonPath, Origin, Reply, Stop, ToolCall, ToolSpec};
 use frames::Frames;
 use hiding::Hiding;
 use http::{Answer, Endpoint};
@@ -110,6 +112,9 @@ pub(super) trait Interface: Send + Sync + 'static {
 
     /// The longest id of a call that may be sent back, if it may then have only letters, digits, `_` and `-`.
     const ID_CHARS_MAX: Option<usize> = None;
+
+    /// By which interface other programs have their requests passed on, if they can.
+    const DIALECT: Option<Dialect> = None;
 
     /// Whether the results of calls and what the person says next are one message: an interface on which both are the
     /// user's, and which may want roles to alternate.
@@ -219,7 +224,12 @@ impl<A: Interface> Remote<A> {
     async fn reply(&self, request: &ModelRequest<'_>) -> Result<Reply, ModelError> {
         let post = self.write(request)?;
         let _room = self.http.enter().await;
-        let reply = match self.http.send(post, self.stream, request.span).await? {
+        let answer = self.http.send(post, self.stream, request.span).await?;
+        self.read_answer(request, answer).await
+    }
+
+    async fn read_answer(&self, request: &ModelRequest<'_>, answer: Answer) -> Result<Reply, ModelError> {
+        let reply = match answer {
             Answer::Whole(body) => self.read_whole(request, &body).await,
             Answer::Stream(stream) => self.read_stream(request, *stream).await,
         }?;

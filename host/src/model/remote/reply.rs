@@ -110,7 +110,7 @@ pub(super) fn read<A: Interface>(
         input: response.usage.input_tokens.unwrap_or(0),
         output: response.usage.output_tokens.unwrap_or(0),
     };
-    Ok(Reply { text, calls, stop, tokens, items, origin: None })
+    Ok(Reply { text, calls, stop, tokens, items, origin: None, wire: None })
 }
 
 /// The reply in a provider's word that it will not answer: for some that is an error.

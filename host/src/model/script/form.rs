@@ -144,6 +144,7 @@ impl ScriptedReply {
             tokens: self.tokens.unwrap_or_default(),
             items: None,
             origin: None,
+            wire: None,
         }
     }
 }

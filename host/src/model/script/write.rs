@@ -54,7 +54,7 @@ fn tables(turn: &Turn, is_summary: bool) -> Result<String, Error> {
         let failure = value(&ScriptedError::from(failure.clone()))?;
         let _ = writeln!(text, "[[reply]]\n{of_summary}error = {failure}\n");
     }
-    if let Some(Reply { text: said, calls, stop, tokens, items: _, origin: _ }) = reply {
+    if let Some(Reply { text: said, calls, stop, tokens, items: _, origin: _, wire: _ }) = reply {
         text.push_str("[[reply]]\n");
         if is_summary {
             text.push_str("summary = true\n");

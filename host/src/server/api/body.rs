@@ -90,6 +90,18 @@ impl<'de> Deserialize<'de> for Members {
 /// The bytes of a body that is lines of JSON, as the record of a run is. They take room as long as they are there.
 pub(super) struct Lines(pub(super) Vec<u8>, pub(super) Taken);
 
+/// The bytes of a body, whatever it is said to be. They take room as long as they are there.
+pub(super) struct Raw(pub(super) Vec<u8>, pub(super) Taken);
+
+impl FromRequest<Arc<Server>> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Problem> {
+        let (bytes, room) = read(request, server).await?;
+        Ok(Self(bytes, room))
+    }
+}
+
 /// A query.
 pub(super) struct Query<T>(pub(super) T);
 

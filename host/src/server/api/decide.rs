@@ -275,6 +275,13 @@ async fn say(
 
 async fn go_on(server: &Arc<Server>, run: Run, said: Said) -> Result<Response, Problem> {
     let Run { run: id, agent, session, .. } = run;
+    if server.programs.carries_out(id).await? {
+        // A call that waits for the word goes on by itself; the rest goes on when the program asks.
+        if !said.settlements.is_empty() {
+            server.programs.settle(id, said.settlements).await?;
+        }
+        return Ok(answered(run_of(server, id).await?));
+    }
     server.scheduler.go_on(Job { run: id, agent, session }, said);
     Ok(answered(run_of(server, id).await?))
 }

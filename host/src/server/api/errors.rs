@@ -41,7 +41,9 @@ impl From<StartError> for Problem {
             StartError::Settle(error) => error.into(),
             StartError::Journal(error) => error.into(),
             StartError::Session(error) => error.into(),
-            StartError::NotCancelled { .. } => Self::new(Kind::Conflict, error.to_string()),
+            StartError::NotCancelled { .. } | StartError::Outside { .. } => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
             StartError::Load(_) | StartError::ConfigGone { .. } => Self::new(Kind::Conflict, chain(&error)),
         }
     }
@@ -173,6 +175,7 @@ impl From<ForkError> for Problem {
     fn from(error: ForkError) -> Self {
         let said = error.to_string();
         match error {
+            ForkError::Outside { .. } => Self::new(Kind::Conflict, said),
             ForkError::TooFar { .. } => Self::new(Kind::Unfit, said).at("body: turn"),
             ForkError::Unfinished { .. } => {
                 let help = "fork at an earlier turn, or have the run go on first";

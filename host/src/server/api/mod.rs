@@ -12,6 +12,9 @@ mod follow;
 mod import;
 mod operation;
 mod order;
+#[cfg(feature = "mcp")]
+mod program_tools;
+mod programs;
 mod record;
 mod runs;
 mod sessions;
@@ -25,7 +28,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri, request::Parts};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use futures::FutureExt as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -52,7 +55,9 @@ fn guarded() -> (Router<Arc<Server>>, utoipa::openapi::OpenApi) {
         .routes(routes!(begin::begin))
         .routes(routes!(begin::run))
         .routes(routes!(begin::run_in_session))
-        .routes(routes!(runs::list))
+        .routes(routes!(runs::list, programs::create))
+        .routes(routes!(programs::start))
+        .routes(routes!(programs::end))
         .routes(routes!(runs::show, runs::remove))
         .routes(routes!(follow::events))
         .routes(routes!(runs::waiting))
@@ -98,12 +103,30 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .fallback(missing)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&server), pass));
+    let programs = of_programs(&server);
     Router::new()
         .route("/healthz", get(operation::healthy))
         .route("/readyz", get(operation::ready))
         .merge(guarded)
+        .merge(programs)
         .layer(middleware::from_fn_with_state(Arc::clone(&server), count))
         .with_state(server)
+}
+
+/// What programs send to their providers and to their tools: they have their tokens in other places.
+fn of_programs(server: &Arc<Server>) -> Router<Arc<Server>> {
+    let mut router = Router::new();
+    for path in programs::PATHS {
+        router = router.route(path, any(programs::request));
+    }
+    #[cfg(feature = "mcp")]
+    {
+        for path in program_tools::PATHS {
+            router = router.route(path, any(program_tools::message));
+        }
+        router = router.layer(axum::Extension(program_tools::service()));
+    }
+    router.layer(middleware::from_fn_with_state(Arc::clone(server), programs::pass))
 }
 
 /// Counts the answers. A request that panics has one, too: what was panicked about, the log says.

@@ -16,7 +16,8 @@ impl Scheduler {
         // A session waits for the run that has begun, though another one was accepted earlier and had to wait for its
         // moment.
         runs.sort_by_key(|(summary, _)| summary.state == RunState::Queued);
-        for (summary, waiting) in runs {
+        // What a program carries out goes on when the program asks.
+        for (summary, waiting) in runs.into_iter().filter(|(summary, _)| !summary.outside) {
             let job = Job { run: summary.run, agent: summary.agent, session: summary.session };
             let due_ms = summary.order.and_then(|order| order.due_ms);
             match summary.state {

@@ -1,0 +1,14 @@
+// An agent with the AI SDK (https://ai-sdk.dev). The lines that are ours say `HOST_MCP_URL`.
+import { createMCPClient } from '@ai-sdk/mcp';
+import { openai } from '@ai-sdk/openai';
+import { generateText, stepCountIs } from 'ai';
+
+const mcp = await createMCPClient({ transport: { type: 'http', url: process.env.HOST_MCP_URL } });
+const { text } = await generateText({
+  model: openai('gpt-5-mini'),
+  tools: await mcp.tools(),
+  stopWhen: stepCountIs(10),
+  prompt: process.argv[2],
+});
+console.log(text);
+await mcp.close();

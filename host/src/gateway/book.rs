@@ -1,0 +1,236 @@
+//! What a run has recorded of a program's requests and calls, by what they are known by when they come again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::body::{Call, Round};
+use super::kept::{Conversation, whole};
+use crate::journal::Status;
+use crate::message::{ApiAsk, Arguments, Digest, Outcome, Reply, Request, Slot, Step, ToolOutcome};
+
+/// What is recorded, and what is under way.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    by_key: HashMap<(Digest, u32), Slot>,
+    asks: BTreeMap<Slot, Asked>,
+    calls: BTreeMap<Slot, Called>,
+    conversations: Vec<Conversation>,
+}
+
+/// A request for a reply.
+#[derive(Debug)]
+pub(super) struct Asked {
+    ask: ApiAsk,
+    reply: Option<Said>,
+}
+
+/// A reply, as far as a program tells it back.
+#[derive(Debug)]
+struct Said {
+    text: String,
+    wanted: Vec<Wanted>,
+}
+
+/// A call that a reply asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wanted {
+    /// The id under which the model asks for it, if it has one.
+    pub(super) id: String,
+    /// The tool.
+    pub(super) name: String,
+    /// The input, in canonical form.
+    pub(super) input: String,
+}
+
+/// A call that was made.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Called {
+    /// The tool.
+    pub(super) name: String,
+    /// The input, in canonical form.
+    pub(super) input: String,
+    /// The id under which the program made it.
+    pub(super) client_id: Option<String>,
+    /// What it came to, if it has ended.
+    pub(super) outcome: Option<ToolOutcome>,
+}
+
+/// The input of a call in canonical form.
+pub(super) fn input_of(arguments: &Arguments) -> &str {
+    match arguments {
+        Arguments::Json(json) => json.as_str(),
+        Arguments::Malformed(text) => text,
+    }
+}
+
+impl Said {
+    fn of(reply: &Reply) -> Self {
+        let wanted = |call: &crate::message::ToolCall| Wanted {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            input: input_of(&call.arguments).to_owned(),
+        };
+        Self { text: reply.text.clone(), wanted: reply.calls.iter().map(wanted).collect() }
+    }
+
+    /// Whether this is what a program says that the model replied.
+    fn is(&self, round: &Round) -> bool {
+        let is_call = |(wanted, call): (&Wanted, &Call)| {
+            wanted.name == call.name && wanted.input == input_of(&Arguments::parse(&call.input))
+        };
+        let are_calls =
+            self.wanted.len() == round.calls.len() && self.wanted.iter().zip(&round.calls).all(is_call);
+        let text = round.reply.as_deref().unwrap_or_default();
+        are_calls && (!self.wanted.is_empty() || self.text.trim() == text.trim())
+    }
+}
+
+impl Book {
+    /// Takes in how a slot stands.
+    pub(super) fn read(&mut self, slot: &Slot, status: &Status) {
+        let (started, outcome) = match status {
+            Status::Absent => return,
+            Status::Started { started, .. } | Status::Failed { started, .. } => (started, None),
+            Status::Finished { started, finished, .. } => (started, Some(&finished.outcome)),
+        };
+        match (&started.request, slot.is_nested()) {
+            (Request::Api(ask), false) => {
+                let reply = match outcome {
+                    Some(Outcome::Model(reply)) => Some(reply),
+                    _ => None,
+                };
+                self.by_key.insert((ask.key, ask.occurrence), slot.clone());
+                let reply = reply.map(Said::of);
+                self.asks.insert(slot.clone(), Asked { ask: (**ask).clone(), reply });
+            }
+            (Request::Tool(ask), false) => {
+                let outcome = match outcome {
+                    Some(Outcome::Tool(outcome)) => Some(outcome.clone()),
+                    _ => None,
+                };
+                let (name, input) = (ask.name.clone(), input_of(&ask.arguments).to_owned());
+                let called = Called { name, input, client_id: ask.client_id.clone(), outcome };
+                self.calls.insert(slot.clone(), called);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in the conversations of what is recorded, once all of it is read.
+    pub(super) fn read_conversations(&mut self) {
+        let bodies = self.asks.iter().filter_map(|(slot, asked)| {
+            let body = whole(&asked.ask, &|slot| Some(&self.asks.get(slot)?.ask))?;
+            Some(Conversation::of(slot.clone(), asked.ask.dialect, &body))
+        });
+        self.conversations = bodies.collect();
+    }
+
+    /// Where a request is recorded.
+    pub(super) fn slot_of(&self, key: Digest, occurrence: u32) -> Option<&Slot> {
+        self.by_key.get(&(key, occurrence))
+    }
+
+    /// The requests that are recorded, in order.
+    pub(super) fn asks(&self) -> impl Iterator<Item = (&Slot, &ApiAsk)> {
+        self.asks.iter().map(|(slot, asked)| (slot, &asked.ask))
+    }
+
+    /// A request that is recorded.
+    pub(super) fn ask_at(&self, slot: &Slot) -> Option<&ApiAsk> {
+        Some(&self.asks.get(slot)?.ask)
+    }
+
+    /// The body of a request that is recorded.
+    pub(super) fn body_at(&self, slot: &Slot) -> Option<Value> {
+        whole(self.ask_at(slot)?, &|slot| self.ask_at(slot))
+    }
+
+    /// The calls that the reply at a slot asks for; none if there is no reply.
+    pub(super) fn wanted_at(&self, slot: &Slot) -> Option<&[Wanted]> {
+        Some(&self.asks.get(slot)?.reply.as_ref()?.wanted)
+    }
+
+    /// Where replies are recorded, in order.
+    pub(super) fn replies(&self) -> impl Iterator<Item = &Slot> {
+        self.asks.iter().filter(|(_, asked)| asked.reply.is_some()).map(|(slot, _)| slot)
+    }
+
+    /// The replies that a program may mean by one that it tells back, in order.
+    pub(super) fn told_back(&self, round: &Round) -> impl Iterator<Item = &Slot> {
+        let is_it = |asked: &Asked| asked.reply.as_ref().is_some_and(|reply| reply.is(round));
+        self.asks.iter().filter(move |(_, asked)| is_it(asked)).map(|(slot, _)| slot)
+    }
+
+    /// How many requests there were.
+    pub(super) fn requests(&self) -> usize {
+        self.asks.len()
+    }
+
+    /// A call that was made.
+    pub(super) fn call_at(&self, slot: &Slot) -> Option<&Called> {
+        self.calls.get(slot)
+    }
+
+    /// The calls that were made and that no reply had asked for.
+    pub(super) fn free_calls(&self) -> impl Iterator<Item = (&Slot, &Called)> {
+        self.calls.iter().filter(|(slot, _)| !self.is_wanted(slot))
+    }
+
+    fn is_wanted(&self, slot: &Slot) -> bool {
+        let Some(Step::Tool { turn, index }) = slot.steps().last().copied() else { return false };
+        let wanted = self.wanted_at(&Slot::model(turn));
+        wanted.is_some_and(|wanted| (index as usize) < wanted.len())
+    }
+
+    /// Takes in a request that is sent for the first time, and says where it is recorded.
+    pub(super) fn begin(&mut self, body: &Value, ask: ApiAsk) -> (Slot, ApiAsk) {
+        let turn = self.asks.keys().filter_map(turn).max().map_or(0, |turn| turn.saturating_add(1));
+        let slot = Slot::model(turn);
+        let conversation = Conversation::of(slot.clone(), ask.dialect, body);
+        let (after, short) = conversation.shortened(body, &self.conversations);
+        let ask = ApiAsk { after, body: short, ..ask };
+        self.conversations.push(conversation);
+        self.by_key.insert((ask.key, ask.occurrence), slot.clone());
+        self.asks.insert(slot.clone(), Asked { ask: ask.clone(), reply: None });
+        (slot, ask)
+    }
+
+    /// Takes in a reply.
+    pub(super) fn replied(&mut self, slot: &Slot, reply: &Reply) {
+        if let Some(asked) = self.asks.get_mut(slot) {
+            asked.reply = Some(Said::of(reply));
+        }
+    }
+
+    /// A place for a call that no reply asked for: after the calls of the last reply.
+    pub(super) fn free_slot(&self) -> Slot {
+        let turn = self.replies().filter_map(turn).max().unwrap_or_default();
+        let wanted = self.wanted_at(&Slot::model(turn)).map_or(0, <[Wanted]>::len);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let made = self.calls.keys().filter_map(|slot| match slot.steps().last() {
+            Some(Step::Tool { turn: of, index }) if *of == turn => Some(index.saturating_add(1)),
+            _ => None,
+        });
+        Slot::tool(turn, made.max().unwrap_or_default().max(wanted))
+    }
+
+    /// Takes in a call that is made.
+    pub(super) fn call(&mut self, slot: Slot, called: Called) {
+        self.calls.entry(slot).or_insert(called);
+    }
+
+    /// Takes in what a call came to.
+    pub(super) fn called(&mut self, slot: &Slot, outcome: &ToolOutcome) {
+        if let Some(called) = self.calls.get_mut(slot) {
+            called.outcome = Some(outcome.clone());
+        }
+    }
+}
+
+fn turn(slot: &Slot) -> Option<u32> {
+    match slot.steps() {
+        [Step::Model { turn }] => Some(*turn),
+        _ => None,
+    }
+}

@@ -1,0 +1,195 @@
+//! Programs and servers that die.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use super::name;
+use super::program::{Program, Task, text_of};
+use crate::serve::server::Server;
+use crate::support::{Agent, until};
+
+/// A provider that asks for three calls, and counts who asks it.
+#[derive(Clone, Default)]
+struct Provider {
+    asked: Arc<AtomicUsize>,
+    slow: bool,
+}
+
+const CITIES: [&str; 3] = ["New York", "San Francisco", "New York"];
+
+impl Respond for Provider {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let has_results =
+            body["messages"].as_array().unwrap().iter().any(|message| message["role"] == "tool");
+        let call = |(index, city): (usize, &str)| {
+            let arguments = json!({ "city": city }).to_string();
+            json!({ "id": format!("call_{index}"), "type": "function",
+                "function": { "name": "get_weather", "arguments": arguments } })
+        };
+        let message = if has_results {
+            json!({ "role": "assistant", "content": "done" })
+        } else {
+            let calls: Vec<Value> = CITIES.into_iter().enumerate().map(call).collect();
+            json!({ "role": "assistant", "content": null, "tool_calls": calls })
+        };
+        let reason = if has_results { "stop" } else { "tool_calls" };
+        let reply = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{ "index": 0, "message": message, "finish_reason": reason }],
+            "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 } });
+        let answer = ResponseTemplate::new(200).set_body_json(reply);
+        if self.slow { answer.set_delay(Duration::from_millis(30)) } else { answer }
+    }
+}
+
+async fn provided(slow: bool) -> (Provider, MockServer, Agent) {
+    let (provider, server) = (Provider { slow, ..Provider::default() }, MockServer::start().await);
+    Mock::given(wiremock::matchers::any()).respond_with(provider.clone()).mount(&server).await;
+    let toml = format!(
+        "version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"{}/v1\"\n\n[gateway]\n",
+        server.uri()
+    );
+    (provider, server, Agent::raw(&toml).guest("weather"))
+}
+
+fn serve(agent: &Agent, listen: &str) -> Server {
+    let directory = agent.dir.path().to_str().unwrap();
+    let mut command = agent.command(&["serve", directory, "--listen", listen]);
+    command.env("OPENAI_API_KEY", "sk");
+    Server::spawned(command)
+}
+
+/// How often each slot of the last run began, and ended.
+fn attempts(agent: &Agent) -> String {
+    agent.host(&["runs", "show", "last"]).ok().stdout.clone()
+}
+
+const TASK: Task<'_> = Task { prompt: "go", stream: false };
+
+/// A program that does so many steps and dies: it asks, makes one call after the other, and asks again.
+fn dies_after(program: &Program, steps: usize) {
+    let mut left = steps;
+    let mut step = || {
+        let goes_on = left > 0;
+        left = left.saturating_sub(1);
+        goes_on
+    };
+    let user = json!({ "role": "user", "content": TASK.prompt });
+    if !step() {
+        return;
+    }
+    let body = json!({ "model": "m", "messages": [user], "stream": false });
+    let message = program.chat(&body).ok()["choices"][0]["message"].clone();
+    let mut messages = vec![user, message];
+    for (index, city) in CITIES.into_iter().enumerate() {
+        if !step() {
+            return;
+        }
+        let result = program.call(index as u64, "get_weather", &json!({ "city": city })).unwrap();
+        let id = format!("call_{index}");
+        messages.push(json!({ "role": "tool", "tool_call_id": id, "content": text_of(&result) }));
+    }
+    if step() {
+        program.chat(&json!({ "model": "m", "messages": messages, "stream": false })).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_dies_at_any_step_is_where_it_was_when_it_is_started_again() {
+    let (provider, _server, agent) = provided(false).await;
+    tokio::task::spawn_blocking(move || {
+        let server = serve(&agent, "127.0.0.1:0");
+        for steps in 0..=5 {
+            let before = provider.asked.load(Ordering::SeqCst);
+            let program = Program::new(&server, &name(&agent));
+            dies_after(&program, steps);
+            let again = Program::of(&server, &program.run);
+            assert_eq!(again.until_answer(&TASK).unwrap().unwrap(), "done", "after {steps} steps");
+            assert_eq!(provider.asked.load(Ordering::SeqCst) - before, 2, "after {steps} steps");
+            let shown = attempts(&agent);
+            assert!(!shown.contains("attempt 2"), "after {steps} steps:\n{shown}");
+            assert_eq!(shown.lines().filter(|line| line.contains("  tool(")).count(), 3, "{shown}");
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_under_way_when_its_program_dies_is_joined_by_the_next_start() {
+    let (provider, _server, agent) = provided(true).await;
+    tokio::task::spawn_blocking(move || {
+        let server = serve(&agent, "127.0.0.1:0");
+        let program = Program::new(&server, &name(&agent));
+        let first = program.clone();
+        let asks = thread::spawn(move || {
+            let body =
+                json!({ "model": "m", "messages": [{ "role": "user", "content": "go" }], "stream": false });
+            first.try_send("/v1/chat/completions", &[], &body)
+        });
+        until("the provider is asked", || (provider.asked.load(Ordering::SeqCst) == 1).then_some(()));
+        let again = Program::of(&server, &program.run);
+        assert_eq!(again.until_answer(&TASK).unwrap().unwrap(), "done");
+        asks.join().unwrap();
+        assert_eq!(provider.asked.load(Ordering::SeqCst), 2);
+    })
+    .await
+    .unwrap();
+}
+
+/// The server is killed again and again while a program works; whoever starts the program starts it again when it fails,
+/// as `host exec` does. What has ended is not done again, and the answer is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+    let (provider, _server, agent) = provided(true).await;
+    tokio::task::spawn_blocking(move || {
+        let server = serve(&agent, "127.0.0.1:0");
+        let address = server.address().to_owned();
+        let place = Mutex::new(Some(server));
+        for round in 0..6_u64 {
+            let before = provider.asked.load(Ordering::SeqCst);
+            let run = Program::new(place.lock().unwrap().as_ref().unwrap(), &name(&agent)).run;
+            let (done, kills) = (AtomicBool::new(false), AtomicUsize::new(0));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for wait in [3 + 9 * round, 20 + 7 * round, 45] {
+                        thread::sleep(Duration::from_millis(wait));
+                        if done.load(Ordering::SeqCst) {
+                            return;
+                        }
+                        let mut place = place.lock().unwrap();
+                        place.take().unwrap().kill();
+                        kills.fetch_add(1, Ordering::SeqCst);
+                        *place = Some(serve(&agent, &address));
+                    }
+                });
+                let answer = until("the program answers", || {
+                    let program = {
+                        let place = place.lock().unwrap();
+                        Program::of(place.as_ref().unwrap(), &run)
+                    };
+                    program.until_answer(&TASK)?.ok()
+                });
+                assert_eq!(answer, "done");
+                done.store(true, Ordering::SeqCst);
+            });
+            let asked = provider.asked.load(Ordering::SeqCst) - before;
+            let kills = kills.load(Ordering::SeqCst);
+            // A reply that was on its way when the server died is lost, and asked for again.
+            assert!((2..=2 + kills).contains(&asked), "{asked} requests after {kills} kills");
+            let ended =
+                place.lock().unwrap().as_ref().unwrap().post(&format!("/runs/{run}/end"), &json!({})).ok();
+            assert_eq!(ended["answer"], "done", "{ended}");
+            let shown = agent.host(&["replay", &run]).ok().stdout.clone();
+            assert!(shown.contains("done"), "{shown}");
+        }
+    })
+    .await
+    .unwrap();
+}
