@@ -193,3 +193,92 @@ async fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     .await
     .unwrap();
 }
+
+/// The server dies at each commit, one after the other, while the program works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_at_any_commit_loses_and_doubles_nothing() {
+    let (provider, _server, agent) = provided(false).await;
+    tokio::task::spawn_blocking(move || {
+        let mut deaths = 0;
+        for point in ["journal-before-write", "journal-before-ack"] {
+            for commit in 0.. {
+                let before = provider.asked.load(Ordering::SeqCst);
+                let directory = agent.dir.path().to_str().unwrap();
+                let mut command = agent.command(&["serve", directory, "--listen", "127.0.0.1:0"]);
+                command.env("OPENAI_API_KEY", "sk");
+                command.env("FAILPOINTS", format!("{point}={commit}*off->1*return"));
+                let dying = Server::spawned(command);
+                let address = dying.address().to_owned();
+                // What of it was recorded when the server died, the next one has.
+                let begun = crate::serve::server::ask_any(
+                    &address,
+                    "POST",
+                    "/runs",
+                    &[],
+                    Some(&json!({ "agent": name(&agent) }).to_string()),
+                );
+                let run = begun.map(|begun| begun.is(202)["run"].as_str().unwrap().to_owned());
+                let start = run.as_ref().and_then(|run| Program::try_of(&dying, run));
+                let answer = start.and_then(|start| start.until_answer(&TASK));
+                let survived = matches!(answer, Some(Ok(_)));
+                dying.kill();
+                deaths += usize::from(!survived);
+                let server = serve(&agent, &address);
+                if let Some(run) = &run {
+                    let again = Program::of(&server, run);
+                    assert_eq!(again.until_answer(&TASK).unwrap().unwrap(), "done", "{point} {commit}");
+                    let asked = provider.asked.load(Ordering::SeqCst) - before;
+                    // A reply that was on its way when the server died is lost, and asked for again.
+                    assert!((2..=3).contains(&asked), "{asked} requests, {point} {commit}");
+                    server.post(&format!("/runs/{run}/end"), &json!({})).ok();
+                    agent.host(&["replay", run]).ok();
+                }
+                if survived {
+                    break;
+                }
+            }
+        }
+        assert!(deaths > 10, "{deaths}");
+    })
+    .await
+    .unwrap();
+}
+
+/// A program that lives on tells its model that a tool failed, when the server died in the middle of the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_broke_off_with_the_server_is_told_no_model() {
+    let (_provider, _server, agent) = provided(false).await;
+    let agent = agent.table("[approval]\nask = [{ tool = \"get_weather\" }]");
+    tokio::task::spawn_blocking(move || {
+        let server = serve(&agent, "127.0.0.1:0");
+        let address = server.address().to_owned();
+        let program = Program::new(&server, &name(&agent));
+        let run = program.run.clone();
+        let works = thread::spawn(move || program.until_answer(&TASK));
+        until("the calls wait", || {
+            let waiting = server.get("/waiting").ok();
+            (waiting["runs"][0]["waiting"].as_array()?.len() == 3).then_some(())
+        });
+        server.kill();
+        let server = serve(&agent, &address);
+        // The program asks the server that is gone, or the one that is back: neither has it go on.
+        if let Some(answer) = works.join().unwrap() {
+            let refused = answer.unwrap_err();
+            assert_eq!(refused.status, 422, "{}", refused.body);
+            assert!(refused.body.contains("result_not_given"), "{}", refused.body);
+        }
+        let again = Program::of(&server, &run);
+        let works = thread::spawn(move || again.until_answer(&TASK));
+        let waiting = until("the calls wait again", || {
+            let waiting = server.get("/waiting").ok();
+            let calls = waiting["runs"][0]["waiting"].as_array()?.clone();
+            (calls.len() == 3).then_some(calls)
+        });
+        for call in waiting {
+            server.post(&format!("/runs/{run}/approve"), &json!({ "slot": call["slot"] }));
+        }
+        assert_eq!(works.join().unwrap().unwrap().unwrap(), "done");
+    })
+    .await
+    .unwrap();
+}

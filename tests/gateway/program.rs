@@ -31,14 +31,20 @@ impl Program {
 
     /// Another start of the program of a run.
     pub fn of(server: &Server, run: &str) -> Self {
-        let started = server.post(&format!("/runs/{run}/starts"), &json!({})).ok();
-        Self {
+        Self::try_of(server, run).unwrap()
+    }
+
+    /// The same of a server that may be gone.
+    pub fn try_of(server: &Server, run: &str) -> Option<Self> {
+        let path = format!("/runs/{run}/starts");
+        let started = crate::serve::server::ask_any(server.address(), "POST", &path, &[], Some("{}"))?.ok();
+        Some(Self {
             address: server.address().to_owned(),
             path: started["path"].as_str().unwrap().to_owned(),
             token: started["token"].as_str().unwrap().to_owned(),
             run: run.to_owned(),
             start: started["start"].as_u64().unwrap(),
-        }
+        })
     }
 
     /// Sends a request below its run; `None` if the server is gone.
