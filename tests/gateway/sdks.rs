@@ -160,6 +160,15 @@ impl Witness {
     }
 }
 
+/// When an agent is killed.
+#[derive(Clone, Copy, Debug)]
+enum Kill {
+    /// When so much was seen.
+    At(usize),
+    /// After so many milliseconds.
+    After(u64),
+}
+
 /// An agent of an SDK.
 #[derive(Clone, Copy)]
 struct Sdk {
@@ -219,35 +228,46 @@ impl Sdk {
         if !self.is_there() {
             return;
         }
-        // Once without a kill, and then at each of the five things that are seen.
-        for kill_at in 0..=5 {
-            let witness = Witness::start();
-            let (agent, server) = self.served(&witness);
-            let program = Program::new(&server, &name(&agent));
-            if kill_at > 0 {
-                let child = Mutex::new(self.start(&program, &server));
-                let is_over = || !matches!(child.lock().unwrap().try_wait(), Ok(None));
-                witness.sees(kill_at, is_over);
-                let mut child = child.into_inner().unwrap();
-                let _ = child.kill();
-                child.wait().unwrap();
-            }
-            let again = if kill_at > 0 { Program::of(&server, &program.run) } else { program.clone() };
-            let ended = self.start(&again, &server).wait_with_output().unwrap();
-            let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-            let what = format!("{} killed at {kill_at}\n{out}\n{err}", self.name);
-            assert!(ended.status.success() && out.contains("all three are checked"), "{what}");
-            let mut seen = witness.seen.lock().unwrap().clone();
-            seen.sort();
-            assert_eq!(seen, ["/check/1", "/check/2", "/check/3", "model", "model"], "{what}");
-            if self.at_once && kill_at == 0 {
-                assert!(witness.most_at_once.load(Ordering::SeqCst) > 1, "no two calls overlapped: {what}");
-            }
-            let end = server.post(&format!("/runs/{}/end", program.run), &json!({})).ok();
-            assert_eq!(end["answer"], "all three are checked", "{end}");
-            server.kill();
-            agent.host(&["replay", "last"]).ok();
+        // Once without a kill, then at each of the five things that are seen, and then at any time, several times.
+        let at_steps = (0..=5).map(|step| if step == 0 { Vec::new() } else { vec![Kill::At(step)] });
+        let at_any_time = [[900, 1_300], [400, 2_100]].map(|times| times.map(Kill::After).to_vec());
+        for kills in at_steps.chain(at_any_time) {
+            self.survives(&kills);
         }
+    }
+
+    fn survives(self, kills: &[Kill]) {
+        let witness = Witness::start();
+        let (agent, server) = self.served(&witness);
+        let program = Program::new(&server, &name(&agent));
+        let mut next = program.clone();
+        for kill in kills {
+            let child = Mutex::new(self.start(&next, &server));
+            let is_over = || !matches!(child.lock().unwrap().try_wait(), Ok(None));
+            match *kill {
+                Kill::At(count) => witness.sees(count, is_over),
+                Kill::After(ms) => thread::sleep(Duration::from_millis(ms)),
+            }
+            let mut child = child.into_inner().unwrap();
+            // It may have ended.
+            let _ = child.kill();
+            child.wait().unwrap();
+            next = Program::of(&server, &program.run);
+        }
+        let ended = self.start(&next, &server).wait_with_output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        let what = format!("{} killed {kills:?}\n{out}\n{err}", self.name);
+        assert!(ended.status.success() && out.contains("all three are checked"), "{what}");
+        let mut seen = witness.seen.lock().unwrap().clone();
+        seen.sort();
+        assert_eq!(seen, ["/check/1", "/check/2", "/check/3", "model", "model"], "{what}");
+        if self.at_once && kills.is_empty() {
+            assert!(witness.most_at_once.load(Ordering::SeqCst) > 1, "no two calls overlapped: {what}");
+        }
+        let end = server.post(&format!("/runs/{}/end", program.run), &json!({})).ok();
+        assert_eq!(end["answer"], "all three are checked", "{end}");
+        server.kill();
+        agent.host(&["replay", "last"]).ok();
     }
 
     fn served(self, witness: &Witness) -> (Agent, Server) {

@@ -1,5 +1,8 @@
 //! What goes on to the provider, and what comes back.
 
+use std::io::Write as _;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -221,4 +224,73 @@ async fn other_requests_and_other_models_are_refused_unless_the_agent_says_other
     .await
     .unwrap();
     provider.verify().await;
+}
+
+/// An upstream that does what it should not: it is told the program, nothing of it counts as a reply, and the next request
+/// is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_says_garbage_or_breaks_off_gives_no_reply() {
+    let chunk =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\"},\"finish_reason\":null}]}\n\n";
+    for (streams, answer) in [
+        (false, ResponseTemplate::new(200).set_body_raw("not JSON", "application/json")),
+        (false, ResponseTemplate::new(200).set_body_raw("{}", "application/json")),
+        (false, ResponseTemplate::new(500).set_body_string("oh no")),
+        (true, ResponseTemplate::new(200).set_body_raw("data: {{{\n\ndata: [DONE]\n\n", "text/event-stream")),
+        (true, ResponseTemplate::new(200).set_body_raw(chunk, "text/event-stream")),
+        (true, ResponseTemplate::new(200).set_body_raw("\u{0}\u{1}", "text/event-stream")),
+    ] {
+        let provider = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(answer).up_to_n_times(1).expect(1).mount(&provider).await;
+        let hello = ResponseTemplate::new(200).set_body_json(completion("hello"));
+        Mock::given(method("POST")).respond_with(hello).expect(1).mount(&provider).await;
+        let (agent, server) = served("openai", &format!("{}/v1", provider.uri()), "");
+        tokio::task::spawn_blocking(move || {
+            let program = Program::new(&server, &name(&agent));
+            let mut asked = body("u");
+            asked["stream"] = streams.into();
+            // A stream that breaks off is no whole answer.
+            if let Some(failed) = program.try_send("/v1/chat/completions", &[], &asked) {
+                assert!(failed.status >= 500, "{}\n{}", failed.head, failed.body);
+            }
+            assert_eq!(program.chat(&asked).ok(), completion("hello"));
+            let again = Program::of(&server, &program.run);
+            assert_eq!(again.chat(&asked).ok(), completion("hello"));
+        })
+        .await
+        .unwrap();
+        provider.verify().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_hangs_is_waited_for_as_long_as_the_agent_says() {
+    let provider = MockServer::start().await;
+    let slow =
+        ResponseTemplate::new(200).set_body_json(completion("late")).set_delay(Duration::from_secs(600));
+    Mock::given(method("POST")).respond_with(slow).mount(&provider).await;
+    let agent = Agent::raw(&format!(
+        "version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"{}/v1\"\ntimeout = \"50ms\"\n\n[gateway]\n",
+        provider.uri()
+    ));
+    let server = Server::of(&agent);
+    tokio::task::spawn_blocking(move || {
+        let program = Program::new(&server, &name(&agent));
+        let failed = program.chat(&body("u"));
+        assert_eq!(failed.status, 503, "{}", failed.body);
+        assert!(failed.body.contains("nothing, or no end of it, within 50ms"), "{}", failed.body);
+        // A request that breaks off is none.
+        let head = format!(
+            "POST {}/v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-length: 99\r\n\r\n{{",
+            program.path,
+            server.address()
+        );
+        drop(server.connect().write_all(head.as_bytes()));
+        let ended = server.post(&format!("/runs/{}/cancel", program.run), &json!({}));
+        assert_eq!(ended.status, 200, "{}", ended.body);
+        let over = program.chat(&body("u"));
+        assert_eq!(over.status, 410, "{}", over.body);
+    })
+    .await
+    .unwrap();
 }

@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::exit::{Exit, Misuse};
 use super::front::Shown;
@@ -75,11 +80,17 @@ pub(super) async fn run(args: Args, places: &Places, signals: &Signals) -> anyho
 impl LogForm {
     /// Has events of this process written to stderr.
     fn begin(self) {
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+        // What libraries say of every request is for those who work on them.
+        let is_wanted = filter_fn(|event| match event.target().split(':').next() {
+            Some("host") => *event.level() <= Level::INFO,
+            Some(_) | None => *event.level() <= Level::WARN,
+        });
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let log = tracing_subscriber::registry();
         // Nobody else in this process has chosen where events go.
         let _ = match self {
-            Self::Text => log.try_init(),
-            Self::Json => log.json().flatten_event(true).try_init(),
+            Self::Text => log.with(lines.with_filter(is_wanted)).try_init(),
+            Self::Json => log.with(lines.json().flatten_event(true).with_filter(is_wanted)).try_init(),
         };
         // What panics is told in the same form.
         std::panic::set_hook(Box::new(|panic| {

@@ -325,10 +325,7 @@ impl Landing {
                     Failed { why: failure.to_string(), may_pass: failure.may_pass };
                 refused.into_inner().unwrap_or(End::Failed(Failed { why, may_pass }))
             }
-            Err(SessionError::Unfinished { .. }) => {
-                let why = "the run has ended, and this was not answered in it".to_owned();
-                End::Failed(Failed { why, may_pass: false })
-            }
+            Err(SessionError::Unfinished { .. }) => End::Over,
             Err(error) => End::Failed(Failed { why: error.to_string(), may_pass: false }),
         };
         self.desk.state().flights.remove(&self.slot);
@@ -353,7 +350,7 @@ impl Asking {
             Next::Head(..) => self.headed = true,
             Next::Piece(_) => self.heard += 1,
             Next::End(End::Replied(_)) => self.done = true,
-            Next::End(End::Refused(_) | End::Failed(_)) => {}
+            Next::End(End::Refused(_) | End::Failed(_) | End::Over) => {}
         }
         next
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::body::{Call, Round};
+use super::body::Round;
 use super::kept::{Conversation, whole};
 use crate::journal::Status;
 use crate::message::{ApiAsk, Arguments, Digest, Outcome, Reply, Request, Slot, Step, ToolOutcome};
@@ -16,6 +16,13 @@ pub(super) struct Book {
     asks: BTreeMap<Slot, Asked>,
     calls: BTreeMap<Slot, Called>,
     conversations: Vec<Conversation>,
+    /// Where replies are recorded, by what a program tells back of them.
+    by_reply: HashMap<Digest, Vec<Slot>>,
+    /// Where calls are recorded, by tool and input.
+    by_call: HashMap<(String, String), Vec<Slot>>,
+    /// The last turn that has a reply, and how many places of each turn are taken.
+    last: Option<u32>,
+    taken: HashMap<u32, u32>,
 }
 
 /// A request for a reply.
@@ -74,16 +81,16 @@ impl Said {
         Self { text: reply.text.clone(), wanted: reply.calls.iter().map(wanted).collect() }
     }
 
-    /// Whether this is what a program says that the model replied.
-    fn is(&self, round: &Round) -> bool {
-        let is_call = |(wanted, call): (&Wanted, &Call)| {
-            wanted.name == call.name && wanted.input == input_of(&Arguments::parse(&call.input))
-        };
-        let are_calls =
-            self.wanted.len() == round.calls.len() && self.wanted.iter().zip(&round.calls).all(is_call);
-        let text = round.reply.as_deref().unwrap_or_default();
-        are_calls && (!self.wanted.is_empty() || self.text.trim() == text.trim())
+    /// What a program tells back of it, however it writes it.
+    fn known_by(&self) -> Digest {
+        let calls: Vec<_> = self.wanted.iter().map(|it| (it.name.as_str(), it.input.as_str())).collect();
+        known_by(&calls, &self.text)
     }
+}
+
+/// The calls of a reply, or what it says if it has no calls: programs leave out what is said beside calls.
+fn known_by(calls: &[(&str, &str)], text: &str) -> Digest {
+    Digest::of_json(&(calls, if calls.is_empty() { text.trim() } else { "" }))
 }
 
 impl Book {
@@ -102,6 +109,10 @@ impl Book {
                 };
                 self.by_key.insert((ask.key, ask.occurrence), slot.clone());
                 let reply = reply.map(Said::of);
+                if let Some(reply) = &reply {
+                    self.last = self.last.max(turn(slot));
+                    self.by_reply.entry(reply.known_by()).or_default().push(slot.clone());
+                }
                 self.asks.insert(slot.clone(), Asked { ask: (**ask).clone(), reply });
             }
             (Request::Tool(ask), false) => {
@@ -111,7 +122,7 @@ impl Book {
                 };
                 let (name, input) = (ask.name.clone(), input_of(&ask.arguments).to_owned());
                 let called = Called { name, input, client_id: ask.client_id.clone(), outcome };
-                self.calls.insert(slot.clone(), called);
+                self.call(slot.clone(), called);
             }
             _ => {}
         }
@@ -157,9 +168,16 @@ impl Book {
     }
 
     /// The replies that a program may mean by one that it tells back, in order.
-    pub(super) fn told_back(&self, round: &Round) -> impl Iterator<Item = &Slot> {
-        let is_it = |asked: &Asked| asked.reply.as_ref().is_some_and(|reply| reply.is(round));
-        self.asks.iter().filter(move |(_, asked)| is_it(asked)).map(|(slot, _)| slot)
+    pub(super) fn told_back(&self, round: &Round) -> &[Slot] {
+        let inputs: Vec<Arguments> = round.calls.iter().map(|call| Arguments::parse(&call.input)).collect();
+        let calls: Vec<_> = round
+            .calls
+            .iter()
+            .zip(&inputs)
+            .map(|(call, input)| (call.name.as_str(), input_of(input)))
+            .collect();
+        let known_by = known_by(&calls, round.reply.as_deref().unwrap_or_default());
+        self.by_reply.get(&known_by).map_or(&[], Vec::as_slice)
     }
 
     /// How many requests there were.
@@ -172,9 +190,10 @@ impl Book {
         self.calls.get(slot)
     }
 
-    /// The calls that were made and that no reply had asked for.
-    pub(super) fn free_calls(&self) -> impl Iterator<Item = (&Slot, &Called)> {
-        self.calls.iter().filter(|(slot, _)| !self.is_wanted(slot))
+    /// The calls of a tool with an input that were made and that no reply had asked for.
+    pub(super) fn free_calls(&self, name: &str, input: &str) -> Vec<Slot> {
+        let made = self.by_call.get(&(name.to_owned(), input.to_owned()));
+        made.into_iter().flatten().filter(|slot| !self.is_wanted(slot)).cloned().collect()
     }
 
     fn is_wanted(&self, slot: &Slot) -> bool {
@@ -198,26 +217,35 @@ impl Book {
 
     /// Takes in a reply.
     pub(super) fn replied(&mut self, slot: &Slot, reply: &Reply) {
+        self.last = self.last.max(turn(slot));
         if let Some(asked) = self.asks.get_mut(slot) {
-            asked.reply = Some(Said::of(reply));
+            let reply = Said::of(reply);
+            if asked.reply.is_none() {
+                self.by_reply.entry(reply.known_by()).or_default().push(slot.clone());
+            }
+            asked.reply = Some(reply);
         }
     }
 
     /// A place for a call that no reply asked for: after the calls of the last reply.
     pub(super) fn free_slot(&self) -> Slot {
-        let turn = self.replies().filter_map(turn).max().unwrap_or_default();
+        let turn = self.last.unwrap_or_default();
         let wanted = self.wanted_at(&Slot::model(turn)).map_or(0, <[Wanted]>::len);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let made = self.calls.keys().filter_map(|slot| match slot.steps().last() {
-            Some(Step::Tool { turn: of, index }) if *of == turn => Some(index.saturating_add(1)),
-            _ => None,
-        });
-        Slot::tool(turn, made.max().unwrap_or_default().max(wanted))
+        Slot::tool(turn, self.taken.get(&turn).copied().unwrap_or_default().max(wanted))
     }
 
     /// Takes in a call that is made.
     pub(super) fn call(&mut self, slot: Slot, called: Called) {
-        self.calls.entry(slot).or_insert(called);
+        if self.calls.contains_key(&slot) {
+            return;
+        }
+        if let Some(Step::Tool { turn, index }) = slot.steps().last() {
+            let taken = self.taken.entry(*turn).or_default();
+            *taken = (*taken).max(index.saturating_add(1));
+        }
+        self.by_call.entry((called.name.clone(), called.input.clone())).or_default().push(slot.clone());
+        self.calls.insert(slot, called);
     }
 
     /// Takes in what a call came to.

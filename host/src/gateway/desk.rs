@@ -182,6 +182,9 @@ impl Desk {
         let _closed = Closing(self);
         let mut working = JoinSet::new();
         loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
             let ending = self.state().ending.take();
             if let Some(ending) = ending {
                 let used = self.used();
@@ -193,7 +196,7 @@ impl Desk {
                 task = new.recv() => drop(task.map(|task| working.spawn(task))),
                 Some(_) = working.join_next() => {}
                 () = self.ended.notified() => {}
-                () = self.changed.notified(), if !is_idle => {}
+                () = changed, if !is_idle => {}
                 () = tokio::time::sleep(IDLE), if is_idle => return Ok(Left::Idle),
             }
         }

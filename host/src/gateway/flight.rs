@@ -34,6 +34,8 @@ pub enum End {
     Replied(Arc<Wire>),
     /// The provider refused it, and this is what it said.
     Refused(Arc<Wire>),
+    /// The run is over, and this was not answered in it.
+    Over,
     /// It failed here or on the way.
     Failed(Failed),
 }
@@ -117,7 +119,7 @@ impl Flight {
                 let state = self.state.lock();
                 match (&state.head, &state.end) {
                     (Some((status, headers)), end)
-                        if !headed && !matches!(end, Some(End::Refused(_) | End::Failed(_))) =>
+                        if !headed && !matches!(end, Some(End::Refused(_) | End::Failed(_) | End::Over)) =>
                     {
                         return Next::Head(*status, headers.clone());
                     }

@@ -3,10 +3,10 @@
 //! A program that is started again asks for the same as before, from the beginning. Its requests are counted anew with
 //! every start, so that the second of two equal requests is told from the first one that comes again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::body::{Outcome, Round};
-use super::book::{Book, Called, Wanted, input_of};
+use super::book::{Book, Wanted, input_of};
 use crate::message::{Arguments, Digest, Slot, Step};
 
 /// What one start of a program has asked for.
@@ -19,6 +19,9 @@ pub(super) struct Start {
     asked: HashMap<Digest, Vec<Place>>,
     served: HashSet<Slot>,
     open: Vec<Opened>,
+    /// The places of calls in `open`, and those of each tool that nobody waits for and whose results did not arrive.
+    places: HashMap<Slot, usize>,
+    free: HashMap<String, BTreeSet<usize>>,
 }
 
 /// One of several equal requests.
@@ -79,14 +82,20 @@ impl Start {
         if !self.served.insert(slot.clone()) {
             if !self.is_told {
                 // Another start, as far as anybody knows: it makes all of them again.
-                let calls = self.open.iter_mut().filter(|it| is_of_turn(&it.slot, turn));
-                calls.for_each(|it| it.delivered = false);
+                let calls = self.open.iter().filter(|it| is_of_turn(&it.slot, turn));
+                for slot in calls.map(|it| it.slot.clone()).collect::<Vec<_>>() {
+                    self.change(&slot, |it| it.delivered = false);
+                }
             }
             return;
         }
         for (index, wanted) in (0..).zip(wanted) {
-            let (slot, wanted) = (Slot::tool(turn, index), wanted.clone());
-            self.open.push(Opened { slot, wanted, waiting: 0, delivered: false });
+            self.open(Opened {
+                slot: Slot::tool(turn, index),
+                wanted: wanted.clone(),
+                waiting: 0,
+                delivered: false,
+            });
         }
     }
 
@@ -110,8 +119,9 @@ impl Start {
     /// Takes in which replies the program tells back, and so was given.
     pub(super) fn serve_told_back(&mut self, book: &Book, rounds: &[Round]) {
         for round in rounds.iter().filter(|round| round.reply.is_some()) {
-            let served = book.told_back(round).any(|slot| self.served.contains(slot));
-            if let Some(slot) = book.told_back(round).next().filter(|_| !served) {
+            let told = book.told_back(round);
+            let served = told.iter().any(|slot| self.served.contains(slot));
+            if let Some(slot) = told.first().filter(|_| !served) {
                 self.serve(slot, book.wanted_at(slot).unwrap_or_default());
             }
         }
@@ -121,10 +131,31 @@ impl Start {
     pub(super) fn deliver(&mut self, rounds: &[Round]) {
         for round in rounds {
             for (_, slot, _) in self.results_of(round) {
-                if let Some(open) = self.open.iter_mut().find(|it| it.slot == slot) {
-                    open.delivered = true;
-                }
+                self.change(&slot, |it| it.delivered = true);
             }
+        }
+    }
+
+    fn open(&mut self, opened: Opened) {
+        let (slot, place) = (opened.slot.clone(), self.open.len());
+        self.places.insert(slot.clone(), place);
+        self.open.push(opened);
+        self.change(&slot, |_| {});
+    }
+
+    /// Changes what is known of a call, if it is one that the program may make or made.
+    fn change(&mut self, slot: &Slot, change: impl FnOnce(&mut Opened)) {
+        let Some((place, open)) =
+            self.places.get(slot).and_then(|place| Some((*place, self.open.get_mut(*place)?)))
+        else {
+            return;
+        };
+        change(open);
+        let free = self.free.entry(open.wanted.name.clone()).or_default();
+        if open.is_free() {
+            free.insert(place);
+        } else {
+            free.remove(&place);
         }
     }
 
@@ -167,45 +198,43 @@ impl Start {
             of(it).is_some_and(|it| client_id.is_some() && it.client_id.as_deref() == client_id)
         };
         let is_new = |it: &Opened| book.call_at(&it.slot).is_none();
-        let free = || {
-            let named = self.open.iter().enumerate().filter(|(_, it)| it.wanted.name == name);
-            named.filter(|(_, it)| it.is_free())
-        };
+        let free = || self.free.get(name).into_iter().flatten().filter_map(|place| self.open.get(*place));
         // The very call, the next one like it, and one whose input the program has changed.
         let found = free()
-            .find(|(_, it)| is_same(it) && is_own(it))
-            .or_else(|| free().find(|(_, it)| is_same(it) && is_new(it)))
-            .or_else(|| free().find(|(_, it)| is_same(it)))
-            .or_else(|| free().find(|(_, it)| is_new(it)))
-            .map(|(index, _)| index);
-        if let Some(index) = found {
-            self.open[index].waiting += 1;
-            return Some(self.open[index].slot.clone());
+            .find(|it| is_same(it) && is_own(it))
+            .or_else(|| free().find(|it| is_same(it) && is_new(it)))
+            .or_else(|| free().find(|it| is_same(it)))
+            .or_else(|| free().find(|it| is_new(it)))
+            .map(|it| it.slot.clone());
+        if let Some(slot) = found {
+            self.change(&slot, |it| it.waiting += 1);
+            return Some(slot);
         }
-        let is_taken = |slot: &Slot| self.open.iter().any(|it| it.slot == *slot && !it.is_free());
-        let alike = |called: &Called| called.name == name && called.input == input;
-        let mut made = book.free_calls().filter(|(slot, called)| alike(called) && !is_taken(slot));
-        let slot = made.next()?.0.clone();
+        let is_free = |slot: &&Slot| {
+            let open = self.places.get(*slot).and_then(|place| self.open.get(*place));
+            open.is_none_or(Opened::is_free)
+        };
+        let slot = book.free_calls(name, input).iter().find(is_free)?.clone();
         self.open_free(slot.clone(), name, input);
         Some(slot)
     }
 
     /// Takes in a call that no reply asked for.
     pub(super) fn open_free(&mut self, slot: Slot, name: &str, input: &str) {
-        if let Some(open) = self.open.iter_mut().find(|it| it.slot == slot) {
-            open.waiting += 1;
+        if self.places.contains_key(&slot) {
+            self.change(&slot, |it| it.waiting += 1);
             return;
         }
         let wanted = Wanted { id: String::new(), name: name.to_owned(), input: input.to_owned() };
-        self.open.push(Opened { slot, wanted, waiting: 1, delivered: false });
+        self.open(Opened { slot, wanted, waiting: 1, delivered: false });
     }
 
     /// Takes in that a call is not waited for any more, and whether its result has arrived.
     pub(super) fn called(&mut self, slot: &Slot, delivered: bool) {
-        if let Some(open) = self.open.iter_mut().find(|it| it.slot == *slot) {
-            open.waiting = open.waiting.saturating_sub(1);
-            open.delivered |= delivered;
-        }
+        self.change(slot, |it| {
+            it.waiting = it.waiting.saturating_sub(1);
+            it.delivered |= delivered;
+        });
     }
 
     /// The calls that the program means which it sends results of, in order: each by its id, or else by what it is.
@@ -234,6 +263,7 @@ fn is_of_turn(slot: &Slot, turn: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::book::Called;
 
     fn wanted(name: &str, input: &str) -> Wanted {
         Wanted { id: format!("{name}{input}"), name: name.to_owned(), input: input.to_owned() }

@@ -37,7 +37,8 @@ const HEADERS_ON: [&str; 5] =
 pub(super) struct NewProgramRun {
     /// The agent, whose model is asked and whose tools are called.
     agent: String,
-    /// The id that the run is to have, if it is to have a certain one: a UUID. A run that has it already is not begun again.
+    /// The id that the run is to have, if it is to have a certain one: 26 letters and digits, as in every id of a run. A run
+    /// that has it already is not begun again.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     run: Option<RunId>,
@@ -366,13 +367,16 @@ async fn answered(mut asking: Asking, room: Taken, place: Taken) -> Response {
                     NextPiece::Head(..) => Some((Ok(Bytes::new()), Some((asking, room, place)))),
                     NextPiece::End(End::Replied(_)) => None,
                     // A stream that ends in good order would be taken for a whole reply.
-                    NextPiece::End(End::Refused(_)) => Some((Err(broken("the provider refused")), None)),
+                    NextPiece::End(End::Refused(_) | End::Over) => {
+                        Some((Err(broken("there is no reply")), None))
+                    }
                     NextPiece::End(End::Failed(failed)) => Some((Err(broken(&failed.why)), None)),
                 }
             });
             respond(status, &headers, HttpBody::from_stream(pieces))
         }
         NextPiece::End(End::Replied(wire) | End::Refused(wire)) => whole(&wire),
+        NextPiece::End(End::Over) => refused_as_sdk(&Refused::Ended),
         NextPiece::End(End::Failed(Failed { why, may_pass })) => {
             let status = if may_pass { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY };
             sdk_error(status, "upstream_failed", &why, may_pass)
