@@ -18,5 +18,6 @@ mod seeing;
 pub mod server;
 mod soak;
 mod surviving;
+mod tools;
 mod versions;
 mod webhooks;

@@ -19,7 +19,7 @@ impl Watcher for Unwatched {
 }
 
 /// What a watcher is told.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Told<'a> {
     /// A tool is built or compiled.

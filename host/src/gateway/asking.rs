@@ -16,7 +16,7 @@ use super::told::holds;
 use crate::blocking::blocking;
 use crate::config::{OnDivergence, ProgramResults};
 use crate::message::{ApiAsk, Dialect, Digest, Json, ModelFailure, Outcome, Reply, Request, Retry, Slot};
-use crate::model::{NotPassed, Passed};
+use crate::model::{ModelError, NotPassed, Passed};
 use crate::session::{Attempt, Conduct, Done, Doubt, Execution, Reach, SessionError, diff};
 
 /// How long a request that is not recorded waits for those that are, and that the program has not sent again yet: in a
@@ -107,7 +107,7 @@ impl Desk {
     }
 
     fn allows(&self, asked: &Asked) -> Result<(), Refused> {
-        if !self.provider.takes(asked.dialect) {
+        if self.provider.as_ref().is_none_or(|provider| !provider.takes(asked.dialect)) {
             return Err(Refused::Dialect(asked.dialect));
         }
         // A script is whatever model is asked for.
@@ -272,7 +272,10 @@ impl Desk {
         let (query, span) = (query.as_deref(), attempt.span.as_ref());
         let sent = Passed { path, query, headers, body: Some(text), span };
         let passing = Passing { dialect, model, stream, body, sent, attempt: attempt.number, id: &id };
-        let reply = self.provider.pass(passing, &|heard| flight.hear(heard)).await;
+        let reply = match &self.provider {
+            Some(provider) => provider.pass(passing, &|heard| flight.hear(heard)).await,
+            None => Err(ModelError::Setup("there is no provider".to_owned()).into()),
+        };
         let reply: Result<Reply, ModelFailure> = reply.map_err(|NotPassed { answer, error }| {
             let failure = ModelFailure::from(error);
             *refused.lock() = Some(match answer {
@@ -296,7 +299,11 @@ struct Landing {
 impl Landing {
     async fn fly(self, opened: Arc<Opened>, asked: Arc<Asked>, ask: ApiAsk) {
         let refused = parking_lot::Mutex::new(None);
-        let reach = if self.desk.provider.reaches_outside() { Reach::Outside } else { Reach::Pure };
+        let reach = if self.desk.provider.as_ref().is_some_and(|it| it.reaches_outside()) {
+            Reach::Outside
+        } else {
+            Reach::Pure
+        };
         let conduct = Conduct { reach, doubt: Doubt::Repeat, retry: Retry::NEVER, room: None };
         let session: Arc<dyn Execution> = Arc::clone(&opened.stage.session) as _;
         let carry_out = |attempt| -> BoxFuture<'_, _> {

@@ -54,7 +54,8 @@ pub struct Desk {
     pub(super) run: RunId,
     pub(super) rules: Gateway,
     pub(super) ignored: Vec<Regex>,
-    pub(super) provider: Arc<Provider>,
+    /// `None` if the program asks no model through this host.
+    pub(super) provider: Option<Arc<Provider>>,
     /// What `[model]` is called, which programs may ask for.
     pub(super) model: Option<String>,
     state: Mutex<State>,
@@ -127,7 +128,12 @@ impl State {
 impl Desk {
     /// The desk of a run, by the rules of its agent.
     #[must_use]
-    pub fn new(run: RunId, rules: Gateway, provider: Arc<Provider>, model: Option<String>) -> Arc<Self> {
+    pub fn new(
+        run: RunId,
+        rules: Gateway,
+        provider: Option<Arc<Provider>>,
+        model: Option<String>,
+    ) -> Arc<Self> {
         // Which of them are none was said when agent.toml was read.
         let ignored = rules.ignore.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
         let (state, open, changed) = (Mutex::default(), watch::channel(None).0, Notify::new());

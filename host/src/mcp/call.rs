@@ -10,15 +10,12 @@ use rmcp::service::RequestContext;
 use serde_json::Value;
 
 use super::client::{Client, Progress};
-use super::{McpServer, results};
+use super::{ENDED, McpServer, results};
 use crate::engine::{Front, NewRun, Outcome};
 use crate::message::{
     Arguments, Cancelled, Ending, Json, Message, Reply, Retry, RunId, ToolCall, ToolEntry, ToolResult,
 };
 use crate::model::{Model, ModelError, ModelRequest, Models};
-
-/// What ends the run. Nobody reads it but who looks at the record.
-const ENDED: &str = "The call has ended.";
 
 /// Replies as the client does: with its call, and then it has what it wanted.
 struct Asks {

@@ -105,18 +105,18 @@ impl Person for Client {
 }
 
 /// Tells the client of each effect that begins or ends, if it wants to know.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     sender: Option<mpsc::Sender<String>>,
 }
 
 /// What there is to tell.
-pub(super) struct ToTell {
+pub(crate) struct ToTell {
     receiver: mpsc::Receiver<String>,
     to: Option<(Peer<RoleServer>, ProgressToken)>,
 }
 
 impl Progress {
-    pub(super) fn of(context: &RequestContext<RoleServer>) -> (Self, ToTell) {
+    pub(crate) fn of(context: &RequestContext<RoleServer>) -> (Self, ToTell) {
         let to = context.meta.get_progress_token().map(|token| (context.peer.clone(), token));
         let (sender, receiver) = mpsc::channel(TOLD_MAX);
         (Self { sender: to.is_some().then_some(sender) }, ToTell { receiver, to })
@@ -141,7 +141,7 @@ impl Watcher for Progress {
 
 impl ToTell {
     /// Tells it, for as long as somebody waits for this.
-    pub(super) async fn forward(mut self) -> Infallible {
+    pub(crate) async fn forward(mut self) -> Infallible {
         let Some((peer, token)) = self.to else { return std::future::pending().await };
         let mut step = 0.0;
         while let Some(message) = self.receiver.recv().await {

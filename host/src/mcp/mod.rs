@@ -9,9 +9,11 @@
 mod call;
 mod client;
 mod lines;
-mod results;
+pub(crate) mod results;
 mod tools;
 
+#[cfg(feature = "server")]
+pub(crate) use client::Progress;
 #[cfg(feature = "server")]
 pub(crate) use tools::tool as offered_tool;
 
@@ -55,8 +57,7 @@ impl McpServer {
     }
 
     fn new(engine: &Engine, agent: Arc<LoadedAgent>) -> Self {
-        let offered = agent.tools().iter().filter(|tool| !tool.hidden);
-        let tools = offered.map(|entry| tools::tool(&agent, entry)).collect();
+        let tools = offered(&agent);
         Self(Arc::new(Inner { engine: engine.clone(), agent, tools }))
     }
 
@@ -65,10 +66,74 @@ impl McpServer {
     pub fn tools(&self) -> usize {
         self.0.tools.len()
     }
+}
 
-    fn entry(&self, name: &str) -> Option<&ToolEntry> {
-        self.0.agent.tools().iter().find(|tool| !tool.hidden && tool.spec.name == name)
-    }
+/// What ends the run of a call. Nobody reads it but who looks at the record.
+pub(crate) const ENDED: &str = "The call has ended.";
+
+/// The tools of an agent that a client may call.
+pub(crate) fn offered(agent: &LoadedAgent) -> Vec<Tool> {
+    let offered = agent.tools().iter().filter(|tool| !tool.hidden);
+    offered.map(|entry| tools::tool(agent, entry)).collect()
+}
+
+/// The tool of a name.
+pub(crate) fn entry<'a>(agent: &'a LoadedAgent, name: &str) -> Result<&'a ToolEntry, ErrorData> {
+    let offered = || agent.tools().iter().filter(|tool| !tool.hidden);
+    offered().find(|tool| tool.spec.name == name).ok_or_else(|| {
+        let names: Vec<&str> = offered().map(|tool| &*tool.spec.name).collect();
+        let message = format!("there is no tool {name:?}; the tools are: {}", names.join(", "));
+        ErrorData::invalid_params(message, None)
+    })
+}
+
+/// What a server says of itself: what its agent is called, and what it does, if it is one agent's.
+pub(crate) fn info(title: Option<String>, instructions: Option<String>) -> ServerConfig {
+    let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
+    let mut info = ServerConfig::new(capabilities);
+    info.server_info = Implementation::new("host", env!("CARGO_PKG_VERSION"));
+    (info.server_info.title, info.instructions) = (title, instructions);
+    info
+}
+
+/// A page of tools.
+pub(crate) fn page(
+    tools: &[Tool],
+    request: Option<PaginatedRequestParams>,
+) -> Result<ListToolsResult, ErrorData> {
+    let from = match request.and_then(|request| request.cursor) {
+        None => 0,
+        Some(cursor) => cursor.parse().ok().filter(|from| *from < tools.len()).ok_or_else(|| {
+            ErrorData::invalid_params(format!("{cursor:?} is no cursor of this list"), None)
+        })?,
+    };
+    let to = tools.len().min(from + PAGE);
+    let mut result = ListToolsResult::with_all_items(tools[from..to].to_vec());
+    result.next_cursor = (to < tools.len()).then(|| to.to_string());
+    Ok(result)
+}
+
+/// Where the whole of what was cut can be read.
+pub(crate) fn templates() -> ListResourceTemplatesResult {
+    let template = ResourceTemplate::new(results::TEMPLATE, "output")
+        .with_description("The whole output of a call, where its result was cut.")
+        .with_mime_type("application/json");
+    ListResourceTemplatesResult::with_all_items(vec![template])
+}
+
+/// The whole output of a call that was made by an agent.
+pub(crate) async fn resource(
+    engine: &Engine,
+    agent: &LoadedAgent,
+    uri: String,
+) -> Result<ReadResourceResponse, ErrorData> {
+    let run = results::run_of(&uri)
+        .ok_or_else(|| ErrorData::resource_not_found(format!("{uri:?} is no output of a call"), None))?;
+    let path = &agent.config().path;
+    let text =
+        results::whole(engine, run, path).await.map_err(|why| ErrorData::resource_not_found(why, None))?;
+    let contents = ResourceContents::text(text, uri).with_mime_type("application/json");
+    Ok(ReadResourceResult::new(vec![contents]).into())
 }
 
 /// An agent whose calls come from a client: what is for a model has no meaning.
@@ -91,13 +156,8 @@ fn without_model(mut config: Config) -> Config {
 
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
-        let config = self.0.agent.config();
-        let mut info = ServerConfig::new(capabilities);
-        info.server_info = Implementation::new("host", env!("CARGO_PKG_VERSION"));
-        info.server_info.title = Some(clean(&config.agent.name).into_owned());
-        info.instructions.clone_from(&config.agent.description);
-        info
+        let agent = &self.0.agent.config().agent;
+        info(Some(clean(&agent.name).into_owned()), agent.description.clone())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -109,17 +169,7 @@ impl ServerHandler for McpServer {
         request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = &self.0.tools;
-        let from = match request.and_then(|request| request.cursor) {
-            None => 0,
-            Some(cursor) => cursor.parse().ok().filter(|from| *from < tools.len()).ok_or_else(|| {
-                ErrorData::invalid_params(format!("{cursor:?} is no cursor of this list"), None)
-            })?,
-        };
-        let to = tools.len().min(from + PAGE);
-        let mut result = ListToolsResult::with_all_items(tools[from..to].to_vec());
-        result.next_cursor = (to < tools.len()).then(|| to.to_string());
-        Ok(result)
+        page(&self.0.tools, request)
     }
 
     async fn call_tool(
@@ -127,11 +177,7 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(entry) = self.entry(&request.name) else {
-            let names: Vec<&str> = self.0.tools.iter().map(|tool| &*tool.name).collect();
-            let message = format!("there is no tool {:?}; the tools are: {}", request.name, names.join(", "));
-            return Err(ErrorData::invalid_params(message, None));
-        };
+        let entry = entry(&self.0.agent, &request.name)?;
         Ok(self.make(entry, request.arguments, context).await.into())
     }
 
@@ -140,10 +186,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let template = ResourceTemplate::new(results::TEMPLATE, "output")
-            .with_description("The whole output of a call, where its result was cut.")
-            .with_mime_type("application/json");
-        Ok(ListResourceTemplatesResult::with_all_items(vec![template]))
+        Ok(templates())
     }
 
     async fn read_resource(
@@ -151,14 +194,6 @@ impl ServerHandler for McpServer {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let uri = request.uri;
-        let run = results::run_of(&uri)
-            .ok_or_else(|| ErrorData::resource_not_found(format!("{uri:?} is no output of a call"), None))?;
-        let agent = &self.0.agent.config().path;
-        let text = results::whole(&self.0.engine, run, agent)
-            .await
-            .map_err(|why| ErrorData::resource_not_found(why, None))?;
-        let contents = ResourceContents::text(text, uri).with_mime_type("application/json");
-        Ok(ReadResourceResult::new(vec![contents]).into())
+        resource(&self.0.engine, &self.0.agent, request.uri).await
     }
 }

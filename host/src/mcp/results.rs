@@ -15,7 +15,7 @@ const SCHEME: &str = "host://runs/";
 const OUTPUT: &str = "/output";
 
 /// The same for any run.
-pub(super) const TEMPLATE: &str = "host://runs/{run}/output";
+pub(crate) const TEMPLATE: &str = "host://runs/{run}/output";
 
 /// The only call of a client's run.
 fn slot() -> Slot {
@@ -23,7 +23,7 @@ fn slot() -> Slot {
 }
 
 /// What a call came to.
-pub(super) fn of(run: RunId, result: &ToolResult, entry: &ToolEntry) -> CallToolResult {
+pub(crate) fn of(run: RunId, result: &ToolResult, entry: &ToolEntry) -> CallToolResult {
     let json = match &result.outcome {
         ToolOutcome::Output(json) => json,
         ToolOutcome::Error(error) => return failed(error.to_string()),
@@ -50,17 +50,17 @@ pub(super) fn of(run: RunId, result: &ToolResult, entry: &ToolEntry) -> CallTool
 }
 
 /// What the client reads of a failure.
-pub(super) fn failed(why: String) -> CallToolResult {
+pub(crate) fn failed(why: String) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(why)])
 }
 
 /// The run whose output is meant.
-pub(super) fn run_of(uri: &str) -> Option<RunId> {
+pub(crate) fn run_of(uri: &str) -> Option<RunId> {
     uri.strip_prefix(SCHEME)?.strip_suffix(OUTPUT)?.parse().ok()
 }
 
 /// The whole output of a call that was made by this agent.
-pub(super) async fn whole(engine: &Engine, run: RunId, agent: &Path) -> Result<String, String> {
+pub(crate) async fn whole(engine: &Engine, run: RunId, agent: &Path) -> Result<String, String> {
     let (engine, agent) = (engine.clone(), agent.to_string_lossy().into_owned());
     let entries = blocking(move || engine.runs().read(run)).await.map_err(|error| error.to_string())?;
     // What other agents did is not this client's to read.

@@ -24,7 +24,9 @@ use super::scheduler::Scheduler;
 use super::shown::Run;
 use super::versions::Loaded;
 use crate::dispatch::{Person, Spoken};
-use crate::engine::{Engine, Front, LoadedAgent, NewRun, People, RunHandle, StartError, Terms};
+use crate::engine::{
+    Engine, Front, LoadedAgent, NewRun, People, RunHandle, StartError, Terms, Told, Unwatched, Watcher,
+};
 use crate::gateway::Desk;
 use crate::journal::RunSummary;
 use crate::message::{Decision, Digest, Manifest, RunId, Slot, ToolAsk};
@@ -55,6 +57,16 @@ pub(super) struct Program {
     pub(super) agent: Arc<LoadedAgent>,
     /// Held by whoever opens the run.
     opening: tokio::sync::Mutex<()>,
+}
+
+/// Two who look on.
+struct Both(Arc<dyn Watcher>, Arc<dyn Watcher>);
+
+impl Watcher for Both {
+    fn tell(&self, told: Told<'_>) {
+        self.0.tell(told);
+        self.1.tell(told);
+    }
 }
 
 /// Who is asked about the calls of a program: whoever looks at what waits. The call waits with them.
@@ -111,14 +123,16 @@ impl Programs {
         run: RunId,
         loaded: &Loaded,
         label: String,
+        watcher: Arc<dyn Watcher>,
     ) -> Result<(), Problem> {
         let program = self.place(run, loaded)?;
         let new = NewRun::new(Arc::clone(&loaded.agent), label).named(run).at(Arc::clone(&program.desk));
-        match self.engine.start(new, self.front(run, loaded)).await {
+        match self.engine.start(new, self.front(run, loaded, watcher)).await {
             Ok(handle) => {
                 self.agents.keep(run, loaded);
-                self.follow(run, handle);
-                Ok(())
+                let followed = self.follow(run, handle);
+                let gave_up = async { drop(followed.await) };
+                if program.desk.is_open(gave_up).await { Ok(()) } else { Err(unreadable(run)) }
             }
             Err(error) => {
                 self.open.lock().remove(&run);
@@ -179,7 +193,7 @@ impl Programs {
             accept_changes: false,
             ..Terms::default()
         };
-        let handle = self.engine.resume(run, terms, self.front(run, loaded)).await?;
+        let handle = self.engine.resume(run, terms, self.front(run, loaded, Arc::new(Unwatched))).await?;
         self.agents.keep(run, loaded);
         let followed = self.follow(run, handle);
         let gave_up = async { drop(followed.await) };
@@ -220,12 +234,6 @@ impl Programs {
             return Err(Problem::new(Kind::Unavailable, detail).retry_after(1));
         }
         let agent = &loaded.agent;
-        let (Some(rules), Some(provider)) = (agent.config().gateway.clone(), agent.provider()) else {
-            let detail = format!("the agent {} is not one that programs may use", agent.config().agent.name);
-            return Err(
-                Problem::new(Kind::Conflict, detail).help("add the table [gateway] to its agent.toml")
-            );
-        };
         let mut open = self.open.lock();
         if open.len() >= OPEN_MAX {
             // What is known of their starts is found again in what is recorded.
@@ -240,15 +248,16 @@ impl Programs {
             Provider::Remote(remote) => Some(remote.name.clone()),
         };
         let program = open.entry(run).or_insert_with(|| {
-            let desk = Desk::new(run, rules, Arc::clone(provider), model);
+            let rules = agent.config().gateway.clone().unwrap_or_default();
+            let desk = Desk::new(run, rules, agent.provider().cloned(), model);
             Arc::new(Program { desk, agent: Arc::clone(agent), opening: tokio::sync::Mutex::default() })
         });
         Ok(Arc::clone(program))
     }
 
-    fn front(&self, run: RunId, loaded: &Loaded) -> Front {
-        let agent = &loaded.agent.config().agent.name;
-        Front { watcher: self.scheduler.onlooker(run, agent), people: Arc::new(Elsewhere) }
+    fn front(&self, run: RunId, loaded: &Loaded, watcher: Arc<dyn Watcher>) -> Front {
+        let onlooker = self.scheduler.onlooker(run, &loaded.agent.config().agent.name);
+        Front { watcher: Arc::new(Both(onlooker, watcher)), people: Arc::new(Elsewhere) }
     }
 
     /// Follows a run until it is left.

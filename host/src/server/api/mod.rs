@@ -4,6 +4,8 @@
 //! scheduler and the engine, and shows what they say. Every answer that is no result is a [`Problem`].
 
 mod again;
+#[cfg(feature = "mcp")]
+mod agent_tools;
 mod begin;
 mod body;
 mod decide;
@@ -98,6 +100,10 @@ pub(super) fn described() -> utoipa::openapi::OpenApi {
 pub(super) fn router(server: Arc<Server>) -> Router {
     let (guarded, described) = guarded();
     let description = serde_json::to_string_pretty(&described).unwrap_or_default();
+    #[cfg(feature = "mcp")]
+    let guarded = guarded
+        .route(agent_tools::PATH, any(agent_tools::message))
+        .layer(axum::Extension(agent_tools::service()));
     let guarded = guarded
         .route("/openapi.json", get(async move || operation::described(description.clone())))
         .fallback(missing)

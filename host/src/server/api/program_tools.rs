@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode, ErrorData,
-    Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    ListToolsResult, PaginatedRequestParams, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -56,13 +56,16 @@ pub(super) type Service = StreamableHttpService<ProgramTools, NeverSessionManage
 
 /// A service for all runs.
 pub(super) fn service() -> Service {
-    // Where a request may come to and from is looked at before it comes here.
-    let config = StreamableHttpServerConfig::default()
+    StreamableHttpService::new(|| Ok(ProgramTools), Arc::new(NeverSessionManager::default()), stateless())
+}
+
+/// How messages are taken without sessions. Where a request may come to and from is looked at before it comes here.
+pub(super) fn stateless() -> StreamableHttpServerConfig {
+    StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_max_request_body_bytes(LINE_BYTES_MAX);
-    StreamableHttpService::new(|| Ok(ProgramTools), Arc::new(NeverSessionManager::default()), config)
+        .with_max_request_body_bytes(LINE_BYTES_MAX)
 }
 
 /// Takes a message.
@@ -108,9 +111,7 @@ impl Caught {
 
 impl ServerHandler for ProgramTools {
     fn get_info(&self) -> ServerConfig {
-        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
-        info.server_info = Implementation::new("host", env!("CARGO_PKG_VERSION"));
-        info
+        crate::mcp::info(None, None)
     }
 
     async fn list_tools(

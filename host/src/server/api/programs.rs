@@ -23,6 +23,7 @@ use super::runs::run_of;
 use super::{Caller, State};
 use crate::blocking::blocking;
 use crate::config::OtherRequests;
+use crate::engine::Unwatched;
 use crate::gateway::{Asked, Asking, End, Failed, Next as NextPiece, Refused, STARTED, answer};
 use crate::message::{By, Dialect, Ending, RunId, Wire};
 use crate::model::{Heard, NotPassed, Passed};
@@ -98,7 +99,11 @@ pub(super) async fn create(
         }
     }
     let run = run.unwrap_or_else(RunId::new);
-    server.programs.create(run, &loaded, label).await?;
+    if loaded.agent.config().gateway.is_none() {
+        let detail = format!("the agent {agent} is not one that programs may use");
+        return Err(Problem::new(Kind::Conflict, detail).help("add the table [gateway] to its agent.toml"));
+    }
+    server.programs.create(run, &loaded, label, Arc::new(Unwatched)).await?;
     Ok(accepted(run_of(&server, run).await?))
 }
 

@@ -1,0 +1,117 @@
+//! The tools of an agent for clients of the Model Context Protocol, over HTTP.
+
+use serde_json::{Value, json};
+
+use super::server::{Answer, Server};
+use crate::support::{Agent, until};
+
+const HEADERS: [(&str, &str); 2] =
+    [("accept", "application/json, text/event-stream"), ("mcp-protocol-version", "2025-11-25")];
+
+fn agent() -> Agent {
+    Agent::scripted("[[reply]]\ntext = \"unused\"").guest("weather")
+}
+
+fn path(agent: &Agent) -> String {
+    format!("/agents/{}/mcp", agent.dir.path().file_name().unwrap().to_str().unwrap())
+}
+
+fn send(server: &Server, path: &str, message: &Value) -> Answer {
+    server.ask("POST", path, &HEADERS, Some(&message.to_string()))
+}
+
+/// What a method gives: its result or its error.
+fn ask(server: &Server, path: &str, method: &str, params: &Value) -> Value {
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let answer = send(server, path, &message);
+    assert_eq!(answer.status, 200, "{}\n{}", answer.head, answer.body);
+    let last = answer.body.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
+    serde_json::from_str(last.unwrap_or(&answer.body)).unwrap()
+}
+
+fn call(server: &Server, path: &str, city: &str) -> Value {
+    ask(server, path, "tools/call", &json!({ "name": "get_weather", "arguments": { "city": city } }))
+}
+
+#[test]
+fn each_call_is_a_run_that_is_recorded() {
+    let agent = agent();
+    let server = Server::of(&agent);
+    let path = path(&agent);
+    let begun = ask(
+        &server,
+        &path,
+        "initialize",
+        &json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }),
+    );
+    assert_eq!(begun["result"]["serverInfo"]["name"], "host", "{begun}");
+    let listed = ask(&server, &path, "tools/list", &json!({}));
+    let tool = &listed["result"]["tools"][0];
+    assert_eq!(
+        (&tool["name"], &tool["annotations"]["readOnlyHint"]),
+        (&json!("get_weather"), &json!(true)),
+        "{listed}"
+    );
+    let made = call(&server, &path, "New York");
+    assert_eq!(made["result"]["structuredContent"]["conditions"], "partly cloudy", "{made}");
+    let unfit =
+        ask(&server, &path, "tools/call", &json!({ "name": "get_weather", "arguments": { "town": 1 } }));
+    assert_eq!(unfit["result"]["isError"], true, "{unfit}");
+    assert!(unfit.to_string().contains("city"), "it says what the schema wants: {unfit}");
+    let unknown = ask(&server, &path, "tools/call", &json!({ "name": "none", "arguments": {} }));
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    let runs = server.get("/runs").ok();
+    let states: Vec<_> =
+        runs["runs"].as_array().unwrap().iter().map(|run| (&run["state"], &run["prompt"])).collect();
+    let ended = (&json!("answered"), &json!("call get_weather"));
+    assert_eq!(states, [ended, ended], "{runs}");
+    server.kill();
+    agent.host(&["replay", "last"]).ok();
+}
+
+#[test]
+fn a_call_waits_for_whoever_approves_it_and_may_be_denied() {
+    let agent = agent().table("[approval]\nask = [{ tool = \"get_weather\" }]");
+    let server = Server::of(&agent);
+    let path = path(&agent);
+    for (word, body) in [("approve", json!({})), ("deny", json!({ "reason": "not today" }))] {
+        std::thread::scope(|scope| {
+            let made = scope.spawn(|| call(&server, &path, "New York"));
+            let run = until("the call waits", || {
+                let waiting = server.get("/waiting").ok();
+                Some(waiting["runs"][0]["run"].as_str()?.to_owned())
+            });
+            server.post(&format!("/runs/{run}/{word}"), &body);
+            let made = made.join().unwrap();
+            assert_eq!(made["result"]["isError"] == true, word == "deny", "{made}");
+            assert_eq!(made.to_string().contains("not today"), word == "deny", "{made}");
+        });
+    }
+}
+
+#[test]
+fn messages_that_do_not_fit_are_refused_and_cost_nothing() {
+    let agent = agent();
+    let server = Server::of(&agent);
+    let path = path(&agent);
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "no/such/method", "params": {} });
+    assert!(send(&server, &path, &call).body.contains("-32601"), "an unknown method");
+    let raw = |headers: &[(&str, &str)], body: &str| server.ask("POST", &path, headers, Some(body));
+    for body in ["", "{", "null", "[]", "{\"jsonrpc\":\"1.0\"}", "\u{0}"] {
+        let answer = raw(&HEADERS, body);
+        assert!((400..500).contains(&answer.status), "{body:?}: {} {}", answer.head, answer.body);
+    }
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+    let wrong_version = raw(&[HEADERS[0], ("mcp-protocol-version", "1999-01-01")], &list);
+    assert_eq!(wrong_version.status, 400, "{}", wrong_version.body);
+    let elsewhere = raw(&[HEADERS[0], HEADERS[1], ("origin", "https://evil.example")], &list);
+    assert_eq!(elsewhere.status, 403, "{}", elsewhere.body);
+    let not_accepted = raw(&[HEADERS[1], ("accept", "text/html")], &list);
+    assert_eq!(not_accepted.status, 406, "{}", not_accepted.body);
+    assert_eq!(server.ask("GET", &path, &HEADERS, None).status, 405, "there are no sessions to listen to");
+    assert_eq!(server.ask("POST", "/agents/nobody/mcp", &HEADERS, Some(&list)).status, 404);
+    let huge = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "x".repeat(33 << 20) } });
+    let refused = server.ask("POST", &path, &HEADERS, Some(&huge.to_string()));
+    assert!(refused.status == 413 || refused.status == 0, "{}", refused.head);
+    assert_eq!(server.get("/runs").ok()["runs"], json!([]));
+}
