@@ -1,9 +1,12 @@
 //! The tools of an agent for clients of the Model Context Protocol, over HTTP.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::server::{Answer, Server};
-use crate::support::{Agent, until};
+use crate::languages::{are_there, paths};
+use crate::support::{Agent, root, until};
 
 const HEADERS: [(&str, &str); 2] =
     [("accept", "application/json, text/event-stream"), ("mcp-protocol-version", "2025-11-25")];
@@ -114,4 +117,28 @@ fn messages_that_do_not_fit_are_refused_and_cost_nothing() {
     let refused = server.ask("POST", &path, &HEADERS, Some(&huge.to_string()));
     assert!(refused.status == 413 || refused.status == 0, "{}", refused.head);
     assert_eq!(server.get("/runs").ok()["runs"], json!([]));
+}
+
+/// The protocol's own tests: what they ask for and is not offered is listed with the reason, and has to fail.
+#[test]
+fn the_conformance_suite_passes_but_for_what_is_not_offered() {
+    let install = "npm install --prefix target/npm @modelcontextprotocol/conformance@0.2.0-alpha.12";
+    if !are_there(&["conformance", "node"], "the conformance suite of MCP", install) {
+        return;
+    }
+    let agent = agent();
+    let server = Server::of(&agent);
+    let url = format!("{}{}", server.url, path(&agent));
+    for revision in ["2025-11-25", "2026-07-28"] {
+        let expected = root().join(format!("tests/conformance/{revision}.yml"));
+        let ran = Command::new("conformance")
+            .args(["server", "--url", &url, "--requirements", revision, "--expected-failures"])
+            .arg(expected)
+            .env("PATH", paths())
+            .current_dir(agent.dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{revision}\n{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    }
 }
