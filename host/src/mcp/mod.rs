@@ -127,11 +127,9 @@ pub(crate) async fn resource(
     agent: &LoadedAgent,
     uri: String,
 ) -> Result<ReadResourceResponse, ErrorData> {
-    let run = results::run_of(&uri)
-        .ok_or_else(|| ErrorData::resource_not_found(format!("{uri:?} is no output of a call"), None))?;
-    let path = &agent.config().path;
-    let text =
-        results::whole(engine, run, path).await.map_err(|why| ErrorData::resource_not_found(why, None))?;
+    let missing = |why: String| ErrorData::resource_not_found(why, Some(serde_json::json!({ "uri": uri })));
+    let run = results::run_of(&uri).ok_or_else(|| missing(format!("{uri:?} is no output of a call")))?;
+    let text = results::whole(engine, run, &agent.config().path).await.map_err(missing)?;
     let contents = ResourceContents::text(text, uri).with_mime_type("application/json");
     Ok(ReadResourceResult::new(vec![contents]).into())
 }
