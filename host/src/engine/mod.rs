@@ -24,6 +24,7 @@ mod fork;
 mod handle;
 mod live;
 mod locks;
+mod new_run;
 mod people;
 mod plan;
 mod reading;
@@ -44,6 +45,7 @@ pub use decide::{CancelError, DecideError, Pending, Word};
 pub use events::{EventKind, RunEvent, Standing};
 pub use fork::{Edit, ForkError, NewFork};
 pub use handle::{Outcome, RunHandle};
+pub use new_run::NewRun;
 pub use people::{Front, Nobody, People};
 #[cfg(feature = "cli")]
 pub(crate) use plan::manifest_of;
@@ -52,7 +54,7 @@ pub use records::{agent_at, recorded_manifest};
 pub use rerun::{Difference, Reran, Rerun, RerunError, Reruns};
 pub use settle::SettleError;
 pub use standing::standing;
-pub use start::{NewRun, StartError, Terms};
+pub use start::{StartError, Terms};
 pub use view::{Page, Query, RunWaits, waiting};
 pub use watch::{Changed, Told, Unwatched, Watcher};
 

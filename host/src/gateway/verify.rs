@@ -5,7 +5,7 @@ use regex::Regex;
 use super::book::Book;
 use super::key::key;
 use crate::agent::{Ended, RunError, Spending};
-use crate::journal::{Entry, Status, ending, statuses, used};
+use crate::journal::{Entry, Event, Status, ending, statuses, used};
 use crate::message::{Ending, Manifest, Outcome, Request, RunId, Slot, Step, Used};
 use crate::session::{Decisions, Divergence, DivergenceKind, Mode, Notice, Session, SessionError};
 
@@ -93,19 +93,16 @@ fn not_whole(slot: &Slot) -> RunError {
 }
 
 /// The answer of a run that a program says has ended: the last reply that asked for no call.
+#[must_use]
 pub fn answer(entries: &[Entry]) -> Ending {
-    let texts = entries.iter().rev().filter_map(|entry| match &entry.event {
-        crate::journal::Event::Finished(finished) => match &finished.outcome {
-            Outcome::Model(reply) if reply.calls.is_empty() && !reply.text.is_empty() => {
-                Some(reply.text.clone())
-            }
+    let said = |entry: &Entry| match &entry.event {
+        Event::Finished(finished) => match &finished.outcome {
+            Outcome::Model(reply) if reply.calls.is_empty() => Some(reply.text.clone()),
             _ => None,
         },
-        _ => None,
-    });
-    let mut texts = texts;
-    texts.next().map_or_else(
-        || Ending::Empty("the program ended, and its models said nothing".to_owned()),
-        Ending::Answer,
-    )
+        Event::Started(_) | Event::Failed(_) => None,
+    };
+    let last = entries.iter().rev().filter_map(said).find(|text| !text.is_empty());
+    let silent = || Ending::Empty("the program ended, and its models said nothing".to_owned());
+    last.map_or_else(silent, Ending::Answer)
 }

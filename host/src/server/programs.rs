@@ -141,17 +141,22 @@ impl Programs {
         }
     }
 
-    /// The run of a program, open.
-    pub(super) async fn open(self: &Arc<Self>, run: RunId) -> Result<Arc<Program>, Problem> {
+    /// The run of a program, open, for somebody who sees the runs of some agents.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        run: RunId,
+        sees: impl Fn(&str) -> bool,
+    ) -> Result<Arc<Program>, Problem> {
         if let Some(program) = self.known(run)
             && program.desk.is_open_now()
+            && sees(&program.agent.config().agent.name)
         {
             return Ok(program);
         }
         let engine = self.engine.clone();
         let summary =
             engine.blocking(move |engine| engine.runs().summary(run)).await.map_err(StartError::from)?;
-        let summary = summary.ok_or_else(|| missing(run))?;
+        let summary = summary.filter(|summary| sees(&summary.agent)).ok_or_else(|| missing(run))?;
         if !summary.outside {
             let detail = format!("run {run} is not carried out by a program");
             return Err(Problem::new(Kind::Conflict, detail).help("POST /runs begins one that is"));
@@ -215,7 +220,7 @@ impl Programs {
         run: RunId,
         settlements: Vec<(Slot, Settlement)>,
     ) -> Result<(), Problem> {
-        let program = self.open(run).await?;
+        let program = self.open(run, |_| true).await?;
         for (slot, settlement) in settlements {
             let settled = program.desk.settle(slot, settlement).await;
             settled.map_err(|refused| Problem::new(Kind::Conflict, refused.to_string()))?;

@@ -14,6 +14,7 @@ mod follow;
 mod import;
 mod operation;
 mod order;
+mod passing;
 #[cfg(feature = "mcp")]
 mod program_tools;
 mod programs;
@@ -122,8 +123,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
 /// What programs send to their providers and to their tools: they have their tokens in other places.
 fn of_programs(server: &Arc<Server>) -> Router<Arc<Server>> {
     let mut router = Router::new();
-    for path in programs::PATHS {
-        router = router.route(path, any(programs::request));
+    for path in passing::PATHS {
+        router = router.route(path, any(passing::request));
     }
     #[cfg(feature = "mcp")]
     {

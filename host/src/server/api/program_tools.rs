@@ -78,8 +78,7 @@ pub(super) async fn message(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Run)?;
     let _place = server.limits.wait()?;
-    let program = server.programs.open(at.run).await?;
-    caller.may_of(Scope::Run, &program.agent.config().agent.name)?;
+    let program = server.programs.open(at.run, |agent| caller.0.covers(agent)).await?;
     let start = at.start.filter(|start| *start > 0);
     request.extensions_mut().insert(Caught { server: Arc::clone(&server), program, start });
     Ok(service.handle(request).await.into_response())
@@ -99,7 +98,7 @@ impl Caught {
     async fn call(&self, name: &str, arguments: &Arguments, client_id: &str) -> Result<Calling, Refused> {
         loop {
             // It may have been left since.
-            let program = self.server.programs.open(self.program.desk.run()).await;
+            let program = self.server.programs.open(self.program.desk.run(), |_| true).await;
             let Ok(program) = program else { return Err(Refused::Closed) };
             match program.desk.call(self.start, name, arguments.clone(), Some(client_id.to_owned())).await {
                 Err(Refused::Closed) => tokio::task::yield_now().await,
