@@ -267,7 +267,7 @@ async fn a_provider_that_fails_says_garbage_or_breaks_off_gives_no_reply() {
 async fn a_provider_that_hangs_is_waited_for_as_long_as_the_agent_says() {
     let provider = MockServer::start().await;
     let slow =
-        ResponseTemplate::new(200).set_body_json(completion("late")).set_delay(Duration::from_secs(600));
+        ResponseTemplate::new(200).set_body_json(completion("late")).set_delay(Duration::from_mins(10));
     Mock::given(method("POST")).respond_with(slow).mount(&provider).await;
     let agent = Agent::raw(&format!(
         "version = 1\n[model]\nprovider = \"openai\"\nname = \"m\"\nbase_url = \"{}/v1\"\ntimeout = \"50ms\"\n\n[gateway]\n",
