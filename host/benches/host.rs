@@ -322,6 +322,8 @@ impl Bench {
             approvals: Approvals::default(),
             output_schema: None,
             parameters: std::collections::BTreeMap::default(),
+            outside: false,
+            ignored: Vec::new(),
             tools: self.toolbox.entries().to_vec().into(),
             seed: 1,
             said: Vec::new(),

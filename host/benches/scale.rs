@@ -57,7 +57,8 @@ fn binary() -> PathBuf {
 /// One call's two events.
 fn call(run: RunId, turn: u32, index: u32) -> [Entry; 2] {
     let arguments = Arguments::parse("{\"city\":\"San Francisco\"}");
-    let request = Request::Tool(ToolAsk { name: "get_weather".to_owned(), arguments, target: None });
+    let request =
+        Request::Tool(ToolAsk { name: "get_weather".to_owned(), arguments, target: None, client_id: None });
     let (slot, digest) = (Slot::tool(turn, index), Digest::of(b"request"));
     let outcome = Json::parse("{\"conditions\":\"foggy\",\"temperature_celsius\":15}".to_owned()).unwrap();
     let (attempt, usage, trace) = (1, Usage::default(), Trace::default());
@@ -117,6 +118,7 @@ fn ended_runs_behind(state: &tempfile::TempDir, events: u32) {
             session: None,
             order: None,
             before: None,
+            outside: false,
         };
         run.seal(&summary).unwrap();
     }
