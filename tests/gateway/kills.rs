@@ -275,9 +275,79 @@ async fn a_call_that_broke_off_with_the_server_is_told_no_model() {
             (calls.len() == 3).then_some(calls)
         });
         for call in waiting {
-            server.post(&format!("/runs/{run}/approve"), &json!({ "slot": call["slot"] }));
+            server.post(&format!("/runs/{run}/approve"), &json!({ "slot": call["slot"] })).taken();
         }
         assert_eq!(works.join().unwrap().unwrap().unwrap(), "done");
+    })
+    .await
+    .unwrap();
+}
+
+/// A person is asked about a call once, under whatever id another start of the program makes it, and what they made of its
+/// input is what another start is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_about_a_call_once_however_often_the_server_starts() {
+    let (_provider, _server, agent) = provided(false).await;
+    let agent = agent.table("[approval]\nask = [{ tool = \"get_weather\" }]");
+    tokio::task::spawn_blocking(move || {
+        let mut server = serve(&agent, "127.0.0.1:0");
+        let address = server.address().to_owned();
+        let program = Program::new(&server, &name(&agent));
+        let run = program.run.clone();
+        let first = json!({ "model": "m", "messages": [{ "role": "user", "content": TASK.prompt }] });
+        let calls = |program: &Program, number: u64| {
+            let reply = program.chat(&first).ok();
+            let calls = reply["choices"][0]["message"]["tool_calls"].as_array().unwrap().clone();
+            let arguments = |call: &Value| {
+                serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).unwrap()
+            };
+            let call = |(at, call): (u64, &Value)| {
+                let (program, arguments) = (program.clone(), arguments(call));
+                thread::spawn(move || program.call(number + at, "get_weather", &arguments))
+            };
+            (0..).zip(&calls).map(call).collect::<Vec<_>>()
+        };
+        let waits = |server: &Server| {
+            until("the calls wait", || {
+                let waiting = server.get("/waiting").ok();
+                let calls = waiting["runs"][0]["waiting"].as_array()?.clone();
+                (calls.len() == CITIES.len()).then_some(calls)
+            })
+        };
+        let mut works = calls(&program, 0);
+        for start in 1..3 {
+            waits(&server);
+            server.kill();
+            for call in works {
+                assert_eq!(call.join().unwrap(), None);
+            }
+            server = serve(&agent, &address);
+            works = calls(&Program::of(&server, &run), start * 100);
+        }
+        for call in waits(&server) {
+            let input = json!({ "city": "San Francisco" });
+            server
+                .post(&format!("/runs/{run}/approve"), &json!({ "slot": call["slot"], "input": input }))
+                .taken();
+        }
+        let told: Vec<String> =
+            works.into_iter().map(|call| text_of(&call.join().unwrap().unwrap())).collect();
+        assert!(told.iter().all(|text| text.contains("San Francisco")), "{told:?}");
+        server.kill();
+        let server = serve(&agent, &address);
+        let again: Vec<_> = calls(&Program::of(&server, &run), 700);
+        let again: Vec<String> =
+            again.into_iter().map(|call| text_of(&call.join().unwrap().unwrap())).collect();
+        assert_eq!(again, told);
+        drop(server);
+        let shown = agent.host(&["runs", "show", &run]).ok().stdout.clone();
+        for slot in ["tool(0,0)", "tool(0,1)", "tool(0,2)"] {
+            for slot in [slot.to_owned(), format!("{slot}/approval")] {
+                let lines: Vec<&str> =
+                    shown.lines().filter(|line| line.contains(&format!("{slot} "))).collect();
+                assert_eq!(lines.len(), 1, "{slot} in\n{shown}");
+            }
+        }
     })
     .await
     .unwrap();

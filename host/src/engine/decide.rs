@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::live::Stop;
+use super::live::{Live, Stop};
 use super::reading::{entries, recorded};
 use super::records::recorded_manifest;
 use super::view::{OpenEffect, open_effects};
@@ -154,7 +154,7 @@ impl Engine {
             if let Some(store) = live.store().filter(|_| !said.is_over) {
                 // Of several words, one may be recorded and the next one not.
                 said.came_in = true;
-                return self.record(run, &store, words, by, &|slot| live.decide(slot)).await;
+                return self.record(run, &store, words, by, Some(&live)).await;
             }
             drop(said);
             live.left().await;
@@ -164,19 +164,19 @@ impl Engine {
             Err(_) if self.is_sealed(run).await => return Err(DecideError::Ended { run }),
             open => open?,
         };
-        let recorded = self.record(run, &open.store, words, by, &|_| true).await;
+        let recorded = self.record(run, &open.store, words, by, None).await;
         open.leave().await;
         recorded
     }
 
-    /// Records words, each unless it `counts` no more.
+    /// Records words, each unless somebody who is asked while the run goes on was quicker.
     async fn record(
         &self,
         run: RunId,
         store: &Arc<RunStore>,
         words: Vec<(Slot, Word)>,
         by: Option<By>,
-        counts: &(dyn Fn(&Slot) -> bool + Sync),
+        live: Option<&Arc<Live>>,
     ) -> Result<(), DecideError> {
         let mut pending = pending(run, entries(run, store).await?)?;
         let mut decided = Vec::new();
@@ -192,10 +192,16 @@ impl Engine {
         // other word from being recorded.
         let mut remembered = Ok(());
         for (call, word) in decided {
-            if !counts(&call.asked_at()) {
+            let asked_at = call.asked_at();
+            if live.is_some_and(|live| !live.decide(&asked_at)) {
                 return Err(DecideError::NoLonger { slot: call.slot });
             }
-            call.record(run, store, &word, by.clone()).await?;
+            if let Err(error) = call.record(run, store, &word, by.clone()).await {
+                if let Some(live) = live {
+                    live.is_undecided(&asked_at);
+                }
+                return Err(error);
+            }
             if let Word::Approve { input, always } = word {
                 let Pending { agent, ask, .. } = call;
                 let remember =

@@ -223,6 +223,11 @@ impl Live {
         }
     }
 
+    /// Notes that what was to be decided elsewhere is not: the question is asked again.
+    pub(super) fn is_undecided(&self, slot: &Slot) {
+        self.questions.lock().remove(slot);
+    }
+
     /// Asks somebody, unless the question is decided elsewhere: then their word does not count.
     async fn ask<T>(&self, slot: &Slot, word: impl Future<Output = Option<T>>) -> Option<T> {
         let (withdraw, withdrawn) = oneshot::channel();
@@ -320,6 +325,8 @@ mod tests {
         let slot = Slot::tool(0, 3);
         assert_eq!(live.ask(&slot, async { None::<i32> }).now_or_never().unwrap(), None);
         assert!(live.decide(&slot), "after nobody was there");
+        live.is_undecided(&slot);
+        assert_eq!(live.ask(&slot, async { Some(4) }).now_or_never().unwrap(), Some(4), "it is asked again");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::body::Round;
 use super::kept::{Conversation, whole};
 use crate::journal::Status;
-use crate::message::{ApiAsk, Arguments, Digest, Outcome, Reply, Request, Slot, Step, ToolOutcome};
+use crate::message::{ApiAsk, Arguments, Digest, Outcome, Reply, Request, Slot, Step, ToolAsk, ToolOutcome};
 
 /// What is recorded, and what is under way.
 #[derive(Debug, Default)]
@@ -61,6 +61,14 @@ pub(super) struct Called {
     pub(super) client_id: Option<String>,
     /// What it came to, if it has ended.
     pub(super) outcome: Option<ToolOutcome>,
+}
+
+impl Called {
+    /// A call as it is recorded, which has not ended.
+    fn of(ask: &ToolAsk) -> Self {
+        let (name, input) = (ask.name.clone(), input_of(&ask.arguments).to_owned());
+        Self { name, input, client_id: ask.client_id.clone(), outcome: None }
+    }
 }
 
 /// The input of a call in canonical form.
@@ -120,12 +128,29 @@ impl Book {
                     Some(Outcome::Tool(outcome)) => Some(outcome.clone()),
                     _ => None,
                 };
-                let (name, input) = (ask.name.clone(), input_of(&ask.arguments).to_owned());
-                let called = Called { name, input, client_id: ask.client_id.clone(), outcome };
-                self.call(slot.clone(), called);
+                self.call(slot.clone(), Called { outcome, ..Called::of(ask) });
+            }
+            (Request::Approval(ask), true) => {
+                if let ([Step::Tool { .. }, Step::Approval], Some(call)) =
+                    (slot.steps(), slot.callers().next())
+                {
+                    self.asked_about(call, ask);
+                }
             }
             _ => {}
         }
+    }
+
+    /// Takes in what a person was asked about a call: that is what the program called, whatever they made of its input.
+    fn asked_about(&mut self, call: Slot, ask: &ToolAsk) {
+        let before = self.calls.remove(&call);
+        if let Some(Called { name, input, .. }) = &before
+            && let Some(known) = self.by_call.get_mut(&(name.clone(), input.clone()))
+        {
+            known.retain(|slot| *slot != call);
+        }
+        let outcome = before.and_then(|before| before.outcome);
+        self.call(call, Called { outcome, ..Called::of(ask) });
     }
 
     /// Takes in the conversations of what is recorded, once all of it is read.

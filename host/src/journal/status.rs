@@ -88,6 +88,12 @@ impl Status {
                 failures.push(failed);
                 Ok(Self::Failed { started, failures })
             }
+            // What was said of something that is not asked about any more.
+            (Self::Started { started, failures }, Event::Finished(finished))
+                if finished.attempt < started.attempt && matches!(started.request, Request::Approval(_)) =>
+            {
+                Ok(Self::Started { started, failures })
+            }
             (Self::Started { started, failures }, Event::Finished(finished)) => {
                 running(&started, finished.attempt)?;
                 Ok(Self::Finished { started, failures, finished })
@@ -170,4 +176,35 @@ pub fn kept(entries: &[Entry]) -> HashSet<Slot> {
         Event::Failed(_) | Event::Finished(_) => None,
     });
     kept.flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::message::{Arguments, Decision, Json, Outcome, Request, ToolAsk, Trace, Usage};
+
+    fn asked(attempt: u32, name: &str) -> Event {
+        let arguments = Arguments::Json(Json::empty_object());
+        let ask = ToolAsk { name: name.to_owned(), arguments, target: None, client_id: None };
+        let request = Request::Approval(ask);
+        Event::Started(Started { attempt, at_ms: 1, digest: request.digest(), request, kept: None, by: None })
+    }
+
+    fn approved(attempt: u32) -> Event {
+        let outcome = Outcome::Decision(Decision::Approved { input: None });
+        let (usage, trace) = (Usage::default(), Trace::default());
+        Event::Finished(Finished { attempt, at_ms: 2, outcome, usage, trace, settled: true, by: None })
+    }
+
+    #[test]
+    fn what_is_said_of_something_that_is_not_asked_about_any_more_counts_for_nothing() {
+        let next = |status: Status, event| status.next(event, Change::Refused);
+        let status = next(next(Status::Absent, asked(1, "a")).unwrap(), asked(2, "b")).unwrap();
+        let late = next(status.clone(), approved(1)).unwrap();
+        assert_eq!(late, status);
+        assert!(matches!(next(late.clone(), approved(2)).unwrap(), Status::Finished { .. }));
+        assert_eq!(next(late, approved(3)), Err(OrderError::NotRunning(3)));
+    }
 }
