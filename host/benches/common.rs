@@ -1,6 +1,12 @@
 //! What the benchmarks share.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use host::engine::{Engine, Unwatched};
+use host::server::{Serving, Settings};
+use host::toolbox::{Compiler, Strangers};
 
 /// The top of the repository.
 pub(crate) fn root() -> &'static Path {
@@ -13,4 +19,60 @@ pub(crate) fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// The argument by which a benchmark becomes the server.
+#[allow(dead_code, reason = "not every benchmark has a server")]
+pub(crate) const SERVER: &str = "server";
+
+/// A server in a process of its own.
+#[allow(dead_code, reason = "not every benchmark has a server")]
+pub(crate) struct Server {
+    pub(crate) process: Child,
+    pub(crate) url: String,
+}
+
+#[allow(dead_code, reason = "not every benchmark has a server")]
+impl Server {
+    pub(crate) fn start(directory: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .arg(SERVER)
+            .arg(directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        Self { process, url: url.trim().to_owned() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Serves the agents of a directory until it is killed.
+#[allow(dead_code, reason = "not every benchmark has a server")]
+pub(crate) async fn serve(directory: &Path) {
+    let settings = Settings::load(&directory.join("host.toml")).unwrap();
+    let (state, cache) = (directory.join("state"), directory.join("cache"));
+    let compiler = Compiler::new(&std::env::current_exe().unwrap());
+    let engine = Engine::builder(&state, &cache, compiler)
+        .strangers(Strangers::Allow)
+        .instances(settings.instances)
+        .build();
+    let mut serving = Serving::begin(&engine, &state, settings, &Unwatched).await.unwrap();
+    println!("{}", serving.url());
+    println!("{}", serving.failed().await);
 }

@@ -11,23 +11,17 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use host::engine::{Engine, Unwatched};
-use host::server::{Serving, Settings};
-use host::toolbox::{Compiler, Strangers, serve_compiler_if_asked};
+use host::toolbox::serve_compiler_if_asked;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use common::root;
+use common::{SERVER, Server, root, serve};
 
-/// The argument by which this program becomes the server.
-const SERVER: &str = "server";
 /// Requests of each kind.
 const COUNT: usize = 400;
 /// Requests of a conversation, each of which has all that was said before.
@@ -189,45 +183,4 @@ fn write_agent(directory: &Path, provider: &str) {
     let host = "[server]\nlisten = \"127.0.0.1:0\"\nagents = [\"program\"]\n\
                 [server.limits]\nrequests_per_minute = 10_000_000";
     std::fs::write(directory.join("host.toml"), host).unwrap();
-}
-
-/// A server in a process of its own.
-struct Server {
-    process: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(directory: &Path) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .arg(SERVER)
-            .arg(directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { process, url: url.trim().to_owned() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-/// Serves the agents of a directory until it is killed.
-async fn serve(directory: &Path) {
-    let settings = Settings::load(&directory.join("host.toml")).unwrap();
-    let (state, cache) = (directory.join("state"), directory.join("cache"));
-    let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    let engine = Engine::builder(&state, &cache, compiler)
-        .strangers(Strangers::Allow)
-        .instances(settings.instances)
-        .build();
-    let mut serving = Serving::begin(&engine, &state, settings, &Unwatched).await.unwrap();
-    println!("{}", serving.url());
-    println!("{}", serving.failed().await);
 }

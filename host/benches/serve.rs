@@ -11,24 +11,18 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use host::engine::{Engine, Unwatched};
-use host::server::{Serving, Settings};
-use host::toolbox::{Compiler, Strangers, serve_compiler_if_asked};
+use host::toolbox::serve_compiler_if_asked;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use common::{memory, root};
+use common::{SERVER, Server, memory, root, serve};
 
-/// The argument by which this program becomes the server.
-const SERVER: &str = "server";
 /// Clients that each send one request after the other.
 const CLIENTS: usize = 32;
 
@@ -229,29 +223,7 @@ fn write_agents(directory: &Path) {
     std::fs::write(directory.join("host.toml"), host).unwrap();
 }
 
-/// A server in a process of its own.
-struct Server {
-    process: Child,
-    url: String,
-}
-
 impl Server {
-    fn start(directory: &Path) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .arg(SERVER)
-            .arg(directory)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { process, url: url.trim().to_owned() }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.url)
-    }
-
     /// Waits until no run is worked on or waits for a place.
     async fn idle(&self, client: &Client) {
         loop {
@@ -263,29 +235,4 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Serves the agents of a directory until it is killed.
-async fn serve(directory: &Path) {
-    let settings = Settings::load(&directory.join("host.toml")).unwrap();
-    let (state, cache) = (directory.join("state"), directory.join("cache"));
-    let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    let engine = Engine::builder(&state, &cache, compiler)
-        .strangers(Strangers::Allow)
-        .instances(settings.instances)
-        .build();
-    let mut serving = Serving::begin(&engine, &state, settings, &Unwatched).await.unwrap();
-    println!("{}", serving.url());
-    println!("{}", serving.failed().await);
 }

@@ -167,25 +167,6 @@ fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], bo
 }
 
 /// Sends a request to a server that may be killed meanwhile. `None` if nobody listens, or the answer breaks off.
-pub fn ask(
-    address: &str,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&str>,
-) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request(address, method, path, headers, body).as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = Answer::read(&answer);
-    let length = answer.head.to_ascii_lowercase();
-    let length = length.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse();
-    (length == Ok(answer.body.len())).then_some(answer)
-}
-
-/// The same for an answer of any length. `None` if it breaks off.
 pub fn ask_any(
     address: &str,
     method: &str,
@@ -206,6 +187,18 @@ pub fn ask_any(
         None => bytes.ends_with(b"0\r\n\r\n"),
     };
     is_whole.then_some(answer)
+}
+
+/// The same where the answer says how long it is.
+pub fn ask(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Option<Answer> {
+    let has_length = |answer: &Answer| answer.head.to_ascii_lowercase().contains("\r\ncontent-length: ");
+    ask_any(address, method, path, headers, body).filter(has_length)
 }
 
 impl Answer {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::body::{Round, rounds};
-use super::desk::{Desk, Opened};
+use super::desk::{Desk, Opened, State};
 use super::flight::{End, Failed, Flight, Next};
 use super::key::key;
 use super::provider::Passing;
@@ -81,7 +81,7 @@ fn leave(desk: &Desk, start: Option<u32>, key: Digest, occurrence: u32, done: bo
     state.waiting = state.waiting.saturating_sub(1);
     state.start(start).0.asked(key, occurrence, done);
     drop(state);
-    desk.changed.notify_waiters();
+    desk.change();
 }
 
 impl Desk {
@@ -97,7 +97,9 @@ impl Desk {
             state.start(start).0.ask(key)
         };
         let mut placed = Placed { desk: self, start, key, occurrence, kept: false };
-        let flight = match self.recorded(&opened, start, &asked, (key, occurrence), &rounds) {
+        let known = (key, occurrence);
+        let recorded = self.recorded(&mut self.state(), &opened, start, &asked, known, &rounds);
+        let flight = match recorded {
             Some(flight) => flight,
             None => self.new_request(&opened, start, &asked, (key, occurrence), &rounds).await?,
         };
@@ -134,13 +136,13 @@ impl Desk {
     /// What is under way, or recorded, of a request that was sent before.
     fn recorded(
         self: &Arc<Self>,
+        state: &mut State,
         opened: &Arc<Opened>,
         start: Option<u32>,
         asked: &Arc<Asked>,
         (key, occurrence): (Digest, u32),
         rounds: &[Round],
     ) -> Option<Arc<Flight>> {
-        let mut state = self.state();
         let slot = state.book.slot_of(key, occurrence)?.clone();
         let (known, book) = state.start(start);
         known.serve_told_back(book, rounds);
@@ -150,7 +152,7 @@ impl Desk {
             return Some(Arc::clone(flight));
         }
         let ask = state.book.ask_at(&slot)?.clone();
-        Some(self.take_off(&mut state, opened, start, asked, slot, ask))
+        Some(self.take_off(state, opened, start, asked, slot, ask))
     }
 
     /// A request that was not sent before.
@@ -164,9 +166,7 @@ impl Desk {
     ) -> Result<Arc<Flight>, Refused> {
         let until = tokio::time::Instant::now() + OTHERS_TIME;
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
+            let mut changed = self.changed.subscribe();
             let unserved = {
                 let mut state = self.state();
                 let (known, book) = state.start(start);
@@ -175,7 +175,7 @@ impl Desk {
                 known.unserved(book).filter(|_| !skips)
             };
             let Some(slot) = unserved else { break };
-            if tokio::time::timeout_at(until, changed).await.is_ok() {
+            if tokio::time::timeout_at(until, changed.changed()).await.is_ok() {
                 continue;
             }
             if self.rules.on_divergence == OnDivergence::Continue {
@@ -190,12 +190,10 @@ impl Desk {
         self.admit(start)?;
         self.were_given(start, rounds)?;
         let mut state = self.state();
-        if let Some(slot) = state.book.slot_of(key, occurrence).cloned()
-            && let Some(flight) = state.flights.get(&slot)
-        {
-            // An equal one was quicker.
-            flight.join(start);
-            return Ok(Arc::clone(flight));
+        // An equal one may have been quicker.
+        let known = (key, occurrence);
+        if let Some(flight) = self.recorded(&mut state, opened, start, asked, known, rounds) {
+            return Ok(flight);
         }
         if let Some(limit) = &state.over {
             return Err(Refused::Limit(limit.clone()));
@@ -244,7 +242,7 @@ impl Desk {
 
     fn take_off(
         self: &Arc<Self>,
-        state: &mut super::desk::State,
+        state: &mut State,
         opened: &Arc<Opened>,
         start: Option<u32>,
         asked: &Arc<Asked>,
@@ -345,7 +343,7 @@ impl Drop for Landing {
         // What has ended is not ended again.
         let why = "the host stopped working on the run; it goes on when it is asked again".to_owned();
         self.flight.end(End::Failed(Failed { why, may_pass: true }));
-        self.desk.changed.notify_waiters();
+        self.desk.change();
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::book::{Called, input_of};
-use super::desk::{Desk, Opened};
+use super::desk::{Desk, Opened, State};
 use super::flight::{CallFlight, Failed};
 use super::refused::Refused;
 use crate::config::ProgramCalls;
@@ -37,9 +37,7 @@ impl Desk {
         let opened = self.opened()?;
         let input = input_of(&arguments).to_owned();
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
+            let mut changed = self.changed.subscribe();
             {
                 let mut state = self.state();
                 let (known, book) = state.start(start);
@@ -58,14 +56,15 @@ impl Desk {
                     return Ok(self.attend(&mut state, &opened, start, slot, (name, arguments, client_id)));
                 }
             }
-            changed.await;
+            // The desk is there as long as this.
+            let _ = changed.changed().await;
             self.admit(start)?;
         }
     }
 
     fn attend(
         self: &Arc<Self>,
-        state: &mut super::desk::State,
+        state: &mut State,
         opened: &Arc<Opened>,
         start: Option<u32>,
         slot: Slot,
@@ -90,7 +89,7 @@ impl Desk {
     /// Has a call made, and says where what it comes to is told.
     fn make(
         self: &Arc<Self>,
-        state: &mut super::desk::State,
+        state: &mut State,
         opened: &Arc<Opened>,
         slot: &Slot,
         call: ToolCall,
@@ -193,7 +192,7 @@ impl Drop for Making {
             ended.get_or_insert(Err(Failed { why, may_pass: true }));
             is_open
         });
-        self.desk.changed.notify_waiters();
+        self.desk.change();
     }
 }
 
@@ -226,6 +225,6 @@ impl Drop for Calling {
         state.waiting = state.waiting.saturating_sub(1);
         state.start(self.start).0.called(&self.slot, self.delivered);
         drop(state);
-        self.desk.changed.notify_waiters();
+        self.desk.change();
     }
 }

@@ -60,7 +60,8 @@ pub struct Desk {
     pub(super) model: Option<String>,
     state: Mutex<State>,
     open: watch::Sender<Option<Arc<Opened>>>,
-    pub(super) changed: Notify,
+    /// Told whenever something changed that somebody may wait for.
+    pub(super) changed: watch::Sender<()>,
     /// Counts what is said of calls in doubt.
     pub(super) words: watch::Sender<u64>,
     ended: Notify,
@@ -136,7 +137,7 @@ impl Desk {
     ) -> Arc<Self> {
         // Which of them are none was said when agent.toml was read.
         let ignored = rules.ignore.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
-        let (state, open, changed) = (Mutex::default(), watch::channel(None).0, Notify::new());
+        let (state, open, changed) = (Mutex::default(), watch::channel(None).0, watch::channel(()).0);
         let (words, ended) = (watch::channel(0).0, Notify::new());
         Arc::new(Self { run, rules, ignored, provider, model, state, open, changed, words, ended })
     }
@@ -145,6 +146,11 @@ impl Desk {
     #[must_use]
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// Tells whoever waits that something changed.
+    pub(super) fn change(&self) {
+        self.changed.send_replace(());
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -188,9 +194,7 @@ impl Desk {
         let _closed = Closing(self);
         let mut working = JoinSet::new();
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
+            let mut changed = self.changed.subscribe();
             let ending = self.state().ending.take();
             if let Some(ending) = ending {
                 let used = self.used();
@@ -202,7 +206,7 @@ impl Desk {
                 task = new.recv() => drop(task.map(|task| working.spawn(task))),
                 Some(_) = working.join_next() => {}
                 () = self.ended.notified() => {}
-                () = changed, if !is_idle => {}
+                _ = changed.changed(), if !is_idle => {}
                 () = tokio::time::sleep(IDLE), if is_idle => return Ok(Left::Idle),
             }
         }
@@ -247,7 +251,7 @@ impl Desk {
         state.begun.insert(number);
         state.current = state.current.max(Some(number));
         drop(state);
-        self.changed.notify_waiters();
+        self.change();
         Ok(number)
     }
 
@@ -300,7 +304,7 @@ impl Drop for Closing<'_> {
         // Those who wait for them are told by the ends of the tasks.
         (state.flights, state.calls) = (HashMap::new(), HashMap::new());
         drop(state);
-        self.0.changed.notify_waiters();
+        self.0.change();
     }
 }
 

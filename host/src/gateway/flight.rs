@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::message::{Dialect, ToolResult, Wire};
 use crate::model::Heard;
@@ -14,7 +14,7 @@ use crate::model::Heard;
 pub(super) struct Flight {
     dialect: Dialect,
     state: Mutex<State>,
-    changed: Notify,
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ pub enum Next {
 
 impl Flight {
     pub(super) fn new(dialect: Dialect) -> Arc<Self> {
-        Arc::new(Self { dialect, state: Mutex::default(), changed: Notify::new() })
+        Arc::new(Self { dialect, state: Mutex::default(), changed: watch::channel(()).0 })
     }
 
     /// Takes in that a start of the program waits for it.
@@ -91,7 +91,7 @@ impl Flight {
             }
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.changed.send_replace(());
     }
 
     /// Ends it. What came first counts.
@@ -106,15 +106,13 @@ impl Flight {
         }
         state.end = Some(end);
         drop(state);
-        self.changed.notify_waiters();
+        self.changed.send_replace(());
     }
 
     /// What comes next, for a connection that has heard so many pieces, and the head if `headed`.
     pub(super) async fn next(&self, headed: bool, heard: usize) -> Next {
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
+            let mut changed = self.changed.subscribe();
             {
                 let state = self.state.lock();
                 match (&state.head, &state.end) {
@@ -132,7 +130,8 @@ impl Flight {
                     return Next::End(end.clone());
                 }
             }
-            changed.await;
+            // The sender lives as long as this.
+            let _ = changed.changed().await;
         }
     }
 }
@@ -168,7 +167,7 @@ fn is_last(dialect: Dialect, event: &str) -> bool {
 }
 
 /// A call of a tool that is under way.
-pub(super) type CallFlight = tokio::sync::watch::Sender<Option<Result<ToolResult, Failed>>>;
+pub(super) type CallFlight = watch::Sender<Option<Result<ToolResult, Failed>>>;
 
 #[cfg(test)]
 mod tests {

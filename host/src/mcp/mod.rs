@@ -14,8 +14,6 @@ mod tools;
 
 #[cfg(feature = "server")]
 pub(crate) use client::Progress;
-#[cfg(feature = "server")]
-pub(crate) use tools::tool as offered_tool;
 
 pub use lines::{BoundedLines, LINE_BYTES_MAX};
 

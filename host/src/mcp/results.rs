@@ -24,25 +24,33 @@ fn slot() -> Slot {
 
 /// What a call came to.
 pub(crate) fn of(run: RunId, result: &ToolResult, entry: &ToolEntry) -> CallToolResult {
+    let mut told = plain(result, entry);
+    if is_cut(result) {
+        let whole = Resource::new(format!("{SCHEME}{run}{OUTPUT}"), "output")
+            .with_description("The whole output.")
+            .with_mime_type("application/json");
+        told.content.push(ContentBlock::resource_link(whole));
+    }
+    told
+}
+
+fn is_cut(result: &ToolResult) -> bool {
+    matches!(&result.outcome, ToolOutcome::Output(json) if json.as_str().len() as u64 > result.shown_bytes_max)
+}
+
+/// The same without a way to what is cut.
+pub(crate) fn plain(result: &ToolResult, entry: &ToolEntry) -> CallToolResult {
     let json = match &result.outcome {
         ToolOutcome::Output(json) => json,
         ToolOutcome::Error(error) => return failed(error.to_string()),
     };
     let value = json.to_value();
-    let is_cut = json.as_str().len() as u64 > result.shown_bytes_max;
     let text = match &value {
         // A text needs no quotes to be read.
-        Value::String(text) if !is_cut => text.clone(),
+        Value::String(text) if !is_cut(result) => text.clone(),
         _ => result.model_text(),
     };
-    let mut content = vec![ContentBlock::text(text)];
-    if is_cut {
-        let whole = Resource::new(format!("{SCHEME}{run}{OUTPUT}"), "output")
-            .with_description("The whole output.")
-            .with_mime_type("application/json");
-        content.push(ContentBlock::resource_link(whole));
-    }
-    let mut told = CallToolResult::success(content);
+    let mut told = CallToolResult::success(vec![ContentBlock::text(text)]);
     // Who was told the form of an output has to get it in that form, however long it is.
     let has_form = entry.spec.output_schema.is_some();
     told.structured_content = (has_form && value.is_object()).then_some(value);

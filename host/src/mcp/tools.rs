@@ -13,7 +13,7 @@ use crate::message::{Json, ToolEntry};
 use crate::session::Doubt;
 
 /// The tool, with what its grants say of what its calls can do.
-pub(crate) fn tool(agent: &LoadedAgent, entry: &ToolEntry) -> Tool {
+pub(super) fn tool(agent: &LoadedAgent, entry: &ToolEntry) -> Tool {
     let spec = &entry.spec;
     let input = object(&spec.input_schema).unwrap_or_default();
     let mut tool = Tool::new(spec.name.clone(), spec.description.clone(), Arc::new(input));

@@ -161,7 +161,25 @@ pub struct ModelRequest<'a> {
     pub heard: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-impl ModelRequest<'_> {
+impl<'a> ModelRequest<'a> {
+    /// A request for a reply, of which no more is known than what was said.
+    #[must_use]
+    pub fn of(messages: &'a [Message]) -> Self {
+        Self {
+            turn: 0,
+            purpose: Purpose::Reply,
+            attempt: 1,
+            instructions: "",
+            messages,
+            tools: &[],
+            form: None,
+            temperature: None,
+            max_tokens: None,
+            span: None,
+            heard: &|_| {},
+        }
+    }
+
     /// The request as a model's settings would have it.
     #[must_use]
     pub fn with(self, settings: &ModelIdentity) -> Self {

@@ -12,7 +12,7 @@ use super::body::rounds;
 use crate::message::{
     Arguments, Dialect, Json, Message, Reply, SHOWN_BYTES_MAX, ToolCall, ToolOutcome, ToolResult, Wire,
 };
-use crate::model::{Model as _, ModelError, ModelRequest, Purpose, Scripted};
+use crate::model::{Model as _, ModelError, ModelRequest, Scripted};
 
 /// What a reply is written with.
 struct Written<'a> {
@@ -31,19 +31,8 @@ pub(super) async fn reply(
 ) -> Result<Reply, ModelError> {
     let messages = messages_of(dialect, body);
     let turns = messages.iter().filter(|message| matches!(message, Message::Assistant(_))).count();
-    let request = ModelRequest {
-        turn: u32::try_from(turns).unwrap_or(u32::MAX),
-        purpose: Purpose::Reply,
-        attempt,
-        instructions: "",
-        messages: &messages,
-        tools: &[],
-        form: None,
-        temperature: None,
-        max_tokens: None,
-        span: None,
-        heard: &|_| {},
-    };
+    let turn = u32::try_from(turns).unwrap_or(u32::MAX);
+    let request = ModelRequest { turn, attempt, ..ModelRequest::of(&messages) };
     script.ask(&request).await
 }
 

@@ -11,7 +11,7 @@ use super::frames::{Framer, Frames};
 use super::http::{Answer, BODY_BYTES_MAX, Endpoint, until};
 use super::{Interface, Remote};
 use crate::message::{Caller, Reply, Wire};
-use crate::model::{ModelError, ModelRequest, Purpose};
+use crate::model::{ModelError, ModelRequest};
 
 /// The headers of an answer that go on to the program: what it is, when to ask again, and how much may be asked.
 const HEADERS_BACK: [&str; 8] = [
@@ -88,7 +88,7 @@ impl<A: Interface> Upstream for Remote<A> {
 
     fn read<'a>(&'a self, wire: &'a Wire) -> BoxFuture<'a, Result<Reply, ModelError>> {
         Box::pin(async move {
-            let request = unasked();
+            let request = ModelRequest::of(&[]);
             let arrived = arrived(wire);
             let response = arrived.ok_or_else(|| self.http.malformed("it has headers that no answer has"))?;
             let answer = match Framer::of(response.headers()) {
@@ -107,23 +107,6 @@ impl<A: Interface> Upstream for Remote<A> {
 fn arrived(wire: &Wire) -> Option<Response> {
     let response = http::Response::builder().status(wire.status).header(CONTENT_TYPE, wire.content_type());
     Some(Response::from(response.body(wire.body.clone()).ok()?))
-}
-
-/// What was asked is nothing that is known here.
-fn unasked() -> ModelRequest<'static> {
-    ModelRequest {
-        turn: 0,
-        purpose: Purpose::Reply,
-        attempt: 1,
-        instructions: "",
-        messages: &[],
-        tools: &[],
-        form: None,
-        temperature: None,
-        max_tokens: None,
-        span: None,
-        heard: &|_| {},
-    }
 }
 
 impl Endpoint {

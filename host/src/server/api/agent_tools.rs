@@ -22,7 +22,7 @@ use super::super::tokens::{Grant, Scope};
 use super::super::versions::Loaded;
 use super::begin::no_agent;
 use super::body::Path;
-use super::program_tools::stateless;
+use super::program_tools::{caught, stateless};
 use super::{Caller, State};
 use crate::gateway::{Failed, Refused};
 use crate::mcp::{self, Progress, results};
@@ -64,12 +64,6 @@ pub(super) async fn message(
     let _place = server.limits.wait()?;
     request.extensions_mut().insert(Caught { server: Arc::clone(&server), loaded, grant: caller.0 });
     Ok(service.handle(request).await.into_response())
-}
-
-fn caught(context: &RequestContext<RoleServer>) -> Result<Caught, ErrorData> {
-    let parts = context.extensions.get::<axum::http::request::Parts>();
-    let caught = parts.and_then(|parts| parts.extensions.get::<Caught>()).cloned();
-    caught.ok_or_else(|| ErrorData::internal_error("the request is of no agent", None))
 }
 
 impl Caught {
@@ -127,7 +121,7 @@ impl ServerHandler for AgentTools {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        mcp::page(&mcp::offered(&caught(&context)?.loaded.agent), request)
+        mcp::page(&mcp::offered(&caught::<Caught>(&context)?.loaded.agent), request)
     }
 
     async fn call_tool(
@@ -135,7 +129,7 @@ impl ServerHandler for AgentTools {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let caught = caught(&context)?;
+        let caught: Caught = caught(&context)?;
         let agent = Arc::clone(&caught.loaded.agent);
         let entry = mcp::entry(&agent, &request.name)?;
         let arguments = serde_json::Value::Object(request.arguments.unwrap_or_default());
@@ -156,7 +150,7 @@ impl ServerHandler for AgentTools {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let caught = caught(&context)?;
+        let caught: Caught = caught(&context)?;
         mcp::resource(&caught.server.engine, &caught.loaded.agent, request.uri).await
     }
 }

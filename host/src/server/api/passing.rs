@@ -81,10 +81,10 @@ async fn taken(
 ) -> Result<Response, Declined> {
     let version = version(uri.path());
     let place = server.limits.wait()?;
-    let program = opened(server, caller, at.run).await?;
     let headers = going_on(headers);
     let meant = if *method == Method::POST { Meant::of(version, &at.rest) } else { None };
     let Some(meant) = meant else {
+        let program = opened(server, caller, at.run).await?;
         return Ok(other(&program, version, at, uri, method, &headers, &body).await);
     };
     let asked = meant.asked(uri, headers, body).await?;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode, ErrorData,
-    ListToolsResult, PaginatedRequestParams, ServerConfig,
+    CallToolRequestParams, CallToolResponse, ErrorCode, ErrorData, ListToolsResult, PaginatedRequestParams,
+    ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -25,8 +25,8 @@ use super::super::tokens::Scope;
 use super::body::Path;
 use super::{Caller, State};
 use crate::gateway::{Calling, Failed, Refused};
-use crate::mcp::{LINE_BYTES_MAX, offered_tool};
-use crate::message::{Arguments, Json, RunId, ToolEntry, ToolOutcome, ToolResult};
+use crate::mcp::{self, LINE_BYTES_MAX};
+use crate::message::{Arguments, Json, RunId};
 
 /// The paths at which the tools are.
 pub(super) const PATHS: [&str; 2] = ["/runs/{run}/mcp", "/runs/{run}/i/{start}/mcp"];
@@ -84,17 +84,16 @@ pub(super) async fn message(
     Ok(service.handle(request).await.into_response())
 }
 
-fn caught(context: &RequestContext<RoleServer>) -> Result<Caught, ErrorData> {
+/// What came along with a request.
+pub(super) fn caught<T: Clone + Send + Sync + 'static>(
+    context: &RequestContext<RoleServer>,
+) -> Result<T, ErrorData> {
     let parts = context.extensions.get::<axum::http::request::Parts>();
-    let caught = parts.and_then(|parts| parts.extensions.get::<Caught>()).cloned();
-    caught.ok_or_else(|| ErrorData::internal_error("the request is of no run", None))
+    let caught = parts.and_then(|parts| parts.extensions.get::<T>()).cloned();
+    caught.ok_or_else(|| ErrorData::internal_error("the request came another way", None))
 }
 
 impl Caught {
-    fn tools(&self) -> impl Iterator<Item = &ToolEntry> {
-        self.program.agent.tools().iter().filter(|tool| !tool.hidden)
-    }
-
     async fn call(&self, name: &str, arguments: &Arguments, client_id: &str) -> Result<Calling, Refused> {
         loop {
             // It may have been left since.
@@ -110,7 +109,7 @@ impl Caught {
 
 impl ServerHandler for ProgramTools {
     fn get_info(&self) -> ServerConfig {
-        crate::mcp::info(None, None)
+        mcp::info(None, None)
     }
 
     async fn list_tools(
@@ -118,10 +117,9 @@ impl ServerHandler for ProgramTools {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let caught = caught(&context)?;
+        let caught: Caught = caught(&context)?;
         // All of them at once: SDKs ask for the first page alone.
-        let tools = caught.tools().map(|entry| offered_tool(&caught.program.agent, entry)).collect();
-        Ok(ListToolsResult::with_all_items(tools))
+        Ok(ListToolsResult::with_all_items(mcp::offered(&caught.program.agent)))
     }
 
     async fn call_tool(
@@ -129,23 +127,18 @@ impl ServerHandler for ProgramTools {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let caught = caught(&context)?;
-        let name = &*request.name;
-        let Some(entry) = caught.tools().find(|tool| tool.spec.name == name) else {
-            let names: Vec<&str> = caught.tools().map(|tool| &*tool.spec.name).collect();
-            let message = format!("there is no tool {name:?}; the tools are: {}", names.join(", "));
-            return Err(ErrorData::invalid_params(message, None));
-        };
+        let caught: Caught = caught(&context)?;
+        let entry = mcp::entry(&caught.program.agent, &request.name)?;
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let arguments = Arguments::Json(Json::canonical(&arguments));
         let mut calling = caught
-            .call(name, &arguments, &context.id.to_string())
+            .call(&entry.spec.name, &arguments, &context.id.to_string())
             .await
             .map_err(|refused| declined(&refused))?;
         match calling.result().await {
             Ok(result) => {
                 calling.delivered();
-                Ok(told(&result, entry).into())
+                Ok(mcp::results::plain(&result, entry).into())
             }
             Err(Failed { why, .. }) => Err(ErrorData::internal_error(why, None)),
         }
@@ -154,23 +147,4 @@ impl ServerHandler for ProgramTools {
 
 fn declined(refused: &Refused) -> ErrorData {
     ErrorData::new(ErrorCode::INVALID_REQUEST, refused.to_string(), None)
-}
-
-/// What the program reads of a result: the same as the model of an agent of the host's own would.
-fn told(result: &ToolResult, entry: &ToolEntry) -> CallToolResult {
-    let text = match &result.outcome {
-        ToolOutcome::Output(json) => match json.to_value() {
-            // A text needs no quotes to be read.
-            Value::String(text) if json.as_str().len() as u64 <= result.shown_bytes_max => text,
-            _ => result.model_text(),
-        },
-        ToolOutcome::Error(error) => {
-            return CallToolResult::error(vec![ContentBlock::text(error.to_string())]);
-        }
-    };
-    let mut told = CallToolResult::success(vec![ContentBlock::text(text)]);
-    if let (Some(_), ToolOutcome::Output(json)) = (&entry.spec.output_schema, &result.outcome) {
-        told.structured_content = Some(json.to_value()).filter(Value::is_object);
-    }
-    told
 }
