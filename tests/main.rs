@@ -40,6 +40,7 @@ mod exact;
 mod fallbacks;
 mod faults;
 mod fetch;
+mod foreign;
 mod gateway;
 mod grants;
 mod guests;

@@ -29,6 +29,7 @@
 //! - [`schema`]: whether a value fits a JSON Schema, at a bounded cost.
 //! - [`dispatch`]: calls in parallel, of a turn or of a tool; results placed by call index.
 //! - [`sandbox`]: an instance per call, and everything that bounds it.
+//! - `foreign`: MCP servers as tools: calls of what is not sandboxed.
 //! - [`journal`]: what happened, durably; or in memory, as long as the process lives.
 //! - [`telemetry`]: what happens, as OpenTelemetry spans; it watches the session, as the screen does.
 //! - `blocking`: where a disk is waited for.
@@ -52,6 +53,8 @@ pub mod config;
 pub mod dispatch;
 pub mod document;
 pub mod engine;
+#[cfg_attr(not(feature = "mcp"), path = "foreign/absent.rs")]
+mod foreign;
 pub mod gateway;
 pub mod grants;
 pub mod journal;
@@ -59,6 +62,7 @@ pub mod journal;
 pub mod mcp;
 pub mod message;
 pub mod model;
+mod process_group;
 pub mod registry;
 pub mod sandbox;
 pub mod schema;

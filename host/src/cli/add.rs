@@ -59,15 +59,12 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         return Err(Misuse(format!("{path} has a table [tools.{name}] already\n  {help}")).into());
     }
     let looking = Looking::new(places, &screen, &config.trust)?;
-    let (inspection, elsewhere) = match &source {
-        Source::Local(_) => {
-            args.bundle.is_of_use(false)?;
-            (looking.at(&source, None).await?, None)
-        }
-        Source::Remote(remote) => {
-            let found = looking.now(remote, args.bundle.offered(None).and_look()).await?;
-            (found.inspection, Some((found.locked, found.signers)))
-        }
+    let (inspection, elsewhere) = if let Source::Remote(remote) = &source {
+        let found = looking.now(remote, args.bundle.offered(None).and_look()).await?;
+        (found.inspection, Some((found.locked, found.signers)))
+    } else {
+        args.bundle.is_of_use(false)?;
+        (looking.at(&source, None).await?, None)
     };
     let text = with_table(&config, &name, &written(&source, &config.path), pinned(&source, &inspection))?;
     // A mistake in it, such as in the name, is told before anybody is asked.

@@ -10,8 +10,9 @@ use super::plain::Plain;
 use super::screen::{Format, Screen};
 use super::words::{counted, one_line};
 use super::{AgentArg, print, print_json, say};
-use crate::config::{Config, ConfigError, Provider, SubAgent};
+use crate::config::{Config, ConfigError, Provider, ServerAt, SubAgent};
 use crate::engine::{LoadedAgent, Purpose};
+use crate::foreign::is_walled;
 use crate::message::{Approvals, CallRule, Rules, ToolEntry, Verdict};
 
 /// A line that goes on is set in by so much.
@@ -47,10 +48,14 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     }
     older_spellings(&config, &config.sub_agents()?);
     if args.json {
-        let warnings = missing.iter().map(ToString::to_string).collect();
+        let unsafe_tools = not_sandboxed(&config, &agent).await;
+        let warnings = unsafe_tools.into_iter().chain(missing.iter().map(ToString::to_string)).collect();
         let report = Report { agent: &config.agent.name, tools: agent.tools(), warnings };
         print_json(&report)?;
         return Ok(Exit::Ok);
+    }
+    for line in not_sandboxed(&config, &agent).await {
+        print(&line)?;
     }
     print(&format!("{}: ok", config.path.display()))?;
     let width = width_of(&Term::stdout());
@@ -87,6 +92,33 @@ fn older_spellings(config: &Config, agents: &[SubAgent]) {
     }
 }
 
+/// The tools that are not sandboxed, a line each, of the agent and of those that it calls.
+async fn not_sandboxed(config: &Config, agent: &LoadedAgent) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut agents = vec![(config, agent)];
+    while let Some((config, agent)) = agents.pop() {
+        agents.extend(agent.members().iter().map(|member| (member.agent().config(), member.agent())));
+        for tool in &config.tools {
+            let Some(server) = tool.source.server() else { continue };
+            let what = match &server.at {
+                ServerAt::Url { .. } => "an MCP server, which does whatever it does where it runs",
+                ServerAt::Command(_) if is_walled().await => {
+                    "an MCP server, which runs with your rights on the network, and in files as far as bubblewrap lets it"
+                }
+                ServerAt::Command(_) => {
+                    "an MCP server, which runs with all your rights, because bubblewrap does not run here"
+                }
+            };
+            lines.push(format!(
+                "NOT SANDBOXED: [tools.{}] of {} is {what}",
+                tool.name,
+                config.path.display()
+            ));
+        }
+    }
+    lines
+}
+
 /// An agent and what it can call, in words.
 fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
     let mut lines = Vec::new();
@@ -114,7 +146,7 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
         for line in lacking(agent, &tool.name) {
             say(format!("  {line}"));
         }
-        for line in tool.grants.in_words() {
+        for line in tool.reach_in_words() {
             say(format!("  {line}"));
         }
         if let Some(shown) = tool.limits.shown_in_words() {

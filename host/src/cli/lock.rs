@@ -5,18 +5,18 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::streams::{print, say};
-use super::update::remote_tools;
-use super::words::one_line;
+use super::update::{Elsewhere, asked, elsewhere};
+use super::words::{counted, one_line};
 use super::{AgentArg, print_json};
 use crate::config::{Config, Source};
-use crate::registry::{Lock, Locked};
+use crate::registry::{Lock, Locked, Remote};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     agent: AgentArg,
-    /// Fetch every pinned component again, by its digest, and compare what it is with what host.lock says. Exits with 1
-    /// if anything differs. Offline, the components in the store are compared.
+    /// Fetch every pinned component again, by its digest, ask every MCP server what its tools are, and compare that with
+    /// what host.lock says. Exits with 1 if anything differs. Offline, the components in the store are compared.
     #[arg(long)]
     verify: bool,
     /// Print the result as JSON.
@@ -44,48 +44,63 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             print(&format!("  signed by {}", one_line(&signature.signer)))?;
         }
     }
+    for (name, locked) in &lock.servers {
+        let (server, tools) = (one_line(&locked.server), counted(locked.tools.len(), "tool"));
+        print(&format!("{name}: the MCP server {server}\n  {tools}"))?;
+    }
     Ok(Exit::Ok)
 }
 
 async fn verify(config: &Config, lock: &Lock, places: &Places) -> anyhow::Result<Exit> {
     let mut wrong = 0_usize;
-    for name in lock.tools.keys() {
-        if !remote_tools(config).any(|(tool, _)| tool.name == *name) {
+    for name in lock.tools.keys().chain(lock.servers.keys()) {
+        if !elsewhere(config).any(|(tool, _)| tool.name == *name) {
             say(format_args!("[tools.{name}] is pinned, and no tool of {}", config.path.display()));
             wrong += 1;
         }
     }
-    let looking = Looking::new(places, &Screen::new(Format::Text), &config.trust)?;
-    for (tool, remote) in remote_tools(config) {
+    let screen = Screen::new(Format::Text);
+    let looking = Looking::new(places, &screen, &config.trust)?;
+    for (tool, at) in elsewhere(config) {
         let name = &tool.name;
-        let Some(locked) = &tool.locked else {
-            say(format_args!("[tools.{name}] is not pinned: host update {name}"));
-            wrong += 1;
-            continue;
-        };
-        let inspected = looking.at(&Source::Remote(remote.clone()), Some(locked)).await;
-        let again = match inspected {
-            Ok(inspection) => looking.again(locked).await.map(|()| inspection).map_err(anyhow::Error::from),
-            Err(error) => Err(error),
-        };
-        match again {
-            Ok(inspection) => {
-                let is = inspection.locked(Locked { source: remote.clone(), ..locked.clone() });
-                let changes: Vec<String> =
-                    locked.changes(&is).iter().map(|it| format!("  {}", one_line(it))).collect();
-                if *locked == is {
-                    say(format_args!("[tools.{name}] is what host.lock says"));
-                } else {
-                    say(format_args!("[tools.{name}] is not what host.lock says:"));
-                    print_lines(&changes)?;
-                    wrong += 1;
+        let changes = match at {
+            Elsewhere::Component(remote) => match &tool.locked {
+                None => None,
+                Some(locked) => Some(changed(&looking, remote, locked).await),
+            },
+            Elsewhere::Server(server) => match &server.locked {
+                None => None,
+                Some(locked) => {
+                    let now = asked(config, tool, server, places, &screen).await;
+                    Some(now.map(|now| (*locked != now).then(|| locked.changes(&now))))
                 }
+            },
+        };
+        wrong += 1;
+        match changes {
+            None => say(format_args!("[tools.{name}] is not pinned: host update {name}")),
+            Some(Ok(None)) => {
+                say(format_args!("[tools.{name}] is what host.lock says"));
+                wrong -= 1;
             }
-            Err(error) => {
-                say(format_args!("[tools.{name}]: {error}"));
-                wrong += 1;
+            Some(Ok(Some(changes))) => {
+                say(format_args!("[tools.{name}] is not what host.lock says:"));
+                print_lines(&changes.iter().map(|it| format!("  {}", one_line(it))).collect::<Vec<_>>())?;
             }
+            Some(Err(error)) => say(format_args!("[tools.{name}]: {error}")),
         }
     }
     Ok(if wrong == 0 { Exit::Ok } else { Exit::Failure })
+}
+
+/// What is different in a component that is pinned, if anything is.
+async fn changed(
+    looking: &Looking<'_>,
+    remote: &Remote,
+    locked: &Locked,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let inspection = looking.at(&Source::Remote(remote.clone()), Some(locked)).await?;
+    looking.again(locked).await?;
+    let is = inspection.locked(Locked { source: remote.clone(), ..locked.clone() });
+    Ok((*locked != is).then(|| locked.changes(&is)))
 }

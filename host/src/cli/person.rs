@@ -11,6 +11,7 @@ use super::edited::{self, indented};
 use super::editor::Editor;
 use super::question::{QUESTION, Said};
 use super::screen::Screen;
+use crate::config::ToolConfig;
 use crate::dispatch::{Person, Spoken};
 use crate::engine::{LoadedAgent, PastApprovals, People};
 use crate::message::{Arguments, By, Decision, Json, Manifest, Slot, ToolAsk, ToolEntry, clean, spelled_out};
@@ -39,7 +40,7 @@ impl People for Terminal {
                 return vec![format!("an agent, which has what {} grants", agent.config)];
             }
             let tool = agent.config().tools.iter().find(|tool| tool.name == entry.source);
-            tool.map(|tool| tool.grants.in_words()).unwrap_or_default()
+            tool.map(ToolConfig::reach_in_words).unwrap_or_default()
         };
         let tools = manifest.tools.iter();
         let tools = tools.map(|tool| (tool.spec.name.clone(), (tool.clone(), granted(tool))));

@@ -152,16 +152,20 @@ impl Check<'_> {
     }
 
     pub(super) fn base_url(&mut self, raw: &Spanned<String>) -> Option<String> {
-        let problem = base_url_problem(raw.get_ref());
-        if let Some(problem) = problem {
-            let help = "write it as in \"http://localhost:11434/v1\"; an API key goes into the variable that `api_key_env` names";
-            self.problem(raw.span(), format!("base_url {problem}"), help);
-            return None;
-        }
-        Some(match raw.get_ref().split_once('?') {
+        let help = "write it as in \"http://localhost:11434/v1\"; an API key goes into the variable that `api_key_env` names";
+        self.is_address("base_url", raw, help).then(|| match raw.get_ref().split_once('?') {
             Some((base, query)) => format!("{}?{query}", base.trim_end_matches('/')),
             None => raw.get_ref().trim_end_matches('/').to_owned(),
         })
+    }
+
+    /// Whether it is the address of a server, without secrets in it. It is noted if it is not.
+    pub(super) fn is_address(&mut self, key: &str, raw: &Spanned<String>, help: &str) -> bool {
+        let problem = base_url_problem(raw.get_ref());
+        if let Some(problem) = &problem {
+            self.problem(raw.span(), format!("{key} {problem}"), help);
+        }
+        problem.is_none()
     }
 }
 

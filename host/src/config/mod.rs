@@ -18,6 +18,7 @@ mod permissions;
 mod placed;
 mod provider;
 mod raw;
+mod server;
 mod source;
 mod spelling;
 mod template;
@@ -37,6 +38,7 @@ pub(crate) use mistaken::begins_as_wasm;
 pub use parameters::{Parameter, ParameterError, Parameters, render, values};
 #[cfg(feature = "cli")]
 pub(crate) use paths::scheme;
+pub use server::{McpServer, ServerAt, ServerCommand};
 pub use source::{Source, table_name};
 pub use spelling::{Respelled, Respelling};
 pub use template::TemplateError;
@@ -188,6 +190,17 @@ pub struct ToolConfig {
     pub describe: BTreeMap<String, String>,
     /// How it is called as a program, if it is to be.
     pub command: Option<Command>,
+}
+
+impl ToolConfig {
+    /// What its tools may reach, a line each.
+    #[must_use]
+    pub fn reach_in_words(&self) -> Vec<String> {
+        match self.source.server() {
+            Some(_) => vec!["anything that the MCP server can reach: it is not sandboxed".to_owned()],
+            None => self.grants.in_words(),
+        }
+    }
 }
 
 impl Config {

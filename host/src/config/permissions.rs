@@ -139,6 +139,21 @@ impl Check<'_> {
         }
     }
 
+    /// Notes that there is no secret of this name, if there is none.
+    pub(super) fn known_secret(&mut self, secret: &Spanned<String>, kept: &Kept<'_>) {
+        if kept.secrets.contains_key(secret.get_ref()) {
+            return;
+        }
+        let known: Vec<&str> = kept.secrets.keys().map(String::as_str).collect();
+        let message = format!("there is no [secrets.{}]", quote(secret.get_ref()));
+        let help = if known.is_empty() {
+            "add the table, with `env = \"…\"` or `file = \"…\"`".to_owned()
+        } else {
+            suggest(secret.get_ref(), &known)
+        };
+        self.problem(secret.span(), message, help);
+    }
+
     /// Notes what a tool must not reach in a directory; whether it could be granted to write there.
     fn holds_nothing_kept(
         &mut self,
@@ -167,7 +182,7 @@ impl Check<'_> {
         deciding.is_none()
     }
 
-    fn variable(&mut self, name: Spanned<String>, kept: &Kept<'_>) -> String {
+    pub(super) fn variable(&mut self, name: Spanned<String>, kept: &Kept<'_>) -> String {
         let text = name.get_ref();
         let secret = kept.secrets.iter().find(|(secret, source)| {
             *secret == text || matches!(source, SecretSource::Env(variable) if variable == text)
@@ -228,15 +243,8 @@ impl Check<'_> {
                 self.problem(method.span(), message, suggest(method.get_ref(), METHODS));
             }
         }
-        for secret in secrets.iter().filter(|secret| !kept.secrets.contains_key(secret.get_ref())) {
-            let known: Vec<&str> = kept.secrets.keys().map(String::as_str).collect();
-            let message = format!("there is no [secrets.{}]", quote(secret.get_ref()));
-            let help = if known.is_empty() {
-                "add the table, with `env = \"…\"` or `file = \"…\"`".to_owned()
-            } else {
-                suggest(secret.get_ref(), &known)
-            };
-            self.problem(secret.span(), message, help);
+        for secret in &secrets {
+            self.known_secret(secret, kept);
         }
         let site = self.site(&url, allow_private, "add `allow_private = true` if that is meant")?;
         let names = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::McpServer;
 use crate::registry::Remote;
 
 /// Where the component of a tool is.
@@ -13,6 +14,8 @@ pub enum Source {
     Local(PathBuf),
     /// Elsewhere. host.lock says which bytes.
     Remote(Remote),
+    /// There is no component: a server of the Model Context Protocol has the tools.
+    Server(Box<McpServer>),
 }
 
 impl Source {
@@ -21,7 +24,16 @@ impl Source {
     pub fn local(&self) -> Option<&Path> {
         match self {
             Self::Local(path) => Some(path),
-            Self::Remote(_) => None,
+            Self::Remote(_) | Self::Server(_) => None,
+        }
+    }
+
+    /// The server, if there is one instead of a component.
+    #[must_use]
+    pub fn server(&self) -> Option<&McpServer> {
+        match self {
+            Self::Server(server) => Some(server),
+            Self::Local(_) | Self::Remote(_) => None,
         }
     }
 
@@ -31,6 +43,7 @@ impl Source {
         match self {
             Self::Local(path) => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy(),
             Self::Remote(remote) => remote.stem().into(),
+            Self::Server(_) => "mcp".into(),
         }
     }
 }
@@ -50,6 +63,7 @@ impl fmt::Display for Source {
         match self {
             Self::Local(path) => path.display().fmt(f),
             Self::Remote(remote) => remote.fmt(f),
+            Self::Server(server) => server.at.fmt(f),
         }
     }
 }

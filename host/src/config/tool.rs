@@ -14,7 +14,7 @@ use super::validate::Check;
 use super::{AgentTool, Source, ToolConfig, ToolLimits, raw};
 use crate::document::quote;
 use crate::message::{Digest, Retry};
-use crate::registry::{LOCK_FILE, Lock, LockError, Locked};
+use crate::registry::{LOCK_FILE, Lock, LockError};
 
 /// What a table is about.
 pub(super) enum Table {
@@ -25,21 +25,39 @@ pub(super) enum Table {
 impl Check<'_> {
     pub(super) fn table(&mut self, name: &Spanned<String>, raw: raw::Tool, kept: &Kept<'_>) -> Option<Table> {
         self.names(name, raw.prefix.as_ref());
-        match (raw.source.clone(), raw.agent.clone()) {
-            (Some(source), None) => {
-                Some(Table::Component(Box::new(self.component(name, &source, raw, kept))))
+        let mut raw = raw;
+        let (source, agent, mcp) = (raw.source.take(), raw.agent.take(), raw.mcp.take());
+        match (source, agent, mcp) {
+            (Some(source), None, None) => {
+                let source = self.source(&source).unwrap_or(Source::Local(PathBuf::new()));
+                Some(Table::Component(Box::new(self.component(name, source, raw, kept))))
             }
-            (None, Some(path)) => self.agent_tool(name, &path, raw).map(Table::Agent),
-            (Some(_), Some(path)) => {
-                let help = "keep `source` for a component, or `agent` for another agent";
-                self.problem(path.span(), "both `source` and `agent` are given", help);
-                None
+            (None, Some(path), None) => self.agent_tool(name, &path, raw).map(Table::Agent),
+            (None, None, Some(server)) => {
+                self.says_nothing_of_a_component(name, &raw);
+                let source = self.server(name, server, kept)?;
+                Some(Table::Component(Box::new(self.component(name, source, raw, kept))))
             }
-            (None, None) => {
+            (None, None, None) => {
                 let message = format!("`source` is missing in [tools.{}]", quote(name.get_ref()));
                 let help = "add `source = \"tools/greet\"`, a component or a crate, or `agent = \"…\"`, the agent.toml of \
-                            another agent";
+                            another agent, or `mcp = { … }`, an MCP server";
                 self.problem(name.span(), message, help);
+                None
+            }
+            (source, agent, mcp) => {
+                let given = [
+                    ("source", source.map(|it| it.span())),
+                    ("agent", agent.map(|it| it.span())),
+                    ("mcp", mcp.map(|it| it.span())),
+                ];
+                let given: Vec<_> = given.into_iter().filter_map(|(key, at)| Some((key, at?))).collect();
+                let keys: Vec<String> = given.iter().map(|(key, _)| format!("`{key}`")).collect();
+                let message = format!("{} are given", both(&keys));
+                let help =
+                    "keep `source` for a component, `agent` for another agent, or `mcp` for an MCP server";
+                let at = given.last().map_or(name.span(), |(_, at)| at.clone());
+                self.problem(at, message, help);
                 None
             }
         }
@@ -80,6 +98,50 @@ impl Check<'_> {
         })
     }
 
+    /// What a component is granted and bounded by, a server is not.
+    fn says_nothing_of_a_component(&mut self, name: &Spanned<String>, raw: &raw::Tool) {
+        let raw::Tool { sha256, command, config, permissions, limits, .. } = raw;
+        let none = raw::ToolLimits::default();
+        let raw::ToolLimits { timeout: _, output: _, shown: _, .. } = &none;
+        let limits = limits.as_ref().unwrap_or(&none);
+        let of_instances = limits.cpu.is_some()
+            || limits.memory.is_some()
+            || limits.fuel.is_some()
+            || limits.log.is_some()
+            || limits.http_body.is_some()
+            || limits.http_requests.is_some()
+            || limits.open_files.is_some()
+            || limits.random_bytes.is_some()
+            || limits.tool_calls.is_some();
+        for (key, is_given, why) in [
+            ("sha256", sha256.is_some(), "host.lock says what its tools are"),
+            ("command", command.is_some(), "the program to start is `command` in `mcp`"),
+            (
+                "config",
+                !config.is_empty(),
+                "a server has settings of its own: arguments, `env`, or `secrets` in `mcp`",
+            ),
+            (
+                "permissions",
+                permissions.is_some(),
+                "an MCP server is not sandboxed, so nothing can be granted or kept from it",
+            ),
+            (
+                "limits",
+                of_instances,
+                "an MCP server is not sandboxed; only `timeout` and `output` hold for its calls",
+            ),
+        ] {
+            if is_given {
+                let message = format!(
+                    "`{key}` has no such meaning for an MCP server in [tools.{}]",
+                    quote(name.get_ref())
+                );
+                self.problem(name.span(), message, format!("remove it: {why}"));
+            }
+        }
+    }
+
     fn names(&mut self, name: &Spanned<String>, prefix: Option<&Spanned<String>>) {
         if name.get_ref().is_empty() || !plain(name.get_ref()) {
             let message = format!("a tool's table cannot be named \"{}\"", quote(name.get_ref()));
@@ -102,7 +164,7 @@ impl Check<'_> {
     fn component(
         &mut self,
         name: &Spanned<String>,
-        source: &Spanned<PathBuf>,
+        source: Source,
         raw: raw::Tool,
         kept: &Kept<'_>,
     ) -> ToolConfig {
@@ -116,10 +178,9 @@ impl Check<'_> {
             self.problem(max.span(), message, "remove it: it is about calls that the model makes");
         }
         let (retry, idempotent) = self.retry(retry.unwrap_or_default());
-        let source = self.source(source).unwrap_or(Source::Local(PathBuf::new()));
         let locked = match &source {
-            Source::Local(_) => None,
-            Source::Remote(_) => self.locked(name),
+            Source::Local(_) | Source::Server(_) => None,
+            Source::Remote(_) => self.lock(name).and_then(|lock| lock.tools.get(name.get_ref()).cloned()),
         };
         let mut grants = self.grants(permissions.unwrap_or_default(), kept);
         grants.config = self.settings(config, &grants);
@@ -141,8 +202,8 @@ impl Check<'_> {
         }
     }
 
-    /// What host.lock says of a tool. The file is read once, when a tool needs it.
-    fn locked(&mut self, name: &Spanned<String>) -> Option<Locked> {
+    /// What host.lock says. The file is read once, when a tool needs it.
+    pub(super) fn lock(&mut self, name: &Spanned<String>) -> Option<&Lock> {
         if self.lock.is_none() {
             let path = self.directory.join(LOCK_FILE);
             let lock = Lock::read(&path).unwrap_or_else(|LockError { path, reason, help }| {
@@ -151,7 +212,7 @@ impl Check<'_> {
             });
             self.lock = Some(lock);
         }
-        self.lock.as_ref()?.tools.get(name.get_ref()).cloned()
+        self.lock.as_ref()
     }
 
     pub(super) fn glob(&mut self, pattern: &Spanned<String>) {
@@ -273,6 +334,14 @@ impl Check<'_> {
             ),
             calls_max: tool_calls.unwrap_or(default.calls_max),
         }
+    }
+}
+
+/// Several words in a sentence.
+fn both(words: &[String]) -> String {
+    match words {
+        [one, other] => format!("both {one} and {other}"),
+        _ => words.join(", "),
     }
 }
 

@@ -120,6 +120,12 @@ impl Secrets {
         Masker::new(self.0.iter().map(|secret| (secret.name.as_str(), secret.expose())))
     }
 
+    /// The value of a secret, for whoever is to be given it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        Some(self.get(name)?.expose())
+    }
+
     fn get(&self, name: &str) -> Option<&Secret> {
         self.0.iter().find(|secret| secret.name == name)
     }

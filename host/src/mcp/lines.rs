@@ -1,4 +1,4 @@
-//! A bound on what is read of a client: each message is a line, and whoever reads lines keeps all of one.
+//! A bound on what is read of a client or a server: each message is a line, and whoever reads lines keeps all of one.
 
 use std::io;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for BoundedLines<R> {
         for part in read.split_inclusive(|byte| *byte == b'\n') {
             bytes += part.len();
             if bytes > LINE_BYTES_MAX {
-                let why = format!("the client sent a message of more than {LINE_BYTES_MAX} bytes");
+                let why = format!("a message has more than {LINE_BYTES_MAX} bytes");
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
             }
             if part.ends_with(b"\n") {

@@ -10,7 +10,7 @@ use crate::dispatch::ToolRunner as _;
 use crate::engine::LoadedAgent;
 use crate::grants::Effects;
 use crate::message::{Json, ToolEntry};
-use crate::session::Doubt;
+use crate::session::{Doubt, Reach};
 
 /// The tool, with what its grants say of what its calls can do.
 pub(super) fn tool(agent: &LoadedAgent, entry: &ToolEntry) -> Tool {
@@ -26,6 +26,17 @@ pub(super) fn tool(agent: &LoadedAgent, entry: &ToolEntry) -> Tool {
 /// What a client may take for granted of calls of the tool. What is not known is assumed to be the worst.
 fn annotations(agent: &LoadedAgent, entry: &ToolEntry) -> ToolAnnotations {
     let configured = agent.config().tools.iter().find(|tool| tool.name == entry.source);
+    let conduct = agent.toolbox().conduct(entry);
+    let repeats = conduct.doubt == Doubt::Repeat;
+    if configured.is_some_and(|tool| tool.source.server().is_some()) {
+        // What a server of somebody else says of itself counts for nothing.
+        let reads_only = conduct.reach == Reach::Pure;
+        return ToolAnnotations::new()
+            .read_only(reads_only)
+            .destructive(!reads_only)
+            .idempotent(repeats)
+            .open_world(true);
+    }
     let Some(ToolConfig { grants, .. }) = configured.filter(|_| entry.builtin.is_none()) else {
         // It asks a person, waits for a moment, or is an agent with tools of its own.
         let is_agent = entry.agent.is_some();
@@ -33,7 +44,6 @@ fn annotations(agent: &LoadedAgent, entry: &ToolEntry) -> ToolAnnotations {
     };
     let calls_others = !grants.calls.is_empty();
     let reads_only = grants.effects() != Effects::Writing && !calls_others;
-    let repeats = agent.toolbox().conduct(entry).doubt == Doubt::Repeat;
     ToolAnnotations::new()
         .read_only(reads_only)
         .destructive(!reads_only)

@@ -32,6 +32,9 @@ pub struct Lock {
     /// By the names of tables in agent.toml.
     #[serde(default)]
     pub tools: BTreeMap<String, Locked>,
+    /// What is pinned of MCP servers, by the names of tables in agent.toml.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, LockedServer>,
 }
 
 /// What is pinned of one tool.
@@ -56,6 +59,17 @@ pub struct Locked {
     /// Who signed it, as far as that was asked for, and what proves it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<LockedSignature>,
+}
+
+/// What is pinned of an MCP server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedServer {
+    /// Where it is: an address, or a command.
+    pub server: String,
+    /// Its tools, by what it calls them.
+    #[serde(default)]
+    pub tools: BTreeMap<String, LockedTool>,
 }
 
 /// A signature, with all that it takes to verify it without a network.
@@ -99,7 +113,7 @@ pub struct LockError {
 
 impl Default for Lock {
     fn default() -> Self {
-        Self { version: VERSION, tools: BTreeMap::new() }
+        Self { version: VERSION, tools: BTreeMap::new(), servers: BTreeMap::new() }
     }
 }
 
@@ -182,19 +196,38 @@ impl Locked {
         let (before, after) = (imports(self), imports(new));
         lines.extend(after.difference(&before).map(|it| format!("+ imports {it}")));
         lines.extend(before.difference(&after).map(|it| format!("- imports {it}")));
-        for (name, tool) in &new.exports {
-            match self.exports.get(name) {
-                None => {
-                    lines.push(format!("+ tool {name}: {}", tool.description));
-                    lines.push(format!("    input: {}", tool.input));
-                }
-                Some(before) => lines.extend(before.changes(name, tool)),
-            }
-        }
-        let gone = self.exports.keys().filter(|name| !new.exports.contains_key(*name));
-        lines.extend(gone.map(|name| format!("- tool {name}")));
+        lines.extend(changes_of_tools(&self.exports, &new.exports));
         lines
     }
+}
+
+impl LockedServer {
+    /// What is different in another entry of the same server, a line each; no lines if nothing is.
+    #[must_use]
+    pub fn changes(&self, new: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.server != new.server {
+            lines.push(format!("server: {} is now {}", self.server, new.server));
+        }
+        lines.extend(changes_of_tools(&self.tools, &new.tools));
+        lines
+    }
+}
+
+fn changes_of_tools(old: &BTreeMap<String, LockedTool>, new: &BTreeMap<String, LockedTool>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, tool) in new {
+        match old.get(name) {
+            None => {
+                lines.push(format!("+ tool {name}: {}", tool.description));
+                lines.push(format!("    input: {}", tool.input));
+            }
+            Some(before) => lines.extend(before.changes(name, tool)),
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    lines.extend(gone.map(|name| format!("- tool {name}")));
+    lines
 }
 
 impl LockedTool {

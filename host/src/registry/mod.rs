@@ -18,7 +18,7 @@ mod store;
 #[cfg(feature = "registry")]
 pub use client::{Client, FoundSignatures, Published, Timeouts};
 pub use error::FetchError;
-pub use lock::{LOCK_FILE, Lock, LockError, Locked, LockedSignature, LockedTool};
+pub use lock::{LOCK_FILE, Lock, LockError, Locked, LockedServer, LockedSignature, LockedTool};
 pub(crate) use manifest::{Layer, layer_of};
 #[cfg(not(feature = "registry"))]
 pub(crate) use no_client::Client;

@@ -189,7 +189,7 @@ impl Guest {
             (Some(limit), ToolOutcome::Error(_)) => verdict::limited(limit, limits),
             (Some(_) | None, outcome) => outcome,
         };
-        let outcome = masked(outcome, masker);
+        let outcome = masker.outcome(outcome);
         for line in log.iter_mut().filter(|_| !masker.is_idle()) {
             line.text = masker.text(&line.text).into_owned();
         }
@@ -355,16 +355,6 @@ fn settings(policy: &Policy, placeholders: &Placeholders) -> Vec<(String, String
             .map_or_else(String::new, |(_, placeholder)| placeholder.to_owned()),
     };
     policy.grants.config.iter().map(|(name, setting)| (name.clone(), value(setting))).collect()
-}
-
-fn masked(outcome: ToolOutcome, masker: &crate::grants::Masker) -> ToolOutcome {
-    match outcome {
-        ToolOutcome::Output(json) => ToolOutcome::Output(masker.json(json)),
-        ToolOutcome::Error(mut error) => {
-            error.message = masker.text(&error.message).into_owned();
-            ToolOutcome::Error(error)
-        }
-    }
 }
 
 fn output_bytes(outcome: &ToolOutcome) -> u64 {

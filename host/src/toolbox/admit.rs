@@ -76,6 +76,26 @@ pub(super) fn entries(
     Ok(entries)
 }
 
+/// The tools of a list that can be offered, and those that cannot, with the reason.
+pub(super) fn sorted_out(
+    tool: &ToolConfig,
+    listed: Vec<ToolDefinition>,
+) -> (Vec<ToolDefinition>, Vec<Refused>) {
+    let mut refused = Vec::new();
+    let mut can_be_offered = |definition: &ToolDefinition| {
+        let mut told = definition.clone();
+        if let Some(description) = tool.describe.get(&told.name) {
+            told.description.clone_from(description);
+        }
+        let fits = check_name(&told.name, &tool.prefix).and_then(|()| spec(told, &tool.prefix));
+        let Err(why) = fits else { return true };
+        refused.push(Refused { path: definition.export.clone(), why, hidden: false });
+        false
+    };
+    let offered = listed.into_iter().filter(|it| can_be_offered(it)).collect();
+    (offered, refused)
+}
+
 /// The tools that the patterns of a key name.
 pub(super) struct Choice(Vec<GlobMatcher>);
 

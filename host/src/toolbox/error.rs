@@ -79,6 +79,14 @@ pub enum ToolboxReason {
         "{0} is not in host.lock, which says which bytes are meant\n  pin it with `host update`, which shows first what it is"
     )]
     NotLocked(String),
+    /// It is an MCP server, and host.lock does not say which tools it has.
+    #[error(
+        "host.lock does not say which tools this MCP server has, and what they say of themselves\n  pin them with `host update`, which shows first what it says"
+    )]
+    ServerNotLocked,
+    /// This program has no client for MCP servers.
+    #[error("this host was built without MCP\n  use one that has the feature `mcp`, or take the tool out")]
+    NoMcp,
     /// host.lock is about something else.
     #[error(
         "source is {written}, and host.lock pins {locked} for this tool\n  pin what is written with `host update`, which shows first what it is"

@@ -15,6 +15,7 @@ mod paths;
 mod place;
 mod progress;
 mod seal;
+mod server;
 mod source;
 
 pub use crate::registry::COMPONENT_BYTES_MAX;
@@ -24,6 +25,9 @@ pub use compile::{CompileError, Compiler, serve_if_asked as serve_compiler_if_as
 pub use error::{ToolboxError, ToolboxReason};
 pub use inspect::{Inspection, inspect};
 pub use progress::{Progress, Tell};
+use server::LoadedServer;
+#[cfg(feature = "cli")]
+pub(crate) use server::look;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -49,6 +53,8 @@ use crate::session::{Attempt, Conduct, Done, Doubt, FanOut, Reach, Seat};
 pub struct Toolbox {
     sandbox: Sandbox,
     tools: HashMap<String, Loaded>,
+    /// The `[tools.NAME]` that are MCP servers.
+    servers: HashMap<String, LoadedServer>,
     entries: Vec<ToolEntry>,
     /// The schemas of its tools, by their texts: each is compiled once, for all runs.
     schemas: HashMap<String, Schema>,
@@ -86,6 +92,7 @@ impl Toolbox {
         let mut toolbox = Self {
             sandbox: sandbox.clone(),
             tools: HashMap::new(),
+            servers: HashMap::new(),
             entries: Vec::new(),
             schemas: HashMap::new(),
         };
@@ -96,6 +103,14 @@ impl Toolbox {
             .try_for_each(|builtin| toolbox.offer(builtin_entry(*builtin, Rules::NOW)))?;
         for tool in &config.tools {
             let wrap = |reason| ToolboxError::Tool { tool: tool.name.clone(), reason: Box::new(reason) };
+            if let Some(server) = tool.source.server() {
+                let directory = cache.directory();
+                let (loaded, entries) =
+                    server::load(tool, server, directory, &config.path, &secrets).map_err(wrap)?;
+                entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
+                toolbox.servers.insert(tool.name.clone(), loaded);
+                continue;
+            }
             let (loaded, entries) =
                 load_one(tool, project, (sandbox, cache), &secrets, tell).await.map_err(wrap)?;
             entries.into_iter().try_for_each(|entry| toolbox.offer(entry))?;
@@ -200,9 +215,11 @@ impl Toolbox {
     /// to know of it before it is called.
     #[must_use]
     pub fn lacks(&self, table: &str) -> (&[String], &[Refused]) {
-        self.tools
-            .get(table)
-            .map_or((&[], &[]), |Loaded { guest, .. }| (guest.missing_imports(), guest.refused_exports()))
+        match (self.tools.get(table), self.servers.get(table)) {
+            (Some(Loaded { guest, .. }), _) => (guest.missing_imports(), guest.refused_exports()),
+            (None, Some(server)) => (&[], &server.refused),
+            (None, None) => (&[], &[]),
+        }
     }
 
     /// The tools on offer, sorted by name.
@@ -324,6 +341,9 @@ impl ToolRunner for Toolbox {
         fan_out: Arc<dyn FanOut>,
     ) -> BoxFuture<'a, Done<ToolOutcome>> {
         Box::pin(async move {
+            if let Some(server) = self.servers.get(&tool.source) {
+                return server.call(tool, input).await;
+            }
             let Some(Loaded { guest, .. }) = self.tools.get(&tool.source) else {
                 let message = format!("[tools.{}] is not loaded; please report this as a bug", tool.source);
                 return ToolOutcome::error(ErrorKind::Failed, message).into();
@@ -349,6 +369,9 @@ impl ToolRunner for Toolbox {
     }
 
     fn conduct(&self, tool: &ToolEntry) -> Conduct<'static> {
+        if let Some(server) = self.servers.get(&tool.source) {
+            return server.conduct(tool);
+        }
         let Some(Loaded { guest, retry, idempotent }) = self.tools.get(&tool.source) else {
             return Conduct { reach: Reach::Outside, doubt: Doubt::Ask, retry: Retry::NEVER, room: None };
         };

@@ -45,6 +45,7 @@ impl ToolboxReason {
         match self {
             Self::Admit { error: AdmitError::NoProgram, .. } => key("command"),
             Self::NoSettings => key("config"),
+            Self::ServerNotLocked | Self::NoMcp => key("mcp"),
             Self::Missing(_)
             | Self::Unreadable { .. }
             | Self::TooLarge { .. }
@@ -72,6 +73,9 @@ impl ToolboxReason {
             }
             Self::Pattern { key: "idempotent", glob, .. } => {
                 KeyPath::new(["tools", tool, "retry", "idempotent"]).to(glob)
+            }
+            Self::Pattern { key: "reads", glob, .. } => {
+                KeyPath::new(["tools", tool, "mcp", "reads"]).to(glob)
             }
             Self::Pattern { key: include, glob, .. } => key(include).to(glob),
             Self::CallsNothing { glob, .. } => KeyPath::new(["tools", tool, "permissions", "calls"]).to(glob),

@@ -27,6 +27,8 @@ pub(super) async fn component(
             let bytes = read(&path)?;
             Ok((path, bytes))
         }
+        // It has no component.
+        Source::Server(server) => Err(ToolboxReason::Missing(server.at.to_string().into())),
         Source::Remote(remote) => {
             let (pin, signatures) = pin(remote, locked)?;
             let name = PathBuf::from(remote.to_string());

@@ -68,7 +68,7 @@ impl Partner {
             return format!("[tools.{source}], the agent {}", agent.config);
         }
         let tool = self.agent.config().tools.iter().find(|tool| tool.name == *source);
-        let granted = tool.map(|tool| tool.grants.in_words().join("; ")).unwrap_or_default();
+        let granted = tool.map(|tool| tool.reach_in_words().join("; ")).unwrap_or_default();
         format!("[tools.{source}] may reach: {granted}")
     }
 

@@ -5,6 +5,7 @@ mod command;
 mod form;
 mod gateway;
 mod model;
+mod server;
 mod tool;
 
 pub(super) use command::{ArgumentForm, Command, CommandOutput, SecretSetting, Switched};
@@ -12,6 +13,7 @@ pub(super) use form::TextOr;
 pub(super) use gateway::Gateway;
 pub use gateway::{OnDivergence, OtherRequests, ProgramCalls, ProgramResults};
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
+pub(super) use server::McpServer;
 pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
 
 use std::collections::BTreeMap;

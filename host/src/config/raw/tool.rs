@@ -8,11 +8,12 @@ use toml::Spanned;
 
 use super::command::{Command, SecretSetting};
 use super::form::{OrText, TextOr};
+use super::server::McpServer;
 use crate::config::bounds::{
     ATTEMPTS_LIMIT, CALLS_LIMIT, FUEL_LIMIT, HTTP_REQUESTS_LIMIT, MAX_TURNS_LIMIT, OPEN_FILES_LIMIT,
 };
 
-/// A component and how its tools are offered, or another agent.
+/// A component and how its tools are offered, or another agent, or an MCP server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = json!({ "source": "tools/greet" }))]
@@ -27,6 +28,10 @@ pub(in crate::config) struct Tool {
     /// `prefix` and `max_repeats` can stand beside this key.
     #[schemars(with = "Option<PathBuf>", example = &"researcher/agent.toml")]
     pub(in crate::config) agent: Option<Spanned<PathBuf>>,
+    /// An MCP server, instead of `source`. It is **not** sandboxed: it has your rights, or whatever rights it has where it
+    /// runs. host.lock, beside this file, says which tools it has and what they say of themselves; `host update` writes it.
+    #[schemars(with = "Option<McpServer>")]
+    pub(in crate::config) mcp: Option<Spanned<McpServer>>,
     /// The SHA-256 that the component has to have: 64 hexadecimal digits.
     #[schemars(with = "Option<String>")]
     pub(in crate::config) sha256: Option<Spanned<String>>,

@@ -11,7 +11,7 @@ mod search;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::message::Json;
+use crate::message::{Json, ToolOutcome};
 use forms::Forms;
 use search::Search;
 
@@ -74,6 +74,18 @@ impl Masker {
             Cow::Borrowed(_) => json,
             Cow::Owned(masked) => {
                 Json::parse(masked.clone()).unwrap_or_else(|_| Json::canonical(&masked.into()))
+            }
+        }
+    }
+
+    /// What a call came to, without any secret in it.
+    #[must_use]
+    pub fn outcome(&self, outcome: ToolOutcome) -> ToolOutcome {
+        match outcome {
+            ToolOutcome::Output(json) => ToolOutcome::Output(self.json(json)),
+            ToolOutcome::Error(mut error) => {
+                error.message = self.text(&error.message).into_owned();
+                ToolOutcome::Error(error)
             }
         }
     }

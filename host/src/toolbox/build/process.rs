@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
+
+use crate::process_group::Group;
 
 /// What is kept of one line. `cargo metadata` says everything in one.
 const LINE_BYTES_MAX: usize = 64 << 20;
@@ -21,20 +22,6 @@ pub(super) enum Heard<'a> {
     Line(&'a str),
     /// A progress bar, which the next one is to be drawn over.
     Bar(&'a str),
-}
-
-/// A program, and all the processes that it started: a group of their own, which ends together.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // It has an id until its end was waited for, so the group is no other one.
-        let group = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let Some(group) = group {
-            // Where it has just ended there is nothing to stop.
-            let _ = kill_process_group(group, Signal::TERM);
-        }
-    }
 }
 
 /// Runs cargo in a crate's directory, tells what it says, line by line, and waits for its end. Dropping the future ends
@@ -69,7 +56,7 @@ pub(super) async fn run(
     stdout: impl FnMut(Heard<'_>),
     stderr: impl FnMut(Heard<'_>),
 ) -> io::Result<ExitStatus> {
-    let mut group = Group(
+    let mut group = Group::of(
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -78,11 +65,11 @@ pub(super) async fn run(
             .kill_on_drop(true)
             .spawn()?,
     );
-    let (out, err) = (group.0.stdout.take(), group.0.stderr.take());
+    let (out, err) = (group.leader.stdout.take(), group.leader.stderr.take());
     // Both pipes are emptied at the same time, so that it never waits for us.
     let (heard, listened) = tokio::join!(lines(out, stdout), lines(err, stderr));
     heard.and(listened)?;
-    group.0.wait().await
+    group.leader.wait().await
 }
 
 /// Cuts what comes into lines and bars.
