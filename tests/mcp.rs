@@ -246,3 +246,96 @@ fn more_tools_than_a_page_are_listed_page_by_page() {
 fn text_of_call(client: &mut Client) -> String {
     text(&client.call(3, "f007", &json!({}))).to_owned()
 }
+
+/// What a client would read, for an agent and a home of the test's own.
+fn installed(agent: &Agent, home: &std::path::Path, args: &[&str]) -> crate::support::Ran {
+    let args = [&["mcp", "agent.toml", "--install"][..], args].concat();
+    let mut command = agent.command(&args);
+    command.env("HOME", home).env_remove("CODEX_HOME").env_remove("XDG_CONFIG_HOME");
+    command.output().unwrap().into()
+}
+
+/// Starts what is written, from another directory, and is greeted by it.
+fn greets(agent: &Agent, server: &Value) {
+    let args = server["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+    let mut command = agent.command(&args.collect::<Vec<_>>());
+    let mut child = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let greeting = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "a client", "version": "1" } } });
+    writeln!(child.stdin.as_ref().unwrap(), "{greeting}").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(answer["result"]["serverInfo"]["name"], "host");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_a_client_is_to_start_is_written_into_its_file_and_starts() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"x\"").guest("weather").table("");
+    let home = tempfile::tempdir().unwrap();
+    let exe = env!("CARGO_BIN_EXE_host");
+    for (client, file, servers) in [
+        ("claude-code", agent.dir.path().join(".mcp.json"), "mcpServers"),
+        ("vscode", agent.dir.path().join(".vscode/mcp.json"), "servers"),
+        ("cursor", home.path().join(".cursor/mcp.json"), "mcpServers"),
+        ("claude-desktop", home.path().join(".config/Claude/claude_desktop_config.json"), "mcpServers"),
+    ] {
+        let printed = installed(&agent, home.path(), &[client, "--name", "mine"]);
+        printed.ok().says(file.to_str().unwrap());
+        assert!(!file.exists());
+        let printed: Value = serde_json::from_str(&printed.stdout).unwrap();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let before =
+            format!("{{\"z\": 1, \"{servers}\": {{\"other\": {{\"command\": \"x\"}}}}, \"a\": [1.50]}}");
+        std::fs::write(&file, &before).unwrap();
+        installed(&agent, home.path(), &[client, "--name", "mine", "--write"]).ok();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let written: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(written[servers]["mine"], printed[servers]["mine"]);
+        assert_eq!(written[servers]["mine"]["command"], exe);
+        assert_eq!(written[servers]["other"]["command"], "x");
+        greets(&agent, &written[servers]["mine"]);
+        let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["z", servers, "a"], "what is there stays as it is");
+        installed(&agent, home.path(), &[client, "--name", "mine", "--write"]).ok().says("already");
+        installed(&agent, home.path(), &[client, "--name", "other", "--write"])
+            .exits(2)
+            .says("another server named other");
+        std::fs::write(&file, "{ // mine\n}").unwrap();
+        installed(&agent, home.path(), &[client, "--write"]).exits(2).says("not plain JSON");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{ // mine\n}");
+    }
+}
+
+#[test]
+fn what_codex_and_goose_are_to_start_is_written_as_they_read_it() {
+    let agent = Agent::scripted("[[reply]]\ntext = \"x\"").guest("weather");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".codex/config.toml");
+    let printed = installed(&agent, home.path(), &["codex", "--name", "mine"]).ok().stdout.clone();
+    assert!(printed.starts_with("[mcp_servers.mine]\ncommand = "), "{printed}");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "model = \"o\" # mine\n\n[mcp_servers.other]\ncommand = \"x\"\n").unwrap();
+    installed(&agent, home.path(), &["codex", "--name", "mine", "--write"]).ok();
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        written.starts_with("model = \"o\" # mine\n\n[mcp_servers.other]\ncommand = \"x\"\n"),
+        "{written}"
+    );
+    let table: toml::Table = written.parse().unwrap();
+    let mine = &table["mcp_servers"]["mine"];
+    assert_eq!(mine["args"].as_array().unwrap()[1].as_str(), agent.toml().to_str());
+    installed(&agent, home.path(), &["codex", "--name", "mine", "--write"]).ok().says("already");
+    installed(&agent, home.path(), &["codex", "--name", "other", "--write"]).exits(2).says("another server");
+    std::fs::write(&file, "= 1").unwrap();
+    installed(&agent, home.path(), &["codex", "--write"]).exits(2).says("does not read");
+
+    let printed = installed(&agent, home.path(), &["goose", "--name", "mine"]).ok().stdout.clone();
+    for line in ["extensions:", "  \"mine\":", "    type: stdio", "    enabled: true", "    args: [\"mcp\", "]
+    {
+        assert!(printed.lines().any(|it| it.starts_with(line)), "{line} in\n{printed}");
+    }
+    installed(&agent, home.path(), &["goose", "--write"]).exits(2).says("goose configure");
+}

@@ -6,6 +6,7 @@ use rmcp::ServiceExt as _;
 use super::AgentArg;
 use super::exit::Exit;
 use super::front::Shown;
+use super::install::InstallArgs;
 use super::places::Places;
 use super::plain::Plain;
 use super::screen::{Format, Screen};
@@ -21,11 +22,16 @@ const NO_CLIENT: &str = "the client went away before it began, or sent what is n
 pub(super) struct Args {
     #[command(flatten)]
     agent: AgentArg,
+    #[command(flatten)]
+    install: InstallArgs,
 }
 
 pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let screen = Screen::new(Format::Text);
     let config = Config::load(&args.agent.agent)?;
+    if let Some(exit) = args.install.run(&config)? {
+        return Ok(exit);
+    }
     let shown = Shown::on(&screen, places.verbose);
     let engine = places.engine(None)?;
     let server = McpServer::load(&engine, config, &shown).await.map_err(Plain::plain)?;

@@ -25,6 +25,7 @@ mod front;
 mod help;
 mod init;
 mod inspect;
+mod install;
 mod journal;
 mod layout;
 mod listing;
