@@ -144,3 +144,49 @@ fn the_conformance_suite_passes_but_for_what_is_not_offered() {
         assert!(ran.status.success(), "{revision}\n{said}\n{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
+
+/// What a client saw, as a line of JSON.
+fn seen_by(client: &[&str], at: &[String]) -> Value {
+    let mut command = std::process::Command::new(client[0]);
+    command.args(&client[1..]).args(at);
+    let ran: crate::support::Ran = command.output().unwrap().into();
+    serde_json::from_str(&ran.ok().stdout).unwrap_or_else(|_| panic!("{}\n{}", ran.stdout, ran.stderr))
+}
+
+#[test]
+fn the_official_clients_in_python_and_typescript_use_the_tools() {
+    let sdks = crate::support::root().join("target/sdk");
+    let (python, node) = (sdks.join("bin/python"), sdks.join("bin/node"));
+    let script = |name: &str| crate::support::root().join("tests/conformance").join(name);
+    if !python.is_file() || !node.is_file() || !sdks.join("openai-ts/node_modules").is_dir() {
+        are_there(&["no-sdk-mcp"], "the official clients of MCP", "target/sdk is what .ci/run installs");
+        return;
+    }
+    let agent = agent();
+    let server = Server::of(&agent);
+    let url = format!("{}{}", server.url, path(&agent));
+    let exe = env!("CARGO_BIN_EXE_host").to_owned();
+    // Clients pass on few variables.
+    let (state, cache) = (agent.state(), crate::support::cache());
+    let words =
+        ["--state", state.to_str().unwrap(), "--cache", cache.to_str().unwrap(), "--trust-build", "mcp"];
+    let words = words.into_iter().map(str::to_owned).chain([agent.toml().to_str().unwrap().to_owned()]);
+    let command: Vec<String> = std::iter::once(exe).chain(words).collect();
+    // Node looks for packages from where the script is.
+    let module = sdks.join("openai-ts/client.mjs");
+    std::fs::copy(script("client.mjs"), &module).unwrap();
+    let (python, node) = (python.to_str().unwrap(), node.to_str().unwrap());
+    let (in_python, in_node) = (script("client.py"), module.clone());
+    let (in_python, in_node) = (in_python.to_str().unwrap(), in_node.to_str().unwrap());
+    for args in [[python, in_python, "auto"], [python, in_python, "legacy"], [node, in_node, "any"]] {
+        for at in [vec![url.clone()], command.clone()] {
+            let seen = seen_by(&args, &at);
+            let at = format!("{args:?} {at:?}: {seen}");
+            assert_eq!(seen["tools"], json!(["get_weather"]), "{at}");
+            assert_eq!(seen["reads_only"], true, "{at}");
+            assert_eq!(seen["conditions"], json!(["partly cloudy", "foggy", null]), "{at}");
+            assert_eq!(seen["failed"], json!([false, false, true, true]), "{at}");
+            assert!(seen["unknown"].as_str().is_some_and(|why| why.contains("no_tool")), "{at}");
+        }
+    }
+}
