@@ -193,17 +193,29 @@ async fn works(bubblewrap: &Path) -> bool {
 const WALLS: [&str; 6] =
     ["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"];
 
+/// What names of hosts are looked up by, where that is among what is hidden.
+const NAMES_ARE_FOUND_BY: [&str; 3] =
+    ["/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf"];
+
 /// A program behind bubblewrap: it reads the system, and of what is the user's it has its own directory, those that it may
 /// use, and the directory that it is in.
 fn walled(bubblewrap: &Path, program: &Path, command: &ServerCommand, own: &Path) -> Command {
     let mut process = Command::new(bubblewrap);
     process.args(WALLS).args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
-    for hidden in hidden() {
-        process.arg("--tmpfs").arg(hidden);
+    let hidden = hidden();
+    for place in &hidden {
+        process.arg("--tmpfs").arg(place);
     }
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if let Some(beside) = real(program).parent() {
-        process.arg("--ro-bind").arg(beside).arg(beside);
+    for shown in NAMES_ARE_FOUND_BY {
+        process.args(["--ro-bind-try", shown, shown]);
+    }
+    // A program that is a link is looked for where the link is, and works where it leads.
+    let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+    for place in [program, &real] {
+        let beside =
+            place.parent().filter(|beside| !hidden.iter().any(|it| Path::new(it).starts_with(beside)));
+        let shown = beside.unwrap_or(place);
+        process.arg("--ro-bind").arg(shown).arg(shown);
     }
     for dir in command.dirs.iter().map(PathBuf::as_path).chain([own]) {
         process.arg("--bind").arg(dir).arg(dir);
