@@ -60,6 +60,7 @@ fn what_a_server_says_is_pinned_before_it_is_called() {
     let checked = agent.host(&["check"]);
     assert!(checked.ok().stdout.starts_with("NOT SANDBOXED: [tools.s] of "), "{}", checked.stdout);
     assert!(checked.stdout.contains("math_add: Adds one."), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("sha256"), "a server has no digest to pin: {}", checked.stdout);
     assert_eq!(lines(&agent, "starts"), starts, "a check starts nothing");
 
     let (ran, shown) = agent.run_and_show();

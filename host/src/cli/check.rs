@@ -140,7 +140,9 @@ fn described(config: &Config, agent: &LoadedAgent) -> Vec<String> {
             let summary = one_line(entry.spec.description.lines().next().unwrap_or_default());
             say(format!("  {}: {summary}", entry.spec.name));
         }
-        if let Some(entry) = agent.tools().iter().find(|entry| entry.source == tool.name) {
+        // What a server is, host.lock says.
+        let component = agent.tools().iter().find(|entry| entry.source == tool.name);
+        if let Some(entry) = component.filter(|_| tool.source.server().is_none()) {
             say(format!("  {}", unbroken(&format!("sha256 = \"{}\"", entry.component))));
         }
         for line in lacking(agent, &tool.name) {
