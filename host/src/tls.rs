@@ -14,6 +14,17 @@ pub(crate) fn config() -> Result<Arc<ClientConfig>, String> {
     CONFIG.get_or_init(|| read().map(Arc::new).map_err(|error| error.to_string())).clone()
 }
 
+/// What sends requests by that configuration, says who it is, and goes nowhere that it was not sent: a redirected POST
+/// would arrive as a GET without a body, and with the secrets at somebody else's.
+pub(crate) fn client() -> Result<reqwest::ClientBuilder, String> {
+    let mut tls = config().map(Arc::unwrap_or_clone)?;
+    tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none()))
+}
+
 /// Trusts nobody: for connections that are not encrypted, for which nothing need be read.
 #[cfg(feature = "cli")]
 pub(crate) fn of_nobody() -> Result<ClientConfig, rustls::Error> {

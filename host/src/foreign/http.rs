@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use reqwest::Client;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, redirect};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
@@ -41,20 +41,10 @@ pub(super) fn transport(
     // What a server did of a request that it does not remember is not known: the request is not sent again.
     config.reinit_on_expired_session = false;
     config.auth_header = bearer.map(value).transpose()?.map(str::to_owned);
-    Ok(StreamableHttpClientTransport::with_client(client()?, config))
-}
-
-fn client() -> Result<Client, ServerError> {
-    let mut tls = crate::tls::config()
-        .map(std::sync::Arc::unwrap_or_clone)
-        .map_err(|reason| ServerError::Setup(format!("cannot set up HTTPS: {reason}")))?;
-    tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(START_TIME)
-        // A server that points elsewhere would have the secrets sent there.
-        .redirect(redirect::Policy::none())
-        .build()
-        .map_err(|error| ServerError::Setup(format!("cannot set up HTTPS: {error}")))
+    let setup = |reason: String| ServerError::Setup(format!("cannot set up HTTPS: {reason}"));
+    let client = crate::tls::client().map_err(setup)?.connect_timeout(START_TIME);
+    // No proxy leads back to this machine.
+    let client = if url.starts_with("http:") { client.no_proxy() } else { client };
+    let client = client.build().map_err(|error| setup(error.to_string()))?;
+    Ok(StreamableHttpClientTransport::with_client(client, config))
 }

@@ -41,15 +41,20 @@ fn whole(result: CallToolResult, limits: &ToolLimits) -> ToolOutcome {
         if text.is_empty() {
             "the server says that it failed, and not why".clone_into(&mut text);
         }
-        text = clean(&text).into_owned();
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-        return ToolOutcome::error(ErrorKind::Failed, text);
+        return ToolOutcome::error(ErrorKind::Failed, told(&text));
     }
     let json = Json::canonical(&value(result));
     if json.as_str().len() as u64 > limits.output_bytes_max {
         return ToolOutcome::error(ErrorKind::OutputSize, Limit::Output.message(limits));
     }
     ToolOutcome::Output(json)
+}
+
+/// What a server says of a failure, as it is told to a model.
+fn told(text: &str) -> String {
+    let mut text = clean(text).into_owned();
+    text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+    text
 }
 
 /// What has a structure is that; texts alone are one text; anything else is the list of what the server gave.
@@ -77,9 +82,7 @@ pub(super) fn failure(error: &ServiceError, words: &Words) -> ToolOutcome {
             } else {
                 ErrorKind::Failed
             };
-            let mut text = clean(&error.message).into_owned();
-            text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
-            ToolOutcome::error(kind, text)
+            ToolOutcome::error(kind, told(&error.message))
         }
         error => {
             let why = said(error);
@@ -101,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn told(result: Value) -> ToolOutcome {
+    fn came_to(result: Value) -> ToolOutcome {
         whole(serde_json::from_value(result).unwrap(), &ToolLimits::default())
     }
 
@@ -115,11 +118,11 @@ mod tests {
             (json!({ "content": [text("{}")], "structuredContent": { "a": [1] } }), json!({ "a": [1] })),
             (json!({ "content": [text("a"), image] }), json!([text("a"), image])),
         ] {
-            assert_eq!(told(result), ToolOutcome::Output(Json::canonical(&expected)));
+            assert_eq!(came_to(result), ToolOutcome::Output(Json::canonical(&expected)));
         }
-        let failed = told(json!({ "content": [text("no\u{202e}t so")], "isError": true }));
+        let failed = came_to(json!({ "content": [text("no\u{202e}t so")], "isError": true }));
         assert_eq!(failed, ToolOutcome::error(ErrorKind::Failed, "not so"));
-        let long = told(json!({ "content": [text(&"x".repeat(2 << 20))] }));
+        let long = came_to(json!({ "content": [text(&"x".repeat(2 << 20))] }));
         assert!(matches!(long, ToolOutcome::Error(error) if error.kind == ErrorKind::OutputSize));
     }
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::{CONNECT_TIMEOUT, reason};
@@ -53,17 +53,9 @@ pub(super) async fn enter(room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit>
 }
 
 fn client(proxy: Option<&Between>) -> Result<Client, ModelError> {
-    let mut tls = crate::tls::config()
-        .map(Arc::unwrap_or_clone)
-        .map_err(|reason| ModelError::Setup(format!("cannot set up HTTPS: {reason}")))?;
-    tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        // A redirected POST arrives as a GET without a body: better to show where the server points.
-        .redirect(redirect::Policy::none())
-        .no_proxy();
+    let client =
+        crate::tls::client().map_err(|reason| ModelError::Setup(format!("cannot set up HTTPS: {reason}")))?;
+    let client = client.connect_timeout(CONNECT_TIMEOUT).no_proxy();
     let client = match proxy {
         Some(between) => client.proxy(between.connector()?),
         None => client,

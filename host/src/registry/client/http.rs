@@ -1,10 +1,9 @@
 //! Requests with bounded answers: in length, in time, and in how often they are sent elsewhere.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, redirect};
+use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
 use super::super::FetchError;
@@ -70,15 +69,9 @@ impl Http {
     /// A client for requests that begin at a URL: a request that leaves for this machine goes through no proxy.
     pub(super) fn to(url: &Url, timeouts: Timeouts) -> Result<Self, FetchError> {
         let setup = |reason: String| FetchError::Setup { reason };
-        let mut tls = crate::tls::config().map(Arc::unwrap_or_clone).map_err(setup)?;
-        tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(timeouts.connect)
-            .read_timeout(timeouts.idle)
-            // Followed below, where the rules for it are.
-            .redirect(redirect::Policy::none());
+        // Redirects are followed below, where the rules for it are.
+        let client = crate::tls::client().map_err(setup)?;
+        let client = client.connect_timeout(timeouts.connect).read_timeout(timeouts.idle);
         let client = if url.scheme() == "http" { client.no_proxy() } else { client };
         let client = client.build().map_err(|error| setup(reason(&error)))?;
         Ok(Self { client, timeouts })

@@ -3,11 +3,10 @@
 //! Invariant: however a receiver answers, an attempt ends within its timeout, and what is kept of the answer is its status
 //! and how long to wait.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 
 use super::Webhook;
 use super::signing::signature;
@@ -51,14 +50,9 @@ impl Failure {
 
 /// What a webhook's requests are sent by. The error is the reason why none can be.
 pub(super) fn client(webhook: &Webhook) -> Result<Client, String> {
-    let mut tls = crate::tls::config().map(Arc::unwrap_or_clone)?;
-    tls.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
+    let client = crate::tls::client()?
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(webhook.timeout)
-        .redirect(redirect::Policy::none())
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(super::endpoint::AT_ONCE_MAX);
     // No proxy leads back to this machine.
