@@ -88,7 +88,8 @@ fn a_server_that_changed_is_refused_until_somebody_takes_it() {
     ran.ok();
     let (kind, message) = tool_error(&shown, "tool(0,0)");
     assert_eq!(kind, "failed");
-    assert!(message.contains("math.add: description") && message.contains("host update"), "{message}");
+    assert!(message.contains("in `math.add`;") && message.contains("host update"), "{message}");
+    assert!(!message.contains("Sends"), "the model reads what nobody took: {message}");
     assert_eq!(lines(&agent, "calls"), 0);
     agent.host(&["lock", "--verify"]).exits(1);
     let updated = agent.host(&["update", "--yes"]);

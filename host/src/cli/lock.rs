@@ -5,11 +5,11 @@ use super::exit::Exit;
 use super::places::Places;
 use super::screen::{Format, Screen};
 use super::streams::{print, say};
-use super::update::{Elsewhere, asked, elsewhere};
+use super::update::{Elsewhere, News, asked, elsewhere, stale};
 use super::words::{counted, one_line};
 use super::{AgentArg, print_json};
 use crate::config::{Config, Source};
-use crate::registry::{Lock, Locked, Remote};
+use crate::registry::{Lock, Locked, LockedServer, Remote};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,54 +53,43 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
 
 async fn verify(config: &Config, lock: &Lock, places: &Places) -> anyhow::Result<Exit> {
     let mut wrong = 0_usize;
-    for name in lock.tools.keys().chain(lock.servers.keys()) {
-        if !elsewhere(config).any(|(tool, _)| tool.name == *name) {
-            say(format_args!("[tools.{name}] is pinned, and no tool of {}", config.path.display()));
-            wrong += 1;
-        }
+    for name in stale(lock, config) {
+        say(format_args!("[tools.{name}] is pinned, and no tool of {}", config.path.display()));
+        wrong += 1;
     }
     let screen = Screen::new(Format::Text);
     let looking = Looking::new(places, &screen, &config.trust)?;
     for (tool, at) in elsewhere(config) {
         let name = &tool.name;
-        let changes = match at {
-            Elsewhere::Component(remote) => match &tool.locked {
-                None => None,
-                Some(locked) => Some(changed(&looking, remote, locked).await),
-            },
+        let news = match at {
+            Elsewhere::Component(remote) => news_of(&looking, remote, tool.locked.as_ref()).await,
             Elsewhere::Server(server) => match &server.locked {
-                None => None,
-                Some(locked) => {
+                None => Ok(News::New),
+                locked => {
                     let now = asked(config, tool, server, places, &screen).await;
-                    Some(now.map(|now| (*locked != now).then(|| locked.changes(&now))))
+                    now.map(|now| News::between(locked.as_ref(), &now, LockedServer::changes))
                 }
             },
         };
-        wrong += 1;
-        match changes {
-            None => say(format_args!("[tools.{name}] is not pinned: host update {name}")),
-            Some(Ok(None)) => {
-                say(format_args!("[tools.{name}] is what host.lock says"));
-                wrong -= 1;
-            }
-            Some(Ok(Some(changes))) => {
+        wrong += usize::from(!matches!(news, Ok(News::Same)));
+        match news {
+            Ok(News::Same) => say(format_args!("[tools.{name}] is what host.lock says")),
+            Ok(News::New) => say(format_args!("[tools.{name}] is not pinned: host update {name}")),
+            Ok(News::Changed(changes)) => {
                 say(format_args!("[tools.{name}] is not what host.lock says:"));
                 print_lines(&changes.iter().map(|it| format!("  {}", one_line(it))).collect::<Vec<_>>())?;
             }
-            Some(Err(error)) => say(format_args!("[tools.{name}]: {error}")),
+            Err(error) => say(format_args!("[tools.{name}]: {error}")),
         }
     }
     Ok(if wrong == 0 { Exit::Ok } else { Exit::Failure })
 }
 
-/// What is different in a component that is pinned, if anything is.
-async fn changed(
-    looking: &Looking<'_>,
-    remote: &Remote,
-    locked: &Locked,
-) -> anyhow::Result<Option<Vec<String>>> {
+/// What is different in a component that is pinned.
+async fn news_of(looking: &Looking<'_>, remote: &Remote, locked: Option<&Locked>) -> anyhow::Result<News> {
+    let Some(locked) = locked else { return Ok(News::New) };
     let inspection = looking.at(&Source::Remote(remote.clone()), Some(locked)).await?;
     looking.again(locked).await?;
     let is = inspection.locked(Locked { source: remote.clone(), ..locked.clone() });
-    Ok((*locked != is).then(|| locked.changes(&is)))
+    Ok(News::between(Some(locked), &is, Locked::changes))
 }

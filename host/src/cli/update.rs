@@ -85,7 +85,7 @@ struct Pins {
 }
 
 /// What is different from what is pinned.
-enum News {
+pub(super) enum News {
     Same,
     /// These lines.
     Changed(Vec<String>),
@@ -94,7 +94,11 @@ enum News {
 }
 
 impl News {
-    fn between<T: PartialEq>(old: Option<&T>, new: &T, changes: impl Fn(&T, &T) -> Vec<String>) -> Self {
+    pub(super) fn between<T: PartialEq>(
+        old: Option<&T>,
+        new: &T,
+        changes: impl Fn(&T, &T) -> Vec<String>,
+    ) -> Self {
         match old {
             None => Self::New,
             Some(old) if old == new => Self::Same,
@@ -106,15 +110,9 @@ impl News {
 impl Pins {
     /// Removes the pins of tools that are not there any more.
     fn forget_stale(&mut self, config: &Config) -> anyhow::Result<()> {
-        let is_there = |name: &str, is_server: bool| {
-            elsewhere(config)
-                .any(|(tool, it)| tool.name == name && matches!(it, Elsewhere::Server(_)) == is_server)
-        };
-        let tools = self.lock.tools.keys().filter(|name| !is_there(name, false));
-        let servers = self.lock.servers.keys().filter(|name| !is_there(name, true));
-        let stale: Vec<String> = tools.chain(servers).cloned().collect();
-        self.lock.tools.retain(|name, _| is_there(name, false));
-        self.lock.servers.retain(|name, _| is_there(name, true));
+        let stale = stale(&self.lock, config);
+        self.lock.tools.retain(|name, _| is_there(config, name, false));
+        self.lock.servers.retain(|name, _| is_there(config, name, true));
         for name in &stale {
             say(format_args!("[tools.{name}] is not in agent.toml any more; its pin is removed"));
         }
@@ -150,6 +148,16 @@ impl Pins {
         }
         Ok(())
     }
+}
+
+/// The tools that are pinned, and of which agent.toml has no table of their kind.
+pub(super) fn stale(lock: &Lock, config: &Config) -> Vec<String> {
+    let tools = lock.tools.keys().filter(|name| !is_there(config, name, false));
+    tools.chain(lock.servers.keys().filter(|name| !is_there(config, name, true))).cloned().collect()
+}
+
+fn is_there(config: &Config, name: &str, is_server: bool) -> bool {
+    elsewhere(config).any(|(tool, it)| tool.name == name && matches!(it, Elsewhere::Server(_)) == is_server)
 }
 
 /// What a server says of its tools now.

@@ -115,25 +115,7 @@ impl Check<'_> {
             }
             (None, Some(command)) => {
                 self.of_the_other(&of_url, "url");
-                let words = command.get_ref();
-                if words.iter().any(|word| word.contains('\0')) {
-                    self.problem(command.span(), "a word of the command has a NUL in it", "take it out");
-                }
-                let Some((program, args)) = words.split_first().filter(|(program, _)| !program.is_empty())
-                else {
-                    let help =
-                        "write the program and its arguments, as in [\"npx\", \"-y\", \"some-mcp-server\"]";
-                    self.problem(command.span(), "the command names no program", help);
-                    return None;
-                };
-                ServerAt::Command(ServerCommand {
-                    program: program.clone(),
-                    args: args.to_vec(),
-                    directory: self.directory.to_owned(),
-                    env: env.into_iter().map(|name| self.variable(name, kept)).collect(),
-                    secrets: secrets.into_iter().map(Spanned::into_inner).collect(),
-                    dirs: dirs.iter().filter_map(|dir| self.path("dirs", dir)).collect(),
-                })
+                ServerAt::Command(self.server_command(&command, env, secrets, &dirs, kept)?)
             }
             (url, command) => {
                 let message = if url.is_some() && command.is_some() {
@@ -149,6 +131,33 @@ impl Check<'_> {
         };
         let locked = self.lock(name).and_then(|lock| lock.servers.get(name.get_ref()).cloned());
         Some(Source::Server(Box::new(McpServer { at, reads: self.globs(reads), locked })))
+    }
+
+    fn server_command(
+        &mut self,
+        command: &Spanned<Vec<String>>,
+        env: Vec<Spanned<String>>,
+        secrets: Vec<Spanned<String>>,
+        dirs: &[Spanned<PathBuf>],
+        kept: &Kept<'_>,
+    ) -> Option<ServerCommand> {
+        let words = command.get_ref();
+        if words.iter().any(|word| word.contains('\0')) {
+            self.problem(command.span(), "a word of the command has a NUL in it", "take it out");
+        }
+        let Some((program, args)) = words.split_first().filter(|(program, _)| !program.is_empty()) else {
+            let help = "write the program and its arguments, as in [\"npx\", \"-y\", \"some-mcp-server\"]";
+            self.problem(command.span(), "the command names no program", help);
+            return None;
+        };
+        Some(ServerCommand {
+            program: program.clone(),
+            args: args.to_vec(),
+            directory: self.directory.to_owned(),
+            env: env.into_iter().map(|name| self.variable(name, kept)).collect(),
+            secrets: secrets.into_iter().map(Spanned::into_inner).collect(),
+            dirs: dirs.iter().filter_map(|dir| self.path("dirs", dir)).collect(),
+        })
     }
 
     fn of_the_other(&mut self, keys: &[(&str, Option<std::ops::Range<usize>>)], other: &str) {

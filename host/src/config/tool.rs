@@ -102,17 +102,26 @@ impl Check<'_> {
     fn says_nothing_of_a_component(&mut self, name: &Spanned<String>, raw: &raw::Tool) {
         let raw::Tool { sha256, command, config, permissions, limits, .. } = raw;
         let none = raw::ToolLimits::default();
-        let raw::ToolLimits { timeout: _, output: _, shown: _, .. } = &none;
-        let limits = limits.as_ref().unwrap_or(&none);
-        let of_instances = limits.cpu.is_some()
-            || limits.memory.is_some()
-            || limits.fuel.is_some()
-            || limits.log.is_some()
-            || limits.http_body.is_some()
-            || limits.http_requests.is_some()
-            || limits.open_files.is_some()
-            || limits.random_bytes.is_some()
-            || limits.tool_calls.is_some();
+        // Whatever is new among them has to be looked at here.
+        let raw::ToolLimits {
+            timeout: _,
+            output: _,
+            shown: _,
+            cpu,
+            memory,
+            fuel,
+            log,
+            http_body,
+            http_requests,
+            open_files,
+            random_bytes,
+            tool_calls,
+        } = limits.as_ref().unwrap_or(&none);
+        let texts = [cpu, memory, log, http_body, random_bytes];
+        let numbers = [http_requests, open_files, tool_calls];
+        let of_instances = fuel.is_some()
+            || texts.into_iter().any(Option::is_some)
+            || numbers.into_iter().any(Option::is_some);
         for (key, is_given, why) in [
             ("sha256", sha256.is_some(), "host.lock says what its tools are"),
             ("command", command.is_some(), "the program to start is `command` in `mcp`"),

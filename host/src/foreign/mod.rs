@@ -73,10 +73,9 @@ pub(crate) enum ServerError {
     },
     /// It is not what was pinned.
     #[error(
-        "the server is not what host.lock says any more: {}; `host update` shows what changed, and takes it",
-        .0.join("; ")
+        "the server is not what host.lock says any more, in {0}; `host update` shows what changed, and takes it"
     )]
-    Changed(Vec<String>),
+    Changed(String),
 }
 
 /// The last words of a program on stderr.
@@ -149,13 +148,11 @@ impl Server {
             let connection = Connection::begin(&self.at, &self.directory, &self.secrets).await?;
             Arc::clone(place.insert(Arc::new(connection)))
         };
-        if let Some(tools) = connection.news().await? {
-            let now = LockedServer { server: self.locked.server.clone(), tools };
-            let changes = self.locked.changes(&now);
-            if !changes.is_empty() {
-                *place = None;
-                return Err(ServerError::Changed(changes));
-            }
+        if let Some(tools) = connection.news().await?
+            && tools != self.locked.tools
+        {
+            *place = None;
+            return Err(ServerError::Changed(listing::differing(&self.locked.tools, &tools)));
         }
         Ok(connection)
     }
