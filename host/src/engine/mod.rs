@@ -35,6 +35,7 @@ mod settle;
 mod standing;
 mod start;
 mod store;
+pub mod timeline;
 mod view;
 mod watch;
 

@@ -178,7 +178,7 @@ pub fn ending(entries: &[Entry]) -> Option<&Ending> {
 }
 
 /// The end of the run, if it ended and did not go on afterwards.
-fn end(entries: &[Entry]) -> Option<&Finished> {
+pub(crate) fn end(entries: &[Entry]) -> Option<&Finished> {
     match &entries.iter().rev().find(|entry| entry.slot == Slot::RUN)?.event {
         Event::Finished(finished) => Some(finished),
         Event::Started(_) | Event::Failed(_) => None,

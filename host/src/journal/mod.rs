@@ -68,6 +68,7 @@ mod writer;
 pub use commits::{COMMIT_BOUNDS, Commits};
 pub use compact::Compacted;
 pub use cursor::{Claim, Cursor, Due, Ticket};
+pub(crate) use event::end;
 pub use event::{Entry, Event, Failed, Finished, Started, ending, given_up, has_replied, manifest, used};
 pub use listing::{Listing, Outline};
 pub use memory::MemoryStore;
