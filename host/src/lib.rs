@@ -37,10 +37,11 @@
 //! - [`message`]: the plain data all of them speak.
 //! - [`cases`]: what an agent is tested by.
 //! - [`server`]: agents over HTTP: many runs at once, for other programs to use; thin over the engine.
+//! - [`ui`]: a run as HTML: the pages of a server, and the file that is shared; it draws, and derives nothing.
 //! - [`mcp`]: the tools of an agent for MCP clients, each call a run; thin over the engine.
 //! - [`cli`]: the command `host`, one file per subcommand: words, screen, person, exit codes.
 //!
-//! Dependencies point one way: `cli → {server, mcp} → engine → {toolbox → {config, dispatch, sandbox}, gateway → agent → {model, dispatch}}`,
+//! Dependencies point one way: `cli → {server → ui, mcp} → engine → {toolbox → {config, dispatch, sandbox}, gateway → agent → {model, dispatch}}`,
 //! `{dispatch, sandbox} → session → journal → schema → message`, and `config → {grants, model, trust → registry → document}`.
 
 pub mod agent;
@@ -77,3 +78,5 @@ mod telemetry;
 mod tls;
 pub mod toolbox;
 pub mod trust;
+#[cfg(feature = "server")]
+pub mod ui;

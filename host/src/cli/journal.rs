@@ -116,25 +116,7 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
     let id = runs.find(name)?;
     let summary = runs.summary(id)?.ok_or(JournalError::NotBegun { run: id })?;
     let run = RunFile::new(&summary, runs.read(id)?);
-    match output {
-        None => {
-            let mut stdout = std::io::stdout().lock();
-            run.write(&mut stdout).and_then(|()| stdout.flush()).context("cannot write to stdout")?;
-        }
-        Some(path) => {
-            write_file(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-/// Writes a run into a file. What a disk says only when it is asked to keep what it was given is an error like any other.
-fn write_file(run: &RunFile, path: &Path) -> std::io::Result<()> {
-    let mut to = BufWriter::new(File::create(path)?);
-    run.write(&mut to)?;
-    let file = to.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    // A pipe or a device keeps nothing.
-    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+    super::runs::export(run, false, output)
 }
 
 fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {

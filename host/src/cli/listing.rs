@@ -10,7 +10,6 @@ use super::layout::{LongWord, laid_out, width_of};
 use super::moment::Moment;
 use super::places::Places;
 use super::remote::{self, At, Remote};
-use super::runs::{state_mark, state_word};
 use super::words::{beginning, one_line};
 use super::{print, print_json, say};
 use crate::engine::{Engine, Page, Query};
@@ -91,8 +90,8 @@ pub(super) async fn list(places: &Places, at: &At, which: &Which, json: bool) ->
     }
     for RunSummary { run, agent, prompt, started_ms, state, .. } in summaries {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
-        let (started, mark) = (Moment(started_ms).to_the_second(), state_mark(state));
-        let line = format!("{run}  {started}  {mark} {:11}  {agent}: {prompt}", state_word(state));
+        let (started, mark) = (Moment(started_ms).to_the_second(), state.mark());
+        let line = format!("{run}  {started}  {mark} {:11}  {agent}: {prompt}", state.word());
         print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
     }
     Ok(exit)

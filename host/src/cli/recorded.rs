@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::places::Places;
 use super::remote::{self, At};
-use crate::journal::{Entry, JournalError, RunFile, RunState, Runs};
+use crate::journal::{Entry, JournalError, RunFile, RunState, RunSummary, Runs};
 use crate::message::RunId;
 
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
@@ -29,19 +29,25 @@ pub(super) async fn read_with_state(
     places: &Places,
     name: &str,
 ) -> anyhow::Result<(RunId, Vec<Entry>, RunState)> {
-    let file = match at.named()? {
-        _ if is_file(name) => RunFile::read(Path::new(name))?,
-        Some(remote) => remote::file(&remote, name).await?,
+    let RunFile { summary, entries } = file_at(at, places, name).await?;
+    Ok((summary.run, entries, summary.state))
+}
+
+/// The same, as a file has it.
+pub(super) async fn file_at(at: &At, places: &Places, name: &str) -> anyhow::Result<RunFile> {
+    match at.named()? {
+        _ if is_file(name) => Ok(RunFile::read(Path::new(name))?),
+        Some(remote) => remote::file(&remote, name).await,
         None => {
             let runs = places.runs()?;
             let id = runs.find(name)?;
             // How it stands is looked at first: what has ended since is read to its end.
-            let state = runs.summary(id)?.map_or(RunState::Interrupted, |summary| summary.state);
-            return Ok((id, runs.read(id)?, state));
+            let summary = runs.summary(id)?;
+            let entries = runs.read(id)?;
+            let summary = summary.or_else(|| RunSummary::of(id, &entries));
+            Ok(RunFile::new(&summary.ok_or(JournalError::NotBegun { run: id })?, entries))
         }
-    };
-    let RunFile { summary, entries } = file;
-    Ok((summary.run, entries, summary.state))
+    }
 }
 
 /// Whether a run is named by its file.

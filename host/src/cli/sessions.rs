@@ -8,7 +8,6 @@ use super::front;
 use super::moment::Moment;
 use super::places::Places;
 use super::remote::{self, At, Remote};
-use super::runs::{state_mark, state_word};
 use super::screen::{Format, Screen};
 use super::words::{beginning, one_line, set_in};
 use super::{print, print_json, say};
@@ -94,8 +93,8 @@ async fn list(places: &Places, at: &At, json: bool) -> anyhow::Result<Exit> {
                 format!(
                     "{}  {} {:11}  {agent}: {prompt}",
                     Moment(started_ms).to_the_second(),
-                    state_mark(state),
-                    state_word(state)
+                    state.mark(),
+                    state.word()
                 )
             }
             None => "its last run is gone".to_owned(),
@@ -149,7 +148,7 @@ async fn show(places: &Places, at: &At, key: &SessionKey, json: bool) -> anyhow:
             print(&format!("{run}  is gone, or never began"))?;
             continue;
         };
-        let (mark, word) = (state_mark(state), state_word(state));
+        let (mark, word) = (state.mark(), state.word());
         print(&format!("{run}  {}  {mark} {word}", Moment(started_ms).to_the_second()))?;
         print(&format!("  you: {}", set_in(&prompt, 4)))?;
         let words = match ending {

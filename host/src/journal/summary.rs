@@ -92,6 +92,34 @@ impl RunState {
         if broke_off(&slots).is_some() { Self::Failed } else { Self::Running }
     }
 
+    /// Its name, as lists have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Suspended => "suspended",
+            Self::Failed => "failed",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Limited => "limited",
+            Self::Unfit => "unfit",
+            Self::Empty => "empty",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The mark of an end, good or bad; a blank where there is none yet.
+    #[must_use]
+    pub fn mark(self) -> char {
+        match self {
+            Self::Queued | Self::Running | Self::Interrupted | Self::Suspended => ' ',
+            Self::Answered => '✓',
+            Self::Failed | Self::Refused | Self::Limited | Self::Unfit | Self::Empty | Self::Cancelled => '✗',
+        }
+    }
+
     /// Whether nothing more will happen.
     #[must_use]
     pub fn has_ended(self) -> bool {

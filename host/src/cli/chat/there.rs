@@ -10,7 +10,6 @@ use super::conversation::new_key;
 use super::lines::{Lines, Typed};
 use crate::cli::exit::{self, Exit, Misuse};
 use crate::cli::remote::{self, Asked, At, Remote};
-use crate::cli::runs::{state_mark, state_word};
 use crate::cli::screen::{Format, Screen};
 use crate::cli::signals::Signals;
 use crate::cli::words::{beginning, one_line};
@@ -121,7 +120,7 @@ impl There {
     async fn say(&self, key: &SessionKey, prompt: String) -> anyhow::Result<Exit> {
         let last = self.exchanges(key).await?.pop();
         if let Some(last) = last.filter(|last| !last.state.has_ended()) {
-            let word = state_word(last.state);
+            let word = last.state.word();
             return Err(Misuse(format!("the last run has not ended ({word}); /retry goes on with it")).into());
         }
         let (parameters, session) = (self.parameters.clone(), Some(key.clone()));
@@ -174,7 +173,7 @@ impl There {
 
     async fn tell_runs(&self, key: &SessionKey) -> anyhow::Result<()> {
         for (number, RunSummary { run, state, prompt, .. }) in (1..).zip(self.exchanges(key).await?) {
-            let (mark, word) = (state_mark(state), state_word(state));
+            let (mark, word) = (state.mark(), state.word());
             self.screen.say(&format!("{number:>3}  {run}  {mark} {word:11}  {}", beginning(&prompt)));
         }
         Ok(())

@@ -4,7 +4,6 @@ use super::command::{COMMANDS, ESCAPED};
 use super::conversation::{Conversation, Exchange, Partner};
 use crate::cli::exit::Misuse;
 use crate::cli::moment::Moment;
-use crate::cli::runs::{state_mark, state_word};
 use crate::cli::words::{self, beginning, counted, one_line, set_in};
 use crate::message::{Ending, SessionKey, ToolEntry, Used, Verdict};
 
@@ -121,7 +120,7 @@ impl Partner {
             self.screen.say("nothing was said yet");
         }
         for (number, Exchange { run, summary, .. }) in (1..).zip(&exchanges) {
-            let (mark, word) = (state_mark(summary.state), state_word(summary.state));
+            let (mark, word) = (summary.state.mark(), summary.state.word());
             let prompt = beginning(&summary.prompt);
             self.screen.say(&format!("{number:>3}  {run}  {mark} {word:11}  {prompt}"));
         }

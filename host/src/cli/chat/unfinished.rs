@@ -7,7 +7,6 @@ use crate::cli::exit::Exit;
 use crate::cli::front::follow;
 use crate::cli::moment::Moment;
 use crate::cli::person::at_terminal;
-use crate::cli::runs::state_word;
 use crate::cli::settle::{Settle, of_resume};
 use crate::cli::signals::Signals;
 use crate::cli::traces::caller;
@@ -34,7 +33,7 @@ impl Partner {
         signals: &Signals,
     ) -> anyhow::Result<Becomes> {
         let Exchange { run, summary, .. } = last;
-        let word = state_word(summary.state);
+        let word = summary.state.word();
         let text = format!("the last run has not ended ({word}): {}", beginning(&summary.prompt));
         loop {
             let question = "[g]o on with it, [l]eave it out of the conversation, [b]ack: ";

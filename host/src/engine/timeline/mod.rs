@@ -8,6 +8,7 @@
 
 mod axis;
 mod critical;
+mod followed;
 mod span;
 mod tree;
 
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use axis::{Axis, Fold, Tick, Why};
+pub use followed::Followed;
 pub use span::{Attempt, Came, Kind, Place, Span, Stand};
 
 use crate::journal::{self, Entry, Finished, Revival, RunState, Stint, revivals, stints};

@@ -68,6 +68,58 @@ pub enum Stand {
     Due,
 }
 
+impl Kind {
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Model => "model",
+            Self::Summary => "summary",
+            Self::Tool => "tool",
+            Self::Agent => "agent",
+            Self::Person => "question",
+            Self::Sleep => "wait",
+            Self::Approval => "approval",
+        }
+    }
+}
+
+impl Stand {
+    /// It in words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Waits(Wants::Approval) => "waits for approval",
+            Self::Waits(Wants::Answer) => "waits for an answer",
+            Self::Waits(Wants::Moment(_)) => "waits for a moment",
+            Self::InDoubt | Self::Waits(Wants::Settlement) => "in doubt",
+            Self::Again => "tries again",
+            Self::GivenUp => "given up",
+            Self::GoesOn => "goes on",
+            Self::CutOff => "broken off",
+            Self::Stopped => "stopped",
+            Self::Due => "not begun",
+        }
+    }
+
+    /// A sign for it, for where there is no room for words.
+    #[must_use]
+    pub fn mark(self) -> char {
+        match self {
+            Self::Done => '✓',
+            Self::Failed | Self::GivenUp | Self::Stopped | Self::CutOff => '✗',
+            Self::Waits(_) => '⧖',
+            Self::InDoubt => '?',
+            Self::Again => '↻',
+            Self::GoesOn => '…',
+            Self::Due => '·',
+        }
+    }
+}
+
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
 pub struct Span<'a> {

@@ -70,8 +70,9 @@ impl<'a> Tree<'a, '_> {
         let Some(first) = attempts.first() else { return };
         let index = self.span(slot);
         let stand = self.stand(slot, &attempts);
-        let (began_us, until_us) =
-            (first.began_us, attempts.last().map_or(first.until_us, |last| last.until_us));
+        // A clock may have been put back between two attempts.
+        let began_us = attempts.iter().map(|it| it.began_us).min().unwrap_or(first.began_us);
+        let until_us = attempts.iter().map(|it| it.until_us).max().unwrap_or(first.until_us);
         let heard = going.map(|going| going.heard.as_str()).filter(|heard| !heard.is_empty());
         let ended = matches!(stand, Stand::Done | Stand::Failed | Stand::Stopped);
         let (kind, name) = self.told(slot, &attempts);
@@ -244,36 +245,43 @@ impl<'a> Tree<'a, '_> {
 
     /// Gives what encloses others its times, and its state where it has none of its own.
     fn close(&mut self) {
+        // What somebody has to do something about, at a span or below it.
+        let mut urgent: Vec<Stand> = self.spans.iter().map(|span| span.stand).collect();
         for index in (0..self.spans.len()).rev() {
             let shared_until_us = self.shared_until_us;
-            let Some(span) = self.spans.get_mut(index) else { continue };
+            let Some((span, stand)) = self.spans.get_mut(index).zip(urgent.get(index).copied()) else {
+                continue;
+            };
             if span.began_us == u64::MAX {
                 span.began_us = 0;
             }
-            if span.kind == Kind::Turn && matches!(span.stand, Stand::Due) {
-                span.stand = Stand::Done;
-                span.ended_us = Some(span.until_us);
+            if span.kind == Kind::Turn {
+                span.stand = if urgency(stand) == 0 { Stand::Done } else { stand };
+                span.ended_us = (urgency(stand) == 0).then_some(span.until_us);
             }
             span.is_shared = span.until_us <= shared_until_us && span.began_us < shared_until_us;
             let (began_us, until_us, parent) = (span.began_us, span.until_us, span.parent);
-            let (kind, stand, name) = (span.kind, span.stand, span.name.clone());
-            let Some(parent) = parent.and_then(|parent| self.spans.get_mut(parent)) else { continue };
+            let (kind, own, name) = (span.kind, span.stand, span.name.clone());
+            let Some(above) = parent else { continue };
+            if let Some(above) = urgent.get_mut(above).filter(|above| urgency(stand) > urgency(**above)) {
+                *above = stand;
+            }
+            let Some(parent) = self.spans.get_mut(above) else { continue };
             parent.began_us = parent.began_us.min(began_us);
             parent.until_us = parent.until_us.max(until_us);
-            if parent.kind == Kind::Turn {
-                parent.stand = more_urgent(parent.stand, stand);
-            } else if parent.attempts.is_empty() && kind == Kind::Approval {
-                // The call was not made yet, or never will be.
+            // The call was not made yet, or never will be.
+            if parent.attempts.is_empty() && kind == Kind::Approval {
                 parent.name = name;
-                parent.stand = if stand == Stand::Failed { Stand::Stopped } else { Stand::Due };
+                parent.stand = if own == Stand::Failed { Stand::Stopped } else { Stand::Due };
             }
         }
     }
 }
 
-/// How a turn stands that has things in it which stand so: what somebody has to do something about is told first.
-fn more_urgent(one: Stand, other: Stand) -> Stand {
-    let urgency = |stand: &Stand| match stand {
+/// How much somebody has to do something about what stands so. A call that failed is data for the model: its turn is none
+/// the worse.
+fn urgency(stand: Stand) -> u8 {
+    match stand {
         Stand::Due | Stand::Done | Stand::Failed | Stand::Stopped => 0,
         Stand::Again => 1,
         Stand::CutOff => 2,
@@ -281,10 +289,7 @@ fn more_urgent(one: Stand, other: Stand) -> Stand {
         Stand::GivenUp => 4,
         Stand::Waits(_) => 5,
         Stand::InDoubt => 6,
-    };
-    // A call that fails is data for the model: the turn is none the worse.
-    let found = if urgency(&other) > urgency(&one) { other } else { one };
-    if urgency(&found) == 0 { Stand::Due } else { found }
+    }
 }
 
 /// Ends the attempt of this number. An answer to a question that is asked no more ends nothing.

@@ -1,142 +1,24 @@
-use std::collections::BTreeSet;
-use std::num::ParseIntError;
+//! `host runs show`: one run, slot by slot: what was asked for, what came of it, and how long it took.
 
-use clap::Subcommand;
+use std::collections::{BTreeMap, BTreeSet};
+
 use console::Term;
 use serde::Serialize;
 
-use super::exit::Exit;
-use super::layout::{LongWord, laid_out, width_of};
-use super::listing::{self, Which};
-use super::moment::{Moment, duration};
-use super::places::Places;
-use super::remote::At;
-use super::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
-use super::{diff, print, print_json, recorded, request, script};
+use super::bars;
+use crate::cli::exit::Exit;
+use crate::cli::layout::{LongWord, laid_out, width_of};
+use crate::cli::moment::{Moment, duration};
+use crate::cli::words::{self, Channel, counted, denial, headline, one_line, result, set_in};
+use crate::cli::{print, print_json};
+use crate::engine::timeline::{Recorded, Timeline};
 use crate::engine::waiting;
 use crate::journal::{
     CutOff, Entry, Failed, Finished, Revival, RunState, Started, Status, Stint, broke_off, cut_off, ending,
     is_over, revivals, statuses, stints,
 };
-use crate::message::{
-    Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, SlotParseError, Trace, Usage,
-};
+use crate::message::{Fork, HttpRecord, Outcome, PricedModel, Request, RunId, Said, Slot, Trace, Usage};
 use crate::session::{SessionError, Wants};
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    which: Which,
-    /// Print the list as JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// List runs, newest first (this is what `host runs` alone does).
-    List {
-        #[command(flatten)]
-        which: Which,
-        /// Print the list as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show in what two runs differ, slot by slot: `-` the one, `+` the other.
-    Diff {
-        /// The one run: its id, the beginning of it, `last`, or a file.
-        one: String,
-        /// The other.
-        other: String,
-    },
-    /// Print a model request as it was sent, without the key.
-    Request {
-        /// The run: its id, the beginning of it, `last`, or a file.
-        run: String,
-        /// The turn, from 0, or the slot, such as 'summary(3)' or 'tool(0,1)/model(0)'; by default the last turn.
-        #[arg(value_name = "TURN|SLOT", value_parser = turn_or_slot)]
-        slot: Option<Slot>,
-        /// Which of the attempts there, from 1; by default the last one.
-        #[arg(long, value_name = "N")]
-        attempt: Option<u32>,
-    },
-    /// Print what the model replied in a run as a script, from which `provider = "scripted"` replies the same.
-    Script {
-        /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
-        run: String,
-    },
-    /// Show one run: turns, calls, durations, outcomes.
-    Show {
-        /// The run: its id, the beginning of it, `last`, or a file that it was sealed or exported to.
-        run: String,
-        /// Print everything that is recorded as JSON.
-        #[arg(long)]
-        json: bool,
-        /// Print what the tools logged, too.
-        #[arg(long)]
-        log: bool,
-    },
-}
-
-pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
-    let at = &args.at;
-    match args.command {
-        None => listing::list(places, at, &args.which, args.json).await,
-        Some(Command::List { which, json }) => {
-            listing::list(places, at, &which.or(args.which), json || args.json).await
-        }
-        Some(Command::Diff { one, other }) => {
-            let one = recorded::read_at(at, places, &one).await?;
-            diff::run(one, recorded::read_at(at, places, &other).await?)
-        }
-        Some(Command::Request { run, slot, attempt }) => {
-            request::run(recorded::read_at(at, places, &run).await?, slot, attempt).await
-        }
-        Some(Command::Script { run }) => script::run(recorded::read_at(at, places, &run).await?),
-        Some(Command::Show { run, json, log }) => {
-            show(recorded::read_with_state(at, places, &run).await?, json || args.json, log)
-        }
-    }
-}
-
-/// A turn stands for its model request.
-fn turn_or_slot(text: &str) -> Result<Slot, SlotParseError> {
-    text.parse().map(Slot::model).or_else(|_: ParseIntError| text.parse())
-}
-
-pub(super) fn state_word(state: RunState) -> &'static str {
-    match state {
-        RunState::Queued => "queued",
-        RunState::Running => "running",
-        RunState::Interrupted => "interrupted",
-        RunState::Suspended => "suspended",
-        RunState::Failed => "failed",
-        RunState::Answered => "answered",
-        RunState::Refused => "refused",
-        RunState::Limited => "limited",
-        RunState::Unfit => "unfit",
-        RunState::Empty => "empty",
-        RunState::Cancelled => "cancelled",
-    }
-}
-
-/// The mark of an end, good or bad; nothing where there is none yet.
-pub(super) fn state_mark(state: RunState) -> char {
-    match state {
-        RunState::Queued | RunState::Running | RunState::Interrupted | RunState::Suspended => ' ',
-        RunState::Answered => '✓',
-        RunState::Failed
-        | RunState::Refused
-        | RunState::Limited
-        | RunState::Unfit
-        | RunState::Empty
-        | RunState::Cancelled => '✗',
-    }
-}
 
 /// Everything recorded at one slot.
 #[derive(Serialize)]
@@ -168,7 +50,27 @@ struct SlotReport {
     waits: bool,
 }
 
-fn show((id, entries, state): (RunId, Vec<Entry>, RunState), json: bool, log: bool) -> anyhow::Result<Exit> {
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What is recorded, as JSON.
+    Json,
+    /// Its bars alone.
+    Timeline,
+    /// Slot by slot; on a terminal with the bars before.
+    Text {
+        /// With what the tools logged.
+        log: bool,
+    },
+}
+
+pub(super) fn show((id, entries, state): (RunId, Vec<Entry>, RunState), form: Form) -> anyhow::Result<Exit> {
+    let drawn = match form {
+        Form::Json => None,
+        Form::Timeline => Some(drawn(id, &entries, state)?),
+        // Nobody reads bars in a file.
+        Form::Text { .. } => Term::stdout().is_term().then(|| drawn(id, &entries, state)).transpose()?,
+    };
     // It may have ended since it was looked at how it stands.
     let state = ending(&entries).map_or(state, RunState::from);
     let (stints, revivals, mut cut_off) = (stints(&entries), revivals(&entries), cut_off(&entries));
@@ -206,22 +108,48 @@ fn show((id, entries, state): (RunId, Vec<Entry>, RunState), json: bool, log: bo
         })
     };
     let reports: Vec<SlotReport> = slots.iter().filter_map(&mut report).collect();
-    if json {
-        print_json(&reports)?;
-    } else {
-        print(&show_text(id, &reports, broken.as_deref(), log))?;
+    match form {
+        Form::Json => print_json(&reports)?,
+        Form::Timeline => print(&drawn.unwrap_or_default())?,
+        Form::Text { log } => {
+            let (head, effects) = show_text(id, &reports, broken.as_deref(), log);
+            let drawn = drawn.map(|drawn| format!("{drawn}\n\n")).unwrap_or_default();
+            print(&format!("{head}\n{drawn}{effects}"))?;
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// The bars of a run, as wide as the terminal.
+fn drawn(id: RunId, entries: &[Entry], state: RunState) -> anyhow::Result<String> {
+    let width = bars::width(&Term::stdout());
+    let lines = timeline_of(id, entries, state, |timeline| bars::bars(&timeline, width).join("\n"))?;
+    Ok(lines.unwrap_or_default())
+}
+
+/// What is made of the timeline of a run; none if it has not begun.
+pub(super) fn timeline_of<T>(
+    run: RunId,
+    entries: &[Entry],
+    state: RunState,
+    made: impl FnOnce(Timeline<'_>) -> T,
+) -> Result<Option<T>, SessionError> {
+    let (waiting, going) = (waiting(entries.to_vec())?, BTreeMap::new());
+    let recorded =
+        Recorded { run, entries, state, waiting: &waiting, going: &going, now_ms: Moment::now().0 };
+    Ok(Timeline::of(recorded).map(made))
 }
 
 /// The column at which the values of a run stand, and that at which what happened does.
 const VALUES: usize = 9;
 const EFFECTS: usize = 14;
 
-fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool) -> String {
+/// What a run is, and what happened in it.
+fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool) -> (String, String) {
     let state = reports.iter().find_map(|report| report.state).unwrap_or(RunState::Interrupted);
     let title = Channel::Stdout.style().bold().apply_to(format!("run {id}"));
     let mut lines = vec![title.to_string()];
+    let mut effects = Vec::new();
     for report in reports {
         match &report.started.request {
             Request::Run(manifest) => {
@@ -264,11 +192,11 @@ fn show_text(id: RunId, reports: &[SlotReport], broken: Option<&str>, log: bool)
                 lines.push(String::new());
             }
             Request::Model(_) | Request::Api(_) | Request::Tool(_) | Request::Approval(_) => {
-                report.lines(state, log, &mut lines);
+                report.lines(state, log, &mut effects);
             }
         }
     }
-    lines.join("\n")
+    (lines.join("\n"), effects.join("\n"))
 }
 
 /// The lines of a value, with its label in a colour of its own.
@@ -308,7 +236,7 @@ impl SlotReport {
             }
             (None, None) if state == RunState::Running => "not yet: a process works on it".to_owned(),
             (None, None) => {
-                format!("not yet: {}; `host resume` goes on with it", state_word(state))
+                format!("not yet: {}; `host resume` goes on with it", state.word())
             }
             (Some(Finished { outcome: outcome @ Outcome::Run(_), .. }), _) => {
                 let worked_ms = self.processes.iter().map(|stint| stint.ms()).sum::<u64>();

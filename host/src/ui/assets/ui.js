@@ -1,0 +1,98 @@
+// Zoom and pan of a timeline, and where a click leads. Without it, every page still says all that it says.
+"use strict";
+(() => {
+  const ZOOM_MAX = 5000;
+  const view = { zoom: 1, pan: 0, critical: false };
+
+  // The view is that of the page: a timeline that comes anew while the run goes on is shown in the same way.
+  const table = () => document.querySelector(".bars");
+  const show = () => {
+    view.zoom = Math.min(Math.max(view.zoom, 1), ZOOM_MAX);
+    view.pan = Math.min(Math.max(view.pan, 0), 1 - 1 / view.zoom);
+    const bars = table();
+    if (!bars) return;
+    bars.style.setProperty("--zoom", view.zoom);
+    bars.style.setProperty("--pan", view.pan);
+    bars.classList.toggle("only-critical", view.critical);
+    document.querySelectorAll(".tools").forEach((tools) => { tools.hidden = false; });
+  };
+  const zoomAt = (at, by) => {
+    const time = view.pan + at / view.zoom;
+    view.zoom = Math.min(Math.max(view.zoom * by, 1), ZOOM_MAX);
+    view.pan = time - at / view.zoom;
+    show();
+  };
+  const done = {
+    in: () => zoomAt(0.5, 1.6),
+    out: () => zoomAt(0.5, 1 / 1.6),
+    left: () => { view.pan -= 0.25 / view.zoom; show(); },
+    right: () => { view.pan += 0.25 / view.zoom; show(); },
+    fit: () => { view.zoom = 1; view.pan = 0; show(); },
+  };
+
+  document.addEventListener("click", (event) => {
+    const zoom = event.target.closest("[data-zoom]");
+    if (zoom) done[zoom.dataset.zoom]();
+    if (event.target.closest("[data-close]")) {
+      event.preventDefault();
+      document.getElementById("panel").replaceChildren();
+      if (opened && document.getElementById(opened)) document.getElementById(opened).focus();
+    }
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-critical]")) { view.critical = event.target.checked; show(); }
+  });
+  document.addEventListener("wheel", (event) => {
+    const bar = event.target.closest(".bars td.bar, .bars th.axis");
+    if (!bar || !(event.ctrlKey || event.metaKey || event.altKey)) return;
+    event.preventDefault();
+    const box = bar.getBoundingClientRect();
+    zoomAt((event.clientX - box.left) / box.width, event.deltaY < 0 ? 1.25 : 0.8);
+  }, { passive: false });
+
+  let drag = null;
+  document.addEventListener("pointerdown", (event) => {
+    const bar = event.target.closest(".bars td.bar");
+    if (bar && event.button === 0) drag = { x: event.clientX, pan: view.pan, width: bar.clientWidth };
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    view.pan = drag.pan - (event.clientX - drag.x) / drag.width / view.zoom;
+    show();
+  });
+  document.addEventListener("pointerup", () => { drag = null; });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const names = { "+": "in", "=": "in", "-": "out", "[": "left", "]": "right", "0": "fit" };
+    if (table() && names[event.key]) done[names[event.key]]();
+    if (event.key === "Escape") { const close = document.querySelector("#panel [data-close]"); if (close) close.click(); }
+    const row = event.target.closest(".bars tbody tr");
+    if (row && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      let next = row;
+      do { next = event.key === "ArrowDown" ? next.nextElementSibling : next.previousElementSibling; }
+      while (next && !next.querySelector("a"));
+      if (next) { event.preventDefault(); next.querySelector("a").focus(); }
+    }
+  });
+
+  // What is recorded of a span comes beside the timeline: whoever followed the link reads on there.
+  let opened = null;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.target.matches(".bars a")) opened = event.target.id;
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id === "panel") event.target.focus();
+    show();
+  });
+  document.addEventListener("htmx:sseMessage", show);
+  document.addEventListener("submit", (event) => {
+    const sure = event.target.dataset.sure;
+    if (sure && !window.confirm(sure)) { event.preventDefault(); event.stopPropagation(); }
+  }, true);
+  window.addEventListener("hashchange", () => {
+    const at = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (at && at.matches(".panel")) at.focus();
+  });
+  show();
+})();

@@ -1,0 +1,235 @@
+//! The timeline of a run: a table with a line for each span and a bar in each line, so that whoever sees no bars reads
+//! the same.
+
+use std::ops::Range;
+
+use maud::{Markup, html};
+
+use super::{Linked, anchor, text};
+use crate::engine::timeline::{Attempt, Axis, Came, Fold, Kind, Place, Span, Stand, Timeline};
+use crate::message::{ErrorKind, Outcome, ToolOutcome, duration};
+
+/// A bar is at least so wide, as a part of the whole: whatever happened can be seen.
+const WIDTH_MIN: f64 = 0.002;
+/// The deepest level that is set in.
+const DEPTH_MAX: usize = 8;
+/// So many lines are on a page.
+const LINES: usize = 300;
+
+/// The lines that are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// All of them.
+    All,
+    /// Those from this one on, as many as fit on a page.
+    From(usize),
+    /// The last ones, as many as fit on a page.
+    Last,
+}
+
+impl Window {
+    fn of(self, count: usize) -> Range<usize> {
+        let from = match self {
+            Self::All => return 0..count,
+            Self::From(from) => from.min(count),
+            Self::Last => count.saturating_sub(LINES),
+        };
+        from..from.saturating_add(LINES).min(count)
+    }
+}
+
+/// A timeline, or some lines of it.
+pub(crate) fn bars(timeline: &Timeline<'_>, window: Window, linked: Linked) -> Markup {
+    let range = window.of(timeline.spans.len());
+    let around = if range.is_empty() { Vec::new() } else { timeline.around(range.start) };
+    html! {
+        @if range.start > 0 {
+            (elsewhere(range.start.saturating_sub(LINES), "Earlier lines", linked))
+        }
+        div.timeline id="timeline" {
+            table.bars aria-label="What happened, in the order in which a run goes" {
+                thead {
+                    tr {
+                        th scope="col" { "What" }
+                        th.axis scope="col" { span.unseen { "When" } (ticks(&timeline.axis)) }
+                        th.took scope="col" { "Took" }
+                        th.stand scope="col" { "State" }
+                    }
+                }
+                tbody {
+                    @for index in around.into_iter().chain(range.clone()) {
+                        @if let Some(span) = timeline.spans.get(index) { (row(timeline, span, linked)) }
+                    }
+                }
+            }
+        }
+        @if range.end < timeline.spans.len() {
+            (elsewhere(range.end, "Later lines", linked))
+        }
+        (folds(timeline))
+    }
+}
+
+/// The way to other lines.
+fn elsewhere(from: usize, words: &str, linked: Linked) -> Markup {
+    match linked {
+        Linked::Page(run) => html! {
+            p.elsewhere { a href=(format!("/ui/runs/{run}?from={from}")) { (words) } " (from line " (from + 1) ")" }
+        },
+        Linked::Anchor => html! {},
+    }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.3}%", part * 100.0)
+}
+
+/// The moments above the bars.
+fn ticks(axis: &Axis) -> Markup {
+    html! {
+        svg.ticks aria-hidden="true" focusable="false" width="100%" height="18" {
+            @for tick in axis.ticks() {
+                line x1=(percent(tick.at)) x2=(percent(tick.at)) y1="12" y2="18" {}
+                text x=(percent(tick.at)) y="10" text-anchor=(if tick.at > 0.93 { "end" } else { "start" }) {
+                    (duration(tick.us))
+                }
+            }
+        }
+    }
+}
+
+/// What is drawn shorter than it was, in words.
+fn folds(timeline: &Timeline<'_>) -> Markup {
+    let folds = timeline.axis.folds();
+    html! {
+        @if !folds.is_empty() {
+            ul.folds {
+                @for Fold { from_us, until_us, why } in folds {
+                    li { "After " (duration(*from_us)) ": " (duration(until_us - from_us)) ", drawn shorter; " (why) "." }
+                }
+            }
+        }
+    }
+}
+
+fn row(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked) -> Markup {
+    let depth = format!("d{}", span.depth.min(DEPTH_MAX));
+    html! {
+        tr class=(class(span)) {
+            th.what.(depth) scope="row" { (name(span, linked)) }
+            td.bar { (bar(&timeline.axis, span)) }
+            td.took { @if span.stand != Stand::Due { (duration(span.took_us())) } }
+            td.stand { (stand(span)) }
+        }
+    }
+}
+
+fn class(span: &Span<'_>) -> String {
+    let mut class = format!("k-{} s-{}", span.kind.word(), class_of(span.stand));
+    if span.is_critical {
+        class.push_str(" critical");
+    }
+    if span.is_shared {
+        class.push_str(" shared");
+    }
+    class
+}
+
+/// The class of what stands so.
+pub(super) fn class_of(stand: Stand) -> &'static str {
+    match stand {
+        Stand::Done => "good",
+        Stand::Failed | Stand::GivenUp => "bad",
+        Stand::Waits(_) => "waits",
+        Stand::InDoubt => "doubt",
+        Stand::Again | Stand::GoesOn => "live",
+        Stand::CutOff | Stand::Stopped => "off",
+        Stand::Due => "due",
+    }
+}
+
+fn name(span: &Span<'_>, linked: Linked) -> Markup {
+    let words = match span.kind {
+        Kind::Turn => html! { (span.name) },
+        Kind::Model => html! { "model" },
+        Kind::Summary => html! { "summary" },
+        Kind::Approval => html! { "approval" },
+        Kind::Tool | Kind::Agent | Kind::Person | Kind::Sleep => text::beginning(&span.name, 60),
+    };
+    match &span.place {
+        Place::Turn { .. } => words,
+        Place::At(slot) => {
+            let to = linked.to(slot);
+            let id = format!("row-{}", anchor(slot));
+            html! {
+                @match linked {
+                    Linked::Page(_) => a id=(id) href=(to) hx-get=(to) { (words) },
+                    Linked::Anchor => a id=(id) href=(to) { (words) },
+                }
+                " " small { (slot) }
+            }
+        }
+    }
+}
+
+/// How a span stands, with what is worth a look: a retry, a denial, who decided.
+fn stand(span: &Span<'_>) -> Markup {
+    let failures =
+        span.attempts.iter().filter(|it| matches!(it.came, Came::Failed(_) | Came::CutOff)).count();
+    let denied = span.denials().count();
+    html! {
+        span.mark aria-hidden="true" { (span.stand.mark()) }
+        " " (words(span))
+        @if failures > 0 && span.attempts.len() > 1 { " " span.tag { "attempt " (span.attempts.len()) } }
+        @if denied > 0 { " " span.tag.warn { (denied) " denied" } }
+        @if let Some((Some(by), _)) = span.said_by() { " " span.tag { "by " (text::beginning(&by.name, 24)) } }
+        @if span.is_shared { " " span.tag { "of the run before" } }
+    }
+}
+
+/// How a span stands: of a failure, which kind it is.
+pub(super) fn words(span: &Span<'_>) -> &'static str {
+    match (span.kind, span.outcome()) {
+        (Kind::Approval, Some(_)) => {
+            if span.stand == Stand::Done {
+                "approved"
+            } else {
+                "denied"
+            }
+        }
+        (_, Some(Outcome::Tool(ToolOutcome::Error(error)))) => ErrorKind::as_str(error.kind),
+        _ => span.stand.word(),
+    }
+}
+
+fn bar(axis: &Axis, span: &Span<'_>) -> Markup {
+    let encloses = matches!(span.kind, Kind::Turn | Kind::Agent);
+    html! {
+        svg aria-hidden="true" focusable="false" width="100%" height="20" {
+            @for fold in axis.folds() { (rect(axis, "fold", fold.from_us, fold.until_us, "0", "20")) }
+            @if encloses || span.attempts.is_empty() {
+                (rect(axis, "whole", span.began_us, span.until_us, "8", "4"))
+            } @else {
+                @if span.attempts.len() > 1 { (rect(axis, "pause", span.began_us, span.until_us, "9", "2")) }
+                @for attempt in &span.attempts {
+                    (rect(axis, came(span, attempt), attempt.began_us, attempt.until_us, "4", "12"))
+                }
+            }
+        }
+    }
+}
+
+/// The class of the bar of an attempt.
+fn came(span: &Span<'_>, attempt: &Attempt<'_>) -> &'static str {
+    match attempt.came {
+        Came::Failed(_) => "bad",
+        Came::CutOff => "off",
+        Came::Finished(_) | Came::Open => class_of(span.stand),
+    }
+}
+
+fn rect(axis: &Axis, class: &str, from_us: u64, until_us: u64, y: &str, height: &str) -> Markup {
+    let from = axis.at(from_us).min(1.0 - WIDTH_MIN);
+    let width = (axis.at(until_us) - from).max(WIDTH_MIN);
+    html! { rect class=(class) x=(percent(from)) width=(percent(width)) y=(y) height=(height) rx="2" {} }
+}

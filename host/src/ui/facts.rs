@@ -1,0 +1,123 @@
+//! The head of a run: what it is, how it stands, and what it used.
+
+use maud::{Markup, html};
+
+use super::text;
+use crate::engine::timeline::{Stand, Timeline};
+use crate::journal::RunState;
+use crate::message::{Ending, Fork, Manifest, Moment, Tokens, duration};
+
+/// How a run stands, as a word in its colour.
+pub(crate) fn state(state: RunState) -> Markup {
+    let class = match state {
+        RunState::Answered => "good",
+        RunState::Failed | RunState::Refused | RunState::Limited | RunState::Unfit | RunState::Empty => "bad",
+        RunState::Suspended => "waits",
+        RunState::Interrupted => "doubt",
+        RunState::Running => "live",
+        RunState::Queued => "due",
+        RunState::Cancelled => "off",
+    };
+    html! { span.state.(class) { (state.word()) } }
+}
+
+/// What a run is, how it stands, and what it used.
+pub(crate) fn facts(timeline: &Timeline<'_>) -> Markup {
+    let Manifest { model, prompt, session, forked, said, .. } = timeline.manifest;
+    let used = &timeline.used;
+    let Tokens { input, output } = used.tokens;
+    html! {
+        dl.facts {
+            div { dt { "State" } dd { (state(timeline.state)) } }
+            div { dt { "Model" } dd { (text::line(&format!("{}/{}", model.provider, model.name))) } }
+            div { dt { "Began" } dd { (moment(timeline.began_ms)) } }
+            div { dt { "Took" } dd { (duration(timeline.length_us))
+                @if timeline.stints.len() > 1 { ", in " (timeline.stints.len()) " processes" } } }
+            div { dt { "Used" } dd { (counted(used.turns, "turn")) ", " (counted(used.tool_calls, "tool call")) } }
+            @if used.tokens != Tokens::default() {
+                div { dt { "Tokens" } dd { (input) " in, " (output) " out" } }
+            }
+            @if let Some(cost) = used.cost_usd { div { dt { "Cost" } dd { (format!("{cost:.6} USD")) } } }
+            @if let Some(session) = session { div { dt { "Session" } dd { (text::line(session.as_str())) } } }
+            @if let Some(Fork { run, turn }) = forked {
+                div { dt { "Forked" } dd { "from " a href=(format!("/ui/runs/{run}")) { (run) } " at turn " (turn) } }
+            }
+        }
+        section.said { h2 { "Asked" } div.text { (text::block(prompt)) } }
+        @for word in said { section.said { h2 { "Said before turn " (word.turn) } div.text { (text::block(&word.text)) } } }
+        (answer(timeline))
+    }
+}
+
+fn answer(timeline: &Timeline<'_>) -> Markup {
+    let answer = match timeline.ending {
+        Some(Ending::Answer(answer) | Ending::Unfit { answer, .. }) => Some(answer),
+        Some(Ending::Refused(_) | Ending::Limit(_) | Ending::Empty(_) | Ending::Cancelled(_)) | None => None,
+    };
+    html! {
+        @if let Some(answer) = answer { section.said { h2 { "Answered" } div.text { (text::block(answer)) } } }
+        @if let Some(reason) = timeline.reason() {
+            section.said.bad { h2 { "Why it " (why(timeline)) } div.text { (text::block(&reason)) } }
+        }
+        @for revival in &timeline.revivals {
+            p { "It was " (text::line(&revival.cancelled.to_string())) " at " (moment(revival.cancelled_ms))
+                ", and went on at " (moment(revival.at_ms)) "." }
+        }
+        (troubles(timeline))
+    }
+}
+
+fn why(timeline: &Timeline<'_>) -> &'static str {
+    match timeline.state {
+        RunState::Limited => "was stopped",
+        RunState::Unfit => "is of no use",
+        RunState::Refused => "was refused",
+        RunState::Empty => "has no answer",
+        RunState::Cancelled => "was cancelled",
+        RunState::Queued
+        | RunState::Running
+        | RunState::Interrupted
+        | RunState::Suspended
+        | RunState::Failed
+        | RunState::Answered => "stands still",
+    }
+}
+
+/// The calls that failed or were denied something: what somebody looks for first.
+fn troubles(timeline: &Timeline<'_>) -> Markup {
+    let is_trouble = |span: &&crate::engine::timeline::Span<'_>| {
+        matches!(span.stand, Stand::Failed | Stand::InDoubt | Stand::GivenUp)
+            || span.denials().next().is_some()
+    };
+    let found: Vec<_> =
+        timeline.spans.iter().filter(|span| span.slot().is_some()).filter(is_trouble).take(20).collect();
+    html! {
+        @if !found.is_empty() {
+            section.troubles {
+                h2 { "What went wrong" }
+                ul {
+                    @for span in found {
+                        li {
+                            b { (text::beginning(&span.name, 60)) } " "
+                            @if let Some(slot) = span.slot() { small { (slot) } ": " }
+                            @match span.attempts.last().and_then(|last| last.failure()) {
+                                Some(failure) => (text::beginning(failure, 300)),
+                                None => (super::bars::words(span)),
+                            }
+                            @for denial in span.denials().take(3) { br; "denied: " (text::beginning(&denial.what, 300)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A moment as a machine and a person read it.
+pub(crate) fn moment(ms: u64) -> Markup {
+    html! { time datetime=(Moment(ms).to_the_millisecond()) { (Moment(ms).to_the_second()) } }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
