@@ -12,7 +12,7 @@ use super::Cli;
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Run an agent", &["run", "chat", "resume", "fork", "cancel"]),
     ("Decide what a run waits for", &["approve", "deny", "answer", "approvals"]),
-    ("Look at runs", &["runs", "sessions", "replay"]),
+    ("Look at runs", &["runs", "ui", "sessions", "replay"]),
     ("Serve agents to programs", &["serve", "exec", "mcp", "token"]),
     (
         "Build and test an agent",

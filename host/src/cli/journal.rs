@@ -1,10 +1,7 @@
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::exit::{Exit, Misuse};

@@ -66,6 +66,7 @@ mod tools;
 mod traces;
 mod trust;
 mod typed;
+mod ui;
 mod update;
 mod waiting;
 mod wit;
@@ -154,6 +155,11 @@ enum Command {
     Fork(fork::Args),
     /// List runs, show one, or compare two.
     Runs(runs::Args),
+    /// Look at runs in a browser: over time, call by call, as a conversation.
+    ///
+    /// Opens the pages of the server that has the state directory. Without one, the runs of this machine, or the one in a
+    /// file, can be looked at on a page of this machine until the command ends.
+    Ui(ui::Args),
     /// List conversations over several runs, show or forget one.
     Sessions(sessions::Args),
     /// Verify, export, import, compact or clear away runs.
@@ -260,6 +266,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => block_on(|signals| async move { run::run(args, &places, &signals).await }),
         Command::Mcp(args) => block_on(|_| async move { Box::pin(mcp::run(args, &places)).await }),
+        Command::Ui(args) => block_on(|_| async move { Box::pin(ui::run(args, &places)).await }),
         Command::Serve(args) => block_on(|signals| async move { serve::run(args, &places, &signals).await }),
         Command::Exec(args) => {
             block_on(|signals| async move { Box::pin(exec::run(args, &places, &signals)).await })

@@ -142,7 +142,7 @@ impl Places {
 }
 
 /// What compiles components: this very program, started once more.
-fn compiler() -> anyhow::Result<Compiler> {
+pub(super) fn compiler() -> anyhow::Result<Compiler> {
     Ok(Compiler::new(&std::env::current_exe().context("cannot find the program itself")?))
 }
 

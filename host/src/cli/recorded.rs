@@ -51,6 +51,6 @@ pub(super) async fn file_at(at: &At, places: &Places, name: &str) -> anyhow::Res
 }
 
 /// Whether a run is named by its file.
-fn is_file(name: &str) -> bool {
+pub(super) fn is_file(name: &str) -> bool {
     name.contains('/') || [".jsonl", ".jsonl.gz"].iter().any(|end| name.ends_with(end))
 }

@@ -31,6 +31,7 @@ mod reading;
 mod records;
 mod replay;
 mod rerun;
+pub mod sent;
 mod settle;
 mod standing;
 mod start;

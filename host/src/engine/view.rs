@@ -157,7 +157,7 @@ impl Engine {
         self.blocking(move |engine| engine.waiting_now(&query)).await
     }
 
-    fn list_now(&self, query: &Query) -> Result<Page<RunSummary>, JournalError> {
+    pub(crate) fn list_now(&self, query: &Query) -> Result<Page<RunSummary>, JournalError> {
         let Listing { runs, unreadable } = self.runs().list()?;
         let mut runs = runs.into_iter().rev().filter(|run| query.has(run));
         let items: Vec<RunSummary> = runs.by_ref().take(query.limit.unwrap_or(usize::MAX)).collect();

@@ -20,7 +20,7 @@ use crate::model::Provider;
 /// The file that makes a directory an agent.
 const AGENT_TOML: &str = "agent.toml";
 /// What stands in paths of the API where the name of an agent may stand.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "agents",
     "healthz",
     "metrics",
@@ -29,6 +29,7 @@ const RESERVED: [&str; 10] = [
     "reload",
     "runs",
     "sessions",
+    "ui",
     "waiting",
     "webhooks",
 ];

@@ -55,6 +55,13 @@ pub(super) struct Passed {
     pub(super) counts: Weak<Grant>,
 }
 
+impl Passed {
+    /// Somebody with what is granted, as long as that counts.
+    pub(super) fn of(grant: &Arc<Grant>) -> Self {
+        Self { grant: Grant::clone(grant), counts: Arc::downgrade(grant) }
+    }
+}
+
 /// The names that the server goes by.
 struct Names {
     /// The name of an address says nothing where every address is listened at.
@@ -110,6 +117,33 @@ impl Guard {
         Ok(Passed { grant: Grant::clone(&grant), counts: Arc::downgrade(&grant) })
     }
 
+    /// Lets a request for a page come: from whom, is not known yet.
+    pub(super) fn admit_page(&self, request: &Request) -> Result<(), Problem> {
+        once(request.headers())?;
+        self.admit(request)
+    }
+
+    /// What anybody may do who reaches the server; `None` if there are tokens.
+    pub(super) fn open(&self) -> Option<Passed> {
+        let tokens = self.tokens.read();
+        tokens.opened_by(None).map(|opened| Passed::of(opened.grant()))
+    }
+
+    /// What a token opens.
+    pub(super) fn opened_by(&self, token: &str) -> Option<Passed> {
+        let tokens = self.tokens.read();
+        tokens.opened_by(Some(&format!("Bearer {token}"))).map(|opened| Passed::of(opened.grant()))
+    }
+
+    /// Counts a request of somebody's; an error if they send too many.
+    pub(super) fn count(&self, grant: &Grant) -> Result<(), Problem> {
+        let rates = Arc::clone(&self.rates.read().limiter);
+        let Err(early) = rates.check_key(&grant.name) else { return Ok(()) };
+        let wait = early.wait_time_from(governor::clock::Clock::now(rates.clock()));
+        let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
+        Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1))
+    }
+
     /// An error if the request is not sent to this server, or from a page of somebody else's.
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
@@ -126,12 +160,7 @@ impl Guard {
         let opened = tokens.opened_by(text(header::AUTHORIZATION));
         let opened = opened.ok_or_else(|| without_token(headers))?;
         let grant = opened.grant();
-        let rates = Arc::clone(&self.rates.read().limiter);
-        if let Err(early) = rates.check_key(&grant.name) {
-            let wait = early.wait_time_from(governor::clock::Clock::now(rates.clock()));
-            let detail = format!("{} sends more requests than `requests_per_minute` allows", grant.name);
-            return Err(Problem::new(Kind::TooMany, detail).retry_after(wait.as_secs() + 1));
-        }
+        self.count(grant)?;
         let counts = Arc::downgrade(grant);
         let grant = match (&opened, headers.get(BY_HEADER)) {
             (Opened::Own(_), Some(by)) => Grant { name: speaker(by)?, ..Grant::clone(grant) },

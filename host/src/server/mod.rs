@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod log;
 mod metrics;
+mod pages;
 mod problem;
 mod programs;
 mod queue;
@@ -29,6 +30,7 @@ mod settings;
 mod shown;
 mod tokens;
 mod told;
+mod ui;
 mod versions;
 mod webhooks;
 
@@ -38,9 +40,12 @@ pub use address::{Address, AddressError};
 pub use agents::AgentsError;
 #[cfg(feature = "cli")]
 pub(crate) use guard::BY_HEADER;
+pub use pages::Pages;
 pub use settings::{Settings, schema};
 #[cfg(feature = "cli")]
 pub(crate) use tokens::Scope;
+#[cfg(feature = "cli")]
+pub(crate) use ui::{KEY_PATH, entrance};
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -133,7 +138,9 @@ pub(crate) struct Server {
     agents: Arc<Agents>,
     scheduler: Arc<Scheduler>,
     keys: Arc<Keys>,
-    guard: Guard,
+    guard: Arc<Guard>,
+    /// Who may come to the pages without a token, once.
+    page_keys: Arc<ui::Keys>,
     metrics: Metrics,
     reloading: Reloading,
     /// Held by whoever imports a run.
@@ -188,7 +195,7 @@ impl Serving {
         let left = crate::blocking::blocking(move || Left::read(&of)).await?;
         left.keys.into_iter().for_each(|(key, run)| keys.remember(key, run));
         scheduler.take_up(left.unfinished);
-        let guard = Guard::new(&settings, own, bound);
+        let guard = Arc::new(Guard::new(&settings, own, bound));
         let programs = Programs::begin(engine, &agents, &scheduler, state)?;
         let (engine, reloading) = (engine.clone(), Reloading::new(tls.clone()));
         let (limits, settings) = (Limits::new(&settings), RwLock::new(Arc::new(settings)));
@@ -201,6 +208,7 @@ impl Serving {
             scheduler,
             keys,
             guard,
+            page_keys: Arc::default(),
             metrics,
             reloading,
             importing,

@@ -145,6 +145,12 @@ impl Problem {
         self.detail.lines().next().unwrap_or_default()
     }
 
+    /// What it is for a page: the status, the kind in a few words, what is wrong, and what to do about it.
+    pub(super) fn told(&self) -> (StatusCode, &'static str, &str, Option<&str>) {
+        let (_, title, status) = self.kind.parts();
+        (status, title, &self.detail, self.help.as_deref())
+    }
+
     /// The same, and where it is.
     #[must_use]
     pub(super) fn at(self, place: impl Into<String>) -> Self {
@@ -192,6 +198,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (name, title, status) = self.kind.parts();
+        let said = self.clone();
         let body = ProblemBody {
             kind: format!("about:blank#{name}"),
             title,
@@ -208,8 +215,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // Who counts the answers asks for its kind.
-        let extension = axum::Extension(self.kind);
-        (status, headers, extension, serde_json::to_vec(&body).unwrap_or_default()).into_response()
+        // Who counts the answers asks for its kind; and a page says it in another form.
+        let extensions = (axum::Extension(self.kind), axum::Extension(said));
+        (status, headers, extensions.0, extensions.1, serde_json::to_vec(&body).unwrap_or_default())
+            .into_response()
     }
 }

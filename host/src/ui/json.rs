@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::text::{self, SHOWN_BYTES_MAX, block, escape};
+use super::text::{self, block, escape};
 
 /// So many values are laid out; a page of more would be slow. What is longer is shown as it was written.
 const VALUES_MAX: usize = 4_000;
@@ -148,9 +148,4 @@ impl<'a> Writer<'a> {
 fn is_picture(text: &str) -> bool {
     let data = PICTURES.iter().find_map(|beginning| text.strip_prefix(beginning));
     data.is_some_and(|data| data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)))
-}
-
-/// Whether a text is too long to be shown at once.
-pub(super) fn is_cut(text: &str) -> bool {
-    text.len() > SHOWN_BYTES_MAX
 }

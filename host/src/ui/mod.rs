@@ -15,14 +15,14 @@ mod file;
 mod json;
 mod text;
 
-pub(crate) use assets::{Asset, VERSION, asset};
+pub(crate) use assets::{VERSION, asset};
 pub(crate) use bars::{Window, bars};
 pub(crate) use chat::chat;
 pub(crate) use detail::{detail, diff_lines};
 pub(crate) use facts::{facts, moment, state};
 pub use file::file;
 pub(crate) use json::shown as json;
-pub(crate) use text::{block, line};
+pub(crate) use text::{beginning, block, line};
 
 use maud::{Markup, html};
 

@@ -24,7 +24,7 @@ pub(crate) fn block(text: &str) -> Markup {
 }
 
 /// The beginning of a text, in one line of at most so many bytes.
-pub(super) fn beginning(text: &str, bytes_max: usize) -> Markup {
+pub(crate) fn beginning(text: &str, bytes_max: usize) -> Markup {
     let (shown, rest) = cut(text.trim_start(), bytes_max);
     let mut markup = written(&shown.replace(['\n', '\r', '\t'], " "), false);
     if rest > 0 {

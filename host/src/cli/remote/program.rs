@@ -7,6 +7,7 @@ use super::client::Remote;
 use super::error::RemoteError;
 use super::shown::Run;
 use crate::message::RunId;
+use crate::server::KEY_PATH;
 
 /// A start of a program.
 #[derive(Debug, Deserialize)]
@@ -64,9 +65,21 @@ impl Remote {
         let Ended { answer } = self.post(&["runs", &run.to_string(), "end"], &json!({})).await?;
         Ok(answer)
     }
+
+    /// A key that opens the pages of the server once.
+    pub(in super::super) async fn page_key(&self) -> Result<String, RemoteError> {
+        let Key { key } = self.post_once(&KEY_PATH, &serde_json::json!({})).await?;
+        Ok(key)
+    }
 }
 
 #[derive(Deserialize)]
 struct Ended {
     answer: Option<String>,
+}
+
+/// What opens the pages of a server once.
+#[derive(Deserialize)]
+struct Key {
+    key: String,
 }

@@ -19,7 +19,7 @@ mod passing;
 mod program_tools;
 mod programs;
 mod record;
-mod runs;
+pub(super) mod runs;
 mod sessions;
 mod webhooks;
 
@@ -31,18 +31,18 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::{Method, Uri, request::Parts};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use futures::FutureExt as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Server;
 use super::guard::{Passed, pass};
 use super::problem::{Kind, Problem, ProblemBody};
 use super::tokens::{Grant, Scope};
 use super::webhooks::Payload;
+use super::{Server, ui};
 
 /// What a request asks of.
 type State = axum::extract::State<Arc<Server>>;
@@ -107,17 +107,21 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .layer(axum::Extension(agent_tools::service()));
     let guarded = guarded
         .route("/openapi.json", get(async move || operation::described(description.clone())))
+        .route("/ui/key", post(ui::key))
         .fallback(missing)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&server), pass));
+        .method_not_allowed_fallback(no_method);
+    // Whoever does something on a page was let in there.
+    let pages = ui::router(ui::Site::of_server(&server, guarded.clone().with_state(Arc::clone(&server))));
+    let guarded = guarded.layer(middleware::from_fn_with_state(Arc::clone(&server), pass));
     let programs = of_programs(&server);
     Router::new()
         .route("/healthz", get(operation::healthy))
         .route("/readyz", get(operation::ready))
         .merge(guarded)
         .merge(programs)
-        .layer(middleware::from_fn_with_state(Arc::clone(&server), count))
-        .with_state(server)
+        .with_state(Arc::clone(&server))
+        .merge(pages)
+        .layer(middleware::from_fn_with_state(server, count))
 }
 
 /// What programs send to their providers and to their tools: they have their tokens in other places.
@@ -155,11 +159,11 @@ async fn no_method(method: Method, uri: Uri) -> Problem {
 }
 
 /// Whose request it is.
-struct Caller(Grant, Weak<Grant>);
+pub(super) struct Caller(pub(super) Grant, pub(super) Weak<Grant>);
 
 impl Caller {
     /// An error unless they may do this.
-    fn may(&self, scope: Scope) -> Result<(), Problem> {
+    pub(super) fn may(&self, scope: Scope) -> Result<(), Problem> {
         if self.0.has(scope) {
             return Ok(());
         }
@@ -184,7 +188,7 @@ impl Caller {
     }
 
     /// An error unless they may do this to an agent and its runs.
-    fn may_of(&self, scope: Scope, agent: &str) -> Result<(), Problem> {
+    pub(super) fn may_of(&self, scope: Scope, agent: &str) -> Result<(), Problem> {
         self.may(scope)?;
         if self.0.covers(agent) {
             return Ok(());

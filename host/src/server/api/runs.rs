@@ -219,7 +219,11 @@ pub(super) async fn found(
 }
 
 /// How the run of a name stands, among the runs that somebody may see.
-fn summary(runs: &dyn journal::Runs, grant: &Grant, name: &str) -> Result<Option<RunSummary>, JournalError> {
+pub(in super::super) fn summary(
+    runs: &dyn journal::Runs,
+    grant: &Grant,
+    name: &str,
+) -> Result<Option<RunSummary>, JournalError> {
     let is_seen = |summary: &RunSummary| grant.covers(&summary.agent);
     if let Ok(id) = name.parse::<RunId>() {
         let found = match runs.summary(id) {
@@ -238,7 +242,7 @@ fn summary(runs: &dyn journal::Runs, grant: &Grant, name: &str) -> Result<Option
     Ok(seen.into_iter().find(|summary| summary.run == id))
 }
 
-fn unknown(name: &str) -> Problem {
+pub(in super::super) fn unknown(name: &str) -> Problem {
     Problem::new(Kind::Missing, format!("there is no run {name}")).at("path")
 }
 
