@@ -53,6 +53,7 @@ mod loading;
 mod mcp;
 mod mistakes;
 mod model_retry;
+mod pages;
 mod positions;
 mod power;
 mod prebuilt;

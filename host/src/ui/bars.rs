@@ -210,9 +210,9 @@ fn bar(axis: &Axis, span: &Span<'_>) -> Markup {
             @if encloses || span.attempts.is_empty() {
                 (rect(axis, "whole", span.began_us, span.until_us, "8", "4"))
             } @else {
-                @if span.attempts.len() > 1 { (rect(axis, "pause", span.began_us, span.until_us, "9", "2")) }
+                (rect(axis, "pause", span.began_us, span.until_us, "9", "2"))
                 @for attempt in &span.attempts {
-                    (rect(axis, came(span, attempt), attempt.began_us, attempt.until_us, "4", "12"))
+                    (rect(axis, came(span, attempt), attempt.works_from_us(), attempt.until_us, "4", "12"))
                 }
             }
         }

@@ -115,7 +115,9 @@ fn troubles(timeline: &Timeline<'_>) -> Markup {
 
 /// A moment as a machine and a person read it.
 pub(crate) fn moment(ms: u64) -> Markup {
-    html! { time datetime=(Moment(ms).to_the_millisecond()) { (Moment(ms).to_the_second()) } }
+    // As RFC 3339 has it for a machine, and with a blank for a person.
+    let shown = Moment(ms).to_the_second().replace('T', " ").replace('Z', " UTC");
+    html! { time datetime=(Moment(ms).to_the_millisecond()) { (shown) } }
 }
 
 fn counted(count: u32, what: &str) -> String {

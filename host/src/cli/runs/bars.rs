@@ -102,7 +102,7 @@ fn bar(timeline: &Timeline<'_>, span: &Span<'_>, cells: usize) -> String {
                 Came::Finished(_) | Came::Open => style(span.stand),
             };
             let with = if span.is_work() { '█' } else { '▒' };
-            fill(attempt.began_us, attempt.until_us, with, &style);
+            fill(attempt.works_from_us(), attempt.until_us, with, &style);
         }
     }
     let shown = |(with, style): &(char, Option<Style>)| match style {

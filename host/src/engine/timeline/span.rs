@@ -243,9 +243,23 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// When it got to work, in microseconds since the run did: before that it waited for its turn, or for the disk.
+    #[must_use]
+    pub fn works_from_us(&self) -> u64 {
+        match self.came {
+            Came::Failed(_) | Came::Finished(_) => {
+                self.until_us.saturating_sub(self.took_us()).max(self.began_us)
+            }
+            Came::CutOff | Came::Open => self.began_us,
+        }
+    }
+
     /// How long it took by itself, in microseconds.
     #[must_use]
     pub fn took_us(&self) -> u64 {
+        if matches!(self.came, Came::Finished(finished) if finished.by.is_some() || finished.settled) {
+            return self.until_us.saturating_sub(self.began_us);
+        }
         let wall_us = self.noted().map_or(0, |(usage, _)| usage.wall_us);
         if wall_us > 0 { wall_us } else { self.until_us.saturating_sub(self.began_us) }
     }

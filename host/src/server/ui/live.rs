@@ -99,8 +99,8 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
             }
         }
         if is_over {
-            // Who gave up waiting need not be told.
-            let _ = sender.send(Event::default().event("ended").data("")).await;
+            // Who gave up waiting need not be told. A browser tells a page of no event without data.
+            let _ = sender.send(Event::default().event("ended").data("ended")).await;
             return;
         }
         sleep(began.elapsed() * APART).await;

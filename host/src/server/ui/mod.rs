@@ -90,7 +90,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/ui/sessions", get(sessions::list))
         .route("/ui/sessions/{session}", get(sessions::show))
         .route("/ui/costs", get(sessions::costs))
-        .fallback(missing)
+        .route("/ui/{*rest}", get(missing))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), door::pass));
     let outside = Router::new()
         .route("/", get(async || Redirect::to("/ui")))

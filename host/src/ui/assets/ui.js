@@ -85,6 +85,15 @@
     if (event.target.id === "panel") event.target.focus();
     show();
   });
+  // What somebody has opened, or begun to type, is not taken away from them.
+  const isTyped = (within) => within.querySelector(".actions details[open]") || [...within.querySelectorAll("textarea, input:not([type=hidden])")].some((field) =>
+    field === document.activeElement || field.value !== field.defaultValue);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id === "list" && isTyped(event.detail.target)) event.detail.shouldSwap = false;
+  });
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (event.target.id === "waits" && isTyped(event.target)) event.preventDefault();
+  });
   document.addEventListener("htmx:sseMessage", show);
   document.addEventListener("submit", (event) => {
     const sure = event.target.dataset.sure;
