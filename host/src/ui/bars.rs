@@ -46,7 +46,8 @@ pub(crate) fn bars(timeline: &Timeline<'_>, window: Window, linked: Linked) -> M
         @if range.start > 0 {
             (elsewhere(range.start.saturating_sub(LINES), "Earlier lines", linked))
         }
-        div.timeline id="timeline" {
+        // A line leads to what stands beside the timeline, where there is something beside it.
+        div.timeline hx-target=[matches!(linked, Linked::Beside(_)).then_some("#panel")] {
             table.bars aria-label="What happened, in the order in which a run goes" {
                 thead {
                     tr {
@@ -73,7 +74,7 @@ pub(crate) fn bars(timeline: &Timeline<'_>, window: Window, linked: Linked) -> M
 /// The way to other lines.
 fn elsewhere(from: usize, words: &str, linked: Linked) -> Markup {
     match linked {
-        Linked::Page(run) => html! {
+        Linked::Beside(run) | Linked::Page(run) => html! {
             p.elsewhere { a href=(format!("/ui/runs/{run}?from={from}")) { (words) } " (from line " (from + 1) ")" }
         },
         Linked::Anchor => html! {},
@@ -87,14 +88,14 @@ fn percent(part: f64) -> String {
 /// The moments above the bars.
 fn ticks(axis: &Axis) -> Markup {
     html! {
-        svg.ticks aria-hidden="true" focusable="false" width="100%" height="18" {
+        div.ticks { svg aria-hidden="true" focusable="false" width="100%" height="18" {
             @for tick in axis.ticks() {
                 line x1=(percent(tick.at)) x2=(percent(tick.at)) y1="12" y2="18" {}
                 text x=(percent(tick.at)) y="10" text-anchor=(if tick.at > 0.93 { "end" } else { "start" }) {
                     (duration(tick.us))
                 }
             }
-        }
+        } }
     }
 }
 
@@ -163,8 +164,8 @@ fn name(span: &Span<'_>, linked: Linked) -> Markup {
             let id = format!("row-{}", anchor(slot));
             html! {
                 @match linked {
-                    Linked::Page(_) => a id=(id) href=(to) hx-get=(to) { (words) },
-                    Linked::Anchor => a id=(id) href=(to) { (words) },
+                    Linked::Beside(_) => a id=(id) href=(to) hx-get=(to) { (words) },
+                    Linked::Page(_) | Linked::Anchor => a id=(id) href=(to) { (words) },
                 }
                 " " small { (slot) }
             }
@@ -178,12 +179,28 @@ fn stand(span: &Span<'_>) -> Markup {
         span.attempts.iter().filter(|it| matches!(it.came, Came::Failed(_) | Came::CutOff)).count();
     let denied = span.denials().count();
     html! {
-        span.mark aria-hidden="true" { (span.stand.mark()) }
+        span.mark aria-hidden="true" { (mark(span.stand)) }
         " " (words(span))
         @if failures > 0 && span.attempts.len() > 1 { " " span.tag { "attempt " (span.attempts.len()) } }
         @if denied > 0 { " " span.tag.warn { (denied) " denied" } }
         @if let Some((Some(by), _)) = span.said_by() { " " span.tag { "by " (text::beginning(&by.name, 24)) } }
         @if span.is_shared { " " span.tag { "of the run before" } }
+    }
+}
+
+/// A sign for how a span stands, of those that every font has.
+fn mark(stand: Stand) -> char {
+    match stand {
+        Stand::Waits(_) => '‖',
+        Stand::Again => '»',
+        Stand::Done
+        | Stand::Failed
+        | Stand::InDoubt
+        | Stand::GivenUp
+        | Stand::GoesOn
+        | Stand::CutOff
+        | Stand::Stopped
+        | Stand::Due => stand.mark(),
     }
 }
 

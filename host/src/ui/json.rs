@@ -106,8 +106,9 @@ impl<'a> Writer<'a> {
             let members = if count == 1 { "1 member".to_owned() } else { format!("{count} members") };
             html! {
                 details open[count <= OPEN_MAX] {
-                    summary { (open) span.count { (members) } (end) }
+                    summary { (open) span.count { (members) " " (end) } }
                     div.in { (PreEscaped(inner)) }
+                    span { (end) }
                 }
             }
         };

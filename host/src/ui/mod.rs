@@ -32,6 +32,8 @@ use crate::message::{RunId, Slot};
 /// Where what is said of a slot can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linked {
+    /// Beside the timeline, or, without the script, on a page of its own.
+    Beside(RunId),
     /// On a page of its own.
     Page(RunId),
     /// Further down in the same file.
@@ -41,7 +43,7 @@ pub(crate) enum Linked {
 impl Linked {
     fn to(self, slot: &Slot) -> String {
         match self {
-            Self::Page(run) => format!("/ui/runs/{run}/at/{}", path(slot)),
+            Self::Beside(run) | Self::Page(run) => format!("/ui/runs/{run}/at/{}", path(slot)),
             Self::Anchor => format!("#{}", anchor(slot)),
         }
     }

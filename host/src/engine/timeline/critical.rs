@@ -39,7 +39,9 @@ fn waited_for(spans: &[Span<'_>], children: &[usize], are_calls_at_once: bool) -
     let mut calls = calls;
     calls.sort_by_key(|(_, span)| (span.until_us, span.began_us));
     let mut before_us = u64::MAX;
-    for (index, span) in calls.into_iter().rev().filter(|(_, span)| !span.attempts.is_empty()) {
+    for (index, span) in
+        calls.into_iter().rev().filter(|(_, span)| span.until_us > 0 || !span.attempts.is_empty())
+    {
         if span.until_us > before_us {
             continue;
         }

@@ -121,7 +121,7 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
         _ => None,
     });
     let last = turns.max().unwrap_or_default();
-    let stands = matches!(state, RunState::Interrupted | RunState::Failed | RunState::Suspended);
+    let stands = matches!(state, RunState::Interrupted | RunState::Failed);
     html! {
         section {
             h2 { "What can be done" }

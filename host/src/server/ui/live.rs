@@ -114,6 +114,6 @@ fn drawn(site: &Site, visit: &Visit, run: RunId, followed: &Followed) -> Vec<(&'
     vec![
         ("facts", ui::facts(&timeline).0),
         ("waits", acts::waiting(may, visit, run, followed.waiting()).0),
-        ("bars", ui::bars(&timeline, Window::Last, Linked::Page(run)).0),
+        ("bars", ui::bars(&timeline, Window::Last, Linked::Beside(run)).0),
     ]
 }

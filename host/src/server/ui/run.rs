@@ -53,7 +53,7 @@ pub(super) async fn show(
                 h2 { "Timeline" }
                 (ui::tools())
                 div.split {
-                    div id="bars" sse-swap="bars" hx-target="#panel" { (ui::bars(&timeline, window, Linked::Page(id))) }
+                    div id="bars" sse-swap="bars" { (ui::bars(&timeline, window, Linked::Beside(id))) }
                     aside.panel id="panel" tabindex="-1" aria-label="What is recorded of one line" {}
                 }
             }
