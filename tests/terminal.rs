@@ -517,7 +517,9 @@ fn at_60_columns_lines_go_on_set_in() {
     assert!(screen.contains("\u{1b}[32m✓"), "marks have colours: {screen:?}");
     let left = left_on(60, &screen);
     // What happened stands in a column of its own, and goes on there.
-    let from = left.iter().position(|line| line.starts_with("✓")).unwrap();
+    let from = left.iter().position(|line| line.contains(" model(0) ")).unwrap();
+    let bars: Vec<&String> = left[..from].iter().filter(|line| line.contains(['█', '▒'])).collect();
+    assert_eq!(bars.len(), 3, "a bar for each thing that happened: {left:#?}");
     for line in &left[from..] {
         let begins = line.starts_with(['✓', '⧖', '✗', '↻']) || line.starts_with("              ");
         assert!(begins, "{line:?} in {left:#?}");

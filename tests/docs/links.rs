@@ -17,7 +17,7 @@ fn broken(page: &Page, link: &str) -> Option<String> {
     }
     // The book has the pages alone: what lies outside of it is not there for its readers.
     if page.path.starts_with("docs")
-        && !(path.starts_with("docs") && path.extension().is_some_and(|e| e == "md"))
+        && !(path.starts_with("docs") && path.extension().is_some_and(|e| e == "md" || e == "png"))
     {
         return Some(format!("{} is no page of the book; name it as code", path.display()));
     }

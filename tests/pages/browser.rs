@@ -126,9 +126,15 @@ impl Browser {
     }
 
     pub async fn click(&self, css: &str) {
-        let element = self.see(css).await;
-        if let Err(error) = element.click().await {
-            panic!("{css} cannot be clicked: {error}");
+        self.tries(css, async || self.see(css).await.click().await).await;
+    }
+
+    /// Does something with an element, and again where the page was drawn anew between seeing and doing.
+    async fn tries(&self, what: &str, done: impl AsyncFn() -> Result<(), CmdError>) {
+        let until = std::time::Instant::now() + PATIENCE;
+        while let Err(error) = done().await {
+            let is_gone = error.is_stale_element_reference();
+            assert!(is_gone && std::time::Instant::now() < until, "{what}: {error}");
         }
     }
 
@@ -141,14 +147,20 @@ impl Browser {
     /// Opens what is folded, with this on it.
     pub async fn open(&self, summary: &str) {
         let path = format!("//summary[normalize-space()={summary:?}]");
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
-        found.unwrap_or_else(|error| panic!("{summary}: {error}")).click().await.unwrap();
+        let open = async || {
+            let found = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await;
+            found.unwrap_or_else(|error| panic!("{summary}: {error}")).click().await
+        };
+        self.tries(summary, open).await;
     }
 
     pub async fn write(&self, css: &str, text: &str) {
-        let field = self.see(css).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        let write = async || {
+            let field = self.see(css).await;
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        self.tries(css, write).await;
     }
 
     /// What is said on the console of the page, but for what is not of a page: nothing, on a good one.
@@ -163,11 +175,9 @@ impl Browser {
         let Ok(axe) = std::fs::read_to_string(root().join("target/npm/node_modules/axe-core/axe.min.js"))
         else {
             assert!(std::env::var_os("HOST_CI").is_none(), "axe-core has to be there where HOST_CI is set");
-            writeln!(
-                std::io::stderr(),
-                "skipped a part of a test of pages: there is no axe-core in target/npm"
-            )
-            .unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "skipped a part of a test of pages: there is no axe-core in target/npm")
+                .unwrap();
             return Vec::new();
         };
         self.client.execute(&axe, Vec::new()).await.unwrap();

@@ -91,13 +91,8 @@ fn whoever_has_no_token_sees_nothing_and_a_token_opens_what_it_may() {
     let agent = asking(ASK_NEW_YORK);
     let token = |name: &str| {
         let made = agent.host(&["token", name, "--scope", if name == "reads" { "read" } else { "admin" }]);
-        let lines: String = made
-            .ok()
-            .stderr
-            .lines()
-            .skip_while(|line| !line.starts_with("[["))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let said = &made.ok().stderr;
+        let lines = said.find("[[").and_then(|at| said.get(at..)).unwrap().to_owned();
         (made.stdout.trim().to_owned(), lines)
     };
     let ((reads, one), (rules, other)) = (token("reads"), token("rules"));
@@ -157,15 +152,15 @@ fn whoever_has_no_token_sees_nothing_and_a_token_opens_what_it_may() {
     assert!(tried.status == 403 && tried.body.contains("does not have the scope"), "{}", tried.body);
 
     let (_, entered) = enter(&rules);
-    let ruler = cookie(&entered);
-    let shown = server.ask("GET", &format!("/ui/runs/{run}"), &[("cookie", &ruler)], None);
+    let admin = cookie(&entered);
+    let shown = server.ask("GET", &format!("/ui/runs/{run}"), &[("cookie", &admin)], None);
     assert!(shown.body.contains("/approve\""), "{}", shown.body);
     let fields = [("csrf", csrf(&shown.body)), ("slot", "tool(0,0)".to_owned())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(fill(&server, &path, &[("cookie", &ruler)], &fields).status, 303);
-    let left = fill(&server, "/ui/logout", &[("cookie", &ruler)], &fields[..1]);
+    assert_eq!(fill(&server, &path, &[("cookie", &admin)], &fields).status, 303);
+    let left = fill(&server, "/ui/logout", &[("cookie", &admin)], &fields[..1]);
     assert_eq!(left.status, 303, "{}", left.body);
-    assert_eq!(server.ask("GET", "/ui", &[("cookie", &ruler)], None).status, 303, "it is known no more");
+    assert_eq!(server.ask("GET", "/ui", &[("cookie", &admin)], None).status, 303, "it is known no more");
     assert_eq!(server.ask("GET", "/ui", &[("cookie", &reader)], None).status, 200);
 }
 

@@ -22,13 +22,11 @@ pub fn csrf(page: &str) -> String {
 /// Sends a form as a browser does.
 pub fn fill(server: &Server, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let mut request = format!("POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", server.address());
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let length = body.len();
-    request.push_str(&format!(
-        "content-type: application/x-www-form-urlencoded\r\ncontent-length: {length}\r\n\r\n{body}"
-    ));
+    let mut head = vec![format!("POST {path} HTTP/1.1"), format!("host: {}", server.address())];
+    head.push("connection: close".to_owned());
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    head.push("content-type: application/x-www-form-urlencoded".to_owned());
+    head.push(format!("content-length: {}", body.len()));
+    let request = format!("{}\r\n\r\n{body}", head.join("\r\n"));
     server.send(request.as_bytes())
 }

@@ -113,7 +113,7 @@ fn export(runs: &RunsDir, name: &str, output: Option<PathBuf>) -> anyhow::Result
     let id = runs.find(name)?;
     let summary = runs.summary(id)?.ok_or(JournalError::NotBegun { run: id })?;
     let run = RunFile::new(&summary, runs.read(id)?);
-    super::runs::export(run, false, output)
+    super::runs::export(&run, false, output)
 }
 
 fn compact(runs: &RunsDir, sessions: &SessionsDir) -> anyhow::Result<Exit> {

@@ -23,31 +23,43 @@ pub(super) async fn read_at(at: &At, places: &Places, name: &str) -> anyhow::Res
     Ok((id, entries))
 }
 
-/// The same, with how the run stands.
+/// The same, with how the run stands. Of one that never began there is nothing.
 pub(super) async fn read_with_state(
     at: &At,
     places: &Places,
     name: &str,
 ) -> anyhow::Result<(RunId, Vec<Entry>, RunState)> {
-    let RunFile { summary, entries } = file_at(at, places, name).await?;
-    Ok((summary.run, entries, summary.state))
+    if let Some(RunFile { summary, entries }) = elsewhere(at, name).await? {
+        return Ok((summary.run, entries, summary.state));
+    }
+    let (id, entries, summary) = here(places, name)?;
+    Ok((id, entries, summary.map_or(RunState::Interrupted, |summary| summary.state)))
 }
 
-/// The same, as a file has it.
+/// The same, as a file has it; an error if it never began.
 pub(super) async fn file_at(at: &At, places: &Places, name: &str) -> anyhow::Result<RunFile> {
-    match at.named()? {
-        _ if is_file(name) => Ok(RunFile::read(Path::new(name))?),
-        Some(remote) => remote::file(&remote, name).await,
-        None => {
-            let runs = places.runs()?;
-            let id = runs.find(name)?;
-            // How it stands is looked at first: what has ended since is read to its end.
-            let summary = runs.summary(id)?;
-            let entries = runs.read(id)?;
-            let summary = summary.or_else(|| RunSummary::of(id, &entries));
-            Ok(RunFile::new(&summary.ok_or(JournalError::NotBegun { run: id })?, entries))
-        }
+    if let Some(file) = elsewhere(at, name).await? {
+        return Ok(file);
     }
+    let (id, entries, summary) = here(places, name)?;
+    Ok(RunFile::new(&summary.ok_or(JournalError::NotBegun { run: id })?, entries))
+}
+
+/// The run in a file, or of a server, if one of them is named.
+async fn elsewhere(at: &At, name: &str) -> anyhow::Result<Option<RunFile>> {
+    match at.named()? {
+        _ if is_file(name) => Ok(Some(RunFile::read(Path::new(name))?)),
+        Some(remote) => Ok(Some(remote::file(&remote, name).await?)),
+        None => Ok(None),
+    }
+}
+
+/// A run of this machine. How it stands is looked at first: what has ended since is read to its end.
+fn here(places: &Places, name: &str) -> anyhow::Result<(RunId, Vec<Entry>, Option<RunSummary>)> {
+    let runs = places.runs()?;
+    let id = runs.find(name)?;
+    let summary = runs.summary(id)?;
+    Ok((id, runs.read(id)?, summary))
 }
 
 /// Whether a run is named by its file.

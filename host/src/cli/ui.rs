@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             (engine, run)
         }
     };
-    let mut pages = Pages::begin(&engine, &at_terminal().name).await?;
+    let mut pages = Pages::begin(&engine, &at_terminal().name)?;
     show(&pages.address(run)?, no_open)?;
     say("the pages can be looked at until this command ends; end it with Ctrl-C");
     Err(anyhow::anyhow!(pages.failed().await)).context("the pages failed")

@@ -23,8 +23,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Begins to serve pages of the runs of an engine.
-    pub async fn begin(engine: &Engine, name: &str) -> Result<Self, ServeError> {
+    /// Begins to serve pages of the runs of an engine. It has to be called in a tokio runtime.
+    pub fn begin(engine: &Engine, name: &str) -> Result<Self, ServeError> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let failed = |error: std::io::Error| ServeError::Listen { listen, reason: error.to_string() };
         let listener = TcpListener::bind(listen).map_err(failed)?;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::bars::{class_of, words};
 use super::{Linked, json, text};
-use crate::engine::timeline::{Kind, Span, Timeline};
+use crate::engine::timeline::{Attempt, Kind, Span, Timeline};
 use crate::message::{Ending, Message, Outcome, Slot, ToolOutcome};
 
 /// So many spans are shown: a longer conversation is read in parts.
@@ -63,7 +63,7 @@ fn said(span: &Span<'_>, linked: Linked) -> Markup {
             } @else {
                 article.model { h3 { "Model, " (words(span)) }
                     @if let Some(heard) = span.heard { div.text { (text::block(heard)) } }
-                    @if let Some(failure) = span.attempts.last().and_then(|last| last.failure()) {
+                    @if let Some(failure) = span.attempts.last().and_then(Attempt::failure) {
                         div.text.bad { (text::block(failure)) }
                     }
                 }

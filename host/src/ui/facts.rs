@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::engine::timeline::{Stand, Timeline};
+use crate::engine::timeline::{Attempt, Stand, Timeline};
 use crate::journal::RunState;
 use crate::message::{Ending, Fork, Manifest, Moment, Tokens, duration};
 
@@ -100,7 +100,7 @@ fn troubles(timeline: &Timeline<'_>) -> Markup {
                         li {
                             b { (text::beginning(&span.name, 60)) } " "
                             @if let Some(slot) = span.slot() { small { (slot) } ": " }
-                            @match span.attempts.last().and_then(|last| last.failure()) {
+                            @match span.attempts.last().and_then(Attempt::failure) {
                                 Some(failure) => (text::beginning(failure, 300)),
                                 None => (super::bars::words(span)),
                             }

@@ -25,10 +25,10 @@ pub(crate) fn shown(json: &str) -> Markup {
     let is_json =
         json.len() <= PICTURE_BYTES_MAX && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
     let laid_out = is_json.then(|| Writer { text: json, at: 0, values: 0, html: String::new() }.whole());
-    match laid_out.flatten() {
-        Some(html) => html! { div.json { (PreEscaped(html)) } },
-        None => html! { pre { (block(json)) } },
+    if let Some(html) = laid_out.flatten() {
+        return html! { div.json { (PreEscaped(html)) } };
     }
+    html! { pre { (block(json)) } }
 }
 
 /// Lays out a text that is known to be JSON.

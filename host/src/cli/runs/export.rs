@@ -12,8 +12,8 @@ use crate::journal::{JournalError, RunFile};
 use crate::ui;
 
 /// Writes a run: as a page, or else as JSON lines.
-pub(in crate::cli) fn export(run: RunFile, html: bool, output: Option<PathBuf>) -> anyhow::Result<Exit> {
-    let page = html.then(|| page(&run)).transpose()?;
+pub(in crate::cli) fn export(run: &RunFile, html: bool, output: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let page = html.then(|| page(run)).transpose()?;
     let write = |mut to: &mut dyn Write| match &page {
         Some(page) => to.write_all(page.as_bytes()),
         None => run.write(&mut to),

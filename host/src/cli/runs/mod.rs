@@ -128,7 +128,7 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
         }
         Some(Command::Watch { run }) => watch::run(at, places, &run).await,
         Some(Command::Export { run, html, output }) => {
-            export(recorded::file_at(at, places, &run).await?, html, output)
+            export(&recorded::file_at(at, places, &run).await?, html, output)
         }
     }
 }

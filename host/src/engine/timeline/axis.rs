@@ -183,12 +183,11 @@ fn waits(spans: &[Span<'_>]) -> Vec<(u64, u64, Why)> {
             Kind::Sleep => Some(Why::Moment),
             Kind::Turn | Kind::Model | Kind::Summary | Kind::Tool | Kind::Agent => None,
         };
-        match why {
-            Some(why) => waits.push((span.began_us, span.until_us, why)),
-            None => {
-                let pairs = span.attempts.iter().zip(span.attempts.iter().skip(1));
-                waits.extend(pairs.map(|(one, next)| (one.until_us, next.began_us, Why::Pause)));
-            }
+        if let Some(why) = why {
+            waits.push((span.began_us, span.until_us, why));
+        } else {
+            let pairs = span.attempts.iter().zip(span.attempts.iter().skip(1));
+            waits.extend(pairs.map(|(one, next)| (one.until_us, next.began_us, Why::Pause)));
         }
     }
     waits

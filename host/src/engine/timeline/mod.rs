@@ -147,8 +147,9 @@ impl<'a> Timeline<'a> {
     #[must_use]
     pub fn reason(&self) -> Option<Cow<'a, str>> {
         match self.ending {
-            Some(Ending::Refused(why) | Ending::Limit(why) | Ending::Empty(why)) => Some(why.into()),
-            Some(Ending::Unfit { why, .. }) => Some(why.into()),
+            Some(
+                Ending::Refused(why) | Ending::Limit(why) | Ending::Empty(why) | Ending::Unfit { why, .. },
+            ) => Some(why.into()),
             Some(Ending::Cancelled(cancelled)) => Some(cancelled.to_string().into()),
             Some(Ending::Answer(_)) => None,
             None => {

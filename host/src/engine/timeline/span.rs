@@ -199,11 +199,11 @@ impl Clock {
     /// When an attempt ended that took so long, and of which an end is recorded in this millisecond: within it, where its
     /// length says.
     pub(super) fn end_us(self, began_us: u64, wall_us: u64, end_ms: u64) -> u64 {
-        let end_us = self.us(end_ms).max(began_us);
+        let earliest_us = self.us(end_ms).max(began_us);
         if wall_us == 0 {
-            return end_us;
+            return earliest_us;
         }
-        began_us.saturating_add(wall_us).clamp(end_us, end_us.saturating_add(999))
+        began_us.saturating_add(wall_us).clamp(earliest_us, earliest_us.saturating_add(999))
     }
 }
 

@@ -267,7 +267,8 @@ fn a_long_wait_is_folded() {
         .done("tool(0,0)/approval", 2000, 2000 + 3 * day)
         .done("tool(0,0)", 2000 + 3 * day, 3000 + 3 * day);
     let timeline = record.drawn(RunState::Running);
-    let [fold] = timeline.axis.folds() else { panic!("{:?}", timeline.axis) };
+    assert_eq!(timeline.axis.folds().len(), 1, "{:?}", timeline.axis);
+    let fold = timeline.axis.folds()[0];
     assert_eq!((fold.why, fold.until_us - fold.from_us), (Why::Person, 3 * day * 1000));
     let [asked, called] = [fold.from_us, fold.until_us].map(|us| timeline.axis.at(us));
     assert!(asked > 0.45 && called < 0.55, "{asked} {called}");

@@ -150,9 +150,8 @@ impl<'a> Tree<'a, '_> {
                     Stand::Waits(*wants)
                 }
                 _ if self.state == RunState::Running => Stand::GoesOn,
-                (_, Request::Model(_) | Request::Api(_)) => Stand::CutOff,
-                // An agent that is called goes on where it was.
-                (None, Request::Tool(_)) => Stand::CutOff,
+                // A model is asked again, and an agent that is called goes on where it was.
+                (_, Request::Model(_) | Request::Api(_)) | (None, Request::Tool(_)) => Stand::CutOff,
                 (_, Request::Run(_) | Request::Tool(_) | Request::Approval(_)) => Stand::InDoubt,
             },
         }
