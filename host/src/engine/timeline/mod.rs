@@ -100,7 +100,7 @@ impl<'a> Timeline<'a> {
         let recorded = Recorded { state, ..recorded };
         let mut spans = tree::spans(&recorded, manifest, clock, &stints);
         critical::mark(&mut spans);
-        let ends = spans.iter().filter_map(|span| span.ended_us);
+        let ends = spans.iter().map(|span| span.until_us);
         let length_us = ends.chain([clock.now_us]).max().unwrap_or_default();
         let finished = journal::end(entries);
         let used = finished.and_then(|finished| finished.usage.used).unwrap_or_else(|| used(&spans));

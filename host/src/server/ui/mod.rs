@@ -120,6 +120,7 @@ async fn asset(
 }
 
 /// Where a command on this machine asks for a key that opens the pages once.
+#[cfg(feature = "cli")]
 pub(crate) const KEY_PATH: [&str; 2] = ["ui", "key"];
 
 /// The address that a key opens the pages at: at a run, if one is named.
