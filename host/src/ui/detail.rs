@@ -9,7 +9,7 @@ use super::{Linked, json, text};
 use crate::engine::timeline::{Attempt, Came, Kind, Span, Timeline};
 use crate::message::{
     Arguments, Decision, Denial, HttpRecord, MessageRef, ModelAsk, Outcome, Remedy, Reply, Request, Slot,
-    Tokens, ToolAsk, ToolOutcome, Trace, Usage, duration,
+    Tokens, ToolAsk, ToolEntry, ToolOutcome, Trace, Usage, duration,
 };
 
 /// So many log lines and requests are shown of an attempt.
@@ -36,7 +36,7 @@ pub(crate) fn detail(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked) -
         @if let Some(request) = span.request() { (asked(timeline, span, request, linked)) }
         @if let Some(outcome) = span.outcome() { (came_to(outcome)) }
         @for attempt in &span.attempts { (tried(timeline, span, attempt)) }
-        @if let Some(ask) = span.ask() { (tool(timeline, span, ask)) }
+        @if let Some(ask) = span.ask() { (tool(timeline, span, ask, linked)) }
     }
 }
 
@@ -248,7 +248,7 @@ fn request(record: &HttpRecord) -> Markup {
 }
 
 /// What exactly was called.
-fn tool(timeline: &Timeline<'_>, span: &Span<'_>, ask: &ToolAsk) -> Markup {
+fn tool(timeline: &Timeline<'_>, span: &Span<'_>, ask: &ToolAsk, linked: Linked) -> Markup {
     let entry = timeline.manifest.tools.iter().find(|tool| tool.spec.name == ask.name);
     html! {
         section {
@@ -259,13 +259,21 @@ fn tool(timeline: &Timeline<'_>, span: &Span<'_>, ask: &ToolAsk) -> Markup {
                     div { dt { "Grants" } dd { code { (target.grants) } } }
                 } @else { div { dt { "Component" } dd { "no tool has this name" } } }
             }
-            @if let Some(entry) = entry.filter(|_| span.kind != Kind::Approval) {
-                p { (text::block(&entry.spec.description)) }
-                details { summary { "Schema of its input" } (json::shown(entry.spec.input_schema.as_str())) }
-                @if let Some(schema) = &entry.spec.output_schema {
-                    details { summary { "Schema of its output" } (json::shown(schema.as_str())) }
-                }
+            // A file has them once, and not with each call.
+            @if let Some(entry) = entry.filter(|_| span.kind != Kind::Approval && linked != Linked::Anchor) {
+                (promised(entry))
             }
+        }
+    }
+}
+
+/// What a tool says of itself.
+pub(super) fn promised(entry: &ToolEntry) -> Markup {
+    html! {
+        p { (text::block(&entry.spec.description)) }
+        details { summary { "Schema of its input" } (json::shown(entry.spec.input_schema.as_str())) }
+        @if let Some(schema) = &entry.spec.output_schema {
+            details { summary { "Schema of its output" } (json::shown(schema.as_str())) }
         }
     }
 }

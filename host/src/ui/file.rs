@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::assets::{SCRIPT, STYLE};
 use super::bars::Window;
+use super::detail::promised;
 use super::{Linked, anchor, bars, chat, detail, facts, text, title};
 use crate::engine::timeline::Timeline;
 
@@ -36,6 +37,12 @@ pub fn file(timeline: &Timeline<'_>) -> String {
                     (facts(timeline))
                     section { h2 { "Timeline" } (super::tools()) (bars(timeline, Window::All, Linked::Anchor)) }
                     section.details { (details(timeline)) }
+                    section {
+                        h2 { "Tools" }
+                        @for tool in timeline.manifest.tools.iter() {
+                            section.card { h3 { (text::line(&tool.spec.name)) } (promised(tool)) }
+                        }
+                    }
                     section { h2 { "Conversation" } (chat(timeline, Linked::Anchor)) }
                 }
                 footer { "Run " (timeline.run) ", as host " (env!("CARGO_PKG_VERSION")) " recorded it." }
