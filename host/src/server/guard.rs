@@ -135,6 +135,11 @@ impl Guard {
         tokens.opened_by(Some(&format!("Bearer {token}"))).map(|opened| Passed::of(opened.grant()))
     }
 
+    /// The port that is listened at.
+    pub(super) fn port(&self) -> u16 {
+        self.names.read().listen.port()
+    }
+
     /// Counts a request of somebody's; an error if they send too many.
     pub(super) fn count(&self, grant: &Grant) -> Result<(), Problem> {
         let rates = Arc::clone(&self.rates.read().limiter);

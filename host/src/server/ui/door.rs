@@ -28,7 +28,8 @@ use super::super::problem::{Kind, Problem};
 use super::{Site, State, page};
 use crate::message::Digest;
 
-/// The cookie by which a browser is known again.
+/// How the cookie begins by which a browser is known again. The port follows: browsers send cookies to every port of a
+/// machine, and another server there has one of its own.
 const COOKIE: &str = "host_ui";
 /// How long a browser is known.
 const LET_IN: Duration = Duration::from_hours(12);
@@ -63,6 +64,8 @@ impl Keys {
 
 /// Who was let in.
 pub(super) struct Door {
+    /// The name of the cookie.
+    cookie: String,
     /// What the second secret of a browser is made with.
     secret: [u8; 64],
     browsers: Mutex<HashMap<Digest, (Passed, Instant)>>,
@@ -89,11 +92,11 @@ struct Known {
 }
 
 impl Door {
-    pub(super) fn new(keys: Arc<Keys>) -> Self {
+    pub(super) fn new(keys: Arc<Keys>, port: u16) -> Self {
         let mut secret = [0; 64];
         // Without random numbers nobody is let in who has to have a token; and what is made with this is no use then.
         let _ = getrandom::fill(&mut secret);
-        Self { secret, browsers: Mutex::default(), keys }
+        Self { cookie: format!("{COOKIE}_{port}"), secret, browsers: Mutex::default(), keys }
     }
 
     /// The second secret of a browser.
@@ -202,7 +205,7 @@ pub(super) async fn pass(site: State, mut request: Request, next: Next) -> Respo
 }
 
 fn known(site: &Site, headers: &HeaderMap) -> Result<Known, Problem> {
-    let given = cookie(headers);
+    let given = cookie(&site.door.cookie, headers);
     let cookie = match given {
         Some(cookie) => cookie.to_owned(),
         None => new_token().map_err(|error| Problem::internal(&error))?.0,
@@ -212,14 +215,14 @@ fn known(site: &Site, headers: &HeaderMap) -> Result<Known, Problem> {
     Ok(Known { cookie, csrf, has_entered, has_server: site.behind.is_some() })
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+fn cookie<'a>(own: &str, headers: &'a HeaderMap) -> Option<&'a str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let pairs = all.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let plain = |text: &&str| {
         (1..=COOKIE_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
     };
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).find(plain)
+    pairs.filter(|(name, _)| *name == own).map(|(_, value)| value).find(plain)
 }
 
 /// An answer that has the browser keep a cookie. It goes with requests from pages of this server alone.
@@ -229,8 +232,11 @@ fn with_cookie(site: &Site, cookie: &str, mut response: Response) -> Response {
     }
     let secure =
         if site.server().is_some_and(|server| server.settings().tls.is_some()) { "; Secure" } else { "" };
-    let value =
-        format!("{COOKIE}={cookie}; Path=/ui; HttpOnly; SameSite=Lax; Max-Age={}{secure}", LET_IN.as_secs());
+    let value = format!(
+        "{}={cookie}; Path=/ui; HttpOnly; SameSite=Lax; Max-Age={}{secure}",
+        site.door.cookie,
+        LET_IN.as_secs()
+    );
     if let Ok(value) = HeaderValue::from_str(&value) {
         response.headers_mut().insert(header::SET_COOKIE, value);
     }

@@ -16,6 +16,7 @@ mod run;
 mod runs;
 mod sessions;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,8 +24,10 @@ use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
+use parking_lot::Mutex;
 
 use super::Server;
+use super::bound::Taken;
 use super::guard::{Guard, Passed};
 use super::problem::{Kind, Problem};
 use crate::engine::Engine;
@@ -40,6 +43,8 @@ pub(super) struct Site {
     behind: Option<Behind>,
     guard: Arc<Guard>,
     door: Door,
+    /// What runs cost that have ended, as far as it was looked up: a list is looked at again and again.
+    costs: Arc<Mutex<HashMap<RunId, Option<f64>>>>,
 }
 
 /// The server behind the pages.
@@ -56,14 +61,23 @@ impl Site {
     /// The pages of a server, whose API it is.
     pub(super) fn of_server(server: &Arc<Server>, api: Router) -> Arc<Self> {
         let behind = Some(Behind { server: Arc::clone(server), api });
-        let door = Door::new(Arc::clone(&server.page_keys));
         let guard = Arc::clone(&server.guard);
-        Arc::new(Self { engine: server.engine.clone(), behind, guard, door })
+        let door = Door::new(Arc::clone(&server.page_keys), guard.port());
+        Arc::new(Self { engine: server.engine.clone(), behind, guard, door, costs: Arc::default() })
     }
 
     /// Pages that can be looked at alone.
     pub(super) fn alone(engine: Engine, guard: Guard, keys: Arc<Keys>) -> Arc<Self> {
-        Arc::new(Self { engine, behind: None, guard: Arc::new(guard), door: Door::new(keys) })
+        let door = Door::new(keys, guard.port());
+        Arc::new(Self { engine, behind: None, guard: Arc::new(guard), door, costs: Arc::default() })
+    }
+
+    /// A turn to read records, of which there are so many at once.
+    async fn turn(&self) -> Result<Option<Taken>, Problem> {
+        match self.server() {
+            Some(server) => Ok(Some(server.limits.read().await?)),
+            None => Ok(None),
+        }
     }
 
     fn server(&self) -> Option<&Arc<Server>> {
@@ -94,12 +108,13 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&site), door::pass));
     let outside = Router::new()
         .route("/", get(async || Redirect::to("/ui")))
-        .route("/ui/assets/{version}/{name}", get(asset))
         .route("/ui/login", get(door::form).post(door::enter))
         .route("/ui/logout", post(door::leave))
         .route("/ui/enter", get(door::enter_by_key))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), door::admit));
-    inside.merge(outside).layer(middleware::map_response(page::secured)).with_state(site)
+    // Whoever keeps these for many gives none of them the cookie of another.
+    let files = Router::new().route("/ui/assets/{version}/{name}", get(asset));
+    inside.merge(outside).merge(files).layer(middleware::map_response(page::secured)).with_state(site)
 }
 
 async fn missing() -> Problem {

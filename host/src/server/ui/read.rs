@@ -25,6 +25,7 @@ impl Read {
     /// The run of a name. Of a run that somebody may not see it is not said that there is one.
     pub(super) async fn of(site: &Site, caller: &Caller, name: &str) -> Result<Self, Problem> {
         caller.may(Scope::Read)?;
+        let _turn = site.turn().await?;
         let (grant, of) = (caller.0.clone(), name.to_owned());
         let read = site.engine.blocking(move |engine| {
             let Some(summary) = summary(engine.runs(), &grant, &of)? else { return Ok(None) };

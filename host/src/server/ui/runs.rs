@@ -1,5 +1,7 @@
 //! The list of runs: what waits for a person first.
 
+use std::sync::Arc;
+
 use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +28,8 @@ const LIMIT: usize = 50;
 const READ_MAX: usize = 500;
 /// So many of the runs that wait are shown first.
 const WAITING_MAX: usize = 20;
+/// The costs of so many runs are kept.
+const COSTS_MAX: usize = 20_000;
 /// How often a list is looked at again.
 const AGAIN: &str = "every 3s";
 /// The states that there are, as a filter has them.
@@ -175,7 +179,8 @@ async fn waiting(site: &Site, visit: &Visit) -> Result<Vec<RunWaits>, Problem> {
 async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Problem> {
     let query = which.query(visit);
     let sees_all = visit.caller.0.agents.is_none();
-    let which = which.clone();
+    let _turn = site.turn().await?;
+    let (which, costs) = (which.clone(), Arc::clone(&site.costs));
     let stands = |found: &mut Found| {
         for (run, _) in &mut found.runs {
             if let Some(state) = site.server().and_then(|server| server.scheduler.stands(run.run)) {
@@ -193,8 +198,18 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
                 unreadable.into_iter().filter(|_| sees_all).map(|(_, error)| error.to_string()).collect();
             let mut runs = Vec::new();
             for run in items {
-                let entries = engine.runs().read(run.run).unwrap_or_default();
-                let cost = used(&entries).and_then(|used| used.cost_usd);
+                let known = costs.lock().get(&run.run).copied();
+                let looks = which.looks_inside() || (known.is_none() && run.state.has_ended());
+                let entries =
+                    if looks { engine.runs().read(run.run).unwrap_or_default() } else { Vec::new() };
+                let cost = known.unwrap_or_else(|| used(&entries).and_then(|used| used.cost_usd));
+                if run.state.has_ended() {
+                    let mut costs = costs.lock();
+                    if costs.len() >= COSTS_MAX {
+                        costs.clear();
+                    }
+                    costs.insert(run.run, cost);
+                }
                 if which.looks_inside() {
                     let going = std::collections::BTreeMap::new();
                     let recorded = Recorded {

@@ -99,6 +99,7 @@ impl Sum {
 /// What runs cost.
 pub(super) async fn costs(axum::extract::State(site): State, visit: Visit) -> Result<Response, Problem> {
     visit.caller.may(Scope::Read)?;
+    let _turn = site.turn().await?;
     let agents = visit.caller.0.agents.clone();
     let sums = site.engine.blocking(move |engine| {
         let page = engine.list_now(&Query { agents, limit: Some(RUNS_MAX), ..Query::default() })?;
