@@ -1,7 +1,7 @@
 //! A browser that a test clicks in: Chromium, by its driver.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -43,6 +43,21 @@ fn found(names: &[&str]) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// A driver, the line in which it says at which port it is, and what it says after that. It takes a port that is free for
+/// one version of the protocol, and ends if it is not for the other one: then there is another port.
+fn started(path: &Path) -> (Child, String, impl Iterator<Item = String> + Send + use<>) {
+    for _ in 0..20 {
+        let mut driver =
+            Command::new(path).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        if let Some(line) = lines.find(|line| line.contains("started successfully on port")) {
+            return (driver, line, lines);
+        }
+        driver.wait().unwrap();
+    }
+    panic!("{} does not start", path.display());
+}
+
 impl Browser {
     /// A browser; `None`, and a word on stderr, if there is none.
     pub async fn new(is_dark: bool, width: u32) -> Option<Self> {
@@ -56,14 +71,7 @@ impl Browser {
             writeln!(stderr, "skipped a test of pages: there is no chromium with its driver").unwrap();
             return None;
         };
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("started successfully on port")).unwrap();
+        let (driver, line, lines) = started(&driver);
         let port = line.trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
         std::thread::spawn(move || lines.for_each(drop));
         let mut args = vec![

@@ -64,6 +64,12 @@ impl Followed {
         self.entries.push(Entry { run, slot, event, seq });
     }
 
+    /// Whether a process works on the run.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state == RunState::Running
+    }
+
     /// How many events were told that are recorded.
     #[must_use]
     pub fn events(&self) -> usize {

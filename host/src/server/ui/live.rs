@@ -26,6 +26,8 @@ use crate::ui::{self, Linked, Window};
 const EVERY: Duration = Duration::from_millis(200);
 /// How often what goes on is drawn anew, although nothing has happened: it grows.
 const GROWS: Duration = Duration::from_secs(1);
+/// The same of a run that waits, or stands still.
+const RESTS: Duration = Duration::from_secs(30);
 /// A picture that takes long to make is made so many times its own time apart.
 const APART: u32 = 10;
 /// How often something is sent where nothing happens.
@@ -67,7 +69,7 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
                 // A run that is removed while somebody follows it, for instance.
                 Some(Err(_)) | None => true,
             },
-            () = sleep(GROWS) => false,
+            () = sleep(if followed.is_running() { GROWS } else { RESTS }) => false,
             () = sender.closed() => return,
         };
         // What is there already is part of the same picture.
@@ -76,7 +78,6 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
         let mut is_over = is_over;
         while !is_over {
             tokio::select! {
-                biased;
                 event = events.next() => match event {
                     Some(Ok(event)) => followed.take_in(event, Moment::now().0),
                     Some(Err(_)) | None => is_over = true,
