@@ -5,12 +5,9 @@ use serde_json::json;
 
 use super::browser::Browser;
 use crate::approval::{ASK_NEW_YORK, asking};
+use crate::serve::beginning::name;
 use crate::serve::server::Server;
 use crate::support::Agent;
-
-fn name(agent: &Agent) -> String {
-    agent.dir.path().file_name().unwrap().to_str().unwrap().to_owned()
-}
 
 /// A run that waits for approval, begun by a program.
 fn begun(server: &Server, agent: &Agent) -> String {

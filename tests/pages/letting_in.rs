@@ -181,3 +181,27 @@ fn host_ui_opens_the_pages_once() {
     let again = server.get(path);
     assert!(again.status == 401 && again.body.contains("opened the pages once"), "{}", again.body);
 }
+
+#[test]
+fn a_token_of_some_agents_is_told_of_no_other() {
+    let agent = asking(ASK_NEW_YORK);
+    let made = agent.host(&["token", "other", "--scope", "read", "--agent", "another"]);
+    let said = &made.ok().stderr;
+    std::fs::write(
+        agent.dir.path().join("host.toml"),
+        said.find("[[").and_then(|at| said.get(at..)).unwrap(),
+    )
+    .unwrap();
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let form = server.get("/ui/login");
+    let fields = [("csrf", csrf(&form.body)), ("token", made.stdout.trim().to_owned())];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let entered = cookie(&fill(&server, "/ui/login", &[("cookie", &cookie(&form))], &fields));
+    let name = agent.dir.path().file_name().unwrap().to_str().unwrap();
+    for path in ["/ui", "/ui/agents", "/ui/sessions", "/ui/costs"] {
+        let page = server.ask("GET", path, &[("cookie", &entered)], None);
+        assert!(page.status == 200 && !page.body.contains(name), "{path}: {}", page.body);
+    }
+    let page = server.ask("GET", &format!("/ui/agents/{name}"), &[("cookie", &entered)], None);
+    assert_eq!(page.status, 403, "{}", page.body);
+}

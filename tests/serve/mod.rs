@@ -1,7 +1,7 @@
 //! `host serve`, as its clients see it.
 
 mod again;
-mod beginning;
+pub mod beginning;
 
 mod clients;
 mod commands;

@@ -70,22 +70,10 @@ impl Followed {
         self.state == RunState::Running
     }
 
-    /// How many events were told that are recorded.
-    #[must_use]
-    pub fn events(&self) -> usize {
-        self.entries.len()
-    }
-
     /// What the run waits for.
     #[must_use]
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
-    }
-
-    /// What is recorded of it.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
     }
 
     /// The run as it is drawn at a moment, in milliseconds since 1970-01-01T00:00:00Z; `None` if it has not begun.

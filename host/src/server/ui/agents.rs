@@ -219,9 +219,10 @@ pub(super) fn arguments(form: &HashMap<String, String>, tool: &ToolEntry) -> Res
 }
 
 impl Site {
-    /// The names of the agents that are served.
-    pub(super) fn agents(&self) -> Vec<String> {
+    /// The names of the agents that are served, as far as somebody may see them.
+    pub(super) fn agents(&self, visit: &Visit) -> Vec<String> {
         let all = self.server().map(|server| server.agents.all()).unwrap_or_default();
-        all.iter().map(|served| served.name().to_owned()).collect()
+        let names = all.iter().map(|served| served.name().to_owned());
+        names.filter(|name| visit.caller.0.covers(name)).collect()
     }
 }

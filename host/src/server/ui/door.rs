@@ -39,8 +39,6 @@ const KEY_TIME: Duration = Duration::from_mins(1);
 const BROWSERS_MAX: usize = 10_000;
 /// The longest cookie that is looked at.
 const COOKIE_BYTES_MAX: usize = 200;
-/// The header by which a script of a page gives the second secret.
-const CSRF: &str = "x-csrf";
 
 /// Keys that open the door once each.
 #[derive(Default)]
@@ -150,10 +148,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 /// A form, of which the second secret was looked at.
 pub(super) async fn filled(site: &Site, request: Request) -> Result<HashMap<String, String>, Problem> {
     let known = request.extensions().get::<Known>().cloned();
-    let given = request.headers().get(CSRF).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let form = Form::<HashMap<String, String>>::from_request(request, &()).await;
     let Form(form) = form.map_err(|error| Problem::new(Kind::Malformed, error.body_text()))?;
-    let given = given.or_else(|| form.get("csrf").cloned()).unwrap_or_default();
+    let given = form.get("csrf").map(String::as_str).unwrap_or_default();
     let is_right = known.is_some_and(|known| {
         let given = given.parse::<Digest>();
         given.is_ok_and(|given| site.door.csrf(&known.cookie).verify_slice(given.as_bytes()).is_ok())

@@ -161,7 +161,7 @@ pub(super) async fn list(
     if is_part(&headers) {
         return Ok(part(&live));
     }
-    let body = html! { h1 { "Runs" } (filter(&site, &which)) (live) };
+    let body = html! { h1 { "Runs" } (filter(&site, &visit, &which)) (live) };
     Ok(page(&visit, Tab::Runs, "Runs", &body))
 }
 
@@ -237,12 +237,12 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
     Ok(found)
 }
 
-fn filter(site: &Site, which: &Which) -> Markup {
+fn filter(site: &Site, visit: &Visit, which: &Which) -> Markup {
     html! {
         form.filter method="get" action="/ui" {
             label { "Asked" input type="search" name="text" value=(which.text); }
             label { "Agent" input name="agent" value=(which.agent) list="agents"; }
-            datalist id="agents" { @for agent in site.agents() { option value=(agent) {} } }
+            datalist id="agents" { @for agent in site.agents(visit) { option value=(agent) {} } }
             label { "State" select name="state" {
                 option value="" { "any" }
                 @for state in STATES { option value=(state.word()) selected[state.word() == which.state] { (state.word()) } }
