@@ -8,6 +8,7 @@ use super::errors::say_error;
 use super::exit::{Exit, Misuse};
 use super::layout::{LongWord, laid_out, width_of};
 use super::moment::Moment;
+use super::paged::page;
 use super::places::Places;
 use super::remote::{self, At, Remote};
 use super::words::{beginning, one_line};
@@ -88,11 +89,18 @@ pub(super) async fn list(places: &Places, at: &At, which: &Which, json: bool) ->
         let like_this = if which.status.is_some() && !there.is_empty() { "such " } else { "" };
         say(format_args!("no {like_this}runs {place}"));
     }
-    for RunSummary { run, agent, prompt, started_ms, state, .. } in summaries {
+    let line = |RunSummary { run, agent, prompt, started_ms, state, .. }: RunSummary| {
         let (agent, prompt) = (one_line(&agent), beginning(&prompt));
         let (started, mark) = (Moment(started_ms).to_the_second(), state.mark());
         let line = format!("{run}  {started}  {mark} {:11}  {agent}: {prompt}", state.word());
-        print(&laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken))?;
+        laid_out(&line, width_of(&Term::stdout()), HANGING, LongWord::Broken)
+    };
+    let lines: Vec<String> = summaries.into_iter().map(line).collect();
+    match exit {
+        _ if lines.is_empty() => {}
+        Exit::Ok => page(&lines.join("\n"))?,
+        // A pager would say that all is well.
+        _ => print(&lines.join("\n"))?,
     }
     Ok(exit)
 }

@@ -4,16 +4,17 @@
 //! Invariant: nothing of it is left when the run has ended, and what is said stands above it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::layout::width_of;
+use super::runs::{WAITS, WORKS, cell};
 use super::streams;
 use super::typed;
-use super::words::one_line;
+use super::words::{Channel, one_line};
 use crate::message::Slot;
 
 /// Width of a line where there is no terminal to ask.
@@ -27,6 +28,12 @@ const REDRAW_TYPED: Duration = Duration::from_millis(40);
 
 /// Rows that are left beside the text that comes: for what was said last, and for other calls.
 const ROWS_APART: usize = 8;
+
+/// How wide the bar of an effect is, in columns.
+const BAR: usize = 24;
+
+/// A terminal that is narrower has no room for bars.
+const WIDTH_WITH_BARS: usize = 80;
 
 /// Where typing goes on. The cursor itself stands at the end of what is drawn.
 const CARET: char = '▏';
@@ -46,6 +53,8 @@ pub(super) struct Live {
     term: Term,
     /// Whether there is a terminal to draw on, whoever has it.
     is_wanted: bool,
+    /// When the run began whose effects are drawn.
+    began: Mutex<Instant>,
     running: Mutex<HashMap<Slot, ProgressBar>>,
     /// Whatever is drawn, or was.
     drawn: Mutex<Vec<ProgressBar>>,
@@ -64,6 +73,7 @@ impl Live {
             progress: MultiProgress::with_draw_target(target),
             term,
             is_wanted: visible,
+            began: Mutex::new(Instant::now()),
             running: Mutex::default(),
             drawn: Mutex::default(),
             question: Mutex::default(),
@@ -103,25 +113,60 @@ impl Live {
         }
     }
 
-    /// Draws a line for an effect. While another program has the terminal it is not to be seen, and it is afterwards.
+    /// Takes in that a run begins, or goes on: bars are drawn over the time since.
+    pub(super) fn run_begins(&self) {
+        *self.began.lock() = Instant::now();
+    }
+
+    /// Draws a line for an effect, with a bar from when it began until now. While another program has the terminal it is
+    /// not to be seen, and it is afterwards.
     pub(super) fn begin(&self, slot: &Slot, text: String, doing: Doing) {
         if self.is_wanted {
-            self.running().insert(slot.clone(), self.line(text, doing));
+            let style = match doing {
+                Doing::Works => "  {spinner} {wide_msg} {bar_over_time}{elapsed:>5}",
+                Doing::Waits => "  ⧖ {wide_msg} waiting {bar_over_time}{elapsed:>5}",
+            };
+            let style = style_of(style).with_key("bar_over_time", self.bar_over_time(doing));
+            self.running().insert(slot.clone(), self.drawn_line(text, style));
+        }
+    }
+
+    /// What draws when, in the time of the run, an effect began.
+    fn bar_over_time(
+        &self,
+        doing: Doing,
+    ) -> impl Fn(&ProgressState, &mut dyn std::fmt::Write) + Clone + Send + Sync + 'static {
+        let (term, began) = (self.term.clone(), *self.began.lock());
+        move |state, line| {
+            if usize::from(term.size().1) < WIDTH_WITH_BARS {
+                return;
+            }
+            let run = began.elapsed().max(state.elapsed());
+            let from =
+                cell(1.0 - state.elapsed().as_secs_f64() / run.as_secs_f64().max(1e-9), BAR).min(BAR - 1);
+            let (sign, style) = match doing {
+                Doing::Works => (WORKS, Channel::Stderr.style().blue()),
+                Doing::Waits => (WAITS, Channel::Stderr.style().yellow()),
+            };
+            let bar: String = std::iter::repeat_n(sign, BAR - from).collect();
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{}{} ", " ".repeat(from), style.apply_to(bar));
         }
     }
 
     /// Draws a line with the time since, until it is cleared.
-    pub(super) fn line(&self, text: String, doing: Doing) -> ProgressBar {
+    pub(super) fn line(&self, text: String) -> ProgressBar {
+        self.drawn_line(text, style_of("  {spinner} {wide_msg} {elapsed:>5}"))
+    }
+
+    fn drawn_line(&self, text: String, style: ProgressStyle) -> ProgressBar {
         let bar = ProgressBar::new_spinner();
         let bar = match &*self.question() {
             Some(question) => self.progress.insert_before(question, bar),
             None => self.progress.add(bar),
         };
         self.drawn().push(bar.clone());
-        bar.set_style(style(match doing {
-            Doing::Works => "  {spinner} {wide_msg} {elapsed:>5}",
-            Doing::Waits => "  ⧖ {wide_msg} waiting {elapsed:>5}",
-        }));
+        bar.set_style(style);
         bar.set_message(text);
         bar.enable_steady_tick(REDRAW);
         bar
@@ -149,7 +194,7 @@ impl Live {
             // Writing to a string cannot fail.
             let _ = line.write_str(&lines(usize::from(columns), room));
         };
-        bar.set_style(style("{lines}").with_key("lines", draw));
+        bar.set_style(style_of("{lines}").with_key("lines", draw));
         bar.tick();
     }
 
@@ -183,7 +228,7 @@ impl Live {
     pub(super) async fn ask(&self, question: &str) -> Option<String> {
         let bar = self.progress.add(ProgressBar::new_spinner());
         self.drawn().push(bar.clone());
-        bar.set_style(style("{msg}"));
+        bar.set_style(style_of("{msg}"));
         let room = self.width().saturating_sub(2);
         let drawn = |typed: &str| {
             bar.set_message(format!("{}{CARET}", tail(&format!("{question}{typed}"), room)));
@@ -256,7 +301,7 @@ impl Drop for Lent<'_> {
 }
 
 /// The templates are constants; the default style only looks plainer.
-fn style(template: &str) -> ProgressStyle {
+fn style_of(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 

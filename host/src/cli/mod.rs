@@ -35,6 +35,7 @@ mod mcp;
 mod moment;
 mod new;
 mod output;
+mod paged;
 mod person;
 mod places;
 mod plain;

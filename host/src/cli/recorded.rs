@@ -7,6 +7,9 @@ use super::remote::{self, At};
 use crate::journal::{Entry, JournalError, RunFile, RunState, RunSummary, Runs};
 use crate::message::RunId;
 
+/// A run, what is recorded of it, and how it stands.
+pub(super) type Read = (RunId, Vec<Entry>, RunState);
+
 /// The run of a name (its id, the beginning of it, or `last`), or the one in a file.
 pub(super) fn read(runs: &dyn Runs, name: &str) -> Result<(RunId, Vec<Entry>), JournalError> {
     if is_file(name) {
@@ -24,11 +27,7 @@ pub(super) async fn read_at(at: &At, places: &Places, name: &str) -> anyhow::Res
 }
 
 /// The same, with how the run stands. Of one that never began there is nothing.
-pub(super) async fn read_with_state(
-    at: &At,
-    places: &Places,
-    name: &str,
-) -> anyhow::Result<(RunId, Vec<Entry>, RunState)> {
+pub(super) async fn read_with_state(at: &At, places: &Places, name: &str) -> anyhow::Result<Read> {
     if let Some(RunFile { summary, entries }) = elsewhere(at, name).await? {
         return Ok((summary.run, entries, summary.state));
     }

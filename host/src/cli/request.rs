@@ -1,7 +1,7 @@
 //! `host runs request`: a model request as it was sent.
 
 use super::exit::{Exit, Misuse};
-use super::print;
+use super::paged::page;
 use crate::engine::sent::{SentError, sent};
 use crate::journal::Entry;
 use crate::message::{RunId, Slot, Step};
@@ -16,7 +16,7 @@ pub(super) async fn run(
         return Err(Misuse("no model was asked in this run".to_owned()).into());
     };
     match sent(id, &entries, &slot, attempt).await {
-        Ok(written) => print(&written)?,
+        Ok(written) => page(&written)?,
         Err(error @ SentError::NotAsked(_)) => {
             let message = format!(
                 "{error}; `host runs show {id}` lists where one was, such as model(0), summary(3) or tool(0,1)/model(0)"

@@ -114,6 +114,7 @@ impl Screen {
     }
 
     pub(super) fn run_started(&self, run: RunId, manifest: &Manifest) {
+        self.0.live.run_begins();
         match self.0.format {
             Format::Json => event(&JsonEvent::RunStarted { run, manifest }),
             Format::Talk => waiting_tools(manifest, &mut self.waiting_tools()),
@@ -314,7 +315,7 @@ impl Screen {
 
     /// A line that is there until it is cleared, with the time since.
     pub(super) fn live_line(&self, message: String) -> ProgressBar {
-        self.0.live.line(message, Doing::Works)
+        self.0.live.line(message)
     }
 
     /// Whether an effect works, or waits for somebody or something.

@@ -14,6 +14,7 @@
 mod approvals;
 mod catalog;
 pub(crate) mod changes;
+pub mod compare;
 mod conversation;
 mod decide;
 mod drive;

@@ -121,13 +121,14 @@ impl From<OpenEffect<'_>> for Waiting {
 }
 
 /// What a run waits for, by what is recorded of it: nothing if it never began, or has ended.
-pub fn waiting(entries: Vec<Entry>) -> Result<Vec<Waiting>, SessionError> {
-    let Some(manifest) = journal::manifest(&entries).cloned() else { return Ok(Vec::new()) };
-    if journal::ending(&entries).is_some() {
+pub fn waiting(entries: &[Entry]) -> Result<Vec<Waiting>, SessionError> {
+    let Some(manifest) = journal::manifest(entries) else { return Ok(Vec::new()) };
+    if journal::ending(entries).is_some() {
         return Ok(Vec::new());
     }
-    let slots = statuses(entries).map_err(|(slot, error)| SessionError::Order { slot, error })?;
-    Ok(open_effects(&manifest, &slots).into_iter().map(Waiting::from).collect())
+    let slots =
+        statuses(entries.iter().cloned()).map_err(|(slot, error)| SessionError::Order { slot, error })?;
+    Ok(open_effects(manifest, &slots).into_iter().map(Waiting::from).collect())
 }
 
 impl Query {
@@ -189,7 +190,8 @@ impl Engine {
                 next = waits.last().map(|last: &RunWaits| last.run.run);
                 break;
             }
-            let found = self.runs().read(run.run).map_err(SessionError::from).and_then(waiting);
+            let found =
+                self.runs().read(run.run).map_err(SessionError::from).and_then(|entries| waiting(&entries));
             // What goes on at this moment is in no doubt.
             let is_live = run.state == RunState::Running;
             let found = found.map(|mut all| {

@@ -175,13 +175,11 @@ fn name(span: &Span<'_>, linked: Linked) -> Markup {
 
 /// How a span stands, with what is worth a look: a retry, a denial, who decided.
 fn stand(span: &Span<'_>) -> Markup {
-    let failures =
-        span.attempts.iter().filter(|it| matches!(it.came, Came::Failed(_) | Came::CutOff)).count();
     let denied = span.denials().count();
     html! {
         span.mark aria-hidden="true" { (mark(span.stand)) }
         " " (words(span))
-        @if failures > 0 && span.attempts.len() > 1 { " " span.tag { "attempt " (span.attempts.len()) } }
+        @if let Some(tries) = span.tries() { " " span.tag { "attempt " (tries) } }
         @if denied > 0 { " " span.tag.warn { (denied) " denied" } }
         @if let Some((Some(by), _)) = span.said_by() { " " span.tag { "by " (text::beginning(&by.name, 24)) } }
         @if span.is_shared { " " span.tag { "of the run before" } }

@@ -158,7 +158,7 @@ impl<'a> Follow<'a> {
             self.screen.failed(self.run, &error);
             return Err(error);
         }
-        let waiting = waiting(entries)?;
+        let waiting = waiting(&entries)?;
         if waiting.is_empty() {
             self.screen.interrupted(self.run);
             return Ok(Exit::Interrupted);
@@ -219,7 +219,7 @@ impl<'a> Follow<'a> {
 }
 
 /// The events of a run after one of them, once the server is there.
-async fn attach(remote: &Remote, run: RunId, last: u64) -> Result<Events, RemoteError> {
+pub(super) async fn attach(remote: &Remote, run: RunId, last: u64) -> Result<Events, RemoteError> {
     until_back(|| remote.events(run, last)).await.map_err(|error| match error {
         RemoteError::Unreachable { url, reason, .. } => RemoteError::Gone { url, reason, run },
         other => other,

@@ -1,7 +1,7 @@
 //! Commands whose runs a server has: the same words, the same output and the same exit codes as without one.
 //!
 //! Owns the way to the server (`At`, `client`), what it says (`shown`, `error`), its events (`events`) and what is done
-//! with them (`follow`). The rest are the commands, one file each. Everything that a server sends is read within bounds,
+//! with them (`follow`, `watched`). The rest are the commands, one file each. Everything that a server sends is read within bounds,
 //! and shown like anything else that somebody said.
 
 mod again;
@@ -14,6 +14,7 @@ mod follow;
 mod list;
 mod program;
 mod shown;
+mod watched;
 
 pub(super) use again::{fork, rerun};
 pub(super) use begin::{Asked, begin};
@@ -23,6 +24,7 @@ pub(super) use error::RemoteError;
 pub(super) use list::{file, runs, session, sessions};
 pub(super) use program::Start;
 pub(super) use shown::Which;
+pub(super) use watched::watched;
 
 use url::Url;
 

@@ -16,6 +16,10 @@ const NAME_MAX: usize = 44;
 /// How wide a duration is.
 const TOOK: usize = 8;
 
+/// What the bar of something is made of that works, or that waits for a person or a moment.
+pub(in crate::cli) const WORKS: char = '█';
+pub(in crate::cli) const WAITS: char = '▒';
+
 /// How wide a timeline is on a terminal.
 pub(super) fn width(term: &Term) -> usize {
     width_of(term).unwrap_or(WIDTH).max(WIDTH_MIN)
@@ -66,12 +70,7 @@ fn name(span: &Span<'_>) -> String {
         Kind::Model | Kind::Summary | Kind::Approval => span.kind.word().to_owned(),
         Kind::Tool | Kind::Agent | Kind::Person | Kind::Sleep => one_line(&span.name),
     };
-    let failed = span.attempts.iter().filter(|it| matches!(it.came, Came::Failed(_) | Came::CutOff)).count();
-    let again = if failed > 0 && span.attempts.len() > 1 {
-        format!(" ({})", counted(span.attempts.len(), "attempt"))
-    } else {
-        String::new()
-    };
+    let again = span.tries().map_or_else(String::new, |tries| format!(" ({})", counted(tries, "attempt")));
     match &span.place {
         Place::Turn { .. } => format!("{blanks}{name}"),
         Place::At(_) => format!("{blanks}{name}{again}"),
@@ -101,7 +100,7 @@ fn bar(timeline: &Timeline<'_>, span: &Span<'_>, cells: usize) -> String {
                 Came::CutOff => plain().dim(),
                 Came::Finished(_) | Came::Open => style(span.stand),
             };
-            let with = if span.is_work() { '█' } else { '▒' };
+            let with = if span.is_work() { WORKS } else { WAITS };
             fill(attempt.works_from_us(), attempt.until_us, with, &style);
         }
     }
@@ -118,7 +117,8 @@ fn bar(timeline: &Timeline<'_>, span: &Span<'_>, cells: usize) -> String {
     clippy::cast_sign_loss,
     reason = "a part of a few hundred cells"
 )]
-fn cell(part: f64, cells: usize) -> usize {
+/// The cell of a bar in which a part of the whole ends.
+pub(in crate::cli) fn cell(part: f64, cells: usize) -> usize {
     (part * cells as f64).round() as usize
 }
 

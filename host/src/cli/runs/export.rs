@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::show::timeline_of;
 use crate::cli::exit::Exit;
-use crate::journal::{JournalError, RunFile};
+use crate::engine::timeline::Followed;
+use crate::journal::RunFile;
+use crate::message::Moment;
 use crate::ui;
 
 /// Writes a run: as a page, or else as JSON lines.
@@ -39,6 +40,6 @@ pub(in crate::cli) fn export(run: &RunFile, html: bool, output: Option<PathBuf>)
 
 fn page(run: &RunFile) -> anyhow::Result<String> {
     let RunFile { summary, entries } = run;
-    let page = timeline_of(summary.run, entries, summary.state, |timeline| ui::file(&timeline))?;
-    Ok(page.ok_or(JournalError::NotBegun { run: summary.run })?)
+    let read = Followed::recorded(summary.run, entries.clone(), summary.state)?;
+    Ok(ui::file(&read.timeline(Moment::now().0)?))
 }

@@ -1,7 +1,9 @@
 //! `host runs`: the runs that there are, and what each was.
 
 mod bars;
+mod effects;
 mod export;
+mod report;
 mod show;
 mod watch;
 
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+pub(super) use bars::{WAITS, WORKS, cell};
 pub(super) use export::export;
 
 use super::exit::{Exit, Misuse};
@@ -108,8 +111,8 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
             listing::list(places, at, &which.or(args.which), json || args.json).await
         }
         Some(Command::Diff { one, other }) => {
-            let one = recorded::read_at(at, places, &one).await?;
-            diff::run(one, recorded::read_at(at, places, &other).await?)
+            let one = recorded::read_with_state(at, places, &one).await?;
+            diff::run(one, recorded::read_with_state(at, places, &other).await?)
         }
         Some(Command::Request { run, slot, attempt }) => {
             request::run(recorded::read_at(at, places, &run).await?, slot, attempt).await

@@ -1,17 +1,16 @@
 //! `host runs watch`: a run as it goes on, drawn anew whenever something happens.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use console::Term;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::bars::{bars, width};
-use crate::cli::exit::{Exit, Misuse};
+use crate::cli::exit::Exit;
 use crate::cli::places::Places;
 use crate::cli::print;
-use crate::cli::remote::At;
+use crate::cli::remote::{self, At};
 use crate::engine::timeline::Followed;
 use crate::journal::Seq;
 use crate::message::Moment;
@@ -22,12 +21,16 @@ const REDRAW: Duration = Duration::from_millis(100);
 const ROWS_APART: usize = 2;
 
 pub(super) async fn run(at: &At, places: &Places, name: &str) -> anyhow::Result<Exit> {
-    at.nowhere("host runs watch")?;
-    let engine = places.engine(None)?;
-    let run = engine.runs().find(name)?;
+    let (run, mut events) = match at.named()? {
+        Some(remote) => remote::watched(remote, name).await?,
+        None => {
+            let engine = places.engine(None)?;
+            let run = engine.runs().find(name)?;
+            (run, engine.attach(run, Seq(0)).map_err(anyhow::Error::from).boxed())
+        }
+    };
     let term = Term::stdout();
     let mut followed = Followed::new(run);
-    let mut events = pin!(engine.attach(run, Seq(0)));
     let mut drawn = 0;
     let mut due = Instant::now();
     loop {
@@ -53,16 +56,14 @@ pub(super) async fn run(at: &At, places: &Places, name: &str) -> anyhow::Result<
     if term.is_term() {
         term.clear_last_lines(drawn)?;
     }
-    let Some(timeline) = followed.timeline(Moment::now().0) else {
-        return Err(Misuse(format!("run {run} has not begun")).into());
-    };
+    let timeline = followed.timeline(Moment::now().0)?;
     print(&bars(&timeline, width(&term)).join("\n"))?;
     Ok(Exit::Ok)
 }
 
 /// Draws what there is room for, in the place of what was drawn before; how many lines there are now.
 fn draw(term: &Term, followed: &Followed, before: usize) -> anyhow::Result<usize> {
-    let Some(timeline) = followed.timeline(Moment::now().0) else { return Ok(0) };
+    let Ok(timeline) = followed.timeline(Moment::now().0) else { return Ok(0) };
     let mut lines = bars(&timeline, width(term));
     let room = usize::from(term.size().0).saturating_sub(ROWS_APART).max(2);
     if lines.len() > room {

@@ -1,17 +1,17 @@
-//! A run that is followed event by event, to be drawn again and again.
+//! A run as it is known at a moment: read at once, or followed event by event, to be drawn again and again.
 
 use std::collections::BTreeMap;
 
 use super::{Going, Recorded, Timeline};
-use crate::engine::{EventKind, RunEvent, Standing};
-use crate::journal::{Entry, Event, RunState};
+use crate::engine::{EventKind, RunEvent, Standing, waiting};
+use crate::journal::{Entry, Event, JournalError, RunState, ending};
 use crate::message::{RunId, Slot};
-use crate::session::Waiting;
+use crate::session::{SessionError, Waiting, Wants};
 
 /// So much is kept of a reply that is on its way, in bytes: the whole reply comes when it is recorded.
 const HEARD_BYTES_MAX: usize = 64 << 10;
 
-/// What was told of a run so far.
+/// What is known of a run.
 #[derive(Clone, Debug)]
 pub struct Followed {
     run: RunId,
@@ -27,6 +27,19 @@ impl Followed {
     pub fn new(run: RunId) -> Self {
         let (entries, waiting, going) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { run, entries, state: RunState::Running, waiting, going }
+    }
+
+    /// A run as it is recorded, and as its place says that it stands.
+    ///
+    /// # Errors
+    /// If the record of a run that has not ended makes no sense.
+    pub fn recorded(run: RunId, entries: Vec<Entry>, state: RunState) -> Result<Self, SessionError> {
+        // It may have ended since it was looked at how it stands.
+        let state = ending(&entries).map_or(state, RunState::from);
+        let mut waiting = waiting(&entries)?;
+        // What goes on in this moment is in no doubt.
+        waiting.retain(|it| state != RunState::Running || it.wants != Wants::Settlement);
+        Ok(Self { run, entries, state, waiting, going: BTreeMap::new() })
     }
 
     /// Takes in what is told at this moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -70,16 +83,25 @@ impl Followed {
         self.state == RunState::Running
     }
 
+    /// What is recorded of the run.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// What the run waits for.
     #[must_use]
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
 
-    /// The run as it is drawn at a moment, in milliseconds since 1970-01-01T00:00:00Z; `None` if it has not begun.
-    #[must_use]
-    pub fn timeline(&self, now_ms: u64) -> Option<Timeline<'_>> {
+    /// The run as it is drawn at a moment, in milliseconds since 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// If it has not begun.
+    pub fn timeline(&self, now_ms: u64) -> Result<Timeline<'_>, JournalError> {
         let Self { run, entries, state, waiting, going } = self;
-        Timeline::of(Recorded { run: *run, entries, state: *state, waiting, going, now_ms })
+        let recorded = Recorded { run: *run, entries, state: *state, waiting, going, now_ms };
+        Timeline::of(recorded).ok_or(JournalError::NotBegun { run: *run })
     }
 }

@@ -13,7 +13,7 @@ mod span;
 mod tree;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use axis::{Axis, Fold, Tick, Why};
 pub use followed::Followed;
@@ -80,6 +80,7 @@ pub struct Timeline<'a> {
     pub spans: Vec<Span<'a>>,
     /// How time is laid out.
     pub axis: Axis,
+    places: HashMap<Place, usize>,
 }
 
 impl<'a> Timeline<'a> {
@@ -98,7 +99,7 @@ impl<'a> Timeline<'a> {
         let clock = span::Clock { began_ms, now_us: span::us_between(began_ms, last_ms) };
         let stints = stints(entries);
         let recorded = Recorded { state, ..recorded };
-        let mut spans = tree::spans(&recorded, manifest, clock, &stints);
+        let (mut spans, places) = tree::spans(&recorded, manifest, clock, &stints);
         critical::mark(&mut spans);
         let ends = spans.iter().map(|span| span.until_us);
         let length_us = ends.chain([clock.now_us]).max().unwrap_or_default();
@@ -119,13 +120,14 @@ impl<'a> Timeline<'a> {
             revivals,
             spans,
             axis,
+            places,
         })
     }
 
     /// The span of a slot.
     #[must_use]
     pub fn at(&self, slot: &Slot) -> Option<&Span<'a>> {
-        self.spans.iter().find(|span| matches!(&span.place, Place::At(at) if at == slot))
+        self.spans.get(*self.places.get(&Place::At(slot.clone()))?)
     }
 
     /// The spans that enclose the one at this index, outermost first.
@@ -153,11 +155,16 @@ impl<'a> Timeline<'a> {
             Some(Ending::Cancelled(cancelled)) => Some(cancelled.to_string().into()),
             Some(Ending::Answer(_)) => None,
             None => {
-                let gave_up = |span: &&Span<'a>| span.depth == 1 && span.stand == Stand::GivenUp;
-                let last = self.spans.iter().rev().find(gave_up)?;
+                let last = self.gave_up()?;
                 last.attempts.last().and_then(Attempt::failure).map(Cow::from)
             }
         }
+    }
+
+    /// The request that the run gave up, if that is why it stands still.
+    #[must_use]
+    pub fn gave_up(&self) -> Option<&Span<'a>> {
+        self.spans.iter().rev().find(|span| span.depth == 1 && span.stand == Stand::GivenUp)
     }
 }
 

@@ -275,6 +275,13 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// How often it was tried, if that was more than once because an attempt failed or was cut off.
+    #[must_use]
+    pub fn tries(&self) -> Option<usize> {
+        let has_failed = self.attempts.iter().any(|it| matches!(it.came, Came::Failed(_) | Came::CutOff));
+        (has_failed && self.attempts.len() > 1).then_some(self.attempts.len())
+    }
+
     /// What was asked for last.
     #[must_use]
     pub fn request(&self) -> Option<&'a Request> {

@@ -9,13 +9,13 @@ use crate::journal::{Entry, Event, RunState, Stint};
 use crate::message::{Builtin, Decision, Manifest, Outcome, Request, Slot, Step, ToolOutcome};
 use crate::session::Wants;
 
-/// All spans of a run, in the order in which a run goes.
+/// All spans of a run, in the order in which a run goes, and where each of them is.
 pub(super) fn spans<'a>(
     recorded: &Recorded<'a>,
     manifest: &'a Manifest,
     clock: Clock,
     stints: &[Stint],
-) -> Vec<Span<'a>> {
+) -> (Vec<Span<'a>>, HashMap<Place, usize>) {
     let mut events: BTreeMap<&'a Slot, Vec<&'a Event>> = BTreeMap::new();
     for Entry { slot, event, .. } in recorded.entries.iter().filter(|entry| entry.slot != Slot::RUN) {
         events.entry(slot).or_default().push(event);
@@ -46,7 +46,7 @@ pub(super) fn spans<'a>(
         tree.add(slot, &events, recorded.going.get(slot));
     }
     tree.close();
-    tree.spans
+    (tree.spans, tree.places)
 }
 
 struct Tree<'a, 'r> {

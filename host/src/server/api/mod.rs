@@ -20,7 +20,7 @@ mod program_tools;
 mod programs;
 mod record;
 pub(super) mod runs;
-mod sessions;
+pub(super) mod sessions;
 mod webhooks;
 
 use std::panic::AssertUnwindSafe;

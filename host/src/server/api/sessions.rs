@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use super::super::problem::{Kind, Problem, Refused};
 use super::super::shown::Run;
-use super::super::tokens::Scope;
+use super::super::tokens::{Grant, Scope};
 use super::body::Path;
 use super::{Caller, State};
-use crate::journal::JournalError;
+use crate::engine::Engine;
+use crate::journal::{JournalError, RunSummary};
 use crate::message::SessionKey;
 
 /// The sessions that there are.
@@ -44,8 +45,14 @@ pub(super) async fn list(
     caller: Caller,
 ) -> Result<axum::Json<Sessions>, Problem> {
     caller.may(Scope::Read)?;
-    let grant = caller.0.clone();
-    let sessions = server.engine.blocking(move |engine| {
+    let sessions = keys(&server.engine, &caller.0).await?;
+    Ok(axum::Json(Sessions { sessions }))
+}
+
+/// The sessions that somebody may see: all of them, or those that have a run of an agent of theirs.
+pub(in super::super) async fn keys(engine: &Engine, grant: &Grant) -> Result<Vec<SessionKey>, JournalError> {
+    let grant = grant.clone();
+    let found = engine.blocking(move |engine| {
         let mut keys = engine.sessions().keys()?;
         if grant.agents.is_some() {
             let seen = engine.runs().list()?.runs.into_iter().filter(|run| grant.covers(&run.agent));
@@ -54,8 +61,35 @@ pub(super) async fn list(
         }
         Ok::<_, JournalError>(keys)
     });
-    let sessions = sessions.await?;
-    Ok(axum::Json(Sessions { sessions }))
+    found.await
+}
+
+/// The runs of a session that somebody may see, oldest first; `None` if there is no session for them.
+pub(in super::super) async fn runs(
+    engine: &Engine,
+    grant: &Grant,
+    key: &SessionKey,
+) -> Result<Option<Vec<RunSummary>>, JournalError> {
+    let (of, grant) = (key.clone(), grant.clone());
+    let found = engine.blocking(move |engine| {
+        let mut seen = Vec::new();
+        for id in engine.sessions().runs(&of)? {
+            match engine.runs().summary(id) {
+                // Whose it is that cannot be read, nobody knows.
+                Err(_) if grant.agents.is_some() => {}
+                summary => seen.extend(summary?.filter(|summary| grant.covers(&summary.agent))),
+            }
+        }
+        // What was said stays when the runs are gone.
+        let is_there = !seen.is_empty() || grant.agents.is_none() && engine.sessions().keys()?.contains(&of);
+        Ok::<_, JournalError>(is_there.then_some(seen))
+    });
+    found.await
+}
+
+/// That a session is not there, or not for who asks.
+pub(in super::super) fn unknown(key: &str) -> Problem {
+    Problem::new(Kind::Missing, format!("there is no session {key}")).at("path")
 }
 
 /// Show a session.
@@ -75,22 +109,6 @@ pub(super) async fn show(
     caller.may(Scope::Read)?;
     let key = key.parse::<SessionKey>();
     let key = key.map_err(|error| Problem::new(Kind::Malformed, error.to_string()).at("path"))?;
-    let (of, grant) = (key.clone(), caller.0);
-    let runs = server.engine.blocking(move |engine| {
-        let ids = engine.sessions().runs(&of)?;
-        let mut seen = Vec::new();
-        for id in ids {
-            match engine.runs().summary(id) {
-                // Whose it is that cannot be read, nobody knows.
-                Err(_) if grant.agents.is_some() => {}
-                summary => seen.extend(summary?.filter(|summary| grant.covers(&summary.agent))),
-            }
-        }
-        Ok::<_, JournalError>(seen)
-    });
-    let runs: Vec<Run> = runs.await?.into_iter().map(Run::listed).collect();
-    if runs.is_empty() {
-        return Err(Problem::new(Kind::Missing, format!("there is no session {key}")).at("path"));
-    }
-    Ok(axum::Json(Session { session: key, runs }))
+    let runs = runs(&server.engine, &caller.0, &key).await?.ok_or_else(|| unknown(key.as_str()))?;
+    Ok(axum::Json(Session { session: key, runs: runs.into_iter().map(Run::listed).collect() }))
 }

@@ -70,7 +70,7 @@ impl Left {
             let mut waiting = Vec::new();
             if summary.state == RunState::Suspended {
                 let read = engine.runs().read(summary.run).map_err(SessionError::from);
-                match read.and_then(engine::waiting) {
+                match read.and_then(|entries| engine::waiting(&entries)) {
                     Ok(found) => waiting = found,
                     Err(error) => unreadable(Some(summary.run), &error),
                 }

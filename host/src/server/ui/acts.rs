@@ -30,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// What a run waits for, each with what can be said to it.
 pub(super) fn waits(site: &Site, visit: &Visit, read: &Read) -> Markup {
-    waiting(may(site, visit, Scope::Decide), visit, read.summary.run, &read.waiting)
+    waiting(may(site, visit, Scope::Decide), visit, read.summary.run, read.known.waiting())
 }
 
 /// The same, of somebody who may or may not say something.
@@ -116,7 +116,7 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
         return html! {};
     }
     let act = |name: &str| format!("/ui/runs/{run}/{name}");
-    let turns = read.entries.iter().filter_map(|entry| match entry.slot.steps() {
+    let turns = read.known.entries().iter().filter_map(|entry| match entry.slot.steps() {
         [Step::Model { turn }] => Some(*turn),
         _ => None,
     });
@@ -170,7 +170,8 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
 pub(super) fn at(site: &Site, visit: &Visit, read: &Read, span: &Span<'_>) -> Markup {
     let Some(slot) = span.slot() else { return html! {} };
     let here: Vec<Waiting> = read
-        .waiting
+        .known
+        .waiting()
         .iter()
         .filter(|it| it.slot == *slot || it.slot.approved().as_ref() == Some(slot))
         .cloned()

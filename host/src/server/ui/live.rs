@@ -59,6 +59,7 @@ pub(super) async fn changes(
 
 /// Draws a run whenever something has happened to it, for whoever may still see it and still looks.
 async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::mpsc::Sender<Event>) {
+    let visit = Arc::new(visit);
     let mut followed = Followed::new(run);
     let mut events = pin!(site.engine.attach(run, Seq(0)));
     let mut sent = Sent::default();
@@ -90,7 +91,10 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
             return;
         }
         let began = Instant::now();
-        let parts = drawn(&site, &visit, run, &followed);
+        let looker = Arc::clone(&visit);
+        let draw = move |site: &Site| Ok((drawn(site, &looker, run, &followed), followed));
+        let Ok((parts, drawn)) = site.drawn(draw).await else { return };
+        followed = drawn;
         for ((name, part), last) in parts.into_iter().zip(&mut sent.0) {
             if last.as_ref() != Some(&part) {
                 *last = Some(part.clone());
@@ -110,7 +114,7 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
 
 /// The parts of the page that change.
 fn drawn(site: &Site, visit: &Visit, run: RunId, followed: &Followed) -> Vec<(&'static str, String)> {
-    let Some(timeline) = followed.timeline(Moment::now().0) else { return Vec::new() };
+    let Ok(timeline) = followed.timeline(Moment::now().0) else { return Vec::new() };
     let may = may(site, visit, Scope::Decide);
     vec![
         ("facts", ui::facts(&timeline).0),

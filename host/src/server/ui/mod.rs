@@ -80,6 +80,15 @@ impl Site {
         }
     }
 
+    /// Draws, which may take a while, where nothing waits for it but whoever asked.
+    async fn drawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        draw: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let site = Arc::clone(self);
+        self.engine.blocking(move |_| draw(&site)).await
+    }
+
     fn server(&self) -> Option<&Arc<Server>> {
         self.behind.as_ref().map(|behind| &behind.server)
     }

@@ -34,21 +34,25 @@ pub(super) async fn show(
     Query(Lines { from }): Query<Lines>,
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
+    site.drawn(move |site| timeline(site, &visit, &read, from)).await
+}
+
+fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Result<Response, Problem> {
     let id = read.summary.run;
-    if read.summary.state == RunState::Queued && read.entries.is_empty() {
-        let body = html! { (top(&read, "")) p { "The run has not begun: it waits for its moment, its session or a place." } };
-        return Ok(page(&visit, Tab::Runs, &read.summary.agent, &body));
+    if read.summary.state == RunState::Queued && read.known.entries().is_empty() {
+        let body = html! { (top(read, "")) p { "The run has not begun: it waits for its moment, its session or a place." } };
+        return Ok(page(visit, Tab::Runs, &read.summary.agent, &body));
     }
     let timeline = read.timeline()?;
     // What goes on is told as it happens; what has ended, or is not read from its beginning, stays as it is.
     let is_live = !timeline.state.has_ended() && from.is_none();
     let window = from.map_or(Window::From(0), Window::From);
     let body = html! {
-        (top(&read, ""))
+        (top(read, ""))
         div hx-ext=[is_live.then_some("sse")] sse-connect=[is_live.then(|| format!("/ui/runs/{id}/changes"))]
             sse-close="ended" {
             div.facts-of id="facts" sse-swap="facts" { (ui::facts(&timeline)) }
-            div id="waits" sse-swap="waits" { (acts::waits(&site, &visit, &read)) }
+            div id="waits" sse-swap="waits" { (acts::waits(site, visit, read)) }
             section {
                 h2 { "Timeline" }
                 (ui::tools())
@@ -58,9 +62,9 @@ pub(super) async fn show(
                 }
             }
         }
-        (acts::menu(&site, &visit, &read))
+        (acts::menu(site, visit, read))
     };
-    Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
+    Ok(page(visit, Tab::Runs, &ui::title(&timeline), &body))
 }
 
 /// The head of every page of a run.
@@ -86,20 +90,23 @@ pub(super) async fn at(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
-    let timeline = read.timeline()?;
-    let span = span_at(&timeline, &slot)?;
-    let id = read.summary.run;
-    let detail = html! {
-        (ui::detail(&timeline, span, Linked::Page(id)))
-        (granted(&site, &read, span))
-        (acts::at(&site, &visit, &read, span))
+    let draw = move |site: &Site| {
+        let timeline = read.timeline()?;
+        let span = span_at(&timeline, &slot)?;
+        let id = read.summary.run;
+        let detail = html! {
+            (ui::detail(&timeline, span, Linked::Page(id)))
+            (granted(site, &read, span))
+            (acts::at(site, &visit, &read, span))
+        };
+        if is_part(&headers) {
+            let close = format!("/ui/runs/{id}");
+            return Ok(part(&html! { a.close href=(close) data-close { "Close" } (detail) }));
+        }
+        let body = html! { (top(&read, "at")) article.panel { (detail) } };
+        Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
     };
-    if is_part(&headers) {
-        let close = format!("/ui/runs/{id}");
-        return Ok(part(&html! { a.close href=(close) data-close { "Close" } (detail) }));
-    }
-    let body = html! { (top(&read, "at")) article.panel { (detail) } };
-    Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
+    site.drawn(draw).await
 }
 
 fn span_at<'t, 'a>(timeline: &'t Timeline<'a>, path: &str) -> Result<&'t Span<'a>, Problem> {
@@ -133,9 +140,12 @@ pub(super) async fn chat(
     Path(run): Path<String>,
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
-    let timeline = read.timeline()?;
-    let body = html! { (top(&read, "chat")) (ui::chat(&timeline, Linked::Page(read.summary.run))) };
-    Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
+    let draw = move |_: &Site| {
+        let timeline = read.timeline()?;
+        let body = html! { (top(&read, "chat")) (ui::chat(&timeline, Linked::Page(read.summary.run))) };
+        Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
+    };
+    site.drawn(draw).await
 }
 
 /// A run as one file.
@@ -146,7 +156,8 @@ pub(super) async fn file(
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
     let name = format!("attachment; filename=\"{}.html\"", read.summary.run);
-    let mut response = ui::file(&read.timeline()?).into_response();
+    let draw = move |_: &Site| Ok(ui::file(&read.timeline()?).into_response());
+    let mut response = site.drawn(draw).await?;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.extend(HeaderValue::from_str(&name).ok().map(|name| (header::CONTENT_DISPOSITION, name)));
@@ -164,31 +175,33 @@ pub(super) async fn request(
         ui::slot(&slot).ok_or_else(|| Problem::new(Kind::Missing, "nothing is recorded there").at("path"))?;
     let id = read.summary.run;
     let sent = written(id, &read, &slot).await?;
-    let before = before(&slot);
-    let differs = match &before {
-        Some(before) => {
-            let other = written(id, &read, before).await.ok();
-            other.map(|other| (json(&other), json(&sent))).map(|(one, other)| {
-                diff([before.to_string().as_str(), slot.to_string().as_str()], &one, &other)
-            })
-        }
+    let before = match before(&slot) {
+        Some(before) => written(id, &read, &before).await.ok().map(|sent| (before, sent)),
         None => None,
     };
-    let body = html! {
-        (top(&read, "request"))
-        h2 { "The request at " (slot) }
-        p.note { "It is made again from what is recorded. The key is in no record." }
-        @if let (Some(before), Some(diff)) = (before, differs) {
-            details open { summary { "In what it differs from the one at " (before) } (ui::diff_lines(&diff)) }
-        }
-        h3 { "Body" }
-        (ui::json(&sent))
+    let draw = move |_: &Site| {
+        let differs = before.map(|(before, sent_before)| {
+            let names = [before.to_string(), slot.to_string()];
+            let names = [names[0].as_str(), names[1].as_str()];
+            (before, diff(names, &json(&sent_before), &json(&sent)))
+        });
+        let body = html! {
+            (top(&read, "request"))
+            h2 { "The request at " (slot) }
+            p.note { "It is made again from what is recorded. The key is in no record." }
+            @if let Some((before, diff)) = differs {
+                details open { summary { "In what it differs from the one at " (before) } (ui::diff_lines(&diff)) }
+            }
+            h3 { "Body" }
+            (ui::json(&sent))
+        };
+        Ok(page(&visit, Tab::Runs, "request", &body))
     };
-    Ok(page(&visit, Tab::Runs, "request", &body))
+    site.drawn(draw).await
 }
 
 async fn written(id: RunId, read: &Read, slot: &Slot) -> Result<String, Problem> {
-    let sent = sent::sent(id, &read.entries, slot, None).await;
+    let sent = sent::sent(id, read.known.entries(), slot, None).await;
     sent.map_err(|error| Problem::new(Kind::Missing, error.to_string()))
 }
 

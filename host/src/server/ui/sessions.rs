@@ -1,12 +1,13 @@
 //! Sessions, each with its runs; and what runs cost, over time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::super::problem::{Kind, Problem};
+use super::super::api::sessions;
+use super::super::problem::Problem;
 use super::super::tokens::Scope;
 use super::State;
 use super::door::Visit;
@@ -24,15 +25,7 @@ const DAYS_MAX: usize = 30;
 /// The sessions.
 pub(super) async fn list(axum::extract::State(site): State, visit: Visit) -> Result<Response, Problem> {
     visit.caller.may(Scope::Read)?;
-    let grant = visit.caller.0.clone();
-    let keys = site.engine.blocking(move |engine| {
-        let mut keys = engine.sessions().keys()?;
-        let seen = engine.runs().list()?.runs.into_iter().filter(|run| grant.covers(&run.agent));
-        let seen: HashSet<SessionKey> = seen.filter_map(|run| run.session).collect();
-        keys.retain(|key| seen.contains(key));
-        Ok::<_, JournalError>(keys)
-    });
-    let keys = keys.await?;
+    let keys = sessions::keys(&site.engine, &visit.caller.0).await?;
     let body = html! {
         h1 { "Sessions" }
         @if keys.is_empty() { p { "There are no sessions." } }
@@ -48,24 +41,12 @@ pub(super) async fn show(
     Path(key): Path<String>,
 ) -> Result<Response, Problem> {
     visit.caller.may(Scope::Read)?;
-    let missing = || Problem::new(Kind::Missing, format!("there is no session {key}")).at("path");
-    let session = key.parse::<SessionKey>().map_err(|_| missing())?;
-    let grant = visit.caller.0.clone();
-    let runs = site.engine.blocking(move |engine| {
-        let mut seen = Vec::new();
-        for id in engine.sessions().runs(&session)? {
-            if let Ok(Some(summary)) = engine.runs().summary(id) {
-                seen.extend(Some(summary).filter(|summary| grant.covers(&summary.agent)));
-            }
-        }
-        Ok::<_, JournalError>(seen)
-    });
-    let runs: Vec<RunSummary> = runs.await?;
-    if runs.is_empty() {
-        return Err(missing());
-    }
+    let session = key.parse::<SessionKey>().map_err(|_| sessions::unknown(&key))?;
+    let runs = sessions::runs(&site.engine, &visit.caller.0, &session).await?;
+    let runs: Vec<RunSummary> = runs.ok_or_else(|| sessions::unknown(&key))?;
     let body = html! {
         h1 { "Session " (ui::line(&key)) }
+        @if runs.is_empty() { p { "No runs of it are kept." } }
         ol { @for RunSummary { run, agent, prompt, started_ms, state, .. } in &runs {
             li { (ui::moment(*started_ms)) " " (ui::state(*state)) " " (ui::line(agent)) ": "
                 a href=(format!("/ui/runs/{run}")) { (ui::beginning(prompt, 200)) } }

@@ -1,0 +1,63 @@
+//! The events of a run of a server as one stream, however often the connection breaks.
+
+use futures::stream::{BoxStream, StreamExt as _, try_unfold};
+
+use super::client::Remote;
+use super::events::{Events, Next};
+use super::follow::attach;
+use super::shown::Run;
+use crate::engine::{EventKind, RunEvent};
+use crate::message::{Request, RunId, Slot};
+
+/// How far a stream has come.
+struct Watched {
+    remote: Remote,
+    run: RunId,
+    events: Option<Events>,
+    /// The number of the last event.
+    last: u64,
+    has_ended: bool,
+}
+
+/// The run of a name, and its events from the first one on, until it has ended.
+pub(in super::super) async fn watched(
+    remote: Remote,
+    name: &str,
+) -> anyhow::Result<(RunId, BoxStream<'static, anyhow::Result<RunEvent>>)> {
+    let run = remote.get::<Run>(&["runs", name], &[]).await?.run;
+    let watched = Watched { remote, run, events: None, last: 0, has_ended: false };
+    let next = async |mut watched: Watched| Ok(watched.next().await?.map(|event| (event, watched)));
+    Ok((run, try_unfold(watched, next).boxed()))
+}
+
+impl Watched {
+    async fn next(&mut self) -> anyhow::Result<Option<RunEvent>> {
+        loop {
+            let events = match &mut self.events {
+                Some(events) => events,
+                None => self.events.insert(attach(&self.remote, self.run, self.last).await?),
+            };
+            match events.next().await {
+                Next::Event(event) => {
+                    self.take_in(&event);
+                    return Ok(Some(*event));
+                }
+                Next::Over if self.has_ended => return Ok(None),
+                Next::Over => self.events = None,
+                Next::Strange(reason) => return Err(self.remote.strange(reason).into()),
+            }
+        }
+    }
+
+    fn take_in(&mut self, event: &RunEvent) {
+        self.last = event.seq.map_or(self.last, |seq| seq.0);
+        match &event.kind {
+            EventKind::Finished(_) if event.slot == Slot::RUN => self.has_ended = true,
+            // It was cancelled, and goes on all the same.
+            EventKind::Started(started) if matches!(started.request, Request::Run(_)) => {
+                self.has_ended = false;
+            }
+            _ => {}
+        }
+    }
+}
