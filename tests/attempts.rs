@@ -42,7 +42,7 @@ fn flaky(fail_attempts: u32) -> Value {
 }
 
 /// What is recorded at a slot.
-fn report<'a>(shown: &'a [Value], slot: &str) -> &'a Value {
+pub fn report<'a>(shown: &'a [Value], slot: &str) -> &'a Value {
     shown.iter().find(|report| report["slot"] == slot).unwrap()
 }
 

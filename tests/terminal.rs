@@ -234,7 +234,33 @@ fn calls_that_go_on_are_shown_with_their_time() {
         for time in ["0s", "1s"] {
             assert!(drawn.iter().any(|rest| rest.contains(time)), "{line} at {time}: {screen}");
         }
+        assert!(drawn.iter().any(|rest| rest.contains('█')), "{line} has a bar: {screen}");
     }
+}
+
+/// What is longer than the terminal is high is shown by a pager, and only that.
+#[test]
+fn a_long_result_is_paged() {
+    let call = "{ name = \"get_weather\", input = { city = \"New York\" } }";
+    let script = |count: usize| {
+        let calls = vec![call; count].join(", ");
+        format!("[[reply]]\ncalls = [{calls}]\n[[reply]]\ntext = \"done\"")
+    };
+    let shown = |agent: &Agent, pager: &str, args: &[&str]| {
+        let env = [("HOST_PAGER", pager)];
+        let (code, screen) = at(Terminal { env: &env, ..USUAL }, agent, args, &[]);
+        assert_eq!(code, Some(0), "{screen}");
+        screen
+    };
+    let show = ["runs", "show", "last"];
+    let agent = Agent::scripted(&script(20)).guest("weather");
+    agent.host(&["run"]).ok();
+    let marks = "sed s/^/paged:/";
+    let screen = shown(&agent, marks, &show);
+    assert!(screen.starts_with("paged:") && screen.matches("paged:").count() > 40, "{screen}");
+    assert!(!shown(&agent, "", &show).contains("paged:"));
+    assert!(!shown(&agent, marks, &["runs"]).contains("paged:"), "one line fits");
+    assert!(!agent.host(&show).ok().stdout.contains("paged:"), "there is no terminal");
 }
 
 #[test]

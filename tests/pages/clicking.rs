@@ -192,3 +192,41 @@ async fn it_is_seen_in_the_dark_and_on_a_telephone_and_as_a_file() {
     browser.picture("file-390-dark").await;
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_run_is_scrolled_as_if_all_of_it_were_there() {
+    let Some(browser) = Browser::new(false, 1440).await else { return };
+    let calls: Vec<String> =
+        (0..900).map(|n| format!("{{ name = \"get_weather\", input = {{ city = \"{n}\" }} }}")).collect();
+    let turn = |calls: &[String]| format!("[[reply]]\ncalls = [{}]\n", calls.join(", "));
+    let script = format!("{}[[reply]]\ntext = \"done\"\n", turn(&calls));
+    let agent = Agent::scripted(&script).guest("weather").table("[limits]\nmax_calls_per_turn = 1000");
+    agent.host(&["run"]).ok();
+    let server = Server::of(&agent);
+    browser.goto(&format!("{}/ui/runs/last", server.url)).await;
+    browser.see(".timeline.long tr.space").await;
+    let rows = "return document.querySelectorAll('tr.line').length";
+    assert_eq!(browser.client.execute(rows, Vec::new()).await.unwrap(), 300);
+    // To the middle, to the end, and back.
+    for (part, slot) in [(0.5, "tool-0-450"), (1.0, "model-1"), (0.0, "tool-0-0")] {
+        let scroll = "const box = document.querySelector('.timeline.long'); box.scrollTop = arguments[0] * box.scrollHeight;";
+        browser.client.execute(scroll, vec![json!(part)]).await.unwrap();
+        browser.see(&format!("[id='row-at-{slot}']")).await;
+        let seen = format!(
+            "const row = document.getElementById('row-at-{slot}').getBoundingClientRect(), \
+             box = document.querySelector('.timeline.long').getBoundingClientRect(); \
+             return row.bottom > box.top && row.top < box.bottom"
+        );
+        assert_eq!(browser.client.execute(&seen, Vec::new()).await.unwrap(), true, "{slot}");
+        assert!(browser.client.execute(rows, Vec::new()).await.unwrap().as_u64().unwrap() <= 300);
+    }
+    // What is beside it comes for a line that was not there at first, and the critical ones are found among all.
+    browser.click("[data-critical]").await;
+    browser.see("tr.line.critical [id='row-at-model-1']").await;
+    assert_eq!(browser.client.execute(rows, Vec::new()).await.unwrap(), 5);
+    browser.click("[id='row-at-model-1']").await;
+    browser.see("#panel:focus").await;
+    assert_eq!(browser.barriers().await, Vec::<String>::new());
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.end().await;
+}

@@ -2,8 +2,10 @@
 
 mod browser;
 mod clicking;
+mod deciding;
 mod drawn;
 mod letting_in;
+mod pictures;
 
 use crate::serve::server::{Answer, Server};
 

@@ -39,16 +39,45 @@ impl Window {
 }
 
 /// A timeline, or some lines of it.
+///
+/// Of a long one that has a page, it is said how many lines there are and where they can be had: the script scrolls it as
+/// if all of them were there.
 pub(crate) fn bars(timeline: &Timeline<'_>, window: Window, linked: Linked) -> Markup {
-    let range = window.of(timeline.spans.len());
-    let around = if range.is_empty() { Vec::new() } else { timeline.around(range.start) };
+    drawn(timeline, window, Which::All, linked)
+}
+
+/// The lines that are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// All of them.
+    All,
+    /// Those that the run waited for.
+    Critical,
+}
+
+/// The same of those lines that are meant.
+pub(crate) fn drawn(timeline: &Timeline<'_>, window: Window, which: Which, linked: Linked) -> Markup {
+    let is_meant = |index: &usize| {
+        which == Which::All || timeline.spans.get(*index).is_some_and(|span| span.is_critical)
+    };
+    let lines: Vec<usize> = (0..timeline.spans.len()).filter(is_meant).collect();
+    let range = window.of(lines.len());
+    let shown = lines.get(range.clone()).unwrap_or_default();
+    let around = shown.first().map(|first| timeline.around(*first)).unwrap_or_default();
+    let at = match linked {
+        Linked::Beside(run) if timeline.spans.len() > LINES => Some(format!("/ui/runs/{run}")),
+        Linked::Beside(_) | Linked::Page(_) | Linked::Anchor => None,
+    };
+    let is_long = at.is_some();
     html! {
         @if range.start > 0 {
             (elsewhere(range.start.saturating_sub(LINES), "Earlier lines", linked))
         }
         // A line leads to what stands beside the timeline, where there is something beside it.
-        div.timeline hx-target=[matches!(linked, Linked::Beside(_)).then_some("#panel")] {
-            table.bars aria-label="What happened, in the order in which a run goes" {
+        div.timeline hx-target=[matches!(linked, Linked::Beside(_)).then_some("#panel")]
+            data-lines=[is_long.then_some(lines.len())] data-from=[is_long.then_some(range.start)] data-at=[at] {
+            table.bars aria-label="What happened, in the order in which a run goes"
+                aria-rowcount=[is_long.then_some(lines.len() + 1)] {
                 thead {
                     tr {
                         th scope="col" { "What" }
@@ -58,13 +87,18 @@ pub(crate) fn bars(timeline: &Timeline<'_>, window: Window, linked: Linked) -> M
                     }
                 }
                 tbody {
-                    @for index in around.into_iter().chain(range.clone()) {
-                        @if let Some(span) = timeline.spans.get(index) { (row(timeline, span, linked)) }
+                    @for index in around {
+                        @if let Some(span) = timeline.spans.get(index) { (row(timeline, span, linked, "around", None)) }
+                    }
+                    @for (line, index) in range.clone().zip(shown) {
+                        @if let Some(span) = timeline.spans.get(*index) {
+                            (row(timeline, span, linked, "line", is_long.then_some(line)))
+                        }
                     }
                 }
             }
         }
-        @if range.end < timeline.spans.len() {
+        @if range.end < lines.len() {
             (elsewhere(range.end, "Later lines", linked))
         }
         (folds(timeline))
@@ -113,10 +147,11 @@ fn folds(timeline: &Timeline<'_>) -> Markup {
     }
 }
 
-fn row(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked) -> Markup {
+/// A line. Where others are left out, it says which it is.
+fn row(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked, class: &str, line: Option<usize>) -> Markup {
     let depth = format!("d{}", span.depth.min(DEPTH_MAX));
     html! {
-        tr class=(class(span)) {
+        tr class=(format!("{class} {}", class_of_row(span))) aria-rowindex=[line.map(|line| line + 2)] {
             th.what.(depth) scope="row" { (name(span, linked)) }
             td.bar { (bar(&timeline.axis, span)) }
             td.took { @if span.stand != Stand::Due { (duration(span.took_us())) } }
@@ -125,7 +160,7 @@ fn row(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked) -> Markup {
     }
 }
 
-fn class(span: &Span<'_>) -> String {
+fn class_of_row(span: &Span<'_>) -> String {
     let mut class = format!("k-{} s-{}", span.kind.word(), class_of(span.stand));
     if span.is_critical {
         class.push_str(" critical");

@@ -16,7 +16,7 @@ mod json;
 mod text;
 
 pub(crate) use assets::{VERSION, asset};
-pub(crate) use bars::{Window, bars};
+pub(crate) use bars::{Which, Window, bars, drawn};
 pub(crate) use chat::chat;
 pub(crate) use detail::{detail, diff_lines};
 pub(crate) use facts::{facts, moment, state};

@@ -104,11 +104,15 @@ fn bar(timeline: &Timeline<'_>, span: &Span<'_>, cells: usize) -> String {
             fill(attempt.works_from_us(), attempt.until_us, with, &style);
         }
     }
-    let shown = |(with, style): &(char, Option<Style>)| match style {
-        Some(style) => style.apply_to(with).to_string(),
-        None => with.to_string(),
+    // Cells that look the same are written at once.
+    let shown = |cells: &[(char, Option<Style>)]| {
+        let text: String = cells.iter().map(|(with, _)| with).collect();
+        match cells.first() {
+            Some((_, Some(style))) => style.apply_to(text).to_string(),
+            Some((_, None)) | None => text,
+        }
     };
-    drawn.iter().map(shown).collect()
+    drawn.chunk_by(|(_, one), (_, next)| one == next).map(shown).collect()
 }
 
 #[allow(

@@ -17,13 +17,15 @@ use crate::engine::timeline::{Span, Timeline};
 use crate::journal::RunState;
 use crate::message::{RunId, Slot, Step};
 use crate::session::diff;
-use crate::ui::{self, Linked, Window};
+use crate::ui::{self, Linked, Which, Window};
 
 /// Which lines of a timeline are shown.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Lines {
     from: Option<usize>,
+    /// Only those that the run waited for.
+    critical: bool,
 }
 
 /// A run over time.
@@ -31,10 +33,20 @@ pub(super) async fn show(
     axum::extract::State(site): State,
     visit: Visit,
     Path(run): Path<String>,
-    Query(Lines { from }): Query<Lines>,
+    Query(Lines { from, critical }): Query<Lines>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
-    site.drawn(move |site| timeline(site, &visit, &read, from)).await
+    let which = if critical { Which::Critical } else { Which::All };
+    let draw = move |site: &Site| {
+        if is_part(&headers) {
+            let window = Window::From(from.unwrap_or_default());
+            let linked = Linked::Beside(read.summary.run);
+            return Ok(part(&ui::drawn(&read.timeline()?, window, which, linked)));
+        }
+        timeline(site, &visit, &read, from)
+    };
+    site.drawn(draw).await
 }
 
 fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Result<Response, Problem> {
@@ -46,7 +58,7 @@ fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Res
     let timeline = read.timeline()?;
     // What goes on is told as it happens; what has ended, or is not read from its beginning, stays as it is.
     let is_live = !timeline.state.has_ended() && from.is_none();
-    let window = from.map_or(Window::From(0), Window::From);
+    let window = from.map_or(if is_live { Window::Last } else { Window::From(0) }, Window::From);
     let body = html! {
         (top(read, ""))
         div hx-ext=[is_live.then_some("sse")] sse-connect=[is_live.then(|| format!("/ui/runs/{id}/changes"))]

@@ -40,7 +40,10 @@
     }
   });
   document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-critical]")) { view.critical = event.target.checked; show(); }
+    if (!event.target.matches("[data-critical]")) return;
+    view.critical = event.target.checked;
+    show();
+    if (long()) { long().scrollTop = 0; load(long(), 0); }
   });
   document.addEventListener("wheel", (event) => {
     const bar = event.target.closest(".bars td.bar, .bars th.axis");
@@ -76,6 +79,71 @@
     }
   });
 
+  // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
+  // the others.
+  const MARGIN = 100;
+  const long = () => document.querySelector(".timeline[data-lines]");
+  const lines = (box) => [...box.querySelectorAll("tbody tr.line")];
+  let asked = 0;
+  const space = (box) => {
+    const body = box.querySelector("tbody"), rows = lines(box);
+    if (!rows.length) return;
+    const height = body.dataset.height || (rows[rows.length - 1].getBoundingClientRect().bottom - rows[0].getBoundingClientRect().top) / rows.length;
+    body.dataset.height = height;
+    const before = Number(box.dataset.from), after = Number(box.dataset.lines) - before - rows.length;
+    body.querySelectorAll("tr.space").forEach((row) => row.remove());
+    for (const [count, end] of [[before, "afterbegin"], [after, "beforeend"]]) {
+      const row = document.createElement("tr");
+      row.className = "space";
+      row.setAttribute("aria-hidden", "true");
+      row.append(document.createElement("td"));
+      row.firstChild.colSpan = 4;
+      row.style.height = count * height + "px";
+      body.insertAdjacentElement(end, row);
+    }
+    box.classList.add("long");
+  };
+  const load = async (box, from) => {
+    const at = `${box.dataset.at}?from=${from}&critical=${view.critical}`;
+    const mine = ++asked;
+    const answer = await fetch(at, { headers: { "HX-Request": "true" } });
+    if (mine !== asked || !answer.ok || !box.isConnected) return;
+    const come = document.createElement("template");
+    come.innerHTML = await answer.text();
+    const next = come.content.querySelector(".timeline"), body = box.querySelector("tbody");
+    if (mine !== asked || !next) return;
+    const focused = body.contains(document.activeElement) && document.activeElement.id;
+    const height = body.dataset.height;
+    body.replaceChildren(...next.querySelector("tbody").childNodes);
+    body.dataset.height = height;
+    box.dataset.from = next.dataset.from;
+    box.dataset.lines = next.dataset.lines || box.dataset.lines;
+    space(box);
+    htmx.process(body);
+    if (focused && document.getElementById(focused)) document.getElementById(focused).focus({ preventScroll: true });
+    look(box);
+  };
+  const look = (box) => {
+    const height = Number(box.querySelector("tbody").dataset.height);
+    const first = Math.floor(box.scrollTop / height), last = Math.ceil((box.scrollTop + box.clientHeight) / height) - 2;
+    const from = Number(box.dataset.from), until = from + lines(box).length;
+    const total = Number(box.dataset.lines);
+    if (first < from || Math.min(last, total) > until) load(box, Math.max(Math.min(first, total - 1) - MARGIN, 0));
+  };
+  let due = 0;
+  document.addEventListener("scroll", (event) => {
+    if (event.target !== long()) return;
+    cancelAnimationFrame(due);
+    due = requestAnimationFrame(() => look(event.target));
+  }, true);
+  const begin = () => {
+    const box = long();
+    if (!box) return;
+    space(box);
+    const goesOn = box.closest("[sse-connect]");
+    box.scrollTop = goesOn ? box.scrollHeight : Number(box.dataset.from) * Number(box.querySelector("tbody").dataset.height);
+  };
+
   // What is recorded of a span comes beside the timeline: whoever followed the link reads on there.
   let opened = null;
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -94,7 +162,15 @@
   document.addEventListener("htmx:sseBeforeMessage", (event) => {
     if (event.target.id === "waits" && isTyped(event.target)) event.preventDefault();
   });
-  document.addEventListener("htmx:sseMessage", show);
+  // Whoever looks at what was, and not at what goes on, is left alone.
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    const box = event.target.id === "bars" && long();
+    if (box && (view.critical || box.scrollTop + box.clientHeight < box.scrollHeight - 40)) event.preventDefault();
+  });
+  document.addEventListener("htmx:sseMessage", (event) => {
+    if (event.target.id === "bars" && long()) { space(long()); long().scrollTop = long().scrollHeight; }
+    show();
+  });
   document.addEventListener("submit", (event) => {
     const sure = event.target.dataset.sure;
     if (sure && !window.confirm(sure)) { event.preventDefault(); event.stopPropagation(); }
@@ -103,5 +179,6 @@
     const at = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (at && at.matches(".panel")) at.focus();
   });
+  begin();
   show();
 })();
