@@ -9,6 +9,7 @@
     clippy::unreachable,
     clippy::panic,
     dead_code,
+    unreachable_pub,
     missing_docs,
     reason = "a benchmark may panic, prints, documents nothing, and uses a part of what it shares"
 )]
@@ -101,6 +102,16 @@ async fn fetch(client: &Client, what: &str, url: &str, times: usize) {
     );
 }
 
+/// Waits until the page is painted, and gives when that was, and when it was ready, in milliseconds.
+const PAINTED: &str = "
+    const done = arguments[arguments.length - 1];
+    const look = () => {
+        const painted = performance.getEntriesByName('first-contentful-paint')[0];
+        if (!painted) return setTimeout(look, 20);
+        done([painted.startTime, performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd]);
+    };
+    look();";
+
 /// Scrolls what scrolls, one step a frame, and gives the times between frames in milliseconds.
 const SCROLL: &str = "
     const done = arguments[arguments.length - 1], box = document.querySelector('.timeline.long') || document.scrollingElement;
@@ -121,9 +132,7 @@ async fn look(page: &str) {
     for _ in 0..8 {
         browser.goto(page).await;
         browser.see(".tools:not([hidden])").await;
-        let script = "return [performance.getEntriesByName('first-contentful-paint')[0].startTime, \
-                              performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd]";
-        let times = browser.client.execute(script, Vec::new()).await.unwrap();
+        let times = browser.client.execute_async(PAINTED, Vec::new()).await.unwrap();
         paints.push((times[0].as_f64().unwrap(), times[1].as_f64().unwrap()));
     }
     paints.remove(0);

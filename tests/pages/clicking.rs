@@ -7,7 +7,7 @@ use super::browser::Browser;
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::serve::beginning::name;
 use crate::serve::server::Server;
-use crate::support::Agent;
+use crate::support::{Agent, root};
 
 /// A run that waits for approval, begun by a program.
 fn begun(server: &Server, agent: &Agent) -> String {
@@ -119,7 +119,12 @@ async fn a_person_says_what_becomes_of_calls() {
 async fn a_run_is_forked_compared_and_called_again() {
     let Some(browser) = Browser::new(false, 1440).await else { return };
     let agent = asking("");
-    let server = Server::of(&agent);
+    // Another version of the tool, which is the same.
+    let directory = agent.dir.path().join("candidates");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(root().join("examples/weather/weather.wasm"), directory.join("newer.wasm")).unwrap();
+    std::fs::write(agent.dir.path().join("host.toml"), "[server]\ncomponents = \"candidates\"\n").unwrap();
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
     let ran = server.post(&format!("/agents/{}/runs?wait=5m", name(&agent)), &json!({})).ok();
     let run = ran["run"].as_str().unwrap();
     let page = format!("{}/ui/runs/{run}", server.url);
@@ -145,14 +150,34 @@ async fn a_run_is_forked_compared_and_called_again() {
     browser.write("textarea[name=output]", OTHER_OUTPUT).await;
     browser.click("form[action$='/fork'] button").await;
     browser.says("answered").await;
+    // Another reply of the model.
+    browser.goto(&format!("{page}/at/model-1")).await;
+    browser.open("Fork with another reply of the model").await;
+    let reply = "const field = document.querySelector('textarea[name=reply]'); \
+                 field.value = field.value.replace('\"done\"', '\"quite another end\"'); return field.value";
+    browser.client.execute(reply, Vec::new()).await.unwrap();
+    browser.click("form[action$='/fork'] button").await;
+    browser.says("quite another end").await;
     browser.goto(&page).await;
+    browser.says("2 of ").await;
     browser.click("form[action$='/replay'] button").await;
     browser.says("gone through again").await;
     browser.goto(&page).await;
     browser.open("Call a tool again").await;
     browser.write("input[name=tool]", "get_weather").await;
+    browser.click("form[action$='/rerun'] option:last-child").await;
     browser.click("form[action$='/rerun'] button").await;
     browser.says("The tool was called again").await;
+    browser.says("same").await;
+    for (name, said) in
+        [("nothing.wasm", "there are: newer.wasm"), ("../agent.toml", "there is no component")]
+    {
+        let body = json!({ "tool": "get_weather", "component": name });
+        let refused = server.post(&format!("/runs/{run}/rerun"), &body);
+        assert!(refused.status == 404 && refused.body.contains(said), "{refused:?}");
+    }
+    let body = json!({ "tool": "get_weather", "component": "newer.wasm" });
+    assert_eq!(server.post(&format!("/runs/{run}/rerun"), &body).ok()["same"], 2);
     // A tool alone, by a form that its schema makes.
     browser.goto(&format!("{}/ui/agents/{}", server.url, name(&agent))).await;
     browser.open("Call it").await;
@@ -206,7 +231,7 @@ async fn a_long_run_is_scrolled_as_if_all_of_it_were_there() {
     browser.goto(&format!("{}/ui/runs/last", server.url)).await;
     browser.see(".timeline.long tr.space").await;
     let rows = "return document.querySelectorAll('tr.line').length";
-    assert_eq!(browser.client.execute(rows, Vec::new()).await.unwrap(), 300);
+    assert_eq!(browser.client.execute(rows, Vec::new()).await.unwrap(), 150);
     // To the middle, to the end, and back.
     for (part, slot) in [(0.5, "tool-0-450"), (1.0, "model-1"), (0.0, "tool-0-0")] {
         let scroll = "const box = document.querySelector('.timeline.long'); box.scrollTop = arguments[0] * box.scrollHeight;";
@@ -218,7 +243,7 @@ async fn a_long_run_is_scrolled_as_if_all_of_it_were_there() {
              return row.bottom > box.top && row.top < box.bottom"
         );
         assert_eq!(browser.client.execute(&seen, Vec::new()).await.unwrap(), true, "{slot}");
-        assert!(browser.client.execute(rows, Vec::new()).await.unwrap().as_u64().unwrap() <= 300);
+        assert!(browser.client.execute(rows, Vec::new()).await.unwrap().as_u64().unwrap() <= 150);
     }
     // What is beside it comes for a line that was not there at first, and the critical ones are found among all.
     browser.click("[data-critical]").await;

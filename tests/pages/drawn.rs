@@ -39,6 +39,12 @@ fn whatever_is_said_is_text() {
         is_harmless(&page.body);
     }
     is_harmless(&server.get("/ui").body);
+    // What somebody is to change is written out, too.
+    let waits = hostile().table("[[approval.ask]]\ntool = \"get_weather\"");
+    waits.host(&["run", "agent.toml", HOSTILE]).exits(3);
+    let waiting = Server::of(&waits);
+    is_harmless(&waiting.get("/ui").body);
+    is_harmless(&waiting.get("/ui/runs/last").body);
     let found = server.get(&format!("/ui?text={}", "%3C%2Fscript%3E"));
     assert!(found.body.contains(&run) && !found.body.contains("value=\"</script>"), "{}", found.body);
 }
@@ -133,12 +139,12 @@ fn a_long_run_is_shown_in_parts() {
     let run = server.get("/runs/last").ok()["run"].as_str().unwrap().to_owned();
     let lines = |page: &str| page.matches("<tr class=\"line ").count();
     let first = server.get(&format!("/ui/runs/{run}")).body;
-    assert_eq!(lines(&first), 300);
-    assert!(first.contains("?from=300"), "the way to the rest");
+    assert_eq!(lines(&first), 150);
+    assert!(first.contains("?from=150"), "the way to the rest");
     let rest = server.get(&format!("/ui/runs/{run}?from=300")).body;
     assert_eq!(lines(&rest), 3 * 122 + 2 - 300, "{rest}");
     assert_eq!(rest.matches("<tr class=\"around ").count(), 1, "with the turn that goes on there");
-    assert!(rest.contains("?from=0"), "the way back");
+    assert!(rest.contains("?from=150"), "the way back");
     let file = agent.host(&["runs", "export", "last", "--html"]);
     assert_eq!(lines(&file.ok().stdout), 3 * 122 + 2, "the file has all of it");
 }

@@ -106,7 +106,7 @@ impl Spending {
     }
 
     /// Counts what a reply took, and not what it says.
-    pub(super) fn count_tokens(&mut self, reply: &Reply, purpose: Purpose) {
+    pub(crate) fn count_tokens(&mut self, reply: &Reply, purpose: Purpose) {
         self.used.tokens = self.used.tokens.plus(reply.tokens);
         self.used.untold |= reply.tokens == Tokens::default();
         // A script says nothing of where its replies come from: it is the first choice.

@@ -14,7 +14,7 @@ const WIDTH_MIN: f64 = 0.002;
 /// The deepest level that is set in.
 const DEPTH_MAX: usize = 8;
 /// So many lines are on a page.
-const LINES: usize = 300;
+const LINES: usize = 150;
 
 /// The lines that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::text;
+use super::{Linked, text};
 use crate::engine::timeline::{Attempt, Stand, Timeline};
 use crate::journal::RunState;
-use crate::message::{Ending, Fork, Manifest, Moment, Tokens, duration};
+use crate::message::{Ending, Fork, Manifest, Moment, Tokens, Used, duration};
 
 /// How a run stands, as a word in its colour.
 pub(crate) fn state(state: RunState) -> Markup {
@@ -22,7 +22,7 @@ pub(crate) fn state(state: RunState) -> Markup {
 }
 
 /// What a run is, how it stands, and what it used.
-pub(crate) fn facts(timeline: &Timeline<'_>) -> Markup {
+pub(crate) fn facts(timeline: &Timeline<'_>, linked: Linked) -> Markup {
     let Manifest { model, prompt, session, forked, said, .. } = timeline.manifest;
     let used = &timeline.used;
     let Tokens { input, output } = used.tokens;
@@ -38,6 +38,7 @@ pub(crate) fn facts(timeline: &Timeline<'_>) -> Markup {
                 div { dt { "Tokens" } dd { (input) " in, " (output) " out" } }
             }
             @if let Some(cost) = used.cost_usd { div { dt { "Cost" } dd { (format!("{cost:.6} USD")) } } }
+            (budgets(timeline))
             @if let Some(session) = session { div { dt { "Session" } dd { (text::line(session.as_str())) } } }
             @if let Some(Fork { run, turn }) = forked {
                 div { dt { "Forked" } dd { "from " a href=(format!("/ui/runs/{run}")) { (run) } " at turn " (turn) } }
@@ -45,11 +46,48 @@ pub(crate) fn facts(timeline: &Timeline<'_>) -> Markup {
         }
         section.said { h2 { "Asked" } div.text { (text::block(prompt)) } }
         @for word in said { section.said { h2 { "Said before turn " (word.turn) } div.text { (text::block(&word.text)) } } }
-        (answer(timeline))
+        (answer(timeline, linked))
     }
 }
 
-fn answer(timeline: &Timeline<'_>) -> Markup {
+/// How much is used of what the run may use.
+#[allow(clippy::cast_precision_loss, reason = "a part in a picture is no more exact than that")]
+fn budgets(timeline: &Timeline<'_>) -> Markup {
+    let Manifest { max_turns, budgets, .. } = timeline.manifest;
+    let Used { turns, tool_calls, tokens, cost_usd, .. } = &timeline.used;
+    let all_tokens = tokens.input.saturating_add(tokens.output);
+    let of = |what, used: f64, max: Option<f64>, shown: String| max.map(|max| (what, used, max, shown));
+    let calls = budgets.max_tool_calls;
+    let total = budgets.max_total_tokens;
+    let cost = cost_usd.unwrap_or_default();
+    let all = [
+        of("turns", f64::from(*turns), Some(f64::from(*max_turns)), format!("{turns} of {max_turns} turns")),
+        of(
+            "calls",
+            f64::from(*tool_calls),
+            calls.map(f64::from),
+            format!("{tool_calls} of {} tool calls", calls.unwrap_or_default()),
+        ),
+        of(
+            "tokens",
+            all_tokens as f64,
+            total.map(|total| total as f64),
+            format!("{all_tokens} of {} tokens", total.unwrap_or_default()),
+        ),
+        of("cost", cost, budgets.max_cost_usd, {
+            format!("{cost:.4} of {:.4} USD", budgets.max_cost_usd.unwrap_or_default())
+        }),
+    ];
+    html! {
+        div { dt { "Budget" } dd.budget {
+            @for (what, used, max, shown) in all.into_iter().flatten() {
+                span { meter min="0" max=(max) high=(max * 0.8) value=(used.min(max)) aria-label=(what) {} " " (shown) }
+            }
+        } }
+    }
+}
+
+fn answer(timeline: &Timeline<'_>, linked: Linked) -> Markup {
     let answer = match timeline.ending {
         Some(Ending::Answer(answer) | Ending::Unfit { answer, .. }) => Some(answer),
         Some(Ending::Refused(_) | Ending::Limit(_) | Ending::Empty(_) | Ending::Cancelled(_)) | None => None,
@@ -63,7 +101,7 @@ fn answer(timeline: &Timeline<'_>) -> Markup {
             p { "It was " (text::line(&revival.cancelled.to_string())) " at " (moment(revival.cancelled_ms))
                 ", and went on at " (moment(revival.at_ms)) "." }
         }
-        (troubles(timeline))
+        (troubles(timeline, linked))
     }
 }
 
@@ -84,7 +122,7 @@ fn why(timeline: &Timeline<'_>) -> &'static str {
 }
 
 /// The calls that failed or were denied something: what somebody looks for first.
-fn troubles(timeline: &Timeline<'_>) -> Markup {
+fn troubles(timeline: &Timeline<'_>, linked: Linked) -> Markup {
     let is_trouble = |span: &&crate::engine::timeline::Span<'_>| {
         matches!(span.stand, Stand::Failed | Stand::InDoubt | Stand::GivenUp)
             || span.denials().next().is_some()
@@ -99,7 +137,7 @@ fn troubles(timeline: &Timeline<'_>) -> Markup {
                     @for span in found {
                         li {
                             b { (text::beginning(&span.name, 60)) } " "
-                            @if let Some(slot) = span.slot() { small { (slot) } ": " }
+                            @if let Some(slot) = span.slot() { small { a href=(linked.to(slot)) { (slot) } } ": " }
                             @match span.attempts.last().and_then(Attempt::failure) {
                                 Some(failure) => (text::beginning(failure, 300)),
                                 None => (super::bars::words(span)),

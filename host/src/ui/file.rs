@@ -34,7 +34,7 @@ pub fn file(timeline: &Timeline<'_>) -> String {
             body.file {
                 main id="main" {
                     (head(timeline))
-                    (facts(timeline))
+                    (facts(timeline, Linked::Anchor))
                     section { h2 { "Timeline" } (super::tools()) (bars(timeline, Window::All, Linked::Anchor)) }
                     section.details { (details(timeline)) }
                     section {

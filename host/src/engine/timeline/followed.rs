@@ -83,6 +83,12 @@ impl Followed {
         self.state == RunState::Running
     }
 
+    /// How the run stands.
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        self.state
+    }
+
     /// What is recorded of the run.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

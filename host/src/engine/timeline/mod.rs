@@ -19,9 +19,12 @@ pub use axis::{Axis, Fold, Tick, Why};
 pub use followed::Followed;
 pub use span::{Attempt, Came, Kind, Place, Span, Stand};
 
+use crate::agent::Spending;
 use crate::journal::{self, Entry, Finished, Revival, RunState, Stint, revivals, stints};
-use crate::message::{Ending, Manifest, Request, RunId, Slot, Tokens, Used};
+use crate::message::{Ending, Manifest, Request, RunId, Slot, Used};
+use crate::model::Purpose;
 use crate::session::Waiting;
+use tree::Grown;
 
 /// What goes on in a run at this moment and is not recorded yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,12 +102,14 @@ impl<'a> Timeline<'a> {
         let clock = span::Clock { began_ms, now_us: span::us_between(began_ms, last_ms) };
         let stints = stints(entries);
         let recorded = Recorded { state, ..recorded };
-        let (mut spans, places) = tree::spans(&recorded, manifest, clock, &stints);
+        let Grown { mut spans, places, agents } = tree::spans(&recorded, manifest, clock, &stints);
         critical::mark(&mut spans);
         let ends = spans.iter().map(|span| span.until_us);
         let length_us = ends.chain([clock.now_us]).max().unwrap_or_default();
         let finished = journal::end(entries);
-        let used = finished.and_then(|finished| finished.usage.used).unwrap_or_else(|| used(&spans));
+        let used = finished
+            .and_then(|finished| finished.usage.used)
+            .unwrap_or_else(|| used(&Slot::RUN, &spans, &agents));
         let axis = Axis::of(&spans, &stints, began_ms, length_us);
         let revivals = revivals(entries);
         Some(Self {
@@ -168,26 +173,27 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// What a run used that has not ended: its cost is counted at the end.
-fn used(spans: &[Span<'_>]) -> Used {
-    let mut used = Used::default();
-    for span in spans {
-        match span.kind {
-            Kind::Model if span.depth == 1 => used.turns += u32::from(span.reply().is_some()),
-            Kind::Tool | Kind::Agent | Kind::Person | Kind::Sleep if span.depth == 1 => used.tool_calls += 1,
-            Kind::Turn
-            | Kind::Model
-            | Kind::Summary
-            | Kind::Tool
-            | Kind::Agent
-            | Kind::Person
-            | Kind::Sleep
-            | Kind::Approval => {}
+/// What a run used that has not ended, or an agent that was called there: counted as the run counts it.
+fn used(run: &Slot, spans: &[Span<'_>], agents: &HashMap<Slot, &Manifest>) -> Used {
+    let Some(manifest) = agents.get(run) else { return Used::default() };
+    let mut spending = Spending::new(manifest, manifest.rules);
+    let own = spans.iter().filter_map(|span| Some((span, span.slot().filter(|slot| slot.run() == *run)?)));
+    for (span, slot) in own {
+        match (span.kind, span.reply()) {
+            (Kind::Model, Some(reply)) => {
+                spending.count(reply);
+                // What it says of a limit, the run says itself when it ends.
+                let _ = spending.judge(reply);
+            }
+            (Kind::Summary, Some(reply)) => spending.count_tokens(reply, Purpose::Summary),
+            (Kind::Agent, _) => {
+                let told = span.attempts.last().and_then(Attempt::noted).and_then(|(usage, _)| usage.used);
+                spending.count_called([told.unwrap_or_else(|| used(slot, spans, agents))]);
+            }
+            _ => {}
         }
-        let tokens = span.reply().map_or_else(Tokens::default, |reply| reply.tokens);
-        used.tokens = used.tokens.plus(tokens);
     }
-    used
+    spending.used()
 }
 
 #[cfg(test)]

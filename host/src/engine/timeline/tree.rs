@@ -9,13 +9,23 @@ use crate::journal::{Entry, Event, RunState, Stint};
 use crate::message::{Builtin, Decision, Manifest, Outcome, Request, Slot, Step, ToolOutcome};
 use crate::session::Wants;
 
-/// All spans of a run, in the order in which a run goes, and where each of them is.
+/// What is recorded of a run, as spans.
+pub(super) struct Grown<'a> {
+    /// In the order in which a run goes.
+    pub(super) spans: Vec<Span<'a>>,
+    /// Where each of them is.
+    pub(super) places: HashMap<Place, usize>,
+    /// The agents that were called, by the slots of their calls, and the run's own.
+    pub(super) agents: HashMap<Slot, &'a Manifest>,
+}
+
+/// All spans of a run.
 pub(super) fn spans<'a>(
     recorded: &Recorded<'a>,
     manifest: &'a Manifest,
     clock: Clock,
     stints: &[Stint],
-) -> (Vec<Span<'a>>, HashMap<Place, usize>) {
+) -> Grown<'a> {
     let mut events: BTreeMap<&'a Slot, Vec<&'a Event>> = BTreeMap::new();
     for Entry { slot, event, .. } in recorded.entries.iter().filter(|entry| entry.slot != Slot::RUN) {
         events.entry(slot).or_default().push(event);
@@ -46,7 +56,8 @@ pub(super) fn spans<'a>(
         tree.add(slot, &events, recorded.going.get(slot));
     }
     tree.close();
-    (tree.spans, tree.places)
+    let Tree { spans, places, agents, .. } = tree;
+    Grown { spans, places, agents }
 }
 
 struct Tree<'a, 'r> {

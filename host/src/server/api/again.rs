@@ -1,5 +1,6 @@
 //! What is recorded, and is gone through again: a fork, a replay, the calls of a tool.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -20,6 +21,9 @@ use crate::agent::RunError;
 use crate::engine::{Difference, Edit, NewFork, Reran, Rerun, Unwatched};
 use crate::message::{Json, Reply, RunId};
 use crate::session::SessionError;
+
+/// So many components are looked for.
+const COMPONENTS_MAX: usize = 1_000;
 
 /// What is to be other than in the recorded run.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -54,6 +58,8 @@ pub(super) struct EditBody {
 pub(super) struct RerunBody {
     /// The tool, by the name that the model called, or by that of its table in agent.toml.
     tool: String,
+    /// Another version of its component: the name of a file in the directory that `components` in host.toml names.
+    component: Option<String>,
     /// Call it even if its calls can change something outside: they take effect once more.
     #[serde(default)]
     allow_effects: bool,
@@ -158,7 +164,7 @@ pub(super) async fn rerun(
     axum::extract::State(server): State,
     caller: Caller,
     Path(name): Path<String>,
-    Body(RerunBody { tool, allow_effects }): Body<RerunBody>,
+    Body(RerunBody { tool, component, allow_effects }): Body<RerunBody>,
 ) -> Result<axum::Json<RerunReport>, Problem> {
     let (run, Run { agent, .. }) = found(&server, &caller, Scope::Admin, &name).await?;
     // Which component is called is for the agent.toml that is served to say: a record may come from anywhere.
@@ -166,13 +172,37 @@ pub(super) async fn rerun(
     let _turn = server.limits.read().await?;
     let entries = server.engine.blocking(move |engine| engine.runs().read(run)).await?;
     let config = Some(loaded.agent.config().path.clone());
-    let rerun = Rerun { tool: tool.clone(), allow_effects, config, ..Rerun::default() };
+    let component = component.map(|name| component_at(&server, &name)).transpose()?;
+    let rerun = Rerun { tool: tool.clone(), component, allow_effects, config };
     let calls = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;
     let Some(Reran { agent, same, different }) = calls else {
         let detail = format!("no call of the tool {tool} is recorded in run {run}");
         return Err(Problem::new(Kind::Missing, detail).at("body: tool"));
     };
     Ok(axum::Json(RerunReport { run, agent, same, different }))
+}
+
+/// The components that recorded calls may be made again with, by the names of their files.
+pub(in super::super) fn components(server: &Server) -> Vec<String> {
+    let Some(directory) = &server.settings().components else { return Vec::new() };
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".wasm")).take(COMPONENTS_MAX).collect();
+    names.sort();
+    names
+}
+
+/// Where the component of this name is. It is one of those that are there: no path leads elsewhere.
+fn component_at(server: &Server, name: &str) -> Result<PathBuf, Problem> {
+    let known = components(server);
+    let directory = server.settings().components.clone().filter(|_| known.iter().any(|it| it == name));
+    directory.map(|directory| directory.join(name)).ok_or_else(|| {
+        let help = match known.as_slice() {
+            [] => "name a directory of components in host.toml: `components` in [server]".to_owned(),
+            known => format!("there are: {}", known.join(", ")),
+        };
+        Problem::new(Kind::Missing, format!("there is no component {name}")).at("body: component").help(help)
+    })
 }
 
 /// That the agent of a run is not one of those that are served.

@@ -3,7 +3,7 @@
 //! Owns paths, bodies and answers, and the description of them all (`/openapi.json`). Decides nothing: it asks the
 //! scheduler and the engine, and shows what they say. Every answer that is no result is a [`Problem`].
 
-mod again;
+pub(super) mod again;
 #[cfg(feature = "mcp")]
 mod agent_tools;
 mod begin;

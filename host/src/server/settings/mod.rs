@@ -77,6 +77,8 @@ pub struct Settings {
     pub(super) file: Option<PathBuf>,
     /// What of the file is settled when the server starts.
     pub(super) fixed: Fixed,
+    /// Where the components are that recorded calls may be made again with.
+    pub(super) components: Option<PathBuf>,
     pub(super) bounds: Bounds,
     pub(super) connections_max: usize,
     pub(super) waits_max: usize,
@@ -158,6 +160,7 @@ impl Default for Settings {
             patience: Patience { idle: IDLE, unread: UNREAD, read_bytes_min: READ_BYTES_MIN },
             body_time: BODY_TIME,
             wait_max: WAIT_MAX,
+            components: None,
             requests_per_minute: REQUESTS_PER_MINUTE,
             keys_kept: KEYS_KEPT,
             keep: None,
@@ -212,6 +215,7 @@ impl Check<'_> {
             agents,
             hosts,
             origins,
+            components,
             limits,
             keys_kept,
             keep,
@@ -236,7 +240,8 @@ impl Check<'_> {
         let (instances, has_tls) = (limited.instances, tls.is_some());
         let fixed = Fixed { listen, agents: agents.clone(), instances, has_tls };
         let (tokens, webhooks) = (self.tokens(tokens), self.webhooks(webhooks));
-        let limited = Settings { keys_kept, keep, grace, tls, tokens, webhooks, ..limited };
+        let components = components.map(absolute);
+        let limited = Settings { components, keys_kept, keep, grace, tls, tokens, webhooks, ..limited };
         Settings { listen, agents, hosts, origins, fixed, ..limited }
     }
 

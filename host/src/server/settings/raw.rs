@@ -44,6 +44,10 @@ pub(super) struct Server {
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("examples" = [["https://console.example.com"]]))]
     pub(super) origins: Vec<Spanned<String>>,
+    /// A directory of components. The recorded calls of a tool can be made again with each of them, by whoever may
+    /// administer runs: to see what another version of the tool makes of them.
+    #[schemars(extend("examples" = ["candidates"]))]
+    pub(super) components: Option<PathBuf>,
     /// What is bounded.
     #[serde(default)]
     pub(super) limits: Limits,

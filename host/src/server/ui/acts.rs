@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
+use super::super::api::again;
 use super::super::guard::Passed;
 use super::super::problem::{Kind, Problem};
 use super::super::tokens::Scope;
@@ -21,7 +22,7 @@ use super::run::may;
 use super::{Site, State};
 use crate::engine::timeline::{Span, Stand};
 use crate::journal::RunState;
-use crate::message::{Arguments, Outcome, Request as Asked, Slot, Step, ToolOutcome};
+use crate::message::{Arguments, Outcome, Request as Asked, Slot, Step, ToolOutcome, visible_json};
 use crate::session::{Waiting, Wants};
 use crate::ui;
 
@@ -69,7 +70,7 @@ fn say(visit: &Visit, run: crate::message::RunId, slot: &Slot, wants: Wants, inp
             details { summary { "Approve with another input" }
                 form.fields method="post" action=(act("approve")) {
                     (slot)
-                    label { "Input (JSON)" textarea name="input" required { (input) } }
+                    label { "Input (JSON)" textarea name="input" required { (visible_json(input)) } }
                     label { span { input type="checkbox" name="always" value="true"; " and make the very same call unasked from now on" } }
                     p { button.do type="submit" { "Approve this input" } }
                 }
@@ -156,8 +157,17 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
                     form.fields method="post" action=(act("rerun")) {
                         (visit.csrf())
                         label { "Tool" input name="tool" required; }
+                        @let others = site.server().map(|server| again::components(server)).unwrap_or_default();
+                        @if !others.is_empty() {
+                            label { "Its component"
+                                select name="component" {
+                                    option value="" { "the one that agent.toml names" }
+                                    @for name in others { option { (name) } }
+                                }
+                            }
+                        }
                         label { span { input type="checkbox" name="allow_effects" value="true"; " even if its calls take effect once more" } }
-                        p.note { "The recorded calls of the tool are made again, with its component as it is now. Nothing is recorded." }
+                        p.note { "The recorded calls of the tool are made again, with its component as it is now, or with another one. Nothing is recorded." }
                         p { button type="submit" { "Call it again" } }
                     }
                 }
@@ -180,16 +190,28 @@ pub(super) fn at(site: &Site, visit: &Visit, read: &Read, span: &Span<'_>) -> Ma
         Some(Outcome::Tool(ToolOutcome::Output(output))) => Some(output.as_str()),
         Some(_) | None => None,
     };
-    let is_own = matches!(slot.steps(), [Step::Tool { .. }]);
+    let edited = match slot.steps() {
+        [Step::Tool { .. }] if span.stand != Stand::Due => Some((
+            "output",
+            "Fork with another output of this call",
+            "Output (JSON)",
+            output.unwrap_or_default().to_owned(),
+        )),
+        [Step::Model { .. }] => span.reply().map(|reply| {
+            let reply = serde_json::to_string_pretty(reply).unwrap_or_default();
+            ("reply", "Fork with another reply of the model", "Reply, as it is recorded (JSON)", reply)
+        }),
+        _ => None,
+    };
     html! {
         (waiting(may(site, visit, Scope::Decide), visit, read.summary.run, &here))
-        @if is_own && span.stand != Stand::Due && may(site, visit, Scope::Admin) {
+        @if let Some((name, summary, label, value)) = edited.filter(|_| may(site, visit, Scope::Admin)) {
             div.actions {
-                details { summary { "Fork with another output of this call" }
+                details { summary { (summary) }
                     form.fields method="post" action=(format!("/ui/runs/{}/fork", read.summary.run)) {
                         (visit.csrf())
                         input type="hidden" name="slot" value=(slot);
-                        label { "Output (JSON)" textarea name="output" required { (output.unwrap_or_default()) } }
+                        label { (label) textarea name=(name) required { (visible_json(&value)) } }
                         p { button.do type="submit" { "Fork" } }
                     }
                 }
@@ -313,8 +335,12 @@ fn body(act: &str, form: &HashMap<String, String>) -> Result<Value, Problem> {
             let output = read_json(form.get("output").map(String::as_str).unwrap_or_default(), "output")?;
             return Ok(json!({ "edit": { "slot": form.get("slot"), "output": output } }));
         }
+        "fork" if form.contains_key("reply") => {
+            let reply = read_json(form.get("reply").map(String::as_str).unwrap_or_default(), "reply")?;
+            return Ok(json!({ "edit": { "slot": form.get("slot"), "reply": reply } }));
+        }
         "fork" => (&["prompt"], &["turn"], &[]),
-        "rerun" => (&["tool"], &[], &["allow_effects"]),
+        "rerun" => (&["tool", "component"], &[], &["allow_effects"]),
         "replay" => (&[], &[], &[]),
         _ => return Err(Problem::new(Kind::Missing, "there is nothing like that to do").at("path")),
     };

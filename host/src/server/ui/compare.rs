@@ -58,7 +58,7 @@ fn differ(visit: &Visit, form: &Markup, one: &Read, other: &Read) -> Result<Resp
             @for (read, timeline) in &sides {
                 section {
                     h2 { a href=(format!("/ui/runs/{}", read.summary.run)) { (read.summary.run) } }
-                    (ui::facts(timeline))
+                    (ui::facts(timeline, Linked::Page(read.summary.run)))
                     (ui::bars(timeline, Window::From(0), Linked::Page(read.summary.run)))
                 }
             }

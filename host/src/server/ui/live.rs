@@ -117,7 +117,7 @@ fn drawn(site: &Site, visit: &Visit, run: RunId, followed: &Followed) -> Vec<(&'
     let Ok(timeline) = followed.timeline(Moment::now().0) else { return Vec::new() };
     let may = may(site, visit, Scope::Decide);
     vec![
-        ("facts", ui::facts(&timeline).0),
+        ("facts", ui::facts(&timeline, Linked::Page(run)).0),
         ("waits", acts::waiting(may, visit, run, followed.waiting()).0),
         ("bars", ui::bars(&timeline, Window::Last, Linked::Beside(run)).0),
     ]

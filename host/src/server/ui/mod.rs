@@ -12,6 +12,7 @@ mod door;
 mod live;
 mod page;
 mod read;
+mod recent;
 mod run;
 mod runs;
 mod sessions;
@@ -35,6 +36,7 @@ use crate::message::RunId;
 use crate::ui;
 use door::Door;
 pub(super) use door::Keys;
+use recent::Recent;
 
 /// What pages show, and whom.
 pub(super) struct Site {
@@ -45,6 +47,7 @@ pub(super) struct Site {
     door: Door,
     /// What runs cost that have ended, as far as it was looked up: a list is looked at again and again.
     costs: Arc<Mutex<HashMap<RunId, Option<f64>>>>,
+    recent: Arc<Recent>,
 }
 
 /// The server behind the pages.
@@ -63,13 +66,27 @@ impl Site {
         let behind = Some(Behind { server: Arc::clone(server), api });
         let guard = Arc::clone(&server.guard);
         let door = Door::new(Arc::clone(&server.page_keys), guard.port());
-        Arc::new(Self { engine: server.engine.clone(), behind, guard, door, costs: Arc::default() })
+        Arc::new(Self {
+            engine: server.engine.clone(),
+            behind,
+            guard,
+            door,
+            costs: Arc::default(),
+            recent: Arc::default(),
+        })
     }
 
     /// Pages that can be looked at alone.
     pub(super) fn alone(engine: Engine, guard: Guard, keys: Arc<Keys>) -> Arc<Self> {
         let door = Door::new(keys, guard.port());
-        Arc::new(Self { engine, behind: None, guard: Arc::new(guard), door, costs: Arc::default() })
+        Arc::new(Self {
+            engine,
+            behind: None,
+            guard: Arc::new(guard),
+            door,
+            costs: Arc::default(),
+            recent: Arc::default(),
+        })
     }
 
     /// A turn to read records, of which there are so many at once.

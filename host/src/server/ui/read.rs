@@ -15,7 +15,7 @@ use crate::session::SessionError;
 /// A run as it is recorded.
 pub(super) struct Read {
     pub(super) summary: RunSummary,
-    pub(super) known: Followed,
+    pub(super) known: Arc<Followed>,
 }
 
 impl Read {
@@ -25,9 +25,13 @@ impl Read {
         let _turn = site.turn().await?;
         let (grant, of) = (caller.0.clone(), name.to_owned());
         let server = site.server().map(Arc::clone);
+        let recent = Arc::clone(&site.recent);
         let read = site.engine.blocking(move |engine| {
             let Some(mut summary) = summary(engine.runs(), &grant, &of)? else { return Ok(None) };
             let run = summary.run;
+            if let Some(known) = recent.get(run, summary.state) {
+                return Ok(Some(Self { summary, known }));
+            }
             let entries = engine.runs().read(run)?;
             if let Some(state) = server.and_then(|server| server.scheduler.stands(run)) {
                 summary.state = state;
@@ -36,6 +40,8 @@ impl Read {
                 SessionError::Journal(error) => error,
                 other => JournalError::Corrupt { place: format!("run {run}"), reason: other.to_string() },
             })?;
+            let known = Arc::new(known);
+            recent.keep(run, &known);
             Ok::<_, JournalError>(Some(Self { summary, known }))
         });
         read.await?.ok_or_else(|| unknown(name))

@@ -63,7 +63,7 @@ fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Res
         (top(read, ""))
         div hx-ext=[is_live.then_some("sse")] sse-connect=[is_live.then(|| format!("/ui/runs/{id}/changes"))]
             sse-close="ended" {
-            div.facts-of id="facts" sse-swap="facts" { (ui::facts(&timeline)) }
+            div.facts-of id="facts" sse-swap="facts" { (ui::facts(&timeline, Linked::Page(id))) }
             div id="waits" sse-swap="waits" { (acts::waits(site, visit, read)) }
             section {
                 h2 { "Timeline" }

@@ -81,7 +81,7 @@
 
   // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
   // the others.
-  const MARGIN = 100;
+  const MARGIN = 50;
   const long = () => document.querySelector(".timeline[data-lines]");
   const lines = (box) => [...box.querySelectorAll("tbody tr.line")];
   let asked = 0;
