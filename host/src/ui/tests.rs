@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::timeline::hostile;
 use crate::message::{Digest, is_unseen};
 
 #[test]
@@ -44,7 +45,51 @@ fn json_is_laid_out_and_keeps_its_numbers() {
     assert!(!json(r#"{"p":"data:image/svg+xml;base64,AAAA"}"#).0.contains("<img"));
 }
 
+/// All that is drawn of a run.
+fn drawn(text: &str) -> String {
+    let run = hostile::run(text);
+    let timeline = run.timeline(0).unwrap();
+    let to = Linked::Page(timeline.run);
+    let mut all = file(&timeline);
+    all.push_str(&bars(&timeline, Window::From(3), Linked::Beside(timeline.run)).0);
+    all.push_str(&facts(&timeline, to).0);
+    all.push_str(&chat(&timeline, to).0);
+    timeline.spans.iter().for_each(|span| all.push_str(&detail(&timeline, span, to).0));
+    all
+}
+
+#[test]
+fn whatever_is_recorded_of_a_run_is_text() {
+    let drawn = drawn(hostile::TEXT);
+    assert!(drawn.contains("&lt;/script&gt;&lt;img src=x"), "{drawn}");
+    assert!(drawn.matches("\\u{202e}").count() > 100, "what is said is everywhere");
+    for part in ["<img src=x", "onerror=alert(1)>", "\u{202e}", "\u{200b}", "\u{7}", "\u{1b}"] {
+        assert!(!drawn.contains(part), "{part:?}");
+    }
+    for what in ["stdout", "192.0.2.1", "reset", "paths = "] {
+        assert!(!drawn.contains(what), "{what} is one of the texts that are replaced");
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn no_text_of_a_run_becomes_a_part_of_a_page(text in any::<String>()) {
+        let drawn = drawn(&text);
+        prop_assert_eq!(drawn.chars().find(|c| is_unseen(*c)), None);
+        // But for the script, in which there are other signs of this kind.
+        let pages = drawn.split("<script>").map(|part| part.rsplit("</script>").next().unwrap_or_default());
+        let tags = pages.flat_map(|page| page.split('<').skip(1).collect::<Vec<_>>());
+        let found = tags.map(|tag| tag.split(['>', ' ']).next().unwrap_or_default());
+        let known = ["!DOCTYPE", "html", "head", "meta", "title", "style", "body", "main", "footer", "h1", "h2", "h3",
+            "h4", "small", "dl", "div", "dt", "dd", "span", "time", "section", "table", "thead", "tbody", "tr", "th", "td", "svg",
+            "rect", "line", "text", "a", "p", "ul", "ol", "li", "b", "br", "code", "pre", "details", "summary", "article", "button",
+            "label", "input", "header", "meter"];
+        for tag in found {
+            prop_assert!(known.contains(&tag.trim_start_matches('/')) , "{}", tag);
+        }
+    }
+
     #[test]
     fn no_text_becomes_a_part_of_a_page(text in any::<String>(), key in any::<String>()) {
         let value = serde_json::json!({ key: [text.clone()] }).to_string();

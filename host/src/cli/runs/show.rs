@@ -139,3 +139,21 @@ fn value_line(text: &str) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::engine::timeline::hostile;
+
+    #[test]
+    fn whatever_is_recorded_of_a_run_is_text_on_a_terminal() {
+        let run = hostile::run(hostile::TEXT);
+        let timeline = run.timeline(0).unwrap();
+        let shown = format!("{}\n{}", text(&timeline, true), drawn(&timeline));
+        assert!(shown.contains("onerror=alert(1)"), "{shown}");
+        let is_odd = |c: char| c != '\n' && (c.is_control() || crate::message::is_unseen(c));
+        assert_eq!(shown.chars().find(|c| is_odd(*c)), None, "{shown:?}");
+    }
+}

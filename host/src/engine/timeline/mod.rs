@@ -197,4 +197,6 @@ fn used(run: &Slot, spans: &[Span<'_>], agents: &HashMap<Slot, &Manifest>) -> Us
 }
 
 #[cfg(test)]
+pub(crate) mod hostile;
+#[cfg(test)]
 mod tests;

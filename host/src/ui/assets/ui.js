@@ -81,7 +81,7 @@
 
   // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
   // the others.
-  const MARGIN = 50;
+  const PART = 150; // As many as come at once.
   const long = () => document.querySelector(".timeline[data-lines]");
   const lines = (box) => [...box.querySelectorAll("tbody tr.line")];
   let asked = 0;
@@ -106,10 +106,13 @@
   const load = async (box, from) => {
     const at = `${box.dataset.at}?from=${from}&critical=${view.critical}`;
     const mine = ++asked;
-    const answer = await fetch(at, { headers: { "HX-Request": "true" } });
-    if (mine !== asked || !answer.ok || !box.isConnected) return;
     const come = document.createElement("template");
-    come.innerHTML = await answer.text();
+    try {
+      const answer = await fetch(at, { headers: { "HX-Request": "true" } });
+      if (!answer.ok) return;
+      come.innerHTML = await answer.text();
+    } catch { return; }
+    if (!box.isConnected) return;
     const next = come.content.querySelector(".timeline"), body = box.querySelector("tbody");
     if (mine !== asked || !next) return;
     const focused = body.contains(document.activeElement) && document.activeElement.id;
@@ -128,7 +131,10 @@
     const first = Math.floor(box.scrollTop / height), last = Math.ceil((box.scrollTop + box.clientHeight) / height) - 2;
     const from = Number(box.dataset.from), until = from + lines(box).length;
     const total = Number(box.dataset.lines);
-    if (first < from || Math.min(last, total) > until) load(box, Math.max(Math.min(first, total - 1) - MARGIN, 0));
+    if (first >= from && Math.min(last, total) <= until) return;
+    // What is in sight comes in the middle of what is asked for.
+    const come = Math.max(Math.min(first, total - 1) - Math.max(Math.floor((PART - last + first) / 2), 0), 0);
+    if (come !== from) load(box, come);
   };
   let due = 0;
   document.addEventListener("scroll", (event) => {
