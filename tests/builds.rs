@@ -99,6 +99,34 @@ fn a_build_leaves_nothing_beside_the_crate_but_where_its_workspace_says_so() {
     assert!(!elsewhere.exists(), "a directory outside may be one of others, too");
 }
 
+/// How somebody builds for their own machine says nothing of how a tool is built.
+#[test]
+fn the_environment_of_the_builder_makes_no_other_component() {
+    let components = [false, true].map(|is_odd| {
+        let agent = Agent::scripted("");
+        tiny(&agent.dir.path().join("tiny"));
+        let mut command = with_own_cache(&agent, &["build", "tiny"]);
+        let elsewhere = agent.dir.path().join("elsewhere");
+        if is_odd {
+            for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "CARGO_BUILD_BUILD_DIR"] {
+                command.env(name, &elsewhere);
+            }
+            for name in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS"] {
+                command.env(name, "-C opt-level=0 -C debuginfo=2");
+            }
+            command.env("CARGO_ENCODED_RUSTFLAGS", "-Copt-level=0");
+            command.env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-gnu");
+            command.env("CARGO_INCREMENTAL", "1").env("CARGO_BUILD_INCREMENTAL", "true");
+            command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_DEBUG", "true");
+        }
+        let built = Ran::from(command.output().unwrap());
+        let artifact = PathBuf::from(built.ok().stdout.split("  ").next().unwrap());
+        assert!(!elsewhere.exists());
+        fs::read(artifact).unwrap()
+    });
+    assert!(components[0] == components[1], "it is another component");
+}
+
 #[test]
 fn a_host_waits_for_another_one_and_says_so() {
     let agent = Agent::scripted("");

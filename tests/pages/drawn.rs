@@ -33,7 +33,9 @@ fn whatever_is_said_is_text() {
     is_harmless(&agent.host(&["runs", "export", "last", "--html"]).ok().stdout);
     let server = Server::of(&agent);
     let run = server.get("/runs/last").ok()["run"].as_str().unwrap().to_owned();
-    for part in ["", "/chat", "/at/tool-0-0", "/at/tool-0-1", "/at/model-0", "/request/model-1"] {
+    for part in
+        ["", "/chat", "/whole/tool-0-1", "/at/tool-0-0", "/at/tool-0-1", "/at/model-0", "/request/model-1"]
+    {
         let page = server.get(&format!("/ui/runs/{run}{part}"));
         assert_eq!(page.status, 200, "{part}: {}", page.body);
         is_harmless(&page.body);
@@ -128,6 +130,30 @@ fn a_list_finds_what_is_meant() {
 }
 
 #[test]
+fn a_long_text_is_read_in_pages() {
+    let script = "[[reply]]\ncalls = [{ name = \"big_output\", input = { bytes = 200000 } }]\n[[reply]]\ntext = \"done\"\n";
+    let agent = Agent::scripted(script).guest("hostile");
+    agent.host(&["run"]).ok();
+    let server = Server::of(&agent);
+    let page = |from: &str| server.get(&format!("/ui/runs/last/whole/tool-0-0{from}")).body;
+    assert!(server.get("/ui/runs/last/at/tool-0-0").body.contains("/whole/tool-0-0"));
+    let first = page("");
+    assert!(
+        first.contains("Bytes 0 to 65536 of 200")
+            && first.contains("?from=65536")
+            && !first.contains("Earlier")
+    );
+    let (mut count, mut from) = (0, String::new());
+    loop {
+        let shown = page(&from);
+        count += shown.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap().matches('x').count();
+        let Some((before, _)) = shown.split_once("\">Later") else { break };
+        from = format!("?from={}", before.rsplit("?from=").next().unwrap());
+    }
+    assert_eq!(count, 200_000);
+}
+
+#[test]
 fn a_long_run_is_shown_in_parts() {
     let calls: Vec<String> =
         (0..120).map(|n| format!("{{ name = \"get_weather\", input = {{ city = \"{n}\" }} }}")).collect();
@@ -145,6 +171,8 @@ fn a_long_run_is_shown_in_parts() {
     assert_eq!(lines(&rest), 3 * 122 + 2 - 300, "{rest}");
     assert_eq!(rest.matches("<tr class=\"around ").count(), 1, "with the turn that goes on there");
     assert!(rest.contains("?from=150"), "the way back");
+    let text = server.get(&format!("/ui/runs/{run}/chat?from=300")).body;
+    assert!(text.contains("chat?from=0") && text.matches("<details class=\"call").count() < 70, "{text}");
     let file = agent.host(&["runs", "export", "last", "--html"]);
     assert_eq!(lines(&file.ok().stdout), 3 * 122 + 2, "the file has all of it");
 }

@@ -10,8 +10,13 @@ use crate::message::{Ending, Message, Outcome, Slot, ToolOutcome};
 /// So many spans are shown: a longer conversation is read in parts.
 const SPANS_MAX: usize = 1_000;
 
-/// A run as a conversation.
+/// A run as a conversation: its beginning, if it is long.
 pub(crate) fn chat(timeline: &Timeline<'_>, linked: Linked) -> Markup {
+    chat_from(timeline, linked, 0)
+}
+
+/// The same from this request or call of the run's own on.
+pub(crate) fn chat_from(timeline: &Timeline<'_>, linked: Linked, from: usize) -> Markup {
     let manifest = timeline.manifest;
     let own =
         |span: &&Span<'_>| span.slot().is_some_and(|slot| slot.run() == Slot::RUN && slot.steps().len() == 1);
@@ -23,18 +28,32 @@ pub(crate) fn chat(timeline: &Timeline<'_>, linked: Linked) -> Markup {
             }
             @for message in &manifest.earlier { (before(message)) }
             article.user { h3 { "Person" } div.text { (text::block(&manifest.prompt)) } }
-            @for span in spans.iter().take(SPANS_MAX) {
+            @if from > 0 { (elsewhere(linked, from.saturating_sub(SPANS_MAX), "Earlier")) }
+            @for span in spans.iter().skip(from).take(SPANS_MAX) {
                 @let turn = span.slot().and_then(|slot| slot.steps().last().copied());
                 @for said in manifest.said.iter().filter(|said| is_model_of(turn, said.turn)) {
                     article.user { h3 { "Person" } div.text { (text::block(&said.text)) } }
                 }
                 (said(span, linked))
             }
-            @if spans.len() > SPANS_MAX { p.note { "… and " (spans.len() - SPANS_MAX) " more" } }
+            @if spans.len() > from.saturating_add(SPANS_MAX) {
+                p.note { "… and " (spans.len() - from - SPANS_MAX) " more" }
+                (elsewhere(linked, from + SPANS_MAX, "Later"))
+            }
             @if let Some(Ending::Answer(_)) = timeline.ending {} @else if let Some(reason) = timeline.reason() {
                 article.bad { h3 { "End" } div.text { (text::block(&reason)) } }
             }
         }
+    }
+}
+
+/// The way to another part of the conversation.
+fn elsewhere(linked: Linked, from: usize, words: &str) -> Markup {
+    match linked {
+        Linked::Beside(run) | Linked::Page(run) => {
+            html! { p { a href=(format!("/ui/runs/{run}/chat?from={from}")) { (words) } } }
+        }
+        Linked::Anchor => html! {},
     }
 }
 

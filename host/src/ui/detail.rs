@@ -37,6 +37,9 @@ pub(crate) fn detail(timeline: &Timeline<'_>, span: &Span<'_>, linked: Linked) -
         @if let Some(outcome) = span.outcome() { (came_to(outcome)) }
         @for attempt in &span.attempts { (tried(timeline, span, attempt)) }
         @if let Some(ask) = span.ask() { (tool(timeline, span, ask, linked)) }
+        @if let (Linked::Page(run), Some(slot)) = (linked, span.slot()) {
+            p { a href=(format!("/ui/runs/{run}/whole/{}", super::path(slot))) { "All of it as plain text" } }
+        }
     }
 }
 

@@ -14,15 +14,17 @@ mod facts;
 mod file;
 mod json;
 mod text;
+mod whole;
 
 pub(crate) use assets::{VERSION, asset};
 pub(crate) use bars::{Which, Window, bars, drawn};
-pub(crate) use chat::chat;
+pub(crate) use chat::{chat, chat_from};
 pub(crate) use detail::{detail, diff_lines};
 pub(crate) use facts::{facts, moment, state};
 pub use file::file;
 pub(crate) use json::shown as json;
 pub(crate) use text::{beginning, block, line};
+pub(crate) use whole::whole;
 
 use maud::{Markup, html};
 

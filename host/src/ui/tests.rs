@@ -54,7 +54,10 @@ fn drawn(text: &str) -> String {
     all.push_str(&bars(&timeline, Window::From(3), Linked::Beside(timeline.run)).0);
     all.push_str(&facts(&timeline, to).0);
     all.push_str(&chat(&timeline, to).0);
-    timeline.spans.iter().for_each(|span| all.push_str(&detail(&timeline, span, to).0));
+    for (span, slot) in timeline.spans.iter().filter_map(|span| Some((span, span.slot()?))) {
+        all.push_str(&detail(&timeline, span, to).0);
+        all.push_str(&whole(timeline.run, slot, span, 0).0);
+    }
     all
 }
 
@@ -84,7 +87,7 @@ proptest! {
         let known = ["!DOCTYPE", "html", "head", "meta", "title", "style", "body", "main", "footer", "h1", "h2", "h3",
             "h4", "small", "dl", "div", "dt", "dd", "span", "time", "section", "table", "thead", "tbody", "tr", "th", "td", "svg",
             "rect", "line", "text", "a", "p", "ul", "ol", "li", "b", "br", "code", "pre", "details", "summary", "article", "button",
-            "label", "input", "header", "meter"];
+            "label", "input", "header", "meter", "nav"];
         for tag in found {
             prop_assert!(known.contains(&tag.trim_start_matches('/')) , "{}", tag);
         }

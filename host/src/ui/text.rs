@@ -39,7 +39,7 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> (&str, usize) {
     (text.get(..end).unwrap_or_default(), text.len() - end)
 }
 
-fn written(text: &str, has_lines: bool) -> Markup {
+pub(super) fn written(text: &str, has_lines: bool) -> Markup {
     let mut html = String::with_capacity(text.len());
     let mut plain = 0;
     for (at, c) in text.char_indices() {

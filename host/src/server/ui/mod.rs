@@ -120,6 +120,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/ui/runs/{run}/chat", get(run::chat))
         .route("/ui/runs/{run}/file", get(run::file))
         .route("/ui/runs/{run}/at/{slot}", get(run::at))
+        .route("/ui/runs/{run}/whole/{slot}", get(run::whole))
         .route("/ui/runs/{run}/request/{slot}", get(run::request))
         .route("/ui/runs/{run}/{act}", post(acts::on_run))
         .route("/ui/compare", get(compare::compare))

@@ -121,6 +121,25 @@ pub(super) async fn at(
     site.drawn(draw).await
 }
 
+/// All of one thing in a run as plain text.
+pub(super) async fn whole(
+    axum::extract::State(site): State,
+    visit: Visit,
+    Path((run, slot)): Path<(String, String)>,
+    Query(Lines { from, .. }): Query<Lines>,
+) -> Result<Response, Problem> {
+    let read = Read::of(&site, &visit.caller, &run).await?;
+    let draw = move |_: &Site| {
+        let timeline = read.timeline()?;
+        let span = span_at(&timeline, &slot)?;
+        let at = ui::slot(&slot).unwrap_or(Slot::RUN);
+        let text = ui::whole(read.summary.run, &at, span, from.unwrap_or_default());
+        let body = html! { (top(&read, "whole")) h2 { (at) } (text) };
+        Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
+    };
+    site.drawn(draw).await
+}
+
 fn span_at<'t, 'a>(timeline: &'t Timeline<'a>, path: &str) -> Result<&'t Span<'a>, Problem> {
     let slot = ui::slot(path);
     let found = slot.and_then(|slot| timeline.at(&slot));
@@ -150,11 +169,13 @@ pub(super) async fn chat(
     axum::extract::State(site): State,
     visit: Visit,
     Path(run): Path<String>,
+    Query(Lines { from, .. }): Query<Lines>,
 ) -> Result<Response, Problem> {
     let read = Read::of(&site, &visit.caller, &run).await?;
     let draw = move |_: &Site| {
         let timeline = read.timeline()?;
-        let body = html! { (top(&read, "chat")) (ui::chat(&timeline, Linked::Page(read.summary.run))) };
+        let said = ui::chat_from(&timeline, Linked::Page(read.summary.run), from.unwrap_or_default());
+        let body = html! { (top(&read, "chat")) (said) };
         Ok(page(&visit, Tab::Runs, &ui::title(&timeline), &body))
     };
     site.drawn(draw).await

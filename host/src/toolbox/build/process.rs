@@ -36,18 +36,33 @@ pub(super) async fn cargo(
     cargo
         .args(args)
         .current_dir(path)
-        // Flags meant for the machine this runs on have no place in a guest, and where it is built is said. A crate
-        // that is built incrementally becomes another component.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET")
-        .env_remove("CARGO_BUILD_TARGET_DIR")
-        .env_remove("CARGO_TARGET_DIR")
-        .env_remove("CARGO_INCREMENTAL")
         // Its bar has the count of crates, which it tells nowhere else.
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
         .env("CARGO_TERM_PROGRESS_WIDTH", BAR_COLUMNS.to_string());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_for_this_machine)) {
+        cargo.env_remove(name);
+    }
     run(&mut cargo, stdout, stderr).await
+}
+
+/// Whether a variable of the environment says how cargo builds for the machine that this runs on. Flags and profiles of that
+/// kind have no place in a guest, a crate that is built incrementally becomes another component, and where a guest is built
+/// is said. The names are those of cargo's reference, "Configuration" and "Environment Variables".
+fn is_for_this_machine(name: &str) -> bool {
+    let is_flag_of_target = name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
+    let is_known = matches!(
+        name,
+        "RUSTFLAGS"
+            | "CARGO_ENCODED_RUSTFLAGS"
+            | "CARGO_INCREMENTAL"
+            | "CARGO_TARGET_DIR"
+            | "CARGO_BUILD_TARGET"
+            | "CARGO_BUILD_TARGET_DIR"
+            | "CARGO_BUILD_BUILD_DIR"
+            | "CARGO_BUILD_RUSTFLAGS"
+            | "CARGO_BUILD_INCREMENTAL"
+    );
+    is_known || is_flag_of_target || name.starts_with("CARGO_PROFILE_")
 }
 
 /// Runs a program in the same way.
