@@ -122,6 +122,13 @@ fn a_list_finds_what_is_meant() {
     ] {
         assert_eq!(has(query), is_found, "{query}");
     }
+    // What cannot be read is said, and nothing is passed over in silence.
+    let sealed = agent.state().join(format!("runs/{run}.jsonl.gz"));
+    let whole = std::fs::read(&sealed).unwrap();
+    std::fs::write(&sealed, &whole[..whole.len() / 2]).unwrap();
+    let found = server.get("/ui?tool=nothing_like").body;
+    assert!(found.contains("class=\"trouble\"") && found.contains("damaged"), "{found}");
+    std::fs::write(&sealed, &whole).unwrap();
     // A page that has the list already is told that nothing has changed.
     let page = server.get("/ui").body;
     let (_, rest) = page.split_once("hx-get=\"").unwrap();

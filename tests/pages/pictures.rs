@@ -17,7 +17,7 @@ const DOT: usize = 8;
 const BLOCK: usize = 3;
 /// A block is another one if a colour of it differs by more, of 255.
 const DIFFERS: u32 = 40;
-/// So much of a page may be other blocks, in thousandths. With other fonts (DejaVu Sans and Liberation Sans were compared)
+/// So much of a page may be other blocks, in thousandths. With other fonts (those of Debian and of Liberation were compared)
 /// lines break elsewhere on a narrow page: 31 thousandths of it were other blocks, and 2 of a wide one.
 const OTHER_MAX: usize = 10;
 const OTHER_NARROW_MAX: usize = 40;

@@ -94,7 +94,9 @@ fn the_calls_of_a_tool_are_made_again() {
     assert_eq!((&report["same"], &report["different"]), (&json!(2), &json!([])), "{report}");
     server.post(&path, &json!({ "tool": "nothing" })).problem(404, "no call of the tool nothing");
     server.post(&path, &json!({})).problem(400, "tool");
-    server.post(&path, &json!({ "tool": "get_weather", "component": "/x" })).problem(404, "there is no component /x");
+    server
+        .post(&path, &json!({ "tool": "get_weather", "component": "/x" }))
+        .problem(404, "there is no component /x");
 }
 
 /// Every run that is removed is gone: at once, after a restart, and after a kill.

@@ -21,13 +21,12 @@ const REDRAW: Duration = Duration::from_millis(100);
 const ROWS_APART: usize = 2;
 
 pub(super) async fn run(at: &At, places: &Places, name: &str) -> anyhow::Result<Exit> {
-    let (run, mut events) = match at.named()? {
-        Some(remote) => remote::watched(remote, name).await?,
-        None => {
-            let engine = places.engine(None)?;
-            let run = engine.runs().find(name)?;
-            (run, engine.attach(run, Seq(0)).map_err(anyhow::Error::from).boxed())
-        }
+    let (run, mut events) = if let Some(remote) = at.named()? {
+        remote::watched(remote, name).await?
+    } else {
+        let engine = places.engine(None)?;
+        let run = engine.runs().find(name)?;
+        (run, engine.attach(run, Seq(0)).map_err(anyhow::Error::from).boxed())
     };
     let term = Term::stdout();
     let mut followed = Followed::new(run);

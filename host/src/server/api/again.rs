@@ -1,5 +1,6 @@
 //! What is recorded, and is gone through again: a fork, a replay, the calls of a tool.
 
+use std::fs::DirEntry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -186,8 +187,9 @@ pub(super) async fn rerun(
 pub(in super::super) fn components(server: &Server) -> Vec<String> {
     let Some(directory) = &server.settings().components else { return Vec::new() };
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let names = files.filter_map(|file| file.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".wasm")).take(COMPONENTS_MAX).collect();
+    let is_component = |file: &DirEntry| file.path().extension().is_some_and(|end| end == "wasm");
+    let names = files.filter(is_component).filter_map(|file| file.file_name().into_string().ok());
+    let mut names: Vec<String> = names.take(COMPONENTS_MAX).collect();
     names.sort();
     names
 }

@@ -45,10 +45,12 @@ pub(super) struct Site {
     behind: Option<Behind>,
     guard: Arc<Guard>,
     door: Door,
-    /// What runs cost that have ended, as far as it was looked up: a list is looked at again and again.
-    costs: Arc<Mutex<HashMap<RunId, Option<f64>>>>,
+    costs: Arc<Costs>,
     recent: Arc<Recent>,
 }
+
+/// What runs cost that have ended, as far as it was looked up: a list is looked at again and again.
+type Costs = Mutex<HashMap<RunId, Option<f64>>>;
 
 /// The server behind the pages.
 struct Behind {

@@ -14,12 +14,12 @@ use super::acts;
 use super::door::Visit;
 use super::page::{Tab, is_part, page, part};
 use super::run::may;
-use super::{Site, State};
-use crate::engine::timeline::{Recorded, Stand, Timeline};
-use crate::engine::{self, Page, RunWaits};
+use super::{Costs, Site, State};
+use crate::engine::timeline::{Followed, Stand, Timeline};
+use crate::engine::{self, Engine, Page, RunWaits};
 use crate::journal::{JournalError, RunState, RunSummary, used};
 use crate::message::{Digest, RunId};
-use crate::session::Wants;
+use crate::session::{SessionError, Wants};
 use crate::ui;
 
 /// So many runs are on a page.
@@ -194,35 +194,17 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
             let limit = if which.looks_inside() { READ_MAX } else { LIMIT };
             let Page { items, mut next, unreadable } =
                 engine.list_now(&engine::Query { limit: Some(limit), ..query })?;
-            let unreadable =
-                unreadable.into_iter().filter(|_| sees_all).map(|(_, error)| error.to_string()).collect();
+            let mut unreadable: Vec<String> =
+                unreadable.into_iter().map(|(_, error)| error.to_string()).collect();
             let mut runs = Vec::new();
             for run in items {
-                let known = costs.lock().get(&run.run).copied();
-                let looks = which.looks_inside() || (known.is_none() && run.state.has_ended());
-                let entries =
-                    if looks { engine.runs().read(run.run).unwrap_or_default() } else { Vec::new() };
-                let cost = known.unwrap_or_else(|| used(&entries).and_then(|used| used.cost_usd));
-                if run.state.has_ended() {
-                    let mut costs = costs.lock();
-                    if costs.len() >= COSTS_MAX {
-                        costs.clear();
-                    }
-                    costs.insert(run.run, cost);
-                }
-                if which.looks_inside() {
-                    let going = std::collections::BTreeMap::new();
-                    let recorded = Recorded {
-                        run: run.run,
-                        entries: &entries,
-                        state: run.state,
-                        waiting: &[],
-                        going: &going,
-                        now_ms: 0,
-                    };
-                    if !Timeline::of(recorded).is_some_and(|timeline| which.has(&timeline, cost)) {
-                        continue;
-                    }
+                let looks = Looks { engine, which: &which, costs: &costs };
+                let (is_meant, cost) = looks.at(&run).unwrap_or_else(|error| {
+                    unreadable.push(error.to_string());
+                    (!which.looks_inside(), None)
+                });
+                if !is_meant {
+                    continue;
                 }
                 if runs.len() == LIMIT {
                     next = runs.last().map(|(run, _): &(RunSummary, Option<f64>)| run.run);
@@ -230,11 +212,51 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
                 }
                 runs.push((run, cost));
             }
+            // Whose it is that cannot be read, nobody knows.
+            unreadable.retain(|_| sees_all);
             Ok::<_, JournalError>(Found { runs, next, unreadable })
         })
         .await?;
     stands(&mut found);
     Ok(found)
+}
+
+/// What is looked up in the record of a run that is listed.
+struct Looks<'a> {
+    engine: &'a Engine,
+    which: &'a Which,
+    costs: &'a Costs,
+}
+
+impl Looks<'_> {
+    /// Whether a run is meant, and what it cost, if it has ended.
+    fn at(&self, run: &RunSummary) -> Result<(bool, Option<f64>), SessionError> {
+        let known = self.costs.lock().get(&run.run).copied();
+        // One that was cancelled may go on, and cost more.
+        let is_final = run.state.has_ended() && run.state != RunState::Cancelled;
+        let looks_inside = self.which.looks_inside();
+        if let Some(cost) = known.filter(|_| !looks_inside) {
+            return Ok((true, cost));
+        }
+        if !looks_inside && !run.state.has_ended() {
+            return Ok((true, None));
+        }
+        let entries = self.engine.runs().read(run.run)?;
+        let cost = used(&entries).and_then(|used| used.cost_usd);
+        if is_final {
+            let mut costs = self.costs.lock();
+            if costs.len() >= COSTS_MAX {
+                costs.clear();
+            }
+            costs.insert(run.run, cost);
+        }
+        if !looks_inside {
+            return Ok((true, cost));
+        }
+        let known = Followed::recorded(run.run, entries, run.state)?;
+        let is_meant = known.timeline(0).is_ok_and(|timeline| self.which.has(&timeline, cost));
+        Ok((is_meant, cost))
+    }
 }
 
 fn filter(site: &Site, visit: &Visit, which: &Which) -> Markup {
