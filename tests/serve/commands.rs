@@ -52,7 +52,8 @@ fn a_run_of_a_server_is_shown_as_one_of_this_machine_is() {
         runs
     };
     assert_eq!(plain(&listed), plain(&here));
-    for args in [["runs", "show", "last"], ["runs", "script", "last"], ["runs", "request", "last"]] {
+    for command in ["show", "script", "request", "watch"] {
+        let args = ["runs", command, "last"];
         assert_eq!(there(&agent, &server, &args).ok().stdout, agent.host(&args).ok().stdout, "{args:?}");
     }
     let flag = agent.host(&["runs", "list", "--limit", "1", "--server", &server.url]);

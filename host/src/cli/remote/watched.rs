@@ -1,5 +1,7 @@
 //! The events of a run of a server as one stream, however often the connection breaks.
 
+use std::time::Duration;
+
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 
 use super::client::Remote;
@@ -17,7 +19,12 @@ struct Watched {
     /// The number of the last event.
     last: u64,
     has_ended: bool,
+    /// Whether an event came since the connection was made.
+    has_come: bool,
 }
+
+/// After a connection that brought nothing, the next one is made so much later.
+const APART: Duration = Duration::from_secs(1);
 
 /// The run of a name, and its events from the first one on, until it has ended.
 pub(in super::super) async fn watched(
@@ -25,7 +32,7 @@ pub(in super::super) async fn watched(
     name: &str,
 ) -> anyhow::Result<(RunId, BoxStream<'static, anyhow::Result<RunEvent>>)> {
     let run = remote.get::<Run>(&["runs", name], &[]).await?.run;
-    let watched = Watched { remote, run, events: None, last: 0, has_ended: false };
+    let watched = Watched { remote, run, events: None, last: 0, has_ended: false, has_come: true };
     let next = async |mut watched: Watched| Ok(watched.next().await?.map(|event| (event, watched)));
     Ok((run, try_unfold(watched, next).boxed()))
 }
@@ -35,10 +42,16 @@ impl Watched {
         loop {
             let events = match &mut self.events {
                 Some(events) => events,
-                None => self.events.insert(attach(&self.remote, self.run, self.last).await?),
+                None => {
+                    if !std::mem::take(&mut self.has_come) {
+                        tokio::time::sleep(APART).await;
+                    }
+                    self.events.insert(attach(&self.remote, self.run, self.last).await?)
+                }
             };
             match events.next().await {
                 Next::Event(event) => {
+                    self.has_come = true;
                     self.take_in(&event);
                     return Ok(Some(*event));
                 }

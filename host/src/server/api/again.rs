@@ -171,9 +171,13 @@ pub(super) async fn rerun(
     // Which component is called is for the agent.toml that is served to say: a record may come from anywhere.
     let loaded = server.agents.get(&agent).ok_or_else(|| not_served(&agent))?;
     let _turn = server.limits.read().await?;
-    let entries = server.engine.blocking(move |engine| engine.runs().read(run)).await?;
+    let of = Arc::clone(&server);
+    let read = server.engine.blocking(move |engine| {
+        let component = component.map(|name| component_at(&of, &name)).transpose()?;
+        Ok::<_, Problem>((component, engine.runs().read(run)?))
+    });
+    let (component, entries) = read.await?;
     let config = Some(loaded.agent.config().path.clone());
-    let component = component.map(|name| component_at(&server, &name)).transpose()?;
     let rerun = Rerun { tool: tool.clone(), component, allow_effects, config };
     let calls = server.engine.reruns(rerun, &Unwatched).again(run, entries).await?;
     let Some(Reran { agent, same, different }) = calls else {
