@@ -255,3 +255,33 @@ async fn a_long_run_is_scrolled_as_if_all_of_it_were_there() {
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.end().await;
 }
+
+/// Whoever looks at the beginning of a long run is left there while it goes on, and finds its end further down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_run_goes_on_below_what_somebody_looks_at() {
+    let Some(browser) = Browser::new(false, 1440).await else { return };
+    let calls: Vec<String> =
+        (0..400).map(|n| format!("{{ name = \"get_weather\", input = {{ city = \"{n}\" }} }}")).collect();
+    let script = format!("[[reply]]\ncalls = [{}]\n[[reply]]\ntext = \"done\"\n", calls.join(", "));
+    let agent = Agent::scripted(&script)
+        .guest("weather")
+        .table("[limits]\nmax_calls_per_turn = 400")
+        .table("[[approval.ask]]\ntool = \"get_weather\"\ninput = { city = \"399\" }");
+    let server = Server::of(&agent);
+    let run = begun(&server, &agent);
+    browser.goto(&format!("{}/ui/runs/{run}", server.url)).await;
+    // A run that goes on is looked at from its end.
+    browser.see("[id='row-at-tool-0-399.approval']").await;
+    let scroll = "const box = document.querySelector('.timeline.long'); box.scrollTop = arguments[0] * box.scrollHeight;";
+    browser.client.execute(scroll, vec![json!(0)]).await.unwrap();
+    browser.see("[id='row-at-tool-0-0']").await;
+    let said = server.post(&format!("/runs/{run}/approve"), &json!({}));
+    assert!([200, 202].contains(&said.status), "{said:?}");
+    browser.says("answered").await;
+    browser.says("Answered").await;
+    browser.see("[id='row-at-tool-0-0']").await;
+    browser.client.execute(scroll, vec![json!(1)]).await.unwrap();
+    browser.see("[id='row-at-model-1']").await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.end().await;
+}
