@@ -275,8 +275,7 @@ async fn a_long_run_goes_on_below_what_somebody_looks_at() {
     let scroll = "const box = document.querySelector('.timeline.long'); box.scrollTop = arguments[0] * box.scrollHeight;";
     browser.client.execute(scroll, vec![json!(0)]).await.unwrap();
     browser.see("[id='row-at-tool-0-0']").await;
-    let said = server.post(&format!("/runs/{run}/approve"), &json!({}));
-    assert!([200, 202].contains(&said.status), "{said:?}");
+    server.post(&format!("/runs/{run}/approve"), &json!({})).taken();
     browser.says("answered").await;
     browser.says("Answered").await;
     browser.see("[id='row-at-tool-0-0']").await;

@@ -40,15 +40,13 @@ pub(in super::super) async fn watched(
 impl Watched {
     async fn next(&mut self) -> anyhow::Result<Option<RunEvent>> {
         loop {
-            let events = match &mut self.events {
-                Some(events) => events,
-                None => {
-                    if !std::mem::take(&mut self.has_come) {
-                        tokio::time::sleep(APART).await;
-                    }
-                    self.events.insert(attach(&self.remote, self.run, self.last).await?)
+            if self.events.is_none() {
+                if !std::mem::take(&mut self.has_come) {
+                    tokio::time::sleep(APART).await;
                 }
-            };
+                self.events = Some(attach(&self.remote, self.run, self.last).await?);
+            }
+            let Some(events) = &mut self.events else { continue };
             match events.next().await {
                 Next::Event(event) => {
                     self.has_come = true;
