@@ -75,7 +75,7 @@ pub(crate) fn drawn(timeline: &Timeline<'_>, window: Window, which: Which, linke
         }
         // A line leads to what stands beside the timeline, where there is something beside it.
         div.timeline hx-target=[matches!(linked, Linked::Beside(_)).then_some("#panel")]
-            data-lines=[is_long.then_some(lines.len())] data-from=[is_long.then_some(range.start)] data-at=[at] {
+            data-lines=[is_long.then_some(lines.len())] data-part=[is_long.then_some(LINES)] data-from=[is_long.then_some(range.start)] data-at=[at] {
             table.bars aria-label="What happened, in the order in which a run goes"
                 aria-rowcount=[is_long.then_some(lines.len() + 1)] {
                 thead {

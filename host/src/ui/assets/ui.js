@@ -81,7 +81,6 @@
 
   // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
   // the others.
-  const PART = 150; // As many as come at once.
   const long = () => document.querySelector(".timeline[data-lines]");
   const lines = (box) => [...box.querySelectorAll("tbody tr.line")];
   let asked = 0;
@@ -133,7 +132,7 @@
     const total = Number(box.dataset.lines);
     if (first >= from && Math.min(last, total) <= until) return;
     // What is in sight comes in the middle of what is asked for.
-    const come = Math.max(Math.min(first, total - 1) - Math.max(Math.floor((PART - last + first) / 2), 0), 0);
+    const come = Math.max(Math.min(first, total - 1) - Math.max(Math.floor((Number(box.dataset.part) - last + first) / 2), 0), 0);
     if (come !== from) load(box, come);
   };
   let due = 0;
