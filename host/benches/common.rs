@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use host::engine::{Engine, Unwatched};
 use host::server::{Serving, Settings};
-use host::toolbox::{Compiler, Strangers};
+use host::toolbox::{Compiler, Strangers, serve_compiler_if_asked};
 
 /// The top of the repository.
 pub(crate) fn root() -> &'static Path {
@@ -23,7 +23,7 @@ pub(crate) fn memory(process: u32) -> u64 {
 
 /// The argument by which a benchmark becomes the server.
 #[allow(dead_code, reason = "not every benchmark has a server")]
-pub(crate) const SERVER: &str = "server";
+const SERVER: &str = "server";
 
 /// A server in a process of its own.
 #[allow(dead_code, reason = "not every benchmark has a server")]
@@ -59,6 +59,23 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// What the benchmarks of a server begin with: each is the compiler, or the server, if it was started as that. Gives the
+/// arguments to whatever measures.
+#[allow(dead_code, reason = "not every benchmark has a server")]
+pub(crate) fn bench<F: Future<Output = ()>>(measure: impl FnOnce(&[String]) -> F) {
+    if serve_compiler_if_asked().is_some() {
+        return;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Clients could speak TLS, and want to know by which cryptography.
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    match &arguments[..] {
+        [first, directory] if first == SERVER => runtime.block_on(serve(Path::new(directory))),
+        _ => runtime.block_on(measure(&arguments)),
     }
 }
 

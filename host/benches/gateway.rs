@@ -14,13 +14,12 @@ mod common;
 use std::path::Path;
 use std::time::Instant;
 
-use host::toolbox::serve_compiler_if_asked;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use common::{SERVER, Server, root, serve};
+use common::{Server, bench, root};
 
 /// Requests of each kind.
 const COUNT: usize = 400;
@@ -28,18 +27,7 @@ const COUNT: usize = 400;
 const TURNS: usize = 100;
 
 fn main() {
-    if serve_compiler_if_asked().is_some() {
-        return;
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    rustls::crypto::ring::default_provider().install_default().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let [first, directory] = &arguments[..]
-        && first == SERVER
-    {
-        return runtime.block_on(serve(Path::new(directory)));
-    }
-    runtime.block_on(measure());
+    bench(|_| measure());
 }
 
 async fn measure() {

@@ -27,30 +27,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use browser::Browser;
-use host::toolbox::serve_compiler_if_asked;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
-use common::{SERVER, Server, memory, root, serve};
+use common::{Server, bench, memory, root};
 
 /// Calls of one turn.
 const CALLS: usize = 1_000;
 
 fn main() {
-    if serve_compiler_if_asked().is_some() {
-        return;
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Clients could speak TLS, and want to know by which cryptography.
-    rustls::crypto::ring::default_provider().install_default().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let [first, directory] = &arguments[..]
-        && first == SERVER
-    {
-        return runtime.block_on(serve(Path::new(directory)));
-    }
-    let turns = if arguments.iter().any(|argument| argument == "QUICK") { 5 } else { 50 };
-    runtime.block_on(measure(turns));
+    bench(|arguments| measure(if arguments.iter().any(|argument| argument == "QUICK") { 5 } else { 50 }));
 }
 
 async fn measure(turns: usize) {

@@ -16,31 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use host::toolbox::serve_compiler_if_asked;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use common::{SERVER, Server, memory, root, serve};
+use common::{Server, bench, memory, root};
 
 /// Clients that each send one request after the other.
 const CLIENTS: usize = 32;
 
 fn main() {
-    if serve_compiler_if_asked().is_some() {
-        return;
-    }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Clients could speak TLS, and want to know by which cryptography.
-    rustls::crypto::ring::default_provider().install_default().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let [first, directory] = &arguments[..]
-        && first == SERVER
-    {
-        return runtime.block_on(serve(Path::new(directory)));
-    }
-    let scale = if arguments.iter().any(|argument| argument == "QUICK") { 10 } else { 1 };
-    runtime.block_on(measure(scale));
+    bench(|arguments| measure(if arguments.iter().any(|argument| argument == "QUICK") { 10 } else { 1 }));
 }
 
 async fn measure(scale: usize) {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use console::Style;
 
 use crate::message::{
-    Arguments, Decision, Denial, Ending, Outcome, Remedy, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome,
-    Used, clean, spelled_out,
+    Decision, Denial, Ending, Outcome, Remedy, Reply, Request, Slot, Tokens, ToolAsk, ToolOutcome, Used,
+    clean, spelled_out,
 };
 
 /// Where something is shown: colours are for a terminal.
@@ -122,11 +122,7 @@ pub(super) fn decided(decision: &Decision) -> (bool, String) {
 
 /// A call, with nothing in it that hides or reorders text: it may be what a person is to decide on.
 pub(super) fn call(ask: &ToolAsk) -> String {
-    let arguments = match &ask.arguments {
-        Arguments::Json(json) => json.as_str(),
-        Arguments::Malformed(text) => text,
-    };
-    format!("{} {}", spelled_out(&ask.name), spelled_out(arguments))
+    format!("{} {}", spelled_out(&ask.name), spelled_out(ask.arguments.as_written()))
 }
 
 /// What a run used. Tokens and cost are left out where nobody said how many tokens there were.

@@ -66,16 +66,8 @@ pub(super) struct Called {
 impl Called {
     /// A call as it is recorded, which has not ended.
     fn of(ask: &ToolAsk) -> Self {
-        let (name, input) = (ask.name.clone(), input_of(&ask.arguments).to_owned());
+        let (name, input) = (ask.name.clone(), ask.arguments.as_written().to_owned());
         Self { name, input, client_id: ask.client_id.clone(), outcome: None }
-    }
-}
-
-/// The input of a call in canonical form.
-pub(super) fn input_of(arguments: &Arguments) -> &str {
-    match arguments {
-        Arguments::Json(json) => json.as_str(),
-        Arguments::Malformed(text) => text,
     }
 }
 
@@ -84,7 +76,7 @@ impl Said {
         let wanted = |call: &crate::message::ToolCall| Wanted {
             id: call.id.clone(),
             name: call.name.clone(),
-            input: input_of(&call.arguments).to_owned(),
+            input: call.arguments.as_written().to_owned(),
         };
         Self { text: reply.text.clone(), wanted: reply.calls.iter().map(wanted).collect() }
     }
@@ -199,7 +191,7 @@ impl Book {
             .calls
             .iter()
             .zip(&inputs)
-            .map(|(call, input)| (call.name.as_str(), input_of(input)))
+            .map(|(call, input)| (call.name.as_str(), input.as_written()))
             .collect();
         let known_by = known_by(&calls, round.reply.as_deref().unwrap_or_default());
         self.by_reply.get(&known_by).map_or(&[], Vec::as_slice)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::book::{Called, input_of};
+use super::book::Called;
 use super::desk::{Desk, Opened, State};
 use super::flight::{CallFlight, Failed};
 use super::refused::Refused;
@@ -35,7 +35,7 @@ impl Desk {
     ) -> Result<Calling, Refused> {
         self.admit(start)?;
         let opened = self.opened()?;
-        let input = input_of(&arguments).to_owned();
+        let input = arguments.as_written().to_owned();
         loop {
             let mut changed = self.changed.subscribe();
             {
@@ -76,7 +76,7 @@ impl Desk {
             let recorded = state.book.call_at(&slot);
             // What is recorded is what was called, under the id that it was called by.
             let client_id = recorded.map_or(client_id, |called| called.client_id.clone());
-            let (owned, input) = (name.to_owned(), input_of(&arguments).to_owned());
+            let (owned, input) = (name.to_owned(), arguments.as_written().to_owned());
             let called = Called { name: owned, input, client_id: client_id.clone(), outcome: None };
             state.book.call(slot.clone(), called);
             let id = client_id.clone().unwrap_or_default();

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::body::{Outcome, Round};
-use super::book::{Book, Wanted, input_of};
+use super::book::{Book, Wanted};
 use crate::message::{Arguments, Digest, Slot, Step};
 
 /// What one start of a program has asked for.
@@ -165,7 +165,7 @@ impl Start {
         let inputs: Vec<Arguments> = round.calls.iter().map(|call| Arguments::parse(&call.input)).collect();
         let calls = round.calls.iter().zip(&inputs);
         let calls: Vec<_> =
-            calls.map(|(call, input)| (call.id.as_deref(), call.name.as_str(), input_of(input))).collect();
+            calls.map(|(call, input)| (call.id.as_deref(), call.name.as_str(), input.as_written())).collect();
         let meant = self.meant(&calls);
         let results = round.results.iter().enumerate();
         let of = |(place, result): (usize, &Outcome)| {

@@ -196,6 +196,15 @@ pub enum Arguments {
 }
 
 impl Arguments {
+    /// The text: canonical if it is JSON, and as it was written if it is not.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        match self {
+            Self::Json(json) => json.as_str(),
+            Self::Malformed(text) => text,
+        }
+    }
+
     /// Reads the text a model wrote. No text at all means no arguments: `{}`.
     #[must_use]
     pub fn parse(text: &str) -> Self {

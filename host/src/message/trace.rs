@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Used;
@@ -83,6 +85,20 @@ pub struct HttpRecord {
     pub received_bytes: u64,
     /// From the request to the end of the body, or to when the guest let go of it, in milliseconds.
     pub ms: u64,
+}
+
+impl fmt::Display for HttpRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, url, address, status, error, sent_bytes, received_bytes, ms } = self;
+        let to = address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
+        let came = match (status, error) {
+            (Some(status), None) => status.to_string(),
+            (Some(status), Some(error)) => format!("{status}, then {error}"),
+            (None, Some(error)) => error.clone(),
+            (None, None) => "no response".to_owned(),
+        };
+        write!(f, "{method} {url}{to} → {came}  sent {sent_bytes} B, received {received_bytes} B, {ms} ms")
+    }
 }
 
 /// Something a guest wanted and was not granted.

@@ -7,9 +7,7 @@ use maud::{Markup, html};
 use super::path;
 use super::text::{SHOWN_BYTES_MAX, written};
 use crate::engine::timeline::{Attempt, Span};
-use crate::message::{
-    Arguments, Decision, HttpRecord, Outcome, Reply, RunId, Slot, ToolCall, ToolOutcome, Trace,
-};
+use crate::message::{Decision, Outcome, Reply, RunId, Slot, ToolCall, ToolOutcome, Trace};
 
 /// A page of it, from this byte on.
 pub(crate) fn whole(run: RunId, slot: &Slot, span: &Span<'_>, from: usize) -> Markup {
@@ -58,13 +56,7 @@ fn noted(all: &mut String, attempt: &Attempt<'_>, trace: &Trace) {
         part(all, &format!("Denials {of}"), &lines(denied));
     }
     if !http.is_empty() {
-        let request = |record: &HttpRecord| {
-            let HttpRecord { method, url, status, error, .. } = record;
-            let status = status.map(|status| status.to_string());
-            let came = [status, error.clone()].into_iter().flatten().collect::<Vec<_>>().join(", ");
-            format!("{method} {url}: {came}")
-        };
-        part(all, &format!("Requests {of}"), &lines(http.iter().map(request).collect()));
+        part(all, &format!("Requests {of}"), &lines(http.iter().map(ToString::to_string).collect()));
     }
     if !log.is_empty() {
         let line = |line: &crate::message::LogLine| format!("{} | {}", line.from, line.text);
@@ -89,10 +81,8 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 fn replied(reply: &Reply) -> String {
-    let call = |ToolCall { name, arguments, .. }: &ToolCall| match arguments {
-        Arguments::Json(input) => format!("calls {name} {}", input.as_str()),
-        Arguments::Malformed(input) => format!("calls {name} {input}"),
-    };
+    let call =
+        |ToolCall { name, arguments, .. }: &ToolCall| format!("calls {name} {}", arguments.as_written());
     let calls = reply.calls.iter().map(call);
     std::iter::once(reply.text.clone())
         .filter(|text| !text.is_empty())

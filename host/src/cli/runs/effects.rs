@@ -7,7 +7,7 @@ use crate::cli::moment::duration;
 use crate::cli::words::{self, Channel, denial, headline, one_line, result};
 use crate::engine::timeline::{Attempt, Came, Span, Stand, Timeline};
 use crate::journal::{Failed, Finished, RunState};
-use crate::message::{HttpRecord, Slot, Trace, Usage};
+use crate::message::{Slot, Trace, Usage};
 
 /// The column at which what happened stands.
 const EFFECTS: usize = 14;
@@ -135,7 +135,7 @@ impl Effect<'_> {
         consumed(usage)
             .into_iter()
             .chain(used)
-            .chain(trace.http.iter().map(request))
+            .chain(trace.http.iter().map(|record| one_line(&record.to_string())))
             .chain(trace.denials.iter().flat_map(|it| denial(it, Channel::Stdout)))
             .chain(said)
             .map(indented)
@@ -172,19 +172,4 @@ fn consumed(usage: &Usage) -> Option<String> {
             bytes(out_bytes)
         )
     })
-}
-
-/// One request, in one line.
-fn request(record: &HttpRecord) -> String {
-    let HttpRecord { method, url, address, status, error, sent_bytes, received_bytes, ms } = record;
-    let to = address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
-    let came = match (status, error) {
-        (Some(status), None) => status.to_string(),
-        (Some(status), Some(error)) => format!("{status}, then {error}"),
-        (None, Some(error)) => error.clone(),
-        (None, None) => "no response".to_owned(),
-    };
-    one_line(&format!(
-        "{method} {url}{to} → {came}  sent {sent_bytes} B, received {received_bytes} B, {ms} ms"
-    ))
 }

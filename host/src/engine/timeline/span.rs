@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::journal::{Failed, Finished};
 use crate::message::{
-    Arguments, By, Decision, Denial, Outcome, Reply, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
+    By, Decision, Denial, Outcome, Reply, Request, Slot, ToolAsk, ToolOutcome, Trace, Usage,
 };
 use crate::session::Wants;
 
@@ -300,10 +300,7 @@ impl<'a> Span<'a> {
     /// The input of a call as it was written.
     #[must_use]
     pub fn input(&self) -> Option<&'a str> {
-        self.ask().map(|ask| match &ask.arguments {
-            Arguments::Json(json) => json.as_str(),
-            Arguments::Malformed(text) => text,
-        })
+        self.ask().map(|ask| ask.arguments.as_written())
     }
 
     /// What it came to, if it ended.

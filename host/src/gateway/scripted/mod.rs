@@ -64,7 +64,7 @@ fn event(name: Option<&str>, data: &Value) -> String {
 }
 
 fn text_of(arguments: &Arguments) -> &str {
-    super::book::input_of(arguments)
+    arguments.as_written()
 }
 
 fn value_of(arguments: &Arguments) -> Value {

@@ -22,7 +22,7 @@ use super::run::may;
 use super::{Site, State};
 use crate::engine::timeline::{Span, Stand};
 use crate::journal::RunState;
-use crate::message::{Arguments, Outcome, Request as Asked, Slot, Step, ToolOutcome, visible_json};
+use crate::message::{Outcome, Request as Asked, Slot, Step, ToolOutcome, visible_json};
 use crate::session::{Waiting, Wants};
 use crate::ui;
 
@@ -50,7 +50,7 @@ pub(super) fn waiting(may: bool, visit: &Visit, run: crate::message::RunId, wait
                         }
                         (ui::line(&ask.name)) " " small { (call) }
                     }
-                    @let input = match &ask.arguments { Arguments::Json(json) => json.as_str(), Arguments::Malformed(text) => text };
+                    @let input = ask.arguments.as_written();
                     (ui::json(input))
                     @if may { div.actions { (say(visit, run, &call, *wants, input)) } }
                 }
@@ -322,8 +322,15 @@ fn to_run(answer: &Value, or: &str) -> Response {
     Redirect::to(&format!("/ui/runs/{run}")).into_response()
 }
 
+/// The results that a fork can go on from in the place of what is recorded.
+const EDITED: [&str; 2] = ["output", "reply"];
+
 /// The body of a request to the API that a form says.
 fn body(act: &str, form: &HashMap<String, String>) -> Result<Value, Problem> {
+    let edited = EDITED.into_iter().find_map(|name| Some((name, form.get(name)?)));
+    if let Some((name, text)) = edited.filter(|_| act == "fork") {
+        return Ok(json!({ "edit": { "slot": form.get("slot"), name: read_json(text, name)? } }));
+    }
     let (texts, values, words): (&[&str], &[&str], &[&str]) = match act {
         "approve" => (&["slot"], &["input"], &["always"]),
         "deny" => (&["slot", "reason"], &[], &[]),
@@ -331,14 +338,6 @@ fn body(act: &str, form: &HashMap<String, String>) -> Result<Value, Problem> {
         "settle" => (&["slot", "how"], &["result"], &[]),
         "resume" => (&[], &[], &["accept_changes"]),
         "cancel" => (&["reason"], &[], &[]),
-        "fork" if form.contains_key("output") => {
-            let output = read_json(form.get("output").map(String::as_str).unwrap_or_default(), "output")?;
-            return Ok(json!({ "edit": { "slot": form.get("slot"), "output": output } }));
-        }
-        "fork" if form.contains_key("reply") => {
-            let reply = read_json(form.get("reply").map(String::as_str).unwrap_or_default(), "reply")?;
-            return Ok(json!({ "edit": { "slot": form.get("slot"), "reply": reply } }));
-        }
         "fork" => (&["prompt"], &["turn"], &[]),
         "rerun" => (&["tool", "component"], &[], &["allow_effects"]),
         "replay" => (&[], &[], &[]),
