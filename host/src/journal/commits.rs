@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// The bounds of the ranges in which commits are counted by how long they took. A sync takes from tens of microseconds on
 /// a good disk to seconds on one that is about to fail.
@@ -24,6 +27,8 @@ pub struct Commits {
     micros: AtomicU64,
     /// How many took as long as each bound at most, and more than the one before; last, those that took longer than all.
     by_time: [AtomicU64; COMMIT_BOUNDS.len() + 1],
+    /// Up to which byte the segments are on disk that this process writes.
+    on_disk: Mutex<BTreeMap<u32, u64>>,
 }
 
 impl Commits {
@@ -35,6 +40,22 @@ impl Commits {
         }
         self.events.fetch_add(events, Ordering::Relaxed);
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Takes in that a segment of this process is on disk up to a byte. Its file may show more: whoever is told of what is
+    /// behind that byte may be told of what is lost with the power.
+    pub(super) fn reached(&self, segment: u32, end: u64) {
+        self.on_disk.lock().insert(segment, end);
+    }
+
+    /// Takes in that this process writes a segment no more.
+    pub(super) fn left(&self, segment: u32) {
+        self.on_disk.lock().remove(&segment);
+    }
+
+    /// Up to which byte a segment is on disk; `None` if this process does not write it.
+    pub(super) fn on_disk(&self, segment: u32) -> Option<u64> {
+        self.on_disk.lock().get(&segment).copied()
     }
 
     /// The events that were made durable.

@@ -101,7 +101,7 @@ pub(super) fn fence(directory: &Path, segment: u32, holder: u32) -> Result<Optio
     crash_point("journal-before-end");
     // From here on its process tells nobody that anything is safe.
     let mut runs = Parts::default();
-    let reached = segment::read_on(directory, segment, Reached::START, |extent, payload| {
+    let reached = segment::read_on(directory, segment, Reached::START, None, |extent, payload| {
         runs.add_payload(extent, payload)
     })?;
     let log = places::log(directory, segment);

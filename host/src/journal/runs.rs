@@ -56,8 +56,8 @@ impl RunsDir {
     #[must_use]
     pub fn new(state: &Path) -> Self {
         let (path, journal) = (state.join("runs"), state.join("journal"));
-        let survey = Mutex::new(Survey::new(&journal, None));
-        let (store, readers, commits) = (Mutex::default(), Readers::default(), Arc::default());
+        let (store, readers, commits) = (Mutex::default(), Readers::default(), Arc::<Commits>::default());
+        let survey = Mutex::new(Survey::new(&journal, None, Arc::clone(&commits)));
         Self { shared: Arc::new(Shared { path, journal, store, survey, readers, commits }) }
     }
 

@@ -153,11 +153,13 @@ pub(super) fn begun(file: &File, number: u32, path: &Path) -> Result<Begun, Jour
     Err(damaged(path, 0, "it does not begin as a segment of the journal does"))
 }
 
-/// Reads the commits of a segment that is not over, from where it was read to the last time.
+/// Reads the commits of a segment that is not over, from where it was read to the last time, up to a byte if there is a
+/// limit.
 pub(super) fn read_on(
     directory: &Path,
     number: u32,
     from: Reached,
+    limit: Option<u64>,
     visit: impl FnMut(Extent, &[u8]) -> Result<(), Damage>,
 ) -> Result<Option<Reached>, JournalError> {
     let path = places::log(directory, number);
@@ -170,7 +172,7 @@ pub(super) fn read_on(
     let mut bytes = Vec::new();
     let read = file.seek(SeekFrom::Start(base)).and_then(|_| file.read_to_end(&mut bytes));
     read.map_err(|error| io_error(&path, &error))?;
-    read_frames(&bytes, base, from, None, &path, visit).map(Some)
+    read_frames(&bytes, base, from, limit, &path, visit).map(Some)
 }
 
 /// Reads commits: up to a limit, if it is known where they end, or else up to where a crash may have torn the last
@@ -243,7 +245,7 @@ mod tests {
     /// The pairs of a segment, and how far it goes.
     fn read(directory: &Path, number: u32) -> Result<(Vec<KeyValue>, Option<Reached>), JournalError> {
         let mut found = Vec::new();
-        let reached = read_on(directory, number, Reached::START, |_, payload| {
+        let reached = read_on(directory, number, Reached::START, None, |_, payload| {
             let pairs = frame::pairs(payload)?.into_iter();
             found.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
             Ok(())
@@ -266,7 +268,7 @@ mod tests {
         // From the middle on, and as an extent of several commits.
         let from = Reached { end: extents[1].offset, last: extents[0].offset, sequence: 1 };
         let mut read = 0;
-        let reached = read_on(directory.path(), 4, from, |_, _| {
+        let reached = read_on(directory.path(), 4, from, None, |_, _| {
             read += 1;
             Ok(())
         });

@@ -95,7 +95,7 @@ impl SledStore {
         };
         crash_point("journal-before-index");
         let index = Index::new(places::index(path, holder.number))?;
-        let survey = Mutex::new(Survey::new(path, Some(index)));
+        let survey = Mutex::new(Survey::new(path, Some(index), Arc::clone(&commits)));
         let (directory, runs) = (path.to_owned(), runs.map(Path::to_owned));
         let failed_with = OnceLock::new();
         let shared =

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::commits::Commits;
 use super::end::End;
 use super::extent::{Extent, fetch, missing};
 use super::format::KeyValue;
@@ -31,6 +33,8 @@ pub(super) struct Survey {
     directory: PathBuf,
     segments: BTreeMap<u32, Known>,
     pub(super) moved: Moved,
+    /// What this process has made durable. Nobody is told of more that it writes.
+    commits: Arc<Commits>,
 }
 
 /// What is known of a segment.
@@ -77,9 +81,9 @@ impl Head {
 }
 
 impl Survey {
-    pub(super) fn new(directory: &Path, index: Option<Index>) -> Self {
+    pub(super) fn new(directory: &Path, index: Option<Index>, commits: Arc<Commits>) -> Self {
         let (directory, segments) = (directory.to_owned(), BTreeMap::new());
-        Self { directory, segments, moved: Moved::new(index) }
+        Self { directory, segments, moved: Moved::new(index), commits }
     }
 
     /// Reads what has changed.
@@ -138,10 +142,10 @@ impl Survey {
     fn read_segment(&mut self, segment: u32) -> Result<bool, JournalError> {
         let path = places::log(&self.directory, segment);
         for again in (0..TRIES).rev() {
-            let directory = self.directory.clone();
+            let (directory, on_disk) = (self.directory.clone(), self.commits.on_disk(segment));
             let known = self.known(segment);
             let (from, parts) = (known.reached, &mut known.parts);
-            let read = segment::read_on(&directory, segment, from, |extent, payload| {
+            let read = segment::read_on(&directory, segment, from, on_disk, |extent, payload| {
                 parts.add_payload(extent, payload)
             });
             match read {

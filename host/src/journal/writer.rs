@@ -14,7 +14,7 @@ use super::end::{self, End};
 use super::format::KeyValue;
 use super::note::{self, Note};
 use super::places::{self, Lock};
-use super::segment::Segment;
+use super::segment::{Reached, Segment};
 use super::sled::Shared;
 use super::{Durability, JournalError, crash_point, setting};
 use crate::message::RunId;
@@ -211,6 +211,7 @@ impl Writer {
         self.shared.commits.count(events, began.elapsed());
         crash_point("journal-before-insert");
         self.shared.survey().committed(segment.number, extent, pairs)?;
+        self.shared.commits.reached(segment.number, extent.end());
         self.current.extend(claims.iter().map(|(run, _)| *run));
         crash_point("journal-before-ack");
         Ok(())
@@ -245,7 +246,10 @@ impl Writer {
     pub(super) fn begin_segment(&mut self, lock: &Lock) -> Result<(), JournalError> {
         let directory: &Path = &self.shared.directory;
         let drawn = lock.draw(directory);
-        let made = drawn.and_then(|number| Segment::begin(directory, number, self.shared.holder.number));
+        let made = drawn.and_then(|number| {
+            self.shared.commits.reached(number, Reached::START.end);
+            Segment::begin(directory, number, self.shared.holder.number)
+        });
         let segment = made.map_err(|error| JournalError::Stopped { reason: error.to_string() })?;
         self.shared.survey().begun(segment.number);
         self.segment = Some(segment);
@@ -253,9 +257,13 @@ impl Writer {
         Ok(())
     }
 
+    fn take_segment(&mut self) -> Option<Segment> {
+        self.segment.take().inspect(|segment| self.shared.commits.left(segment.number))
+    }
+
     /// Ends the segment that was written, or removes it if nobody needs it.
     fn end_segment(&mut self, lock: &Lock) -> Result<(), JournalError> {
-        let Some(segment) = self.segment.take() else { return Ok(()) };
+        let Some(segment) = self.take_segment() else { return Ok(()) };
         self.current.clear();
         if segment.is_fenced().map_err(|error| self.shared.failed(&error))? {
             return Err(JournalError::Fenced);
@@ -292,7 +300,7 @@ impl Writer {
             self.note_failure();
         }
         // A segment that is not ended is one whose process died.
-        self.segment = None;
+        self.take_segment();
         self.shared.survey().close();
         // sled removes its files itself, but in a thread that the end of the process may cut short. What is left goes
         // when somebody else comes.

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+use super::super::segment::{Reached, Segment};
 use super::*;
 use crate::journal::{Event, Finished};
 use crate::message::{Json, Outcome, Slot, ToolOutcome, Trace, Usage};
@@ -58,7 +59,7 @@ async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_
     // A copy without the claim that belongs behind it, as a process leaves it that dies.
     let lock = Lock::take(directory.path()).unwrap();
     let number = lock.draw(directory.path()).unwrap();
-    let mut segment = super::super::segment::Segment::begin(directory.path(), number, number).unwrap();
+    let mut segment = Segment::begin(directory.path(), number, number).unwrap();
     segment.commit(format::encode(&event(run, 0)).unwrap().iter(), || ()).unwrap();
     drop((segment, lock));
     let store = SledStore::open(directory.path()).unwrap();
@@ -67,6 +68,32 @@ async fn what_a_run_left_in_a_segment_that_was_carried_forward_in_part_does_not_
     let left = Names::read(directory.path()).unwrap().logs;
     assert!(!left.contains(&number) && left.len() == 2, "{left:?}");
     assert_eq!(store.read(run).unwrap(), [event(run, 0), event(run, 1)]);
+}
+
+/// Between a write and its sync a commit stands in the file, and may be lost.
+#[test]
+fn nobody_is_told_of_what_is_not_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let (run, number, commits) = (RunId::new(), 1, Arc::<Commits>::default());
+    commits.reached(number, Reached::START.end);
+    let mut segment = Segment::begin(directory.path(), number, number).unwrap();
+    let mut survey = Survey::new(directory.path(), None, Arc::clone(&commits));
+    let mut seen = || {
+        let pairs = survey.read(run).unwrap().unwrap_or_default();
+        format::decode(pairs.into_iter().map(Ok)).unwrap().len()
+    };
+    for index in 0..3 {
+        let claimed = Claimed { term: index + 1, from: Vec::new() };
+        let pairs = encode(run, &[event(run, index)], &[Note::Claimed(claimed)]).unwrap();
+        let mut before_sync = 0;
+        let extent = segment.commit(pairs.iter(), || before_sync = seen()).unwrap();
+        assert_eq!((before_sync, seen()), (index as usize, index as usize), "it is not known to be on disk");
+        commits.reached(number, extent.end());
+        assert_eq!(seen(), index as usize + 1);
+    }
+    // Of a segment of another process only the file says how far it goes.
+    commits.left(number);
+    assert_eq!(seen(), 3);
 }
 
 /// What is at hand and what is in the index is one thing to who reads.
