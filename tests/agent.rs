@@ -13,7 +13,7 @@ fn what_the_model_gets_wrong_comes_back_as_help() {
 calls = [
     { name = "ecko", input = { value = 1 } },
     { name = "echo", input_text = "{\"value\": 1" },
-    { name = "slow", input = { spin_ms = "long" } },
+    { name = "slow", input = { pause_ms = "long" } },
     { name = "flaky", input = { fail_attempts = 9 } },
     { name = "echo", input = { value = "fine" } },
 ]
@@ -36,7 +36,8 @@ text = "seen"
     let (kind, message) = tool_error(&shown, "tool(0,2)");
     assert_eq!(kind, "invalid_input");
     assert!(
-        message.contains("at /spin_ms: \"long\" is not of type \"integer\" (rule /properties/spin_ms/type)"),
+        message
+            .contains("at /pause_ms: \"long\" is not of type \"integer\" (rule /properties/pause_ms/type)"),
         "{message}"
     );
     assert_eq!(tool_error(&shown, "tool(0,3)").0, "transient");
@@ -48,7 +49,7 @@ fn results_go_back_in_call_order() {
     let script = r#"
 [[reply]]
 calls = [
-    { name = "slow", input = { spin_ms = 150 } },
+    { name = "slow", input = { pause_ms = 150 } },
     { name = "echo", input = { value = "quick" } },
 ]
 

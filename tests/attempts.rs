@@ -59,7 +59,7 @@ fn has_failed(agent: &Agent, slot: &str) -> bool {
 #[test]
 fn a_slow_sibling_runs_once_whatever_a_flaky_one_does() {
     let server = Server::start();
-    let slow = json!({ "name": "slow", "input": { "spin_ms": 300 } });
+    let slow = json!({ "name": "slow", "input": { "pause_ms": 300 } });
     let agent = agent(&[flaky(2), slow, get(&server, "/allowed/ok")], &[hostile(FAST), fetch(&server, "")]);
     let (ran, shown) = agent.run_and_show();
     ran.ok().says("again in");
@@ -92,7 +92,7 @@ fn only_what_may_pass_is_tried_again() {
     let calls = [
         json!({ "name": "panic_now", "input": {} }),
         json!({ "name": "flaky", "input": { "fail_attempts": "none" } }),
-        json!({ "name": "slow", "input": { "spin_ms": 2000 } }),
+        json!({ "name": "slow", "input": { "pause_ms": 2000 } }),
     ];
     let limits = "limits.timeout = \"100ms\"";
     let (ran, shown) = agent(&calls, &[hostile(&format!("{FAST}\n{limits}"))]).run_and_show();

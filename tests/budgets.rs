@@ -193,7 +193,7 @@ fn a_run_stops_on_tools() {
 fn every_stop_says_what_was_used() {
     let (_, ran) = run(&turns(3, 1), "max_turns = 2");
     ran.exits(5).says("max_turns = 2 turns without a final answer; used: 2 turns, 2 tool calls, 2400 tokens");
-    let slow = "{ name = \"slow\", input = { spin_ms = 5000 } }";
+    let slow = "{ name = \"slow\", input = { pause_ms = 5000 } }";
     let agent = Agent::scripted(&again(slow, 1)).guest("hostile").table("[limits]\nwall_time = \"300ms\"");
     agent.host(&["check"]).ok();
     agent.host(&["run"]).exits(5).says("wall_time = \"0.3s\"; used: 1 turns, 1 tool calls, 0 tokens");

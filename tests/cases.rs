@@ -256,8 +256,9 @@ fn results_are_written_as_junit_xml() {
 
 #[test]
 fn a_recorded_run_is_a_case() {
-    // The random numbers that a call gets are as they were; `sandbox` tests the clock, which goes on from what it was.
-    let script = "[[reply]]\ncalls = [{ name = \"dice\" }, { name = \"panic_now\" }, { name = \"no_such\" }]\n\
+    // The random numbers that a call gets, and the times, are as they were.
+    let script = "[[reply]]\ncalls = [{ name = \"dice\" }, { name = \"panic_now\" }, { name = \"no_such\" }, \
+                    { name = \"now\" }, { name = \"watch\", input = { naps_us = [1, 2000] } }]\n\
                   [[reply]]\ntext = \"the end\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["run", "agent.toml", "what else?"]).ok();

@@ -247,7 +247,7 @@ fn a_call_is_approved_or_waits_within_the_conversation() {
 /// An agent whose tool takes 20 seconds.
 fn busy(grants: &str) -> Agent {
     let script =
-        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 20000 } }]\n[[reply]]\ntext = \"done\"";
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { pause_ms = 20000 } }]\n[[reply]]\ntext = \"done\"";
     let agent =
         Agent::scripted(script).guest("hostile").table("[tools.hostile.limits]\ncpu = \"30s\"").table(grants);
     std::fs::create_dir(agent.dir.path().join("w")).unwrap();

@@ -101,7 +101,7 @@ fn a_directory_that_cannot_be_written_is_named() {
 #[test]
 fn one_process_has_a_run_at_a_time() {
     let script =
-        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 8000 } }]\n[[reply]]\ntext = \"ok\"";
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { pause_ms = 8000 } }]\n[[reply]]\ntext = \"ok\"";
     let agent = Agent::scripted(script).guest("hostile");
     agent.host(&["check"]).ok();
     let mut child = agent.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -78,6 +78,7 @@ fn mistakes() -> Vec<(String, &'static str, &'static str)> {
         ("permissions = { env = [\"THE_TOKEN\"] }".to_owned(), secret, "no tool may see it"),
         ("permissions = { env = [\"A=B\"] }".to_owned(), "", "not the name of an environment variable"),
         ("permissions = { random = \"dice\" }".to_owned(), "", "unknown random"),
+        ("permissions = { clock = \"sundial\" }".to_owned(), "", "unknown clock"),
         ("permissions = { files = [] }".to_owned(), "", "unknown field `files`"),
         ("limits = { cpu = \"2\" }".to_owned(), "", "has no unit"),
         ("limits = { fuel = 0 }".to_owned(), "", "out of range"),
@@ -135,7 +136,7 @@ fn no_tool_is_granted_where_the_host_is_going_to_keep_its_own() {
 
 #[test]
 fn check_says_in_plain_words_what_is_granted() {
-    let lines = "permissions.env = [\"LANG\"]\npermissions.random = \"os\"\n\
+    let lines = "permissions.env = [\"LANG\"]\npermissions.random = \"os\"\npermissions.clock = \"os\"\n\
                  [[tools.t.permissions.dirs]]\nhost = \"work\"\nguest = \"/data\"\naccess = \"ro\"\n\
                  [[tools.t.permissions.network]]\nhost = \"https://api.github.com/repos\"\nmethods = [\"GET\", \"POST\"]\n\
                  secrets = [\"TOKEN\"]";
@@ -149,6 +150,7 @@ fn check_says_in_plain_words_what_is_granted() {
         "may see the environment variables LANG",
         "may send GET, POST to https://api.github.com/repos and everything below it, with the secrets TOKEN",
         "gets random numbers from the operating system",
+        "has a clock that goes on as that of the system does",
     ] {
         assert!(said.contains(line), "{line:?} is not in:\n{said}");
     }

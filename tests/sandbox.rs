@@ -1,6 +1,7 @@
 //! A guest that misbehaves comes to an outcome of its own, and its neighbour does not notice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -187,15 +188,79 @@ async fn more_calls_than_the_pool_has_places_wait_their_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_call_sees_the_same_random_numbers_and_the_same_start_of_time() {
+async fn the_same_call_sees_the_same_random_numbers_and_the_same_time() {
     let (_sandbox, toolbox) = tokio::task::spawn_blocking(|| hostile("timeout = \"30s\"")).await.unwrap();
     let now = |outcome: ToolOutcome| serde_json::from_str::<Value>(&outcome.text()).unwrap();
     let (first, second) = (now(call(&toolbox, "now", "{}").await), now(call(&toolbox, "now", "{}").await));
-    assert_eq!(first["random"], second["random"]);
-    for seen in [first, second] {
-        let ms = seen["now_ms"].as_u64().unwrap();
-        assert!((1_700_000_000_000..1_700_000_005_000).contains(&ms), "{ms}");
+    assert_eq!(first, second);
+    assert_eq!(first["now_ms"], 1_700_000_000_000_u64, "a look takes a microsecond");
+}
+
+/// Keeps the processors busy for as long as it lives.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn new() -> Self {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        for _ in 0..4 {
+            let goes_on = Arc::clone(&goes_on);
+            std::thread::spawn(move || while goes_on.load(Ordering::Relaxed) {});
+        }
+        Self(goes_on)
     }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_reads_its_own_time_and_the_machines_only_where_it_has_to() {
+    let watch = async |permissions: &str| {
+        let permissions = format!("[tools.hostile.permissions]\n{permissions}");
+        let loaded = move || toolbox(Agent::scripted("").guest("hostile").table(&permissions));
+        let (_sandbox, toolbox) = tokio::task::spawn_blocking(loaded).await.unwrap();
+        let shown = call(&toolbox, "watch", r#"{"naps_us":[2000,0,300]}"#).await.text();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let read = |clock: &str| -> Vec<u64> {
+            let read = shown[clock].as_array().unwrap().iter();
+            read.map(|it| it.as_str().unwrap().parse().unwrap()).collect()
+        };
+        (read("wall"), read("monotonic"))
+    };
+    const START: u64 = 1_700_000_000_000_000_000;
+    let (wall, monotonic) = watch("clock = \"steps\"").await;
+    // Two looks each time, and no time for the work.
+    let wall: Vec<u64> = wall.iter().map(|it| it - START).collect();
+    assert_eq!(wall[1] - wall[0], 2_000_000 + 2_000, "{wall:?}");
+    assert_eq!(wall[4] - wall[3], 2_000, "{wall:?}");
+    assert_eq!(monotonic[4] - monotonic[3], 2_000, "{monotonic:?}");
+    for needs in ["clock = \"os\"", "network = [\"https://example.com\"]", "calls = [\"echo\"]"] {
+        let (wall, monotonic) = watch(needs).await;
+        assert!(wall[0] >= START && wall[1] - wall[0] >= 2_000_000, "{needs}: {wall:?}");
+        assert!(wall[4] - wall[3] > 10_000, "the work takes its time. {needs}: {wall:?}");
+        assert!(monotonic.is_sorted(), "{needs}: {monotonic:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_is_listed_by_name() {
+    let names = ["zebra", "b", "Ärger", "a", "B", "a.txt", "0"];
+    let dir = tempfile::tempdir().unwrap();
+    for name in names {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let dirs = format!("[[tools.hostile.permissions.dirs]]\npath = {:?}\nguest = \"/d\"", dir.path());
+    let dirs = format!("{dirs}\naccess = \"read\"");
+    let loaded = move || toolbox(Agent::scripted("").guest("hostile").table(&dirs));
+    let (_sandbox, toolbox) = tokio::task::spawn_blocking(loaded).await.unwrap();
+    let listed: Vec<String> =
+        serde_json::from_str(&call(&toolbox, "list", r#"{"path":"/d"}"#).await.text()).unwrap();
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(listed, sorted);
 }
 
 /// Calls a tool again as a run recorded it.
@@ -212,8 +277,8 @@ async fn again(toolbox: &Toolbox, run: RunId, report: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pure_tool_called_again_as_recorded_answers_the_same_byte_by_byte() {
-    let call =
-        "{ name = \"dice\" }, { name = \"context\" }, { name = \"echo\", input = { value = [0.1, \"ü\"] } }";
+    let call = "{ name = \"dice\" }, { name = \"context\" }, { name = \"echo\", input = { value = [0.1, \"ü\"] } }, \
+                { name = \"now\" }, { name = \"watch\", input = { naps_us = [1500, 0, 1, 700] } }";
     let script = format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ntext = \"ok\"");
     let (ran, shown) =
         tokio::task::spawn_blocking(move || Agent::scripted(&script).guest("hostile").run_and_show())
@@ -227,14 +292,16 @@ async fn a_pure_tool_called_again_as_recorded_answers_the_same_byte_by_byte() {
     let (_seeded_sandbox, seeded) = tokio::task::spawn_blocking(move || load("seeded")).await.unwrap();
     let calls: Vec<&Value> =
         shown.iter().filter(|it| it["slot"].as_str().unwrap().starts_with("tool")).collect();
-    assert_eq!(calls.len(), 6);
+    assert_eq!(calls.len(), 10);
+    // The machine is slower than it was.
+    let _busy = Busy::new();
     for report in &calls {
         let slot = report["slot"].as_str().unwrap();
         assert_eq!(again(&seeded, run, report).await, tool_output(&shown, slot).to_string(), "{slot}");
     }
     assert_ne!(
         tool_output(&shown, "tool(0,0)"),
-        tool_output(&shown, "tool(0,3)"),
+        tool_output(&shown, "tool(0,5)"),
         "another slot, other numbers"
     );
     let (_os_sandbox, os) = tokio::task::spawn_blocking(move || load("os")).await.unwrap();

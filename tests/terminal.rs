@@ -222,13 +222,13 @@ fn a_question_is_answered_at_the_terminal_and_an_empty_answer_suspends() {
 /// Calls that go on are shown with the time they have taken, each on its own line, all the while.
 #[test]
 fn calls_that_go_on_are_shown_with_their_time() {
-    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ pause_ms = {ms} }} }}");
     let script = format!("[[reply]]\ncalls = [{}, {}]\n[[reply]]\ntext = \"done\"", busy(2500), busy(2501));
     let agent = Agent::scripted(&script).guest("hostile");
     agent.host(&["check"]).ok();
     let (code, screen) = at_a_terminal(&agent, &["run"], &[]);
     assert_eq!(code, Some(0), "{screen}");
-    for line in ["tool(0,0) slow {\"spin_ms\":2500}", "tool(0,1) slow {\"spin_ms\":2501}"] {
+    for line in ["tool(0,0) slow {\"pause_ms\":2500}", "tool(0,1) slow {\"pause_ms\":2501}"] {
         let drawn = screen.split(line).skip(1).map(|rest| rest.split(['\r', '\n']).next().unwrap());
         let drawn: Vec<&str> = drawn.collect();
         for time in ["0s", "1s"] {
@@ -301,7 +301,7 @@ fn a_second_ctrl_c_waits_for_nothing() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", collector.local_addr().unwrap());
     let script =
-        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 20000 } }]\n[[reply]]\ntext = \"x\"";
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { pause_ms = 20000 } }]\n[[reply]]\ntext = \"x\"";
     let agent = Agent::scripted(script).guest("hostile").table("[tools.hostile.limits]\ncpu = \"30s\"");
     agent.host(&["check"]).ok();
     let run = ["run", "--otlp", &url];
@@ -414,7 +414,7 @@ fn it_is_said_why_a_call_is_asked_about_again() {
 #[test]
 fn live_calls_stay_visible_while_the_person_is_asked() {
     let question = "{ name = \"ask_human\", input = { question = \"Well?\" } }";
-    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ pause_ms = {ms} }} }}");
     let script = format!(
         "[[reply]]\ncalls = [{question}, {}, {}]\n[[reply]]\ntext = \"done\"",
         busy(1500),
@@ -430,7 +430,7 @@ fn live_calls_stay_visible_while_the_person_is_asked() {
             ("tool(0,0) ask_human", Looks),
             ("waiting ", Looks),
             // One ends while the question stands, and the other goes on.
-            ("tool(0,1) slow {\"spin_ms\":1500} → null", Looks),
+            ("tool(0,1) slow {\"pause_ms\":1500} → null", Looks),
             ("tool(0,2) slow", Looks),
             ("answer later): ", Types("Yes")),
         ],
@@ -446,7 +446,7 @@ fn live_calls_stay_visible_while_the_person_is_asked() {
 /// A line that was typed before the question stood is no answer to it.
 #[test]
 fn what_was_typed_before_the_question_answers_nothing() {
-    let busy = "{ name = \"slow\", input = { spin_ms = 1500 } }";
+    let busy = "{ name = \"slow\", input = { pause_ms = 1500 } }";
     let call = "{ name = \"echo\", input = { value = 1 } }";
     let script =
         format!("[[reply]]\ncalls = [{busy}]\n[[reply]]\ncalls = [{call}]\n[[reply]]\ntext = \"done\"");
@@ -461,7 +461,7 @@ fn what_was_typed_before_the_question_answers_nothing() {
 /// What begins while an editor has the terminal is drawn once the editor is gone.
 #[test]
 fn what_begins_behind_an_editor_is_seen_after_it() {
-    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ pause_ms = {ms} }} }}");
     let script = format!(
         "[[reply]]\ncalls = [{{ name = \"echo\", input = {{ value = 1 }} }}, {}, {}]\n[[reply]]\ntext = \"x\"",
         busy(1500),
@@ -495,7 +495,7 @@ fn what_begins_behind_an_editor_is_seen_after_it() {
 
 #[test]
 fn ctrl_c_leaves_no_line_of_what_went_on() {
-    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ spin_ms = {ms} }} }}");
+    let busy = |ms: u32| format!("{{ name = \"slow\", input = {{ pause_ms = {ms} }} }}");
     let question = "{ name = \"ask_human\", input = { question = \"Well?\" } }";
     for (calls, awaited) in [
         (format!("{}, {}", busy(20_000), busy(20_001)), "tool(0,1) slow"),

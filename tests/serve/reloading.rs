@@ -75,7 +75,7 @@ fn what_breaks_stays_as_it_was_and_is_shown() {
 #[test]
 fn a_run_that_is_worked_on_keeps_its_agent() {
     let slow =
-        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 600000 } }]\n[[reply]]\ntext = \"done\"";
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { pause_ms = 600000 } }]\n[[reply]]\ntext = \"done\"";
     let agent = Agent::scripted(slow)
         .guest("hostile")
         .table("[tools.hostile.limits]\ncpu = \"30m\"\ntimeout = \"1h\"");

@@ -14,7 +14,7 @@ fn name(agent: &Agent) -> &str {
 /// An agent whose run takes as long as somebody lets it.
 pub fn slow() -> Agent {
     let script =
-        "[[reply]]\ncalls = [{ name = \"slow\", input = { spin_ms = 600000 } }]\n[[reply]]\ntext = \"done\"";
+        "[[reply]]\ncalls = [{ name = \"slow\", input = { pause_ms = 600000 } }]\n[[reply]]\ntext = \"done\"";
     Agent::scripted(script).guest("hostile").table("[tools.hostile.limits]\ncpu = \"30m\"\ntimeout = \"1h\"")
 }
 

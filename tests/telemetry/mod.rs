@@ -372,7 +372,7 @@ fn a_run_says_in_the_course_of_what_it_was_started() {
 #[test]
 fn a_call_that_fails_is_an_error_and_an_attempt_that_fails_an_event() {
     let collector = Collector::start();
-    let inner = json!({ "batches": [[{ "name": "b_slow", "input": { "spin_ms": 20000 } }]] });
+    let inner = json!({ "batches": [[{ "name": "b_slow", "input": { "pause_ms": 20000 } }]] });
     let calls = [
         json!({ "name": "b_flaky", "input": { "fail_attempts": 2 } }),
         json!({ "name": "b_flaky", "input": { "fail_attempts": 9 } }),

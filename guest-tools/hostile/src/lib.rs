@@ -35,11 +35,25 @@ mod hostile {
         fail_attempts: u32,
     }
 
-    /// How long to be busy.
+    /// How long to take.
     #[derive(Deserialize, JsonSchema)]
-    pub struct Busy {
+    pub struct Pause {
         /// In milliseconds.
-        spin_ms: u64,
+        pause_ms: u64,
+    }
+
+    /// How often, and how long, to sleep.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Naps {
+        /// In microseconds.
+        naps_us: Vec<u64>,
+    }
+
+    /// A directory.
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Directory {
+        /// Where it is.
+        path: String,
     }
 
     /// Anything.
@@ -57,9 +71,9 @@ mod hostile {
         /// Attempts up to and with this one fail after the calls, as a busy service does.
         #[serde(default)]
         fail_attempts: u32,
-        /// The first attempt is then busy for so long, in milliseconds.
+        /// The first attempt then waits for so long, in milliseconds.
         #[serde(default)]
-        spin_ms: u64,
+        pause_ms: u64,
         /// Begin with the batch of the number of the attempt.
         #[serde(default)]
         fickle: bool,
@@ -90,7 +104,7 @@ mod hostile {
 
     /// Calls other tools and returns what they answer, in one list.
     pub fn relay(relayed: Relayed) -> Result<Vec<Answer>, ToolError> {
-        let Relayed { batches, fail_attempts, spin_ms, fickle } = relayed;
+        let Relayed { batches, fail_attempts, pause_ms, fickle } = relayed;
         let attempt = tool_sdk::context().attempt;
         let skipped = if fickle { attempt as usize - 1 } else { 0 };
         let mut answers = Vec::new();
@@ -104,9 +118,8 @@ mod hostile {
                 Err(ToolError::Failed(message)) => Answer::Failed(message),
             }));
         }
-        let start = Instant::now();
-        while attempt == 1 && start.elapsed() < Duration::from_millis(spin_ms) {
-            black_box(());
+        if attempt == 1 {
+            std::thread::sleep(Duration::from_millis(pause_ms));
         }
         if attempt <= fail_attempts {
             return Err(ToolError::Transient(format!("attempt {attempt} fails")));
@@ -184,13 +197,45 @@ mod hostile {
         Ok(anything.value)
     }
 
-    /// Is busy for a while.
-    pub fn slow(busy: Busy) -> Result<(), ToolError> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(busy.spin_ms) {
-            black_box(());
-        }
+    /// Takes a while.
+    pub fn slow(pause: Pause) -> Result<(), ToolError> {
+        std::thread::sleep(Duration::from_millis(pause.pause_ms));
         Ok(())
+    }
+
+    /// What the clocks show, in nanoseconds.
+    #[derive(Serialize, JsonSchema)]
+    pub struct Shown {
+        wall: Vec<String>,
+        monotonic: Vec<String>,
+    }
+
+    /// Looks at the clocks between naps, and after some work.
+    pub fn watch(naps: Naps) -> Result<Shown, ToolError> {
+        let start = Instant::now();
+        let mut shown = Shown { wall: Vec::new(), monotonic: Vec::new() };
+        let mut look = || {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            shown.wall.push(wall.as_nanos().to_string());
+            shown.monotonic.push(start.elapsed().as_nanos().to_string());
+        };
+        for nap_us in naps.naps_us {
+            look();
+            std::thread::sleep(Duration::from_micros(nap_us));
+        }
+        look();
+        for n in 0..1_000_000 {
+            black_box(n);
+        }
+        look();
+        Ok(shown)
+    }
+
+    /// Lists a directory in the order in which it gets the names.
+    pub fn list(directory: Directory) -> Result<Vec<String>, ToolError> {
+        let failed = |error: std::io::Error| ToolError::Failed(error.to_string());
+        let entries = std::fs::read_dir(directory.path).map_err(failed)?;
+        entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     /// What a call can see of the machine.

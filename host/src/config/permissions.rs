@@ -12,7 +12,9 @@ use super::paths::looked_for_at;
 use super::raw;
 use super::validate::Check;
 use crate::document::{can_name_secret, quote, suggest};
-use crate::grants::{Access, DirGrant, Grants, METHODS, NetworkGrant, RandomSource, SecretSource, Site};
+use crate::grants::{
+    Access, ClockSource, DirGrant, Grants, METHODS, NetworkGrant, RandomSource, SecretSource, Site,
+};
 
 /// What a site is granted for that stands alone.
 const READING: &str = "GET";
@@ -74,7 +76,7 @@ impl Check<'_> {
     }
 
     pub(super) fn grants(&mut self, raw: raw::Permissions, kept: &Kept<'_>) -> Grants {
-        let raw::Permissions { dirs, env, network, random, calls } = raw;
+        let raw::Permissions { dirs, env, network, random, clock, calls } = raw;
         let mut granted: Vec<DirGrant> = Vec::new();
         for dir in dirs {
             let guest = dir.guest.clone();
@@ -99,6 +101,10 @@ impl Check<'_> {
                 None | Some(raw::Random::Seeded) => RandomSource::Seeded,
                 Some(raw::Random::Os) => RandomSource::Os,
             },
+            clock: clock.map(|clock| match clock {
+                raw::Clock::Steps => ClockSource::Steps,
+                raw::Clock::Os => ClockSource::Os,
+            }),
             calls: self.globs(calls),
             config: BTreeMap::new(),
         }

@@ -39,6 +39,9 @@ pub struct Grants {
     pub network: Vec<NetworkGrant>,
     /// Where random numbers come from.
     pub random: RandomSource,
+    /// What makes its clocks go on, if that is said: [`Grants::clock`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockSource>,
     /// Globs over the names of other tools: those that the tool may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
@@ -96,6 +99,17 @@ pub enum RandomSource {
     Os,
 }
 
+/// What makes a guest's clocks go on. They begin at the recorded moment of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockSource {
+    /// The guest: a microsecond whenever it looks, and as long as it sleeps. So it sees the same times when the call is
+    /// carried out again.
+    Steps,
+    /// The operating system.
+    Os,
+}
+
 /// What a call with these grants can do to the world outside of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effects {
@@ -130,6 +144,14 @@ impl Grants {
         } else {
             Effects::Reading
         }
+    }
+
+    /// What makes the guest's clocks go on. If nothing is said, those of a guest that can wait for something outside, for a
+    /// server or for another tool, go on as the system's do.
+    #[must_use]
+    pub fn clock(&self) -> ClockSource {
+        let waits_outside = !self.network.is_empty() || !self.calls.is_empty();
+        self.clock.unwrap_or(if waits_outside { ClockSource::Os } else { ClockSource::Steps })
     }
 
     /// The names of the secrets that some grant lets the tool use, each once.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{Access, Grants, NetworkGrant, RandomSource, ToolLimits};
+use super::{Access, ClockSource, Grants, NetworkGrant, RandomSource, ToolLimits};
 
 impl Grants {
     /// What is granted, a line each; what is not, in a line at the end.
@@ -34,6 +34,13 @@ impl Grants {
         }
         if self.random == RandomSource::Os {
             lines.push("gets random numbers from the operating system".to_owned());
+        }
+        match self.clock {
+            Some(ClockSource::Os) => {
+                lines.push("has a clock that goes on as that of the system does".to_owned())
+            }
+            Some(ClockSource::Steps) => lines.push("has a clock that goes on by steps".to_owned()),
+            None => {}
         }
         let mut nothing = Vec::new();
         if self.dirs.is_empty() {

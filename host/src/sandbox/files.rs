@@ -1,13 +1,15 @@
 //! `wasi:filesystem` with the number of open files bounded and denials noted. What a path may reach is decided
 //! by wasmtime-wasi, which resolves it below the granted directory, component by component.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use super::handles::{Handles, stays_inside};
+use super::handles::{Handles, Listing, stays_inside};
 use super::log::CallLog;
 use super::record::CallRecord;
 use super::state::{Policy, State};
@@ -87,6 +89,33 @@ impl Files<'_> {
         };
         let (handle, path) = if is_good(from) { to } else { from };
         self.hear(&Wanted { what, handle, path, writes: true }, done)
+    }
+
+    /// What a directory has in it, by name: the system has an order of its own, which is another one on another machine.
+    /// A name that is not UTF-8 cannot be said to a guest. It is left out, and the others are not.
+    async fn in_order(&mut self, listed: &Resource<types::DirectoryEntryStream>, handle: u32) -> Listing {
+        let (mut entries, mut failures, mut has_unsayable) = (Vec::new(), Vec::new(), false);
+        loop {
+            let next = Resource::new_borrow(listed.rep());
+            match types::HostDirectoryEntryStream::read_directory_entry(&mut self.wasi, next).await {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => break,
+                Err(error) if matches!(error.downcast_ref(), Some(types::ErrorCode::IllegalByteSequence)) => {
+                    has_unsayable = true;
+                }
+                Err(error) => failures.push(Err(error)),
+            }
+        }
+        if has_unsayable {
+            let dirs = &self.policy.grants.dirs;
+            let handle = self.handles.get(handle);
+            let path = handle.and_then(|it| Some(called(&dirs.get(it.dir)?.guest, &it.path)));
+            let path = path.as_deref().unwrap_or("a directory");
+            self.log
+                .remark(&format!("{path} has a name in it that is not UTF-8; it is left out of the list"));
+        }
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        entries.into_iter().map(Ok).chain(failures).collect()
     }
 
     fn denial(&self, wanted: &Wanted<'_>) -> Denial {
@@ -206,28 +235,11 @@ impl types::Host for Files<'_> {
 }
 
 impl types::HostDirectoryEntryStream for Files<'_> {
-    /// A name that is not UTF-8 cannot be said to a guest. It is left out, and the others are not.
     async fn read_directory_entry(
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        let number = stream.rep();
-        loop {
-            let entry = self.wasi.read_directory_entry(Resource::new_borrow(number)).await;
-            let is_unsayable = entry.as_ref().is_err_and(|error| {
-                matches!(error.downcast_ref(), Some(types::ErrorCode::IllegalByteSequence))
-            });
-            if !is_unsayable {
-                return entry;
-            }
-            let Some(listing) = self.handles.listing(number) else { continue };
-            if !std::mem::replace(&mut listing.is_noted, true) {
-                let path = listing.path.as_deref().unwrap_or("a directory");
-                self.log.remark(&format!(
-                    "{path} has a name in it that is not UTF-8; it is left out of the list"
-                ));
-            }
-        }
+        self.handles.listing(stream.rep()).and_then(VecDeque::pop_front).transpose()
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
@@ -282,14 +294,11 @@ impl types::HostDescriptor for Files<'_> {
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
         let handle = fd.rep();
-        let listing = self.wasi.read_directory(fd).await;
-        if let Ok(listing) = &listing {
-            let dirs = &self.policy.grants.dirs;
-            let path =
-                self.handles.get(handle).and_then(|it| Some(called(&dirs.get(it.dir)?.guest, &it.path)));
-            self.handles.list(listing.rep(), path);
-        }
-        self.hear(&Wanted { what: "to list", handle, path: "", writes: false }, listing)
+        let listed = self.wasi.read_directory(fd).await;
+        let listed = self.hear(&Wanted { what: "to list", handle, path: "", writes: false }, listed)?;
+        let listing = self.in_order(&listed, handle).await;
+        self.handles.list(listed.rep(), listing);
+        Ok(listed)
     }
 
     async fn link_at(

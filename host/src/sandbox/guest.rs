@@ -253,13 +253,15 @@ impl Guest {
         let limits = &policy.limits;
         let log = CallLog::new(limits.log_bytes_max);
         let (seed, started_ms) = call.as_ref().map_or(([0; 32], 0), |call| (call.seed, call.started_ms));
+        let clock = CallClock::starting_at(started_ms, policy.grants.clock());
         let placeholders = Placeholders::new(&seed, &policy.grants.secrets());
         let state = State {
-            wasi: wasi(policy, &placeholders, &log, started_ms, program)?,
+            wasi: wasi(policy, &placeholders, &log, &clock, program)?,
             http: WasiHttpCtx::new(),
             table: table(),
             memory: MemoryGauge::new(limits.memory_bytes_max),
             random: CallRandom::new(policy.grants.random, seed, limits.random_bytes_max),
+            clock,
             settings: settings(policy, &placeholders),
             egress: Egress::new(Arc::clone(policy), record.clone(), placeholders),
             handles: super::handles::Handles::default(),
@@ -311,7 +313,7 @@ fn wasi(
     policy: &Policy,
     placeholders: &Placeholders,
     log: &CallLog,
-    started_ms: u64,
+    clock: &CallClock,
     program: Option<&Program>,
 ) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
@@ -320,7 +322,8 @@ fn wasi(
         .allow_ip_name_lookup(false)
         .stdout(log.stream(Stream::Stdout))
         .stderr(log.stream(Stream::Stderr))
-        .wall_clock(CallClock::starting_at(started_ms));
+        .wall_clock(clock.clone())
+        .monotonic_clock(clock.clone());
     if let Some(Program { given, stdout }) = program {
         wasi.arg(&policy.tool)
             .args(&given.args)

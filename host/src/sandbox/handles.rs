@@ -1,6 +1,9 @@
 //! Which granted directory a handle of a guest leads into, for whoever reads about a denial.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+
+use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::p2::bindings::filesystem::types::DirectoryEntry;
 
 /// Of a longer path only the beginning is remembered: a guest can go down as deep as it likes.
 const PATH_BYTES_MAX: usize = 4 * 1024;
@@ -25,14 +28,8 @@ pub(super) struct Handle {
     is_opened: bool,
 }
 
-/// A directory that is being listed.
-#[derive(Debug)]
-pub(super) struct Listing {
-    /// What the guest calls it; none if that is not known.
-    pub(super) path: Option<String>,
-    /// Whether it was said that a name is left out.
-    pub(super) is_noted: bool,
-}
+/// What a directory has in it, as far as the guest has not read it.
+pub(super) type Listing = VecDeque<FsResult<DirectoryEntry>>;
 
 impl Handle {
     /// Where a path leads that is relative to this.
@@ -76,8 +73,8 @@ impl Handles {
         }
     }
 
-    pub(super) fn list(&mut self, number: u32, path: Option<String>) {
-        self.listings.insert(number, Listing { path, is_noted: false });
+    pub(super) fn list(&mut self, number: u32, listing: Listing) {
+        self.listings.insert(number, listing);
     }
 
     pub(super) fn listing(&mut self, number: u32) -> Option<&mut Listing> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, HasSelf, Linker, LinkerInstance, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
@@ -29,6 +30,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     extras::add_to_linker(&mut linker)?;
     // These take the place of what wasmtime-wasi just added.
     linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     insecure::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     insecure_seed::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

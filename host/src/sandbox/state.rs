@@ -9,6 +9,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::bindings::host::tool::context::{self, CallContext as WitContext};
 use super::bindings::host::tool::log::{self, Level};
 use super::bindings::host::tool::types;
+use super::clock::CallClock;
 use super::egress::Egress;
 use super::handles::Handles;
 use super::limiter::MemoryGauge;
@@ -47,6 +48,7 @@ pub(super) struct State {
     pub(super) policy: Arc<Policy>,
     pub(super) memory: MemoryGauge,
     pub(super) random: CallRandom,
+    pub(super) clock: CallClock,
     pub(super) egress: Egress,
     /// The files and directories that the guest holds.
     pub(super) handles: Handles,

@@ -14,7 +14,9 @@ pub(super) use gateway::Gateway;
 pub use gateway::{OnDivergence, OtherRequests, ProgramCalls, ProgramResults};
 pub(super) use model::{HeaderSecret, Model, ModelRetry, ProviderName, TextCallsForm};
 pub(super) use server::McpServer;
-pub(super) use tool::{Access, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry};
+pub(super) use tool::{
+    Access, Clock, Dir, Network, Permissions, Random, Secret, Tool, ToolLimits, ToolRetry,
+};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

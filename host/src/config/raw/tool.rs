@@ -113,6 +113,9 @@ pub(in crate::config) struct Permissions {
     pub(in crate::config) network: Vec<Spanned<TextOr<Network>>>,
     /// Where its random numbers come from; `"seeded"` by default.
     pub(in crate::config) random: Option<Random>,
+    /// What makes its clocks go on. They begin at the recorded moment of the call. By default `"steps"`, and `"os"` if
+    /// `network` or `calls` is granted.
+    pub(in crate::config) clock: Option<Clock>,
     /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
     /// of them runs with its own permissions, never with these.
     #[serde(default)]
@@ -189,6 +192,16 @@ pub(in crate::config) enum Random {
     /// From the run's recorded seed: the same again when a call is carried out again.
     Seeded,
     /// From the operating system.
+    Os,
+}
+
+/// What makes clocks go on.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Clock {
+    /// A microsecond whenever it looks, and as long as it sleeps: the same again when a call is carried out again.
+    Steps,
+    /// The operating system.
     Os,
 }
 
