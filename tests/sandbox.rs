@@ -218,6 +218,7 @@ impl Drop for Busy {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_reads_its_own_time_and_the_machines_only_where_it_has_to() {
+    const START: u64 = 1_700_000_000_000_000_000;
     let watch = async |permissions: &str| {
         let permissions = format!("[tools.hostile.permissions]\n{permissions}");
         let loaded = move || toolbox(Agent::scripted("").guest("hostile").table(&permissions));
@@ -230,7 +231,6 @@ async fn a_guest_reads_its_own_time_and_the_machines_only_where_it_has_to() {
         };
         (read("wall"), read("monotonic"))
     };
-    const START: u64 = 1_700_000_000_000_000_000;
     let (wall, monotonic) = watch("clock = \"steps\"").await;
     // Two looks each time, and no time for the work.
     let wall: Vec<u64> = wall.iter().map(|it| it - START).collect();

@@ -15,16 +15,12 @@
 
 mod bare;
 mod common;
+mod work;
 
-use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 use bare::Bare;
 use common::root;
@@ -32,15 +28,12 @@ use host::agent::Agent;
 use host::config::Config;
 use host::dispatch::{Dispatcher, NoRunner, ToolRunner as _};
 use host::journal::{JournalStore, SledStore};
-use host::message::{
-    Approvals, Budgets, Digest, Ending, Json, Manifest, ModelIdentity, Retry, Rules, RunId, Slot, Words,
-};
-use host::model::{Model, Models, Script, Scripted};
-use host::sandbox::{Metering, Sandbox};
+use host::message::{Digest, Ending, Json, Manifest, RunId, Slot};
+use host::model::Models;
+use host::sandbox::Metering;
 use host::session::{Attempt, Decisions, Mode, NoCalls, Session};
-use host::toolbox::{Compiler, ComponentCache, Owner, Strangers, Toolbox, build, serve_compiler_if_asked};
-
-const INPUT: &str = r#"{"city":"San Francisco"}"#;
+use host::toolbox::{Toolbox, serve_compiler_if_asked};
+use work::{Bench, INPUT, cache, caller, scripted, threads};
 
 /// Runs measured at once in (e).
 const CONCURRENT_RUNS: [usize; 5] = [1, 8, 32, 128, 1_000];
@@ -53,7 +46,8 @@ fn main() {
         return;
     }
     let mut criterion = Criterion::default().configure_from_args().sample_size(20);
-    let bench = Bench::new();
+    // Beside the build, because a temporary directory may be in memory, where a sync costs nothing.
+    let bench = Bench::new(&root().join("target"));
     bench.isolated_call(&mut criterion);
     let pairs = bench.pairs();
     bench.durable_run(&mut criterion);
@@ -82,46 +76,7 @@ struct Pairs {
     scaling: Vec<f64>,
 }
 
-/// The weather tool, loaded once, and a directory for journals.
-fn cache(directory: &TempDir) -> ComponentCache {
-    let compiler = Compiler::new(&std::env::current_exe().unwrap());
-    let cache = ComponentCache::open(&directory.path().join("cache"), compiler).unwrap();
-    cache.with_strangers(Strangers::Allow)
-}
-
-struct Bench {
-    runtime: Runtime,
-    sandbox: Sandbox,
-    toolbox: Arc<Toolbox>,
-    /// The same with a limit on instructions, which are counted then.
-    fueled: Arc<Toolbox>,
-    component: PathBuf,
-    directory: TempDir,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let root = root();
-        // Beside the build, because a temporary directory may be in memory, where a sync costs nothing.
-        let directory = tempfile::tempdir_in(root.join("target")).unwrap();
-        let cache = cache(&directory);
-        let weather = root.join("guest-tools/weather");
-        let runtime = Runtime::new().unwrap();
-        let built = build(&weather, Owner::Person, &cache, &|it| eprintln!("{it:?}"));
-        let component = runtime.block_on(built).unwrap().artifact;
-        let toml = format!(
-            "version = 1\n[model]\nprovider = \"scripted\"\nscript = \"-\"\n[tools.weather]\nsource = \"{}\"",
-            component.display()
-        );
-        let sandbox = Sandbox::new().unwrap();
-        let load = |toml: &str| {
-            let config = Config::parse(toml, &directory.path().join("agent.toml")).unwrap();
-            Arc::new(runtime.block_on(Toolbox::load(&config, &sandbox, &cache, &|_| {})).unwrap())
-        };
-        let (toolbox, fueled) = (load(&toml), load(&format!("{toml}\nlimits.fuel = 5_000_000_000")));
-        Self { runtime, sandbox, toolbox, fueled, component, directory }
-    }
-
     fn isolated_call(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("a_isolated_call");
         let bare = Bare::new(&self.sandbox, &self.component);
@@ -165,38 +120,15 @@ impl Bench {
     fn durable_run(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(11, 128), scripted(10, 3));
         criterion.bench_function("b_durable_run_10_turns_x_3_calls", |b| {
-            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model)).sum());
+            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model).0).sum());
         });
     }
 
     fn wide_turn(&self, criterion: &mut Criterion) {
         let (manifest, model) = (self.manifest(2, 1000), scripted(1, 1000));
         criterion.bench_function("c_turn_of_1000_calls", |b| {
-            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model)).sum());
+            b.iter_custom(|n| (0..n).map(|_| self.run_in_own_journal(&manifest, &model).0).sum());
         });
-    }
-
-    /// A run as `host run` does it, with a journal of its own: made, written, closed.
-    fn run_in_own_journal(&self, manifest: &Arc<Manifest>, model: &Arc<dyn Model>) -> Duration {
-        let journal = tempfile::tempdir_in(self.directory.path()).unwrap();
-        let clock = Instant::now();
-        let store: Arc<dyn JournalStore> = Arc::new(SledStore::open(journal.path()).unwrap());
-        self.spawn_run(RunId::new(), &store, manifest, model);
-        drop(store);
-        clock.elapsed()
-    }
-
-    /// A run as a task, which is how `host run` carries it out.
-    fn spawn_run(
-        &self,
-        id: RunId,
-        store: &Arc<dyn JournalStore>,
-        manifest: &Arc<Manifest>,
-        model: &Arc<dyn Model>,
-    ) {
-        let run =
-            run(id, Arc::clone(store), Arc::clone(manifest), Arc::clone(model), Arc::clone(&self.toolbox));
-        self.runtime.block_on(self.runtime.spawn(run)).unwrap();
     }
 
     fn replay(&self, criterion: &mut Criterion) {
@@ -257,7 +189,7 @@ impl Bench {
     fn concurrent_runs(&self, criterion: &mut Criterion) -> Vec<String> {
         let of = |count| {
             let store = Arc::new(SledStore::open(&self.directory.path().join(format!("e{count}"))).unwrap());
-            self.runs_at_once(criterion, count, &(Arc::clone(&store) as _));
+            self.crowd(criterion, count, &(Arc::clone(&store) as _));
             let (events, syncs) = store.events_and_syncs();
             #[allow(clippy::cast_precision_loss, reason = "shown to two digits")]
             let ratio = events as f64 / syncs.max(1) as f64;
@@ -266,106 +198,15 @@ impl Bench {
         CONCURRENT_RUNS.into_iter().map(of).collect()
     }
 
-    fn runs_at_once(&self, criterion: &mut Criterion, count: usize, store: &Arc<dyn JournalStore>) {
+    fn crowd(&self, criterion: &mut Criterion, count: usize, store: &Arc<dyn JournalStore>) {
         let (manifest, model) = (self.manifest(2, 128), scripted(1, 3));
         let mut group = criterion.benchmark_group("e_runs_at_once");
         group.throughput(Throughput::Elements(1));
         group.bench_function(count.to_string(), |b| {
-            b.iter_custom(|n| {
-                let left = Arc::new(AtomicU64::new(n));
-                let worker = || {
-                    let (left, store) = (Arc::clone(&left), Arc::clone(store));
-                    let (manifest, model) = (Arc::clone(&manifest), Arc::clone(&model));
-                    let toolbox = Arc::clone(&self.toolbox);
-                    self.runtime.spawn(async move {
-                        let another = |n: u64| n.checked_sub(1);
-                        while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, another).is_ok() {
-                            let (store, toolbox) = (Arc::clone(&store), Arc::clone(&toolbox));
-                            run(RunId::new(), store, Arc::clone(&manifest), Arc::clone(&model), toolbox)
-                                .await;
-                        }
-                    })
-                };
-                let clock = Instant::now();
-                let workers: Vec<_> = (0..count).map(|_| worker()).collect();
-                for worker in workers {
-                    self.runtime.block_on(worker).unwrap();
-                }
-                clock.elapsed()
-            });
+            b.iter_custom(|runs| self.runs_at_once((count, runs), store, &manifest, &model));
         });
         group.finish();
     }
-
-    fn manifest(&self, max_turns: u32, max_calls_per_turn: u32) -> Arc<Manifest> {
-        Arc::new(Manifest {
-            agent: "bench".to_owned(),
-            config: "agent.toml".to_owned(),
-            instructions: String::new(),
-            prompt: "What is the weather like?".to_owned(),
-            images: vec![],
-            model: ModelIdentity {
-                provider: "scripted".to_owned(),
-                name: "bench".to_owned(),
-                base_url: None,
-                temperature: None,
-                max_tokens: None,
-                structured_output: false,
-                extra: None,
-                omit: Vec::new(),
-            },
-            fallbacks: Vec::new(),
-            summary: None,
-            max_turns,
-            max_calls_per_turn,
-            budgets: Budgets::default(),
-            approvals: Approvals::default(),
-            output_schema: None,
-            parameters: std::collections::BTreeMap::default(),
-            outside: false,
-            ignored: Vec::new(),
-            tools: self.toolbox.entries().to_vec().into(),
-            seed: 1,
-            said: Vec::new(),
-            session: None,
-            earlier: Vec::new(),
-            compact_at_tokens: None,
-            forked: None,
-            order: None,
-            before: None,
-            rules: Rules::NOW,
-            words: Some(Arc::new(Words::now())),
-        })
-    }
-}
-
-/// One call through the host's own path: context, limits, log, outcome.
-fn caller(toolbox: &Arc<Toolbox>) -> impl AsyncFnMut() + Send + use<> {
-    let toolbox = Arc::clone(toolbox);
-    let input = Json::parse(INPUT.to_owned()).unwrap();
-    let attempt = Attempt::new(RunId::new(), 1, &Slot::tool(0, 0), 1, 1);
-    async move || {
-        let _seat = toolbox.seat(RunId::from_bytes([7; 16]), 0).await;
-        let done = toolbox.call(&toolbox.entries()[0], &input, &attempt, Arc::<NoCalls>::default()).await;
-        assert!(black_box(done).value.is_output());
-    }
-}
-
-async fn run(
-    id: RunId,
-    store: Arc<dyn JournalStore>,
-    manifest: Arc<Manifest>,
-    model: Arc<dyn Model>,
-    toolbox: Arc<Toolbox>,
-) {
-    let session =
-        Session::open(id, Mode::Live(store), Vec::new(), &manifest, Decisions::default(), Box::new(|_| {}))
-            .await
-            .unwrap();
-    let dispatcher = Arc::new(Dispatcher::new(&manifest, toolbox, 16));
-    let models = Models::only(model, Retry::NEVER);
-    let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
-    assert_eq!(agent.run(None).await.unwrap().ending, Ending::Answer("done".to_owned()));
 }
 
 /// From the records on disk to the answer.
@@ -378,39 +219,6 @@ async fn replay(id: RunId, store: Arc<dyn JournalStore>, manifest: Arc<Manifest>
     let models = Models::absent();
     let agent = Agent { manifest, session: Arc::new(session), models, dispatcher, slot: Slot::RUN };
     assert_eq!(agent.run(None).await.unwrap().ending, Ending::Answer("done".to_owned()));
-}
-
-/// A model that calls the tool so often in each of so many turns, and then is done.
-fn scripted(turns: usize, calls: usize) -> Arc<dyn Model> {
-    let call = "{ name = \"get_weather\", input = { city = \"San Francisco\" } }, ".repeat(calls);
-    let script = format!("[[reply]]\ncalls = [{call}]\n").repeat(turns) + "[[reply]]\ntext = \"done\"";
-    Arc::new(Scripted::new(Script::parse(&script, Path::new("bench")).unwrap()))
-}
-
-/// Makes n calls on so many threads, each with a runtime of its own, and takes the time from the moment
-/// they all start.
-fn threads<C: AsyncFnMut() + Send>(count: u64, n: u64, caller: impl Fn() -> C) -> Duration {
-    let barrier = std::sync::Barrier::new(usize::try_from(count).unwrap() + 1);
-    std::thread::scope(|scope| {
-        for _ in 0..count {
-            let (mut caller, barrier) = (caller(), &barrier);
-            scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(caller());
-                barrier.wait();
-                runtime.block_on(async {
-                    for _ in 0..n.div_ceil(count) {
-                        caller().await;
-                    }
-                });
-                barrier.wait();
-            });
-        }
-        barrier.wait();
-        let clock = Instant::now();
-        barrier.wait();
-        clock.elapsed()
-    })
 }
 
 /// The medians of this run, beside each other.

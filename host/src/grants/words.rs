@@ -37,7 +37,7 @@ impl Grants {
         }
         match self.clock {
             Some(ClockSource::Os) => {
-                lines.push("has a clock that goes on as that of the system does".to_owned())
+                lines.push("has a clock that goes on as that of the system does".to_owned());
             }
             Some(ClockSource::Steps) => lines.push("has a clock that goes on by steps".to_owned()),
             None => {}

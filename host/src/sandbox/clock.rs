@@ -263,12 +263,12 @@ mod tests {
         while HostMonotonicClock::now(&clock) < 1_000_000 {
             looks += 1;
         }
-        assert_eq!((looks, HostWallClock::now(&clock)), (999, Duration::from_nanos(5_000_000 + 1_001_000)));
+        assert_eq!((looks, HostWallClock::now(&clock)), (999, Duration::from_micros(5_000 + 1_001)));
         let steps = Arc::<Mutex<Steps>>::default();
         let mut timer = timer(&steps, 1_000_000);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _inside = runtime.enter();
-        let asked = (1..).find(|_| timer.ready().now_or_never().is_some());
+        let asked = (1..10_000).find(|_| timer.ready().now_or_never().is_some());
         assert_eq!(asked, Some(1_000));
     }
 }

@@ -1,9 +1,16 @@
 //! Numbers as they are written: exact, whatever their size.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A whole number is written out up to so many digits: more than 256 bits have.
 const WHOLE_DIGITS_MAX: i64 = 80;
+
+/// What is as short as this, sign included, has no more digits than that.
+const PLAIN_BYTES_MAX: usize = 80;
+
+/// The greatest float has one digit more before the point.
+const FLOAT_DIGITS: usize = 308;
 
 /// From so many zeros after the point on, a small number is written with an exponent, as in ECMAScript.
 const ZEROS_MAX: i64 = 6;
@@ -93,8 +100,25 @@ pub(crate) fn whole_number(text: &str) -> Option<i128> {
     Some(if negative { -number } else { number })
 }
 
+/// Whether a number that has the form of JSON is written without a point or an exponent.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+/// The one way to write a number that has the form of JSON: as it stands, if it is a whole number that is not too long.
+pub(super) fn write_anew(text: &str, decimal: impl FnOnce(Decimal) -> Decimal) -> Cow<'_, str> {
+    if is_plain(text) && text.len() <= PLAIN_BYTES_MAX && text != "-0" {
+        return text.into();
+    }
+    Decimal::read(text).map_or(text.into(), |read| decimal(read).write().into())
+}
+
 /// Whether every parser reads a number, if not each of its digits.
 pub(super) fn is_in_range(text: &str) -> bool {
+    // Without an exponent it has no more digits than the greatest float.
+    if text.len() <= FLOAT_DIGITS && !text.contains(['e', 'E']) {
+        return true;
+    }
     Decimal::read(text).is_some() && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::number::{Decimal, is_exact, is_in_range};
+use super::number::{Decimal, is_exact, is_in_range, write_anew};
 use super::reader::Reader;
 
 /// How deep values may be nested. Parsers stop somewhere, most of them at more: `serde_json` at 127, and what is passed
@@ -132,16 +132,10 @@ impl<'t> Tree<'t> {
     pub(super) fn write_canonical(&self, zeros: Zeros, out: &mut String) {
         match self {
             Self::Word(word) => out.push_str(word),
-            Self::Number(number) => match Decimal::read(number) {
-                Some(decimal) => {
-                    let decimal = match zeros {
-                        Zeros::AsWritten => decimal,
-                        Zeros::Plain => decimal.with_plain_zero(),
-                    };
-                    out.push_str(&decimal.write());
-                }
-                None => out.push_str(number),
-            },
+            Self::Number(number) => out.push_str(&write_anew(number, |decimal| match zeros {
+                Zeros::AsWritten => decimal,
+                Zeros::Plain => decimal.with_plain_zero(),
+            })),
             Self::Text(quoted) if quoted.contains('\\') => out.push_str(&quote(&unquoted(quoted))),
             Self::Text(quoted) => out.push_str(quoted),
             Self::Array(items) => {
