@@ -124,8 +124,8 @@ impl World {
             arguments: Arguments::parse(&format!("{{\"m\":{n},\"of\":{}}}", input.as_str())),
         };
         let calls = async {
-            let mut outcomes = fan_out.call_all((0..3).map(leaf).collect()).await.unwrap();
-            outcomes.extend(fan_out.call_all((5..8).map(leaf).collect()).await.unwrap());
+            let mut outcomes = fan_out.call_all((0..3).map(leaf).collect()).await.unwrap().outcomes;
+            outcomes.extend(fan_out.call_all((5..8).map(leaf).collect()).await.unwrap().outcomes);
             outcomes
         };
         let early = attempt.number <= 2;

@@ -166,3 +166,18 @@ fn a_fork_goes_on_from_an_edited_result() {
     fs::write(&reply, "{").unwrap();
     agent.host(&["fork", one, "--edit", &edit]).exits(2).says("is not a reply");
 }
+
+#[test]
+fn a_tool_sees_the_time_again_that_the_calls_took_that_it_made() {
+    let call = "{ name = \"time_call\", input = { name = \"slow\", input = { pause_ms = 30 } } }";
+    let script = format!("[[reply]]\ncalls = [{call}, {call}]\n[[reply]]\ntext = \"the end\"");
+    let grant = "[tools.hostile.permissions]\ncalls = [\"slow\"]";
+    let agent = Agent::scripted(&script).guest("hostile").table(grant);
+    agent.host(&["run"]).ok();
+    let shown = agent.show();
+    let times = tool_output(&shown, "tool(0,0)").as_array().unwrap().iter();
+    let times: Vec<u64> = times.map(|it| it.as_str().unwrap().parse().unwrap()).collect();
+    assert!(times[1] - times[0] >= 29_000_000, "{times:?}");
+    let same = agent.host(&["replay", "last", "--rerun", "time_call"]);
+    assert!(same.ok().stdout.contains("       2       2       0  "), "{}", same.stdout);
+}

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use host::message::{Digest, Ending, MessageRef, Outcome, Rules, RunId, Slot, Used};
+use host::message::{Digest, Ending, MessageRef, Moment, Outcome, Rules, RunId, Slot, Used};
 use host::session::{
     Answered, Ask, Attempt, CarryOut, CarryOutChild, ChildEnded, Conduct, Effect, End, Execution, Facts,
     Performed, SessionError,
@@ -211,6 +211,10 @@ impl Execution for Positional {
     }
 
     fn ended_at(&self, _slot: &Slot) -> Option<Outcome> {
+        None
+    }
+
+    fn end_of(&self, _: &Slot) -> Option<Moment> {
         None
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::server::Server;
 use super::surviving::slow;
 use crate::approval::asking;
-use crate::support::Agent;
+use crate::support::{Agent, root};
 
 /// A run that has ended.
 fn ran(server: &Server, agent: &Agent) -> String {
@@ -97,6 +97,32 @@ fn the_calls_of_a_tool_are_made_again() {
     server
         .post(&path, &json!({ "tool": "get_weather", "component": "/x" }))
         .problem(404, "there is no component /x");
+}
+
+#[test]
+fn the_calls_of_a_tool_are_made_again_with_a_component_of_the_server() {
+    let agent = asking("");
+    let directory = agent.dir.path().join("candidates");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(root().join("examples/weather/weather.wasm"), directory.join("newer.wasm")).unwrap();
+    std::fs::write(agent.dir.path().join("host.toml"), "[server]\ncomponents = \"candidates\"\n").unwrap();
+    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let run = ran(&server, &agent);
+    let path = format!("/runs/{run}/rerun");
+    for (name, said) in
+        [("nothing.wasm", "there is no component nothing.wasm"), ("../agent.toml", "there is no component")]
+    {
+        server.post(&path, &json!({ "tool": "get_weather", "component": name })).problem(404, said);
+    }
+    let body = json!({ "tool": "get_weather", "component": "newer.wasm" });
+    assert_eq!(server.post(&path, &body).ok()["same"], 2);
+    let again = |name: &str| {
+        let which = format!("get_weather={name}");
+        agent.host(&["replay", &run, "--rerun", &which, "--server", &server.url])
+    };
+    let same = again("newer.wasm");
+    assert!(same.ok().stdout.contains("       2       2       0  "), "{}", same.stdout);
+    again("gone.wasm").says("there is no component gone.wasm").says("there are: newer.wasm");
 }
 
 /// Every run that is removed is gone: at once, after a restart, and after a kill.

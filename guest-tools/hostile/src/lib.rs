@@ -231,6 +231,15 @@ mod hostile {
         Ok(shown)
     }
 
+    /// Calls a tool, and says what the wall clock shows before and after that, in nanoseconds.
+    pub fn time_call(order: Order) -> Result<[String; 2], ToolError> {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
+        let before = now();
+        let called = tool_sdk::call_all([Call::new(&order.name, &order.input)?]);
+        called.into_iter().collect::<Result<Vec<Value>, ToolError>>()?;
+        Ok([before, now()])
+    }
+
     /// Lists a directory in the order in which it gets the names.
     pub fn list(directory: Directory) -> Result<Vec<String>, ToolError> {
         let failed = |error: std::io::Error| ToolError::Failed(error.to_string());

@@ -24,7 +24,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "AGENT.TOML")]
     config: Option<PathBuf>,
     /// Make the recorded calls of a tool again, with the inputs, the clock and the seed of then, and show what comes
-    /// out differently. TOOL=FILE calls another version of it.
+    /// out differently. TOOL=FILE calls another version of it; with --server, FILE is the name of a component in the
+    /// directory `components` of the server.
     #[arg(long, value_name = "TOOL[=FILE]")]
     rerun: Option<Which>,
     /// Make the calls of every run again.
@@ -50,10 +51,11 @@ pub(super) async fn run(args: Args, places: &Places) -> anyhow::Result<Exit> {
     let (runs, name) = (engine.runs(), run.as_deref().unwrap_or_default());
     if let Some(Which { tool, component }) = rerun {
         if let Some(remote) = at.named()? {
-            if all || component.is_some() || config.is_some() {
-                at.nowhere("--rerun with --all, --config or TOOL=FILE")?;
+            if all || config.is_some() {
+                at.nowhere("--rerun with --all or --config")?;
             }
-            return remote::rerun(&remote, name, tool, allow_effects, json).await;
+            let which = Which { tool, component };
+            return remote::rerun(&remote, name, which, allow_effects, json).await;
         }
         let rerun = Rerun { tool: tool.clone(), component, config, allow_effects };
         let reruns = engine.reruns(rerun, &shown);

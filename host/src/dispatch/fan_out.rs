@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::{Dispatcher, Placed};
-use crate::message::{ErrorKind, Rules, Slot, ToolCall, ToolOutcome};
-use crate::session::{CALL_DEPTH_MAX, Clock, Execution, FanOut, Held, SessionError, Stopped};
+use crate::message::{ErrorKind, Moment, Rules, Slot, ToolCall, ToolOutcome};
+use crate::session::{CALL_DEPTH_MAX, CalledAll, Clock, Execution, FanOut, Held, SessionError, Stopped};
 
 /// The calls that one call of the model may lead to, all depths together. Each is recorded, so a tool that calls
 /// without end would fill the disk.
@@ -104,7 +104,7 @@ impl Nested {
         }
     }
 
-    async fn make(&self, calls: Vec<ToolCall>) -> Result<Vec<ToolOutcome>, Stop> {
+    async fn make(&self, calls: Vec<ToolCall>) -> Result<CalledAll, Stop> {
         let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let first = self.next.fetch_add(count, Ordering::Relaxed);
         let below = self.caller.calls_below.fetch_add(count, Ordering::Relaxed);
@@ -117,9 +117,15 @@ impl Nested {
             let refusal = self.caller.refuse(&call).or_else(|| self.dispatcher.refuse_tool(&call));
             Placed { slot: self.caller.slot.call(index), call, client_id: None, refusal }
         };
-        let placed = (first..).zip(calls).map(place).collect();
+        let placed: Vec<Placed> = (first..).zip(calls).map(place).collect();
+        let slots: Vec<Slot> = placed.iter().map(|placed| placed.slot.clone()).collect();
         match self.dispatcher.all(&self.session, Some(Arc::clone(&self.caller)), placed).await {
-            Ok(results) => Ok(results.into_iter().map(|called| called.result.outcome).collect()),
+            Ok(results) => {
+                let outcomes = results.into_iter().map(|called| called.result.outcome).collect();
+                // Where nothing of it is recorded, it is over now.
+                let end = |slot| self.session.end_of(slot).unwrap_or_else(Moment::now);
+                Ok(CalledAll { outcomes, ended: slots.iter().map(end).max() })
+            }
             // A tool that asks for something else when it is called again is no reason to give the run up.
             Err(error @ (SessionError::Diverged(_) | SessionError::Unfinished { .. })) => {
                 let message = format!(
@@ -133,7 +139,7 @@ impl Nested {
 }
 
 impl FanOut for Nested {
-    fn call_all(&self, calls: Vec<ToolCall>) -> BoxFuture<'_, Result<Vec<ToolOutcome>, Stopped>> {
+    fn call_all(&self, calls: Vec<ToolCall>) -> BoxFuture<'_, Result<CalledAll, Stopped>> {
         Box::pin(async move {
             self.make(calls).await.map_err(|stop| {
                 self.stop.lock().get_or_insert(stop);

@@ -103,8 +103,8 @@ pub enum RandomSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockSource {
-    /// The guest: a microsecond whenever it looks, and as long as it sleeps. So it sees the same times when the call is
-    /// carried out again.
+    /// The guest: a microsecond whenever it looks, as long as it sleeps, and until the calls end that it makes. So it sees
+    /// the same times when the call is carried out again.
     Steps,
     /// The operating system.
     Os,
@@ -146,12 +146,12 @@ impl Grants {
         }
     }
 
-    /// What makes the guest's clocks go on. If nothing is said, those of a guest that can wait for something outside, for a
-    /// server or for another tool, go on as the system's do.
+    /// What makes the guest's clocks go on. If nothing is said, those of a guest that can wait for a server go on as the
+    /// system's do.
     #[must_use]
     pub fn clock(&self) -> ClockSource {
-        let waits_outside = !self.network.is_empty() || !self.calls.is_empty();
-        self.clock.unwrap_or(if waits_outside { ClockSource::Os } else { ClockSource::Steps })
+        let by_default = if self.network.is_empty() { ClockSource::Steps } else { ClockSource::Os };
+        self.clock.unwrap_or(by_default)
     }
 
     /// The names of the secrets that some grant lets the tool use, each once.

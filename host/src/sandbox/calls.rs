@@ -7,6 +7,7 @@ use super::bindings::host::tool::types::ToolError;
 use super::state::State;
 use crate::grants::{Grants, Limit};
 use crate::message::{Arguments, Denial, ErrorKind, Remedy, ToolCall, ToolOutcome, toml_string};
+use crate::session::CalledAll;
 
 /// How many calls `wit/tool.wit` allows at once.
 const CALLS_AT_ONCE_MAX: usize = 128;
@@ -38,7 +39,11 @@ impl Host for State {
             }
         }
         let fan_out = Arc::clone(&self.fan_out);
-        let mut outcomes = fan_out.call_all(granted).await?.into_iter().map(result);
+        let CalledAll { outcomes, ended } = fan_out.call_all(granted).await?;
+        if let Some(ended) = ended {
+            self.clock.reach(ended);
+        }
+        let mut outcomes = outcomes.into_iter().map(result);
         Ok(results.into_iter().filter_map(|result| result.or_else(|| outcomes.next())).collect())
     }
 }

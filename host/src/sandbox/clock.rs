@@ -1,8 +1,9 @@
 //! The clocks of one call.
 //!
 //! Both begin at the recorded moment of the call. By default they take nothing from the machine: time goes on by one step
-//! whenever the guest looks, and by what it sleeps. So a call that is made again reads the same times, however fast the
-//! machine is. A guest that waits for something outside has clocks that go on as those of the machine do.
+//! whenever the guest looks, by what it sleeps, and to the recorded moment at which the calls of other tools end that it
+//! makes. So a call that is made again reads the same times, however fast the machine is. A guest that can wait for a
+//! server has clocks that go on as those of the machine do.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 use super::state::State;
 use crate::grants::ClockSource;
+use crate::message::Moment;
 
 /// How far time goes on when a guest looks at it, in nanoseconds. A guest that looks again and again until a second is
 /// over looks a million times, which takes about as long as that.
@@ -56,6 +58,15 @@ impl CallClock {
             ClockSource::Os => Time::Machine(Instant::now()),
         };
         Self { start: Duration::from_millis(start_ms), time }
+    }
+
+    /// Takes in that what the guest waited for came at a moment: by time that goes by steps, it is that moment now.
+    pub(super) fn reach(&self, moment: Moment) {
+        if let Time::Steps(steps) = &self.time {
+            let since = Duration::from_millis(moment.0).saturating_sub(self.start).as_nanos();
+            let mut steps = steps.lock();
+            steps.now = steps.now.max(u64::try_from(since).unwrap_or(u64::MAX));
+        }
     }
 
     fn elapsed(&self) -> Duration {

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::{Attempt, Conduct, DivergenceKind, Done, Recorded, SessionError, Wants, diverged};
 use crate::message::{
-    Ending, Manifest, MessageRef, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Used, Words,
+    Ending, Manifest, MessageRef, Moment, Outcome, Request, Rules, RunId, Slot, ToolOutcome, Used, Words,
 };
 
 /// The seam between the loop and whatever carries a run out and records it. The loop asks for effects; whether one is
@@ -53,6 +53,9 @@ pub trait Execution: Send + Sync {
 
     /// What an effect came to that has ended before it is asked for; `None` if that cannot be told.
     fn ended_at(&self, slot: &Slot) -> Option<Outcome>;
+
+    /// When an effect ended that a tool asked for, as long as the call of the tool goes on; `None` if that cannot be told.
+    fn end_of(&self, slot: &Slot) -> Option<Moment>;
 
     /// What a model was told when it was asked at a slot, and not in the request before: so that it is told the same in
     /// the same words. Empty if it was not asked yet, or if that cannot be told.

@@ -146,6 +146,10 @@ impl Execution for Session {
         self.cursor().ended(slot).map(|finished| finished.outcome.clone())
     }
 
+    fn end_of(&self, slot: &Slot) -> Option<Moment> {
+        self.cursor().ended(slot).map(|finished| Moment(finished.at_ms))
+    }
+
     fn said_at(&self, slot: &Slot) -> Vec<MessageRef> {
         match self.cursor().asked(slot) {
             Some(Request::Model(ask)) => ask.appended.clone(),

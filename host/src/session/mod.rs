@@ -25,7 +25,7 @@ pub use error::{SessionError, Waiting, Wants};
 pub use execution::{
     Answered, Ask, CarryOut, CarryOutChild, ChildEnded, Effect, End, Execution, Facts, Performed,
 };
-pub use fan_out::{CALL_DEPTH_MAX, FanOut, NoCalls, Stopped};
+pub use fan_out::{CALL_DEPTH_MAX, CalledAll, FanOut, NoCalls, Stopped};
 pub use notice::{Notice, SpanAt, Watch};
 pub use outcome::{Done, Recorded};
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::exit::Exit;
-use super::super::rerun::{self, Made};
+use super::super::rerun::{self, Made, Which};
 use super::super::screen::Screen;
 use super::super::signals::Signals;
 use super::client::Remote;
@@ -45,6 +45,9 @@ impl EditBody {
 #[derive(Serialize)]
 struct Rerun {
     tool: String,
+    /// One of the server's components, by its name there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     allow_effects: bool,
 }
 
@@ -76,11 +79,12 @@ pub(in super::super) async fn fork(
 pub(in super::super) async fn rerun(
     remote: &Remote,
     run: &str,
-    tool: String,
+    Which { tool, component }: Which,
     allow_effects: bool,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    let rerun = Rerun { tool, allow_effects };
+    let component = component.map(|name| name.to_string_lossy().into_owned());
+    let rerun = Rerun { tool, component, allow_effects };
     let Report { run, agent, same, different } = remote.post(&["runs", run, "rerun"], &rerun).await?;
     rerun::report(run, Made { agent, same, different }, json)
 }

@@ -114,7 +114,7 @@ pub(in crate::config) struct Permissions {
     /// Where its random numbers come from; `"seeded"` by default.
     pub(in crate::config) random: Option<Random>,
     /// What makes its clocks go on. They begin at the recorded moment of the call. By default `"steps"`, and `"os"` if
-    /// `network` or `calls` is granted.
+    /// `network` is granted.
     pub(in crate::config) clock: Option<Clock>,
     /// The tools of this agent that it may call, as globs over the names that the model would call them by. Each
     /// of them runs with its own permissions, never with these.
@@ -199,7 +199,8 @@ pub(in crate::config) enum Random {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Clock {
-    /// A microsecond whenever it looks, and as long as it sleeps: the same again when a call is carried out again.
+    /// A microsecond whenever it looks, as long as it sleeps, and until the calls end that it makes: the same again when
+    /// a call is carried out again.
     Steps,
     /// The operating system.
     Os,
