@@ -24,7 +24,7 @@ use crate::grants::ClockSource;
 use crate::message::Moment;
 
 /// How far time goes on when a guest looks at it, in nanoseconds. A guest that looks again and again until a second is
-/// over looks a million times, which takes about as long as that.
+/// over looks a million times, and comes to an end.
 const STEP_NS: u64 = 1_000;
 
 /// The time of one call, for both clocks.
