@@ -105,28 +105,22 @@ fn measured(bench: &Bench, work: &str) -> String {
         let most = took.last().map_or(0.0, us);
         format!("{:.0} wall, p99 {:.0}, at most {most:.0}, {slow} over 10 x the median", at(50), at(99))
     };
-    let spent: Vec<(&str, f64)> = after
-        .iter()
-        .zip(&before)
-        .map(|((name, after), (_, before))| (*name, after.saturating_sub(*before) as f64 / 1e3 / runs as f64))
-        .collect();
-    let sum: f64 = spent.iter().map(|(_, us)| us).sum();
-    let parts: Vec<String> = spent.iter().map(|(name, us)| format!("{name} {us:.0}")).collect();
-    let each = |count: usize| count as f64 / runs as f64;
+    let each = |count: u64| count as f64 / runs as f64;
+    let [workers, rest] = [0, 1].map(|at| each(after[at].saturating_sub(before[at])) / 1e3);
     let said = format!(
-        "{said}; {sum:.0} of processor time ({}); {:.0} allocations, {:.0} kB",
-        parts.join(", "),
-        each(allocated.allocations + allocated.reallocations),
-        each(allocated.bytes_allocated) / 1e3
+        "{said}; {:.0} of processor time (workers {workers:.0}, journal and rest {rest:.0}); {:.0} allocations, {:.0} kB",
+        workers + rest,
+        each((allocated.allocations + allocated.reallocations) as u64),
+        each(allocated.bytes_allocated as u64) / 1e3
     );
     match syncs {
-        Some(syncs) => format!("{said}; {:.2} syncs", syncs as f64 / runs as f64),
+        Some(syncs) => format!("{said}; {:.2} syncs", each(syncs)),
         None => said,
     }
 }
 
 /// The processor time of the threads that carry runs out, and that of all others, the journal's among them, in nanoseconds.
-fn by_thread() -> [(&'static str, u64); 2] {
+fn by_thread() -> [u64; 2] {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     let workers = tasks.filter_map(|task| {
         let name = fs::read_to_string(task.join("comm")).ok()?;
@@ -134,7 +128,7 @@ fn by_thread() -> [(&'static str, u64); 2] {
         name.starts_with("tokio").then(|| stat.split_whitespace().next().unwrap().parse::<u64>().unwrap())
     });
     let workers = workers.sum();
-    [("workers", workers), ("journal and rest", of_process().saturating_sub(workers))]
+    [workers, of_process().saturating_sub(workers)]
 }
 
 /// The processor time of this process, user and system, with that of threads that have ended, in nanoseconds.

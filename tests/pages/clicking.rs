@@ -7,7 +7,7 @@ use super::browser::Browser;
 use crate::approval::{ASK_NEW_YORK, asking};
 use crate::serve::beginning::name;
 use crate::serve::server::Server;
-use crate::support::{Agent, root};
+use crate::support::Agent;
 
 /// A run that waits for approval, begun by a program.
 fn begun(server: &Server, agent: &Agent) -> String {
@@ -119,12 +119,7 @@ async fn a_person_says_what_becomes_of_calls() {
 async fn a_run_is_forked_compared_and_called_again() {
     let Some(browser) = Browser::new(false, 1440).await else { return };
     let agent = asking("");
-    // Another version of the tool, which is the same.
-    let directory = agent.dir.path().join("candidates");
-    std::fs::create_dir(&directory).unwrap();
-    std::fs::copy(root().join("examples/weather/weather.wasm"), directory.join("newer.wasm")).unwrap();
-    std::fs::write(agent.dir.path().join("host.toml"), "[server]\ncomponents = \"candidates\"\n").unwrap();
-    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let server = Server::with_newer_component(&agent);
     let ran = server.post(&format!("/agents/{}/runs?wait=5m", name(&agent)), &json!({})).ok();
     let run = ran["run"].as_str().unwrap();
     let page = format!("{}/ui/runs/{run}", server.url);

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::server::Server;
 use super::surviving::slow;
 use crate::approval::asking;
-use crate::support::{Agent, root};
+use crate::support::Agent;
 
 /// A run that has ended.
 fn ran(server: &Server, agent: &Agent) -> String {
@@ -102,11 +102,7 @@ fn the_calls_of_a_tool_are_made_again() {
 #[test]
 fn the_calls_of_a_tool_are_made_again_with_a_component_of_the_server() {
     let agent = asking("");
-    let directory = agent.dir.path().join("candidates");
-    std::fs::create_dir(&directory).unwrap();
-    std::fs::copy(root().join("examples/weather/weather.wasm"), directory.join("newer.wasm")).unwrap();
-    std::fs::write(agent.dir.path().join("host.toml"), "[server]\ncomponents = \"candidates\"\n").unwrap();
-    let server = Server::with(&agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"]);
+    let server = Server::with_newer_component(&agent);
     let run = ran(&server, &agent);
     let path = format!("/runs/{run}/rerun");
     for (name, said) in

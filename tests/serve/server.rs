@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Agent, PATIENCE};
+use crate::support::{Agent, PATIENCE, root};
 
 /// A server that serves the agent of a test.
 pub struct Server {
@@ -30,6 +30,16 @@ impl Server {
     /// Serves an agent at a port that is free.
     pub fn of(agent: &Agent) -> Self {
         Self::with(agent, &["--listen", "127.0.0.1:0"])
+    }
+
+    /// The same beside another version of the weather tool, which is the same: the component `newer.wasm`.
+    pub fn with_newer_component(agent: &Agent) -> Self {
+        let directory = agent.dir.path().join("candidates");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::copy(root().join("examples/weather/weather.wasm"), directory.join("newer.wasm")).unwrap();
+        std::fs::write(agent.dir.path().join("host.toml"), "[server]\ncomponents = \"candidates\"\n")
+            .unwrap();
+        Self::with(agent, &["--listen", "127.0.0.1:0", "--config", "host.toml"])
     }
 
     pub fn with(agent: &Agent, args: &[&str]) -> Self {
