@@ -239,7 +239,7 @@ fn a_run_of_a_server_is_forked_and_verified() {
     let rerun = there(&agent, &server, &["replay", &origin, "--rerun", "get_weather"]);
     assert_eq!(rerun.ok().stdout, agent.host(&["replay", &origin, "--rerun", "get_weather"]).ok().stdout);
     refused(&["replay", &origin, "--rerun", "nothing"], "no call of the tool nothing");
-    refused(&["replay", &origin, "--rerun", "get_weather=x.wasm"], "on the machine of the server alone");
+    refused(&["replay", &origin, "--rerun", "get_weather=x.wasm"], "there is no component x.wasm");
     refused(&["replay", "--all", "--rerun", "get_weather"], "on the machine of the server alone");
     let fork = there(&agent, &server, &["fork", &origin, "--at", "0", "--prompt", "And now?"]);
     assert_eq!(fork.ok().stdout, "done\n");
