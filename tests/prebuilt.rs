@@ -23,7 +23,21 @@ fn it_is_what_its_source_builds_wherever_that_lies() {
     let crate_dir = sources.join("weather");
     agent.host(&["build", crate_dir.to_str().unwrap(), "--output", built.to_str().unwrap()]).ok();
     let kept = std::fs::read(root().join("examples/weather/weather.wasm")).unwrap();
-    assert!(std::fs::read(&built).unwrap() == kept, "the source or its dependencies changed: {MENDED}");
+    let built = std::fs::read(&built).unwrap();
+    let differs = kept.iter().zip(&built).position(|(kept, built)| kept != built);
+    let near = |bytes: &[u8], at: usize| {
+        let around = &bytes[at.saturating_sub(80).min(bytes.len())..(at + 80).min(bytes.len())];
+        String::from_utf8_lossy(around).into_owned()
+    };
+    assert!(
+        built == kept,
+        "the source or its dependencies changed: {MENDED}\n{} bytes instead of {}; they differ from byte {differs:?} on: \
+         {:?} instead of {:?}",
+        built.len(),
+        kept.len(),
+        near(&built, differs.unwrap_or_default()),
+        near(&kept, differs.unwrap_or_default())
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::moment::duration;
 use super::output::OutputFile;
 use super::streams::deliver;
 use super::waiting::{self, Shown};
-use super::words::{self, Channel, counted, denial, headline, result};
+use super::words::{self, Channel, counted, denial, short_headline, short_result};
 use crate::journal::{Failed, Finished};
 use crate::message::{Ending, Manifest, Request, RunId, Slot, Used, clean, json_line};
 use crate::session::{Notice, Waiting, Watch};
@@ -302,7 +302,7 @@ impl Screen {
             (Format::Text | Format::Talk, Notice::Heard { slot, text }) => self.0.live.hear(slot, text),
             (Format::Json, Notice::Failed { slot, failed, .. }) => event(&JsonEvent::Failed { slot, failed }),
             (Format::Text | Format::Talk, Notice::Started { slot, request, .. }) => {
-                self.0.live.begin(slot, headline(slot, request), self.doing(request));
+                self.0.live.begin(slot, short_headline(slot, request), self.doing(request));
             }
             (Format::Text | Format::Talk, Notice::Failed { slot, request, failed }) => {
                 self.show_failed(slot, request, failed);
@@ -334,7 +334,8 @@ impl Screen {
         } else {
             Style::new().for_stderr().yellow().apply_to("↻")
         };
-        let line = format!("  {mark} {} → {}", headline(slot, request), result(&failed.outcome).1);
+        let line =
+            format!("  {mark} {} → {}", short_headline(slot, request), short_result(&failed.outcome).1);
         let line = console::truncate_str(&line, self.0.live.width().saturating_sub(40), "…").into_owned();
         let (time, wait) = (duration(failed.usage.wall_us), duration(failed.retry_ms.saturating_mul(1000)));
         let next = if failed.gave_up { "given up".to_owned() } else { format!("again in {wait}") };
@@ -344,7 +345,7 @@ impl Screen {
     fn show_finished(&self, slot: &Slot, request: &Request, finished: &Finished, substituted: bool) {
         self.0.live.end(slot);
         self.0.substituted.fetch_add(u64::from(substituted), Ordering::Relaxed);
-        let (good, result) = result(&finished.outcome);
+        let (good, result) = short_result(&finished.outcome);
         let mark = match (substituted, good) {
             (true, _) => Style::new().for_stderr().cyan().apply_to("="),
             (false, true) => Style::new().for_stderr().green().apply_to("✓"),
@@ -355,7 +356,7 @@ impl Screen {
             (false, Doing::Works) => duration(finished.usage.wall_us),
             (false, Doing::Waits) => format!("waited {}", duration(finished.usage.wall_us)),
         };
-        let line = format!("  {mark} {} → {result}", headline(slot, request));
+        let line = format!("  {mark} {} → {result}", short_headline(slot, request));
         let room = self.0.live.width().saturating_sub(time.chars().count() + 3);
         self.say(&format!("{}  {time}", console::truncate_str(&line, room, "…")));
         for line in finished.trace.log.iter().filter(|_| !substituted) {

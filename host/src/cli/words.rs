@@ -9,6 +9,10 @@ use crate::message::{
     clean, spelled_out,
 };
 
+/// As much of a text as is made ready for a line that a terminal cuts: more than any is wide. An output may have hundreds
+/// of megabytes.
+const TERMINAL_BYTES_MAX: usize = 16 << 10;
+
 /// Where something is shown: colours are for a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
@@ -46,32 +50,51 @@ pub(super) fn denial(denial: &Denial, channel: Channel) -> Vec<String> {
 
 /// What is asked for, in one line.
 pub(super) fn headline(slot: &Slot, request: &Request) -> String {
+    headline_within(slot, request, usize::MAX)
+}
+
+/// What is asked for, in a line of a terminal.
+pub(super) fn short_headline(slot: &Slot, request: &Request) -> String {
+    headline_within(slot, request, TERMINAL_BYTES_MAX)
+}
+
+fn headline_within(slot: &Slot, request: &Request, bytes_max: usize) -> String {
     match request {
         Request::Run(manifest) => format!("{slot} {}", one_line(&manifest.agent)),
         Request::Model(ask) => format!("{slot} {}", counted(ask.messages as usize, "message")),
         Request::Api(ask) => format!("{slot} {} {}", ask.dialect, one_line(&ask.model)),
-        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call(ask)),
+        Request::Tool(ask) | Request::Approval(ask) => format!("{slot} {}", call_within(ask, bytes_max)),
     }
 }
 
 /// What came of it, in one line, and whether that is good.
 pub(super) fn result(outcome: &Outcome) -> (bool, String) {
+    result_within(outcome, usize::MAX)
+}
+
+/// What came of it, in a line of a terminal, and whether that is good.
+pub(super) fn short_result(outcome: &Outcome) -> (bool, String) {
+    result_within(outcome, TERMINAL_BYTES_MAX)
+}
+
+fn result_within(outcome: &Outcome, bytes_max: usize) -> (bool, String) {
+    let line = |text: &str| one_line(cut(text, bytes_max));
     match outcome {
-        Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", one_line(text))),
-        Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", one_line(text))),
-        Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", one_line(why))),
-        Outcome::Run(Ending::Empty(why)) => (false, format!("empty: {}", one_line(why))),
-        Outcome::Run(Ending::Cancelled(cancelled)) => (false, one_line(&cancelled.to_string())),
-        Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", one_line(text))),
-        Outcome::NoReply(failure) => (false, one_line(&failure.message)),
-        Outcome::Model(reply) => (true, describe_reply(reply)),
-        Outcome::Tool(ToolOutcome::Output(json)) => (true, one_line(json.as_str())),
-        Outcome::Tool(ToolOutcome::Error(error)) => (false, one_line(&error.to_string())),
-        Outcome::Decision(decision) => decided(decision),
+        Outcome::Run(Ending::Answer(text)) => (true, format!("answer: {}", line(text))),
+        Outcome::Run(Ending::Refused(text)) => (false, format!("refused: {}", line(text))),
+        Outcome::Run(Ending::Unfit { why, .. }) => (false, format!("unfit: {}", line(why))),
+        Outcome::Run(Ending::Empty(why)) => (false, format!("empty: {}", line(why))),
+        Outcome::Run(Ending::Cancelled(cancelled)) => (false, line(&cancelled.to_string())),
+        Outcome::Run(Ending::Limit(text)) => (false, format!("limit: {}", line(text))),
+        Outcome::NoReply(failure) => (false, line(&failure.message)),
+        Outcome::Model(reply) => (true, describe_reply(reply, line)),
+        Outcome::Tool(ToolOutcome::Output(json)) => (true, line(json.as_str())),
+        Outcome::Tool(ToolOutcome::Error(error)) => (false, line(&error.to_string())),
+        Outcome::Decision(decision) => decided_within(decision, bytes_max),
     }
 }
 
-fn describe_reply(reply: &Reply) -> String {
+fn describe_reply(reply: &Reply, line: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
     if !reply.calls.is_empty() {
         let names: Vec<String> = reply.calls.iter().map(|call| spelled_out(&call.name)).collect();
@@ -80,9 +103,14 @@ fn describe_reply(reply: &Reply) -> String {
     }
     if !reply.text.is_empty() {
         let separator = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{separator}says {}", one_line(&reply.text));
+        let _ = write!(text, "{separator}says {}", line(&reply.text));
     }
     if text.is_empty() { "says nothing".to_owned() } else { text }
+}
+
+/// As much of a text as so many bytes have, in whole characters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// Text without line breaks and without anything a terminal could take for a command.
@@ -110,19 +138,28 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 
 /// A decision in one line.
 pub(super) fn decided(decision: &Decision) -> (bool, String) {
+    decided_within(decision, usize::MAX)
+}
+
+fn decided_within(decision: &Decision, bytes_max: usize) -> (bool, String) {
+    let line = |text: &str| one_line(cut(text, bytes_max));
     match decision {
         Decision::Approved { input: None } => (true, "approved".to_owned()),
         Decision::Approved { input: Some(input) } => {
-            (true, format!("approved with {}", one_line(input.as_str())))
+            (true, format!("approved with {}", line(input.as_str())))
         }
         Decision::Denied { reason: None } => (false, "denied".to_owned()),
-        Decision::Denied { reason: Some(reason) } => (false, format!("denied: {}", one_line(reason))),
+        Decision::Denied { reason: Some(reason) } => (false, format!("denied: {}", line(reason))),
     }
 }
 
 /// A call, with nothing in it that hides or reorders text: it may be what a person is to decide on.
 pub(super) fn call(ask: &ToolAsk) -> String {
-    format!("{} {}", spelled_out(&ask.name), spelled_out(ask.arguments.as_written()))
+    call_within(ask, usize::MAX)
+}
+
+fn call_within(ask: &ToolAsk, bytes_max: usize) -> String {
+    format!("{} {}", spelled_out(&ask.name), spelled_out(cut(ask.arguments.as_written(), bytes_max)))
 }
 
 /// What a run used. Tokens and cost are left out where nobody said how many tokens there were.
