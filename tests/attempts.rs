@@ -250,10 +250,10 @@ fn a_change_between_crash_and_resume_is_named_and_refused_unless_it_is_accepted(
     agent
         .host(&["resume", "last"])
         .exits(6)
-        .says("the instructions of the agent")
+        .says("the instructions")
         .says("what counter is granted, or its limits, called at tool(0,0)")
         .says("what flaky is granted, or its limits, called at tool(0,1)")
-        .says("what echo is granted, or its limits, which was not called yet")
+        .says("what echo is granted, or its limits, which was never called")
         .says("--accept-changes");
     assert_eq!(agent.show(), before, "nothing was recorded");
     let resumed = agent.host(&["resume", "last", "--accept-changes"]);

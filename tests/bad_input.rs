@@ -121,7 +121,7 @@ fn a_crate_that_does_not_build_shows_the_compiler_error() {
 fn a_script_that_is_exhausted_or_missing() {
     let agent =
         Agent::scripted("[[reply]]\ncalls = [{ name = \"echo\", input = { value = 1 } }]").guest("hostile");
-    agent.host(&["run"]).exits(4).says("is exhausted: it has 1 replies").says("host resume");
+    agent.host(&["run"]).exits(4).says("is exhausted: it has no [[reply]] for turn 1").says("host resume");
     fs::remove_file(agent.dir.path().join("script.toml")).unwrap();
     agent.host(&["run"]).exits(2).says("cannot read the script");
     agent.host(&["check"]).exits(2).says("cannot read the script");

@@ -71,7 +71,7 @@ fn what_an_agent_did_before_it_was_changed_is_kept() {
     agent.host(&["answer", "last", "Well."]).ok();
     // As it is now it would not have come to its answer.
     edit(&agent, "one/agent.toml", "[agent]", "[limits]\nmax_turns = 1\n[agent]");
-    agent.host(&["resume", "last"]).exits(6).says("in the agent one: max_turns of the agent");
+    agent.host(&["resume", "last"]).exits(6).says("in the agent one: max_turns");
     assert_eq!(agent.host(&["resume", "last", "--accept-changes"]).ok().stdout, "the end\n");
     assert_eq!(agent.host(&["replay", "last"]).ok().stdout, "the end\n");
     // The session goes on from there.

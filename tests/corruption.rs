@@ -80,7 +80,7 @@ fn a_changed_byte_of_a_journal_of_several_runs_is_an_error_or_changes_nothing() 
     for path in files {
         let bytes = fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 100;
-        for at in (0..used.min(bytes.len())).step_by(241) {
+        for at in (0..used.min(bytes.len())).step_by(127) {
             let mut changed = bytes.clone();
             changed[at] ^= 0x11;
             fs::write(&path, &changed).unwrap();
@@ -100,7 +100,7 @@ fn a_changed_byte_of_a_journal_of_several_runs_is_an_error_or_changes_nothing() 
     }
     // A byte of one run's commit in a segment that is over is no other run's damage.
     println!("{found} times a run was found damaged, {unnoticed} times it was read as it is");
-    assert!(found > 100 && unnoticed > 100);
+    assert!(found > 100 && unnoticed > 50);
 }
 
 #[test]

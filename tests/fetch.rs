@@ -1,5 +1,7 @@
 //! The tool `fetch`, as somebody who was just given it uses it; and HTTPS, which takes a certificate.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -56,6 +58,38 @@ fn a_denial_says_which_lines_to_add() {
     ran.ok().says("no grant reaches").says("[[tools.fetch.permissions.network]]").says("methods = [\"GET\"]");
     assert!(tool_error(&shown, "tool(0,0)").1.contains("may not send this request"), "{shown:?}");
     assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_page_comes_as_markdown_unless_it_is_wanted_as_it_is() {
+    const PAGE: &str =
+        "<title>T</title><script>track()</script><h1>Opening hours</h1><p>From <b>9</b> to 17.";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // The head of a request that has no body.
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close";
+            let length = PAGE.len();
+            stream.write_all(format!("{head}\r\ncontent-length: {length}\r\n\r\n{PAGE}").as_bytes()).unwrap();
+        }
+    });
+    let grant = format!(
+        "[[tools.fetch.permissions.network]]\nurl = \"{url}\"\nmethods = [\"GET\"]\nallow_private = true"
+    );
+    let agent = agent(&url, "{}", &[&grant]);
+    let fetched = |raw: bool| {
+        let called = agent.host(&["call", ".", "fetch", &json!({ "url": url, "raw": raw }).to_string()]);
+        serde_json::from_str::<serde_json::Value>(&called.ok().stdout).unwrap()
+    };
+    let output = fetched(false);
+    assert_eq!(output["is_markdown"], true);
+    let body = output["body"].as_str().unwrap();
+    assert!(body.contains("# Opening hours\n\nFrom **9** to 17.") && !body.contains("track"), "{body}");
+    let output = fetched(true);
+    assert_eq!((&output["body"], &output["is_markdown"]), (&json!(PAGE), &json!(null)));
 }
 
 /// The body is longer than what is taken before anybody reads it, so that the guest still writes when it is denied, or

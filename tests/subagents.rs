@@ -297,7 +297,7 @@ fn a_change_of_an_agent_is_a_change_of_the_run() {
     let toml = agent.dir.path().join("one/agent.toml");
     let text = std::fs::read_to_string(&toml).unwrap();
     std::fs::write(&toml, text.replace("[agent]", "[agent]\ninstructions = \"Be quick.\"")).unwrap();
-    agent.host(&["resume", "last"]).exits(6).says("in the agent one: the instructions of the agent");
+    agent.host(&["resume", "last"]).exits(6).says("in the agent one: the instructions");
     assert_eq!(agent.host(&["resume", "last", "--accept-changes"]).ok().stdout, "the end\n");
     agent.host(&["replay", "last"]).ok();
 }

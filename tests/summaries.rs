@@ -217,7 +217,7 @@ fn another_model_for_summaries_is_a_change_of_the_run() {
     let toml = std::fs::read_to_string(pair.agent.toml()).unwrap();
     std::fs::write(pair.agent.toml(), toml.replace("name = \"s\"", "name = \"t\"")).unwrap();
     let refused = pair.agent.host(&["resume", "last"]);
-    refused.exits(6).says("the model for summaries of the agent");
+    refused.exits(6).says("the model for summaries");
     assert_eq!(pair.agent.host(&["resume", "last", "--accept-changes"]).ok().stdout, "the end\n");
     assert_eq!(pair.summed_up_by("summary(2)"), "t");
     assert_eq!(pair.agent.host(&["replay", "last"]).ok().stdout, "the end\n");

@@ -1,5 +1,6 @@
 //! Tools in every language: written by `host new`, built, tested and called, wherever their compilers are.
 
+mod scripts;
 mod trust;
 
 use std::env;

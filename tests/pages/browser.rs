@@ -120,10 +120,19 @@ impl Browser {
 
     /// Waits until a page says something.
     pub async fn says(&self, text: &str) {
-        let script = "return document.body.innerText.includes(arguments[0])";
+        self.has("document.body.innerText", text).await;
+    }
+
+    /// Waits until this stands in the title of a page.
+    pub async fn is_called(&self, text: &str) {
+        self.has("document.title", text).await;
+    }
+
+    async fn has(&self, what: &str, text: &str) {
+        let script = &format!("return {what}.includes(arguments[0])");
         let until = std::time::Instant::now() + PATIENCE;
         while self.client.execute(script, vec![text.into()]).await.ok() != Some(Value::Bool(true)) {
-            assert!(std::time::Instant::now() < until, "{text:?} is said in {}", self.text().await);
+            assert!(std::time::Instant::now() < until, "{text:?} is said by {what} of {}", self.text().await);
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }

@@ -103,6 +103,14 @@ async fn a_person_says_what_becomes_of_calls() {
     browser.says("answered").await;
     let shown = server.get(&format!("/ui/runs/{run}")).body;
     assert!(shown.contains("not approved") && shown.contains("not today"), "{shown}");
+    // What somebody else decides is seen, in all parts of the page.
+    let run = begun(&server, &agent);
+    browser.goto(&format!("{}/ui/runs/{run}", server.url)).await;
+    browser.says("Waits for approval").await;
+    server.post(&format!("/runs/{run}/cancel"), &json!({})).ok();
+    browser.says("Verify by a replay").await;
+    browser.is_called("cancelled").await;
+    assert!(!browser.text().await.contains("Waits for approval"));
     // Nothing more of it.
     let run = begun(&server, &agent);
     browser.goto(&format!("{}/ui/runs/{run}", server.url)).await;
@@ -135,8 +143,8 @@ async fn a_run_is_forked_compared_and_called_again() {
     browser.client.find(Locator::LinkText("Compare")).await.unwrap().click().await.unwrap();
     browser.write("input[name=other]", run).await;
     browser.click("form[action='/ui/compare'] button").await;
-    browser.says("what the person says later").await;
-    browser.says("places are the same").await;
+    browser.says("what a person said in between").await;
+    browser.says("are the same in both").await;
     assert_eq!(browser.barriers().await, Vec::<String>::new());
     browser.picture("compare-1440").await;
     // Another result of a call.
@@ -160,7 +168,7 @@ async fn a_run_is_forked_compared_and_called_again() {
     browser.goto(&page).await;
     browser.open("Call a tool again").await;
     browser.write("input[name=tool]", "get_weather").await;
-    browser.click("form[action$='/rerun'] option:last-child").await;
+    browser.click("form[action$='/rerun'] select option:last-child").await;
     browser.click("form[action$='/rerun'] button").await;
     browser.says("The tool was called again").await;
     browser.says("same").await;

@@ -5,6 +5,7 @@
 mod fetch {
     use std::collections::BTreeMap;
 
+    use htmd::HtmlToMarkdown;
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
     use tool_sdk::ToolError;
@@ -26,6 +27,10 @@ mod fetch {
         /// The body, as text.
         #[serde(default)]
         body: String,
+        /// Whether a page in HTML is given as it came. Otherwise it is given as Markdown, which is shorter and says the
+        /// same to a reader.
+        #[serde(default)]
+        raw: bool,
     }
 
     /// An HTTP method.
@@ -50,11 +55,20 @@ mod fetch {
         /// Where a redirect leads. It is not followed.
         #[serde(skip_serializing_if = "Option::is_none")]
         location: Option<String>,
+        /// Whether `body` is Markdown that was made of HTML.
+        #[serde(skip_serializing_if = "is_false")]
+        is_markdown: bool,
         body: String,
     }
 
-    /// Sends one HTTP request and returns the response: status, content type and body as text. Redirects are
-    /// not followed; send another request to the location if it is wanted. Only some sites are allowed.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    fn is_false(value: &bool) -> bool {
+        !value
+    }
+
+    /// Sends one HTTP request and returns the response: status, content type and body as text. A page in HTML comes as
+    /// Markdown, unless `raw` is true. Redirects are not followed; send another request to the location if it is wanted.
+    /// Only some sites are allowed.
     pub fn fetch(request: Request) -> Result<Response, ToolError> {
         let mut head = wstd::http::Request::builder().method(name(request.method)).uri(&request.url);
         for (name, value) in &request.headers {
@@ -73,8 +87,25 @@ mod fetch {
                 let kind = content_type.as_deref().unwrap_or("an unnamed type");
                 ToolError::Failed(format!("the body is {} bytes of {kind}, which is not text", body.len()))
             })?;
-            Ok(Response { status, body: body.to_owned(), content_type, location })
+            let is_markdown = !request.raw && content_type.as_deref().is_some_and(is_html);
+            let body = if is_markdown { markdown(body)? } else { body.to_owned() };
+            Ok(Response { status, content_type, location, is_markdown, body })
         })
+    }
+
+    fn is_html(content_type: &str) -> bool {
+        let kind = content_type.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
+    }
+
+    /// A page as Markdown, without what a reader does not see.
+    fn markdown(html: &str) -> Result<String, ToolError> {
+        let converter =
+            HtmlToMarkdown::builder().skip_tags(vec!["script", "style", "noscript", "template", "svg"]);
+        converter
+            .build()
+            .convert(html)
+            .map_err(|error| ToolError::Failed(format!("the page is no HTML ({error}); ask with raw = true")))
     }
 
     fn name(method: Method) -> &'static str {
@@ -111,7 +142,7 @@ mod fetch {
         };
         match code {
             ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => ToolError::failed(
-                "this tool may not send this request; whoever runs the agent decides where it may",
+                "this tool may not send this request; whoever runs the agent decides where it may send one",
             ),
             ErrorCode::DnsTimeout
             | ErrorCode::DestinationUnavailable
@@ -131,6 +162,22 @@ mod fetch {
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn a_page_is_what_a_reader_sees_of_it() {
+            let html = "<html><head><title>T</title><style>p { color: red }</style></head><body><script>x()</script>\
+                        <h1>Head</h1><p>Some <b>bold</b> <a href=\"/there\">words</a>.</p>\
+                        <ul><li>one<li>two</ul><table><tr><th>a<th>b<tr><td>1<td>2</table>";
+            let text = markdown(html).unwrap_or_default();
+            for part in ["# Head", "Some **bold** [words](/there).", "one", "| a | b |", "| 1 | 2 |"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+            assert!(!text.contains("x()") && !text.contains("color"), "{text}");
+            for kind in ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"] {
+                assert!(is_html(kind), "{kind}");
+            }
+            assert!(!is_html("text/plain; a=text/html"));
+        }
 
         #[test]
         fn secrets_are_named_between_braces() {

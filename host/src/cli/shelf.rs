@@ -1,6 +1,6 @@
 //! `host tools list`: the tools that come with host.
 //!
-//! Owns what is said of them. They are crates in the repository of host, and no part of the program: whoever has the
+//! Owns what is said of them. They lie in the repository of host, and are no part of the program: whoever has the
 //! repository, or built components of it, has them.
 
 use serde::Serialize;
@@ -25,7 +25,7 @@ struct Kept {
     tools: &'static [&'static str],
     /// What it can use of what agent.toml grants, in words.
     grants: &'static str,
-    /// Where its crate is in the repository.
+    /// Where its source is in the repository.
     source: &'static str,
     /// What stands in agent.toml besides the source.
     #[serde(skip)]
@@ -34,7 +34,7 @@ struct Kept {
 
 const ALONE: &str = "no grant";
 
-const SHELF: [Kept; 7] = [
+const SHELF: [Kept; 9] = [
     Kept {
         name: "files",
         does: "Lists, reads, searches, writes and patches the files that agent.toml grants.",
@@ -87,6 +87,22 @@ const SHELF: [Kept; 7] = [
         lines: "",
     },
     Kept {
+        name: "javascript",
+        does: "Runs JavaScript that the model writes, without files and network.",
+        tools: &["run_javascript"],
+        grants: ALONE,
+        source: "guest-tools/shelf/javascript",
+        lines: "",
+    },
+    Kept {
+        name: "python",
+        does: "Runs Python that the model writes, without files and network.",
+        tools: &["run_python"],
+        grants: ALONE,
+        source: "guest-tools/shelf/python",
+        lines: "",
+    },
+    Kept {
         name: "fetch",
         does: "Sends HTTP requests to where agent.toml grants it.",
         tools: &["fetch"],
@@ -123,7 +139,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     })?;
     print(kept.block().trim_end())?;
     say(
-        "`source` is where the crate is: a path to host's repository, or to a component that was built of it",
+        "`source` is where the source is: a path to host's repository, or to a component that was built of it",
     );
     Ok(Exit::Ok)
 }

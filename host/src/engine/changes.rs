@@ -8,17 +8,17 @@ pub(crate) fn between(recorded: &Manifest, now: &Manifest, entries: &[Entry]) ->
     let mut changes = Vec::new();
     let mut differ = |what: &str, differs: bool| {
         if differs {
-            changes.push(format!("{what} of the agent"));
+            changes.push(what.to_owned());
         }
     };
-    differ("the name", recorded.agent != now.agent);
+    differ("the name of the agent", recorded.agent != now.agent);
     differ("the instructions", recorded.instructions != now.instructions);
     differ("the form of the answer", recorded.output_schema != now.output_schema);
     differ("the parameters", recorded.parameters != now.parameters);
     differ("the prompt", recorded.prompt != now.prompt);
     differ("the pictures of the prompt", recorded.images != now.images);
     differ("the session, or what was said in it before", said_before(recorded) != said_before(now));
-    differ("what the person says later", recorded.said != now.said);
+    differ("what a person said in between", recorded.said != now.said);
     differ("max_turns", recorded.max_turns != now.max_turns);
     differ("max_calls_per_turn", recorded.max_calls_per_turn != now.max_calls_per_turn);
     differ("compact_at_tokens", recorded.compact_at_tokens != now.compact_at_tokens);
@@ -101,7 +101,7 @@ fn touched(name: &str, entries: &[Entry]) -> String {
         .collect();
     slots.dedup();
     if slots.is_empty() {
-        ", which was not called yet".to_owned()
+        ", which was never called".to_owned()
     } else {
         format!(", called at {}", slots.join(", "))
     }

@@ -45,6 +45,14 @@ pub fn stints(entries: &[Entry]) -> Vec<Stint> {
             stint.until_ms = stint.until_ms.max(at_ms);
         }
     }
+    // A fork may be written by one process, and begun by another one: the first one did not work on it.
+    let is_fork = super::manifest(entries).is_some_and(|manifest| manifest.forked.is_some());
+    if let [first, _, ..] = stints.as_slice()
+        && is_fork
+        && first.until_ms == first.started_ms
+    {
+        stints.remove(0);
+    }
     stints
 }
 

@@ -19,8 +19,12 @@ use super::sled::Shared;
 use super::{Durability, JournalError, crash_point, setting};
 use crate::message::RunId;
 
-/// How long a commit waits for company: less than the sync it may save takes.
-const LINGER: Duration = Duration::from_micros(100);
+/// How long a commit waits for company at most. Half of what a commit takes is what it waits for: what comes in meanwhile
+/// saves a whole one.
+const LINGER_MAX: Duration = Duration::from_millis(1);
+
+/// What a commit is taken to need before there was one.
+const COMMIT: Duration = Duration::from_micros(200);
 
 /// How long the writer stays awake after a commit.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -89,6 +93,8 @@ pub(super) struct Writer {
     tidying: Vec<Sender<Result<(), JournalError>>>,
     /// Who waits for runs to be given back.
     left: Vec<oneshot::Sender<()>>,
+    /// What a commit has taken lately.
+    usual: Duration,
     failed: Option<JournalError>,
 }
 
@@ -103,6 +109,7 @@ impl Writer {
             leaving,
             tidying,
             left: Vec::new(),
+            usual: COMMIT,
             failed: None,
         }
     }
@@ -158,7 +165,7 @@ impl Writer {
     /// Waits a moment for the ends of effects that have just begun: the calls of one turn end within
     /// microseconds of each other, and then one sync serves them all.
     fn linger(&mut self, inbox: &Receiver<Message>) {
-        let deadline = Instant::now() + LINGER;
+        let deadline = Instant::now() + LINGER_MAX.min(self.usual / 2);
         loop {
             let events = self.waiting.iter().filter(|write| write.events > 0);
             let (begun, ended): (Vec<&Write>, Vec<&Write>) =
@@ -208,7 +215,9 @@ impl Writer {
             return Err(JournalError::Fenced);
         }
         let events = self.waiting.iter().map(|write| write.events).sum();
-        self.shared.commits.count(events, began.elapsed());
+        let took = began.elapsed();
+        self.usual = (self.usual * 7 + took) / 8;
+        self.shared.commits.count(events, took);
         crash_point("journal-before-insert");
         self.shared.survey().committed(segment.number, extent, pairs)?;
         self.shared.commits.reached(segment.number, extent.end());

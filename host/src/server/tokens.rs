@@ -15,7 +15,7 @@ use crate::message::{By, Digest};
 const THROUGH: &str = "http";
 
 /// Who it is where there are no tokens.
-const ANYBODY: &str = "anybody";
+const ANYBODY: &str = "somebody without a token";
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

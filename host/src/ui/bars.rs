@@ -238,7 +238,7 @@ fn mark(stand: Stand) -> char {
 }
 
 /// How a span stands: of a failure, which kind it is.
-pub(super) fn words(span: &Span<'_>) -> &'static str {
+pub(crate) fn words(span: &Span<'_>) -> &'static str {
     match (span.kind, span.outcome()) {
         (Kind::Approval, Some(_)) => {
             if span.stand == Stand::Done {

@@ -157,11 +157,11 @@ pub(super) fn replied(reply: &Reply) -> Markup {
 }
 
 fn tried(timeline: &Timeline<'_>, span: &Span<'_>, attempt: &Attempt<'_>) -> Markup {
-    let is_only = span.attempts.len() == 1;
+    let failure = if matches!(attempt.came, Came::Failed(_)) { attempt.failure() } else { None };
+    let is_only = span.attempts.len() == 1 && failure.is_none();
     if is_only && attempt.noted().is_none_or(|(usage, trace)| trace.is_empty() && usage.memory_bytes == 0) {
         return html! {};
     }
-    let failure = if matches!(attempt.came, Came::Failed(_)) { attempt.failure() } else { None };
     html! {
         section.attempt {
             h3 {
@@ -221,7 +221,7 @@ fn left_out(count: usize) -> Markup {
     html! { @if count > NOTED_MAX { p.note { "… and " (count - NOTED_MAX) " more" } } }
 }
 
-fn denied(denial: &Denial) -> Markup {
+pub(super) fn denied(denial: &Denial) -> Markup {
     let Denial { what, grant, remedy } = denial;
     let how = match remedy {
         Remedy::Add => "To grant it, add to agent.toml:",
@@ -259,7 +259,7 @@ fn tool(timeline: &Timeline<'_>, span: &Span<'_>, ask: &ToolAsk, linked: Linked)
             dl.facts {
                 @if let Some(target) = &ask.target {
                     div { dt { "Component" } dd { code { (target.component) } } }
-                    div { dt { "Grants" } dd { code { (target.grants) } } }
+                    div { dt { "Digest of its grants" } dd { code { (target.grants) } } }
                 } @else { div { dt { "Component" } dd { "no tool has this name" } } }
             }
             // A file has them once, and not with each call.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Linked, text};
-use crate::engine::timeline::{Attempt, Stand, Timeline};
+use crate::engine::timeline::{Attempt, Span, Stand, Timeline};
 use crate::journal::RunState;
 use crate::message::{Ending, Fork, Manifest, Moment, Tokens, Used, duration};
 
@@ -30,8 +30,8 @@ pub(crate) fn facts(timeline: &Timeline<'_>, linked: Linked) -> Markup {
         dl.facts {
             div { dt { "State" } dd { (state(timeline.state)) } }
             div { dt { "Model" } dd { (text::line(&format!("{}/{}", model.provider, model.name))) } }
-            div { dt { "Began" } dd { (moment(timeline.began_ms)) } }
-            div { dt { "Took" } dd { (duration(timeline.length_us))
+            div { dt { "Began" } dd { (moment(timeline.run.started_ms())) } }
+            div { dt { "Took" } dd { (duration(timeline.own_us()))
                 @if timeline.stints.len() > 1 { ", in " (timeline.stints.len()) " processes" } } }
             div { dt { "Used" } dd { (counted(used.turns, "turn")) ", " (counted(used.tool_calls, "tool call")) } }
             @if used.tokens != Tokens::default() {
@@ -41,7 +41,10 @@ pub(crate) fn facts(timeline: &Timeline<'_>, linked: Linked) -> Markup {
             (budgets(timeline))
             @if let Some(session) = session { div { dt { "Session" } dd { (text::line(session.as_str())) } } }
             @if let Some(Fork { run, turn }) = forked {
-                div { dt { "Forked" } dd { "from " a href=(format!("/ui/runs/{run}")) { (run) } " at turn " (turn) } }
+                div { dt { "Forked" } dd {
+                    "from " a href=(format!("/ui/runs/{run}")) { (run) } " at turn " (turn)
+                    @if let Linked::Page(own) = linked { "; " a href=(format!("/ui/compare?one={run}&other={own}")) { "compare the two" } }
+                } }
             }
         }
         section.said { h2 { "Asked" } div.text { (text::block(prompt)) } }
@@ -116,15 +119,17 @@ fn why(timeline: &Timeline<'_>) -> &'static str {
         | RunState::Running
         | RunState::Interrupted
         | RunState::Suspended
-        | RunState::Failed
         | RunState::Answered => "stands still",
+        RunState::Failed => "failed",
     }
 }
 
 /// The calls that failed or were denied something: what somebody looks for first.
 fn troubles(timeline: &Timeline<'_>, linked: Linked) -> Markup {
-    let is_trouble = |span: &&crate::engine::timeline::Span<'_>| {
-        matches!(span.stand, Stand::Failed | Stand::InDoubt | Stand::GivenUp)
+    // Of the request that was given up it is said above why.
+    let gave_up = timeline.gave_up().and_then(Span::slot);
+    let is_trouble = |span: &&Span<'_>| {
+        matches!(span.stand, Stand::Failed | Stand::InDoubt | Stand::GivenUp) && span.slot() != gave_up
             || span.denials().next().is_some()
     };
     let found: Vec<_> =
@@ -139,10 +144,10 @@ fn troubles(timeline: &Timeline<'_>, linked: Linked) -> Markup {
                             b { (text::beginning(&span.name, 60)) } " "
                             @if let Some(slot) = span.slot() { small { a href=(linked.to(slot)) { (slot) } } ": " }
                             @match span.attempts.last().and_then(Attempt::failure) {
-                                Some(failure) => (text::beginning(failure, 300)),
+                                Some(failure) => span.text { (text::block(text::cut(failure, 300).0)) },
                                 None => (super::bars::words(span)),
                             }
-                            @for denial in span.denials().take(3) { br; "denied: " (text::beginning(&denial.what, 300)) }
+                            @for denial in span.denials().take(3) { (super::detail::denied(denial)) }
                         }
                     }
                 }

@@ -17,7 +17,7 @@ mod text;
 mod whole;
 
 pub(crate) use assets::{VERSION, asset};
-pub(crate) use bars::{Which, Window, bars, drawn};
+pub(crate) use bars::{Which, Window, bars, drawn, words as stand};
 pub(crate) use chat::{chat, chat_from};
 pub(crate) use detail::{detail, diff_lines};
 pub(crate) use facts::{facts, moment, state};
@@ -82,6 +82,7 @@ pub(crate) fn tools() -> Markup {
             button type="button" data-zoom="fit" { "Whole run" }
             label { input type="checkbox" data-critical; " only what the run waited for" }
         }
+        p.note { "A dark edge: the run waited for it. A thin line: not yet at work, or between two attempts. A grey field: nothing was done, drawn shorter than it was." }
     }
 }
 

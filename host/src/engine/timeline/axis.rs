@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::span::{Kind, Span, us_between};
+use super::span::{Came, Kind, Span, us_between};
 use crate::journal::Stint;
 
 /// Shorter times in which nothing was done are drawn as they are, in microseconds.
@@ -16,6 +16,9 @@ const FOLDS_WIDTH_MAX: f64 = 0.35;
 /// So many ticks there are at most, but for those at the ends of folds.
 const TICKS_MAX: u64 = 8;
 
+/// How far apart named moments stand at least, as a part of the whole.
+const APART: f64 = 0.08;
+
 /// Why nothing was done for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
@@ -25,6 +28,8 @@ pub enum Why {
     Moment,
     /// An attempt had failed, and the next one was not due yet.
     Pause,
+    /// It was done in another run, from which this one was forked later.
+    Forked,
     /// No process worked on the run.
     NoProcess,
     /// The host, or the program that carries the run out, was at work.
@@ -69,6 +74,7 @@ impl fmt::Display for Why {
             Self::Person => "waited for a person",
             Self::Moment => "waited for a moment",
             Self::Pause => "waited before the next attempt",
+            Self::Forked => "the run before ended, and this one was forked from it later",
             Self::NoProcess => "no process worked on it",
             Self::Host => "between calls",
         })
@@ -118,7 +124,8 @@ impl Axis {
         (drawn / self.drawn_us).clamp(0.0, 1.0)
     }
 
-    /// The moments to name: round ones as far as the first fold, and the end of each fold.
+    /// The moments to name, as far as there is room for them: the end of each fold, the end of all, and round ones as far as
+    /// the first fold.
     #[must_use]
     pub fn ticks(&self) -> Vec<Tick> {
         let first = self.folds.first().map_or(self.length_us, |fold| fold.from_us);
@@ -127,7 +134,15 @@ impl Axis {
         let step = round_step(first, part);
         let tick = |us| Tick { at: self.at(us), us };
         let plain = (0..=TICKS_MAX).map(|n| n.saturating_mul(step)).take_while(|us| *us <= first);
-        plain.map(tick).chain(self.folds.iter().map(|fold| tick(fold.until_us))).collect()
+        let ends = self.folds.iter().map(|fold| fold.until_us).chain([self.length_us]);
+        let mut ticks: Vec<Tick> = Vec::new();
+        for tick in ends.chain(plain).map(tick) {
+            if ticks.iter().all(|other| (tick.at - other.at).abs() >= APART) {
+                ticks.push(tick);
+            }
+        }
+        ticks.sort_by_key(|tick| tick.us);
+        ticks
     }
 }
 
@@ -187,7 +202,9 @@ fn waits(spans: &[Span<'_>]) -> Vec<(u64, u64, Why)> {
             waits.push((span.began_us, span.until_us, why));
         } else {
             let pairs = span.attempts.iter().zip(span.attempts.iter().skip(1));
-            waits.extend(pairs.map(|(one, next)| (one.until_us, next.began_us, Why::Pause)));
+            // After the last one, somebody has to go on with the run.
+            let pauses = pairs.filter(|(one, _)| !matches!(one.came, Came::Failed(failed) if failed.gave_up));
+            waits.extend(pauses.map(|(one, next)| (one.until_us, next.began_us, Why::Pause)));
         }
     }
     waits
@@ -199,6 +216,9 @@ fn why(from_us: u64, until_us: u64, waits: &[(u64, u64, Why)], worked: &[(u64, u
     let half = (until_us - from_us) / 2;
     let waited = waits.iter().filter(|(from, until, _)| within(*from, *until) > half).map(|(_, _, why)| *why);
     waited.min().unwrap_or_else(|| {
+        if worked.first().is_some_and(|(from, _)| from_us < *from) {
+            return Why::Forked;
+        }
         let worked_us: u64 = worked.iter().map(|(from, until)| within(*from, *until)).sum();
         if worked_us < half { Why::NoProcess } else { Why::Host }
     })

@@ -150,6 +150,12 @@ impl<'a> Timeline<'a> {
         self.began_ms.saturating_add(at_us / 1000)
     }
 
+    /// How long the run itself went on, in microseconds: without what it shares with the run that it was forked from.
+    #[must_use]
+    pub fn own_us(&self) -> u64 {
+        self.length_us.saturating_sub(span::us_between(self.began_ms, self.run.started_ms()))
+    }
+
     /// Why the run stands as it does, where that is not good: what its end says, or the model that was given up.
     #[must_use]
     pub fn reason(&self) -> Option<Cow<'a, str>> {

@@ -64,7 +64,7 @@ pub enum ScriptError {
     #[error("{} is not a script: {}", .0.path().display(), .0.in_lines())]
     Malformed(ConfigError),
     /// The run asks for more replies than there are.
-    #[error("the script {} is exhausted: it has {replies} replies, and the run asks for one more\n  add a [[reply]] for turn {replies} (turns count from 0)", path.display())]
+    #[error("the script {} is exhausted: it has no [[reply]] for turn {replies}\n  add one; turns count from 0", path.display())]
     Exhausted {
         /// The file.
         path: PathBuf,

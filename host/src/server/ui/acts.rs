@@ -1,6 +1,6 @@
 //! What somebody does on a page: a form, which becomes a request to the API, with what they may do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -20,9 +20,9 @@ use super::page::{Tab, page};
 use super::read::Read;
 use super::run::may;
 use super::{Site, State};
-use crate::engine::timeline::{Span, Stand};
-use crate::journal::RunState;
-use crate::message::{Outcome, Request as Asked, Slot, Step, ToolOutcome, visible_json};
+use crate::engine::timeline::{Span, Stand, Timeline};
+use crate::journal::{Entry, Event, RunState};
+use crate::message::{Outcome, Request as Asked, Slot, Step, ToolOutcome, is_unseen, visible_json};
 use crate::session::{Waiting, Wants};
 use crate::ui;
 
@@ -109,19 +109,19 @@ fn say(visit: &Visit, run: crate::message::RunId, slot: &Slot, wants: Wants, inp
     }
 }
 
-/// What can be done with a run as a whole.
-pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
-    let run = read.summary.run;
-    let state = read.summary.state;
+/// What can be done with a run as a whole. While it goes on, nothing here changes: somebody may be writing.
+pub(super) fn menu(site: &Site, visit: &Visit, timeline: &Timeline<'_>, entries: &[Entry]) -> Markup {
+    let Timeline { run, state, .. } = *timeline;
     if !may(site, visit, Scope::Admin) {
         return html! {};
     }
     let act = |name: &str| format!("/ui/runs/{run}/{name}");
-    let turns = read.known.entries().iter().filter_map(|entry| match entry.slot.steps() {
+    let turns = entries.iter().filter_map(|entry| match entry.slot.steps() {
         [Step::Model { turn }] => Some(*turn),
         _ => None,
     });
-    let last = turns.max().unwrap_or_default();
+    let last = if state == RunState::Running { None } else { turns.max() };
+    let called: BTreeSet<&str> = entries.iter().filter_map(called).collect();
     let stands = matches!(state, RunState::Interrupted | RunState::Failed);
     html! {
         section {
@@ -148,7 +148,8 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
                 details { summary { "Fork" }
                     form.fields method="post" action=(act("fork")) {
                         (visit.csrf())
-                        label { "From turn (0 to " (last) ")" input type="number" name="turn" min="0" max=(last) value=(last) required; }
+                        label { "From turn; the first one is 0" @if let Some(last) = last { ", the last one " (last) }
+                            input type="number" name="turn" min="0" max=[last] value=(last.unwrap_or_default()) required; }
                         label { "What is said before that turn; at turn 0, what is asked instead" textarea name="prompt" {} }
                         p { button.do type="submit" { "Fork" } }
                     }
@@ -156,7 +157,8 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
                 details { summary { "Call a tool again" }
                     form.fields method="post" action=(act("rerun")) {
                         (visit.csrf())
-                        label { "Tool" input name="tool" required; }
+                        label { "Tool" input name="tool" required list="called"; }
+                        datalist id="called" { @if last.is_some() { @for name in called { option value=(name) {} } } }
                         @let others = site.server().map(|server| again::components(server)).unwrap_or_default();
                         @if !others.is_empty() {
                             label { "Its component"
@@ -173,6 +175,17 @@ pub(super) fn menu(site: &Site, visit: &Visit, read: &Read) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The tool that was called there, if its name can be shown as it is: a model may call what it likes.
+fn called(entry: &Entry) -> Option<&str> {
+    match &entry.event {
+        Event::Started(started) => match &started.request {
+            Asked::Tool(ask) => Some(ask.name.as_str()).filter(|name| !name.contains(is_unseen)),
+            Asked::Run(_) | Asked::Model(_) | Asked::Api(_) | Asked::Approval(_) => None,
+        },
+        Event::Failed(_) | Event::Finished(_) => None,
     }
 }
 
@@ -235,12 +248,27 @@ pub(super) async fn on_run(
         "rerun" | "replay" => {
             let shown = html! {
                 h1 { @if act == "rerun" { "The tool was called again" } @else { "The run was gone through again" } }
+                p { (found(&act, &answer)) }
                 (ui::json(&answer.to_string()))
                 p { a href=(format!("/ui/runs/{run}")) { "Back to the run" } }
             };
             Ok(page(&visit, Tab::Runs, &act, &shown))
         }
         _ => Ok(to_run(&answer, &run)),
+    }
+}
+
+/// What came of a replay, or of calls that were made again, in a sentence.
+fn found(act: &str, answer: &Value) -> String {
+    let count = |name: &str| answer.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+    if act == "replay" {
+        let is_same = answer.get("ok").and_then(Value::as_bool).unwrap_or_default();
+        return if is_same { "It came to the same." } else { "It did not come to the same." }.to_owned();
+    }
+    let same = answer.get("same").and_then(Value::as_u64).unwrap_or_default();
+    match count("different") {
+        0 => format!("Calls that came to the same: {same}. No call came to something else."),
+        different => format!("Calls that came to something else: {different}. To the same: {same}."),
     }
 }
 

@@ -57,7 +57,7 @@ fn differ(visit: &Visit, form: &Markup, one: &Read, other: &Read) -> Result<Resp
         div.sides {
             @for (read, timeline) in &sides {
                 section {
-                    h2 { a href=(format!("/ui/runs/{}", read.summary.run)) { (read.summary.run) } }
+                    h2 { (ui::line(&read.summary.agent)) " " small { a href=(format!("/ui/runs/{}", read.summary.run)) { (read.summary.run) } } }
                     (ui::facts(timeline, Linked::Page(read.summary.run)))
                     (ui::bars(timeline, Window::From(0), Linked::Page(read.summary.run)))
                 }
@@ -82,6 +82,6 @@ fn differences(compared: &Comparison<'_>) -> Markup {
             }
         }
         @if places.len() > PLACES_MAX { p.note { "… and " (places.len() - PLACES_MAX) " places more" } }
-        p.note { (same) " places are the same." }
+        p.note { @if *same == 1 { "One request, call or end is" } @else { (same) " requests, calls and ends are" } " the same in both." }
     }
 }

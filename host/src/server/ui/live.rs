@@ -35,7 +35,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// What was sent last of each part.
 #[derive(Default)]
-struct Sent([Option<String>; 3]);
+struct Sent([Option<String>; 4]);
 
 /// Follows a run, until it has ended.
 pub(super) async fn changes(
@@ -98,13 +98,15 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
         for ((name, part), last) in parts.into_iter().zip(&mut sent.0) {
             if last.as_ref() != Some(&part) {
                 *last = Some(part.clone());
-                if sender.send(Event::default().event(name).data(part)).await.is_err() {
+                // A browser tells a page of no event without data.
+                let data = if part.is_empty() { " ".to_owned() } else { part };
+                if sender.send(Event::default().event(name).data(data)).await.is_err() {
                     return;
                 }
             }
         }
         if is_over {
-            // Who gave up waiting need not be told. A browser tells a page of no event without data.
+            // Who gave up waiting need not be told.
             let _ = sender.send(Event::default().event("ended").data("ended")).await;
             return;
         }
@@ -116,9 +118,14 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
 fn drawn(site: &Site, visit: &Visit, run: RunId, followed: &Followed) -> Vec<(&'static str, String)> {
     let Ok(timeline) = followed.timeline(Moment::now().0) else { return Vec::new() };
     let may = may(site, visit, Scope::Decide);
+    // Nobody is asked any more what a run waited for that was cancelled.
+    let waiting = if timeline.state.has_ended() { &[] } else { followed.waiting() };
+    // The title of the page comes along: what swaps parts of pages takes it for the page's.
+    let title = maud::html! { title { (ui::line(&ui::title(&timeline))) " · host" } };
     vec![
-        ("facts", ui::facts(&timeline, Linked::Page(run)).0),
-        ("waits", acts::waiting(may, visit, run, followed.waiting()).0),
+        ("facts", title.0 + &ui::facts(&timeline, Linked::Page(run)).0),
+        ("waits", acts::waiting(may, visit, run, waiting).0),
         ("bars", ui::bars(&timeline, Window::Last, Linked::Beside(run)).0),
+        ("menu", acts::menu(site, visit, &timeline, followed.entries()).0),
     ]
 }

@@ -9,6 +9,7 @@ mod acts;
 mod agents;
 mod compare;
 mod door;
+mod glance;
 mod live;
 mod page;
 mod read;
@@ -17,7 +18,6 @@ mod run;
 mod runs;
 mod sessions;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,7 +25,6 @@ use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
-use parking_lot::Mutex;
 
 use super::Server;
 use super::bound::Taken;
@@ -36,6 +35,7 @@ use crate::message::RunId;
 use crate::ui;
 use door::Door;
 pub(super) use door::Keys;
+use glance::Glances;
 use recent::Recent;
 
 /// What pages show, and whom.
@@ -45,12 +45,9 @@ pub(super) struct Site {
     behind: Option<Behind>,
     guard: Arc<Guard>,
     door: Door,
-    costs: Arc<Costs>,
+    glances: Arc<Glances>,
     recent: Arc<Recent>,
 }
-
-/// What runs cost that have ended, as far as it was looked up: a list is looked at again and again.
-type Costs = Mutex<HashMap<RunId, Option<f64>>>;
 
 /// The server behind the pages.
 struct Behind {
@@ -73,7 +70,7 @@ impl Site {
             behind,
             guard,
             door,
-            costs: Arc::default(),
+            glances: Arc::default(),
             recent: Arc::default(),
         })
     }
@@ -86,7 +83,7 @@ impl Site {
             behind: None,
             guard: Arc::new(guard),
             door,
-            costs: Arc::default(),
+            glances: Arc::default(),
             recent: Arc::default(),
         })
     }

@@ -93,13 +93,15 @@ pub(super) fn is_part(headers: &HeaderMap) -> bool {
     headers.contains_key(PART)
 }
 
-/// A problem as a page. What it is about may be somebody's text.
+/// A problem as a page. Who is there is not known here, and every page asks for that itself. What it is about may be somebody's text.
 pub(super) fn problem(problem: &Problem) -> Response {
     let (status, title, detail, help) = problem.told();
     let body = html! {
         p.trouble { (ui::block(detail)) }
         @if let Some(help) = help { p { (ui::block(help)) } }
-        p { a href="/ui" { "To the runs" } }
+        nav aria-label="Pages" {
+            a href="/ui" { "Runs" } a href="/ui/agents" { "Agents" } a href="/ui/sessions" { "Sessions" } a href="/ui/costs" { "Costs" }
+        }
     };
     bare(status, title, &body)
 }

@@ -73,8 +73,8 @@ fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Res
                     aside.panel id="panel" tabindex="-1" aria-label="What is recorded of one line" {}
                 }
             }
+            div id="menu" sse-swap="menu" { (acts::menu(site, visit, &timeline, read.known.entries())) }
         }
-        (acts::menu(site, visit, read))
     };
     Ok(page(visit, Tab::Runs, &ui::title(&timeline), &body))
 }

@@ -8,17 +8,18 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::tokens::Scope;
 use super::acts;
 use super::door::Visit;
+use super::glance::{Glance, Glances};
 use super::page::{Tab, is_part, page, part};
 use super::run::may;
-use super::{Costs, Site, State};
+use super::{Site, State};
 use crate::engine::timeline::{Followed, Stand, Timeline};
 use crate::engine::{self, Engine, Page, RunWaits};
-use crate::journal::{JournalError, RunState, RunSummary, used};
-use crate::message::{Digest, RunId};
+use crate::journal::{JournalError, RunState, RunSummary};
+use crate::message::{Digest, Moment, RunId};
 use crate::session::{SessionError, Wants};
 use crate::ui;
 
@@ -28,8 +29,6 @@ const LIMIT: usize = 50;
 const READ_MAX: usize = 500;
 /// So many of the runs that wait are shown first.
 const WAITING_MAX: usize = 20;
-/// The costs of so many runs are kept.
-const COSTS_MAX: usize = 20_000;
 /// How often a list is looked at again.
 const AGAIN: &str = "every 3s";
 /// The states that there are, as a filter has them.
@@ -83,20 +82,33 @@ impl Which {
     }
 
     /// Whether a run is meant, by what is recorded of it.
-    fn has(&self, timeline: &Timeline<'_>, cost: Option<f64>) -> bool {
+    fn has(&self, timeline: &Timeline<'_>) -> bool {
         let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.trim().to_lowercase());
         let tool = self.tool.trim().is_empty()
             || timeline.spans.iter().any(|span| span.ask().is_some() && holds(&span.name, &self.tool));
         let failed = |span: &crate::engine::timeline::Span<'_>| {
             matches!(span.stand, Stand::Failed | Stand::GivenUp)
-                && span.attempts.iter().any(|it| it.failure().is_some_and(|why| holds(why, &self.error)))
-                || span.denials().any(|denial| holds(&denial.what, &self.error))
+                && (holds(ui::stand(span), &self.error)
+                    || span.attempts.iter().any(|it| it.failure().is_some_and(|why| holds(why, &self.error))))
+                || span.denials().any(|denial| holds(&format!("denied: {}", denial.what), &self.error))
         };
         let error = self.error.trim().is_empty()
             || timeline.reason().is_some_and(|reason| holds(&reason, &self.error))
             || timeline.spans.iter().any(failed);
-        let least = self.cost.trim().parse::<f64>().ok();
-        tool && error && least.is_none_or(|least| cost.is_some_and(|cost| cost >= least))
+        let least = self.least_cost().unwrap_or_default();
+        tool && error && least.is_none_or(|least| timeline.used.cost_usd.is_some_and(|cost| cost >= least))
+    }
+
+    /// The least cost of those that are meant, in US dollars.
+    fn least_cost(&self) -> Result<Option<f64>, Problem> {
+        let text = self.cost.trim();
+        let least = (!text.is_empty()).then(|| text.parse::<f64>()).transpose();
+        let least = least.ok().filter(|least| least.is_none_or(f64::is_finite));
+        least.ok_or_else(|| {
+            Problem::new(Kind::Malformed, format!("the least cost is no number: {text}"))
+                .at("cost")
+                .help("write US dollars, such as 0.05")
+        })
     }
 
     fn link(&self, before: RunId) -> String {
@@ -126,7 +138,7 @@ impl Which {
 
 /// What was found.
 struct Found {
-    runs: Vec<(RunSummary, Option<f64>)>,
+    runs: Vec<(RunSummary, Option<Glance>)>,
     next: Option<RunId>,
     unreadable: Vec<String>,
 }
@@ -139,6 +151,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     visit.caller.may(Scope::Read)?;
+    which.least_cost()?;
     let is_first = which.before.is_empty();
     let waiting = if is_first { waiting(&site, &visit).await? } else { Vec::new() };
     let found = found(&site, &visit, &which).await?;
@@ -180,7 +193,7 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
     let query = which.query(visit);
     let sees_all = visit.caller.0.agents.is_none();
     let _turn = site.turn().await?;
-    let (which, costs) = (which.clone(), Arc::clone(&site.costs));
+    let (which, glances) = (which.clone(), Arc::clone(&site.glances));
     let stands = |found: &mut Found| {
         for (run, _) in &mut found.runs {
             if let Some(state) = site.server().and_then(|server| server.scheduler.stands(run.run)) {
@@ -198,8 +211,8 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
                 unreadable.into_iter().map(|(_, error)| error.to_string()).collect();
             let mut runs = Vec::new();
             for run in items {
-                let looks = Looks { engine, which: &which, costs: &costs };
-                let (is_meant, cost) = looks.at(&run).unwrap_or_else(|error| {
+                let looks = Looks { engine, which: &which, glances: &glances };
+                let (is_meant, glance) = looks.at(&run).unwrap_or_else(|error| {
                     unreadable.push(error.to_string());
                     (!which.looks_inside(), None)
                 });
@@ -207,10 +220,10 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
                     continue;
                 }
                 if runs.len() == LIMIT {
-                    next = runs.last().map(|(run, _): &(RunSummary, Option<f64>)| run.run);
+                    next = runs.last().map(|(run, _): &(RunSummary, Option<Glance>)| run.run);
                     break;
                 }
-                runs.push((run, cost));
+                runs.push((run, glance));
             }
             // Whose it is that cannot be read, nobody knows.
             unreadable.retain(|_| sees_all);
@@ -225,37 +238,26 @@ async fn found(site: &Site, visit: &Visit, which: &Which) -> Result<Found, Probl
 struct Looks<'a> {
     engine: &'a Engine,
     which: &'a Which,
-    costs: &'a Costs,
+    glances: &'a Glances,
 }
 
 impl Looks<'_> {
-    /// Whether a run is meant, and what it cost, if it has ended.
-    fn at(&self, run: &RunSummary) -> Result<(bool, Option<f64>), SessionError> {
-        let known = self.costs.lock().get(&run.run).copied();
-        // One that was cancelled may go on, and cost more.
-        let is_final = run.state.has_ended() && run.state != RunState::Cancelled;
+    /// Whether a run is meant, and what is seen of it, unless it has not begun or is just going on.
+    fn at(&self, run: &RunSummary) -> Result<(bool, Option<Glance>), SessionError> {
         let looks_inside = self.which.looks_inside();
-        if let Some(cost) = known.filter(|_| !looks_inside) {
-            return Ok((true, cost));
-        }
-        if !looks_inside && !run.state.has_ended() {
-            return Ok((true, None));
+        if !looks_inside {
+            let goes_on = matches!(run.state, RunState::Queued | RunState::Running);
+            let known = self.glances.get(run.run, run.state);
+            if goes_on || known.is_some() {
+                return Ok((true, known));
+            }
         }
         let entries = self.engine.runs().read(run.run)?;
-        let cost = used(&entries).and_then(|used| used.cost_usd);
-        if is_final {
-            let mut costs = self.costs.lock();
-            if costs.len() >= COSTS_MAX {
-                costs.clear();
-            }
-            costs.insert(run.run, cost);
-        }
-        if !looks_inside {
-            return Ok((true, cost));
-        }
         let known = Followed::recorded(run.run, entries, run.state)?;
-        let is_meant = known.timeline(0).is_ok_and(|timeline| self.which.has(&timeline, cost));
-        Ok((is_meant, cost))
+        let Ok(timeline) = known.timeline(Moment::now().0) else { return Ok((!looks_inside, None)) };
+        let glance = Glance::of(&timeline);
+        self.glances.keep(run.run, run.state, glance.clone());
+        Ok((!looks_inside || self.which.has(&timeline), Some(glance)))
     }
 }
 
@@ -263,7 +265,7 @@ fn filter(site: &Site, visit: &Visit, which: &Which) -> Markup {
     html! {
         form.filter method="get" action="/ui" {
             label { "Asked" input type="search" name="text" value=(which.text); }
-            label { "Agent" input name="agent" value=(which.agent) list="agents"; }
+            label { "Agent (whole name)" input name="agent" value=(which.agent) list="agents"; }
             datalist id="agents" { @for agent in site.agents(visit) { option value=(agent) {} } }
             label { "State" select name="state" {
                 option value="" { "any" }
@@ -299,30 +301,45 @@ fn table(site: &Site, found: &Found, which: &Which) -> Markup {
         @if found.runs.is_empty() {
             p { "There are no runs like that." @if site.behind.is_none() { " They are read from this machine's state directory." } }
         } @else {
+            @let has_sessions = found.runs.iter().any(|(run, _)| run.session.is_some());
             div.wide { table.list {
                 thead { tr {
                     th scope="col" { "Began" } th scope="col" { "State" } th scope="col" { "Agent" } th scope="col" { "Asked" }
-                    th scope="col" { "Session" } th scope="col" { "Cost" } th scope="col" { "Run" }
+                    th scope="col" { "Took" }
+                    @if has_sessions { th scope="col" { "Session" } }
+                    th scope="col" { "Cost" } th scope="col" { "Run" }
                 } }
-                tbody {
-                    @for (RunSummary { run, agent, prompt, started_ms, state, session, .. }, cost) in &found.runs {
-                        tr {
-                            td { (ui::moment(*started_ms)) }
-                            td { (ui::state(*state)) }
-                            td { (ui::line(agent)) }
-                            th.prompt scope="row" { a id=(format!("run-{run}")) href=(format!("/ui/runs/{run}")) {
-                                @if prompt.trim().is_empty() { "nothing was asked" } @else { (ui::beginning(prompt, 160)) } } }
-                            td { @if let Some(session) = session { a href=(format!("/ui/sessions/{}", session.as_str())) { (ui::line(session.as_str())) } } }
-                            td { @if let Some(cost) = cost { (format!("{cost:.4}")) } }
-                            td { code { (run) } }
-                        }
-                    }
-                }
+                tbody { @for (run, glance) in &found.runs { (line(run, glance.as_ref(), has_sessions)) } }
             } }
         }
         @if let Some(next) = found.next {
             p { a href=(which.link(next)) { "Older runs" }
                 @if which.looks_inside() { " " span.note { "(the newest " (READ_MAX) " were looked through)" } } }
+        }
+    }
+}
+
+fn line(run: &RunSummary, glance: Option<&Glance>, has_session: bool) -> Markup {
+    let RunSummary { run, agent, prompt, started_ms, state, session, .. } = run;
+    html! {
+        tr {
+            td { (ui::moment(*started_ms)) }
+            td { (ui::state(*state)) @if let Some(glance) = glance { (glance.reason()) } }
+            td { (ui::line(agent)) }
+            th.prompt scope="row" {
+                a id=(format!("run-{run}")) href=(format!("/ui/runs/{run}")) {
+                    @if prompt.trim().is_empty() { "nothing was asked" } @else { (ui::beginning(prompt, 160)) }
+                }
+                @if let Some(glance) = glance { (glance.marks()) }
+            }
+            td.took data-label="Took" { @if let Some(glance) = glance { (glance.took()) } }
+            @if has_session {
+                td data-label="Session" { @if let Some(session) = session {
+                    a href=(format!("/ui/sessions/{}", session.as_str())) { (ui::line(session.as_str())) }
+                } }
+            }
+            td data-label="Cost (USD)" { @if let Some(cost) = glance.and_then(|glance| glance.cost_usd) { (format!("{cost:.4}")) } }
+            td { code { (run) } }
         }
     }
 }

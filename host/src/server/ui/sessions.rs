@@ -60,7 +60,8 @@ pub(super) async fn show(
 struct Sum {
     runs: u32,
     tokens: Tokens,
-    cost_usd: f64,
+    /// What those cost whose model has prices.
+    cost_usd: Option<f64>,
 }
 
 impl Sum {
@@ -68,7 +69,9 @@ impl Sum {
         self.runs += 1;
         if let Some(Used { tokens, cost_usd, .. }) = used {
             self.tokens = self.tokens.plus(*tokens);
-            self.cost_usd += cost_usd.unwrap_or_default();
+            if let Some(cost) = cost_usd {
+                *self.cost_usd.get_or_insert_default() += cost;
+            }
         }
     }
 
@@ -114,8 +117,9 @@ fn sums_table(what: &str, sums: &[(String, Sum)]) -> Markup {
             thead { tr { th scope="col" { (what) } th scope="col" { "Runs" } th scope="col" { "Tokens in" }
                 th scope="col" { "Tokens out" } th scope="col" { "Cost (USD)" } } }
             tbody { @for (name, sum) in sums {
-                tr { th scope="row" { (ui::line(name)) } td { (sum.runs) } td { (sum.tokens.input) } td { (sum.tokens.output) }
-                    td { (format!("{:.4}", sum.cost_usd)) } }
+                tr { th scope="row" { (ui::line(name)) } td data-label="Runs" { (sum.runs) }
+                    td data-label="Tokens in" { (sum.tokens.input) } td data-label="Tokens out" { (sum.tokens.output) }
+                    td data-label="Cost (USD)" { @if let Some(cost) = sum.cost_usd { (format!("{cost:.4}")) } } }
             } }
         } }
     }
@@ -124,8 +128,9 @@ fn sums_table(what: &str, sums: &[(String, Sum)]) -> Markup {
 /// A bar for each day, as high as its cost; or as its tokens, where nothing has a price.
 #[allow(clippy::cast_precision_loss, reason = "a height in a picture is no more exact than that")]
 fn plot(days: &[(String, Sum)]) -> Markup {
-    let is_priced = days.iter().any(|(_, sum)| sum.cost_usd > 0.0);
-    let value = |sum: &Sum| if is_priced { sum.cost_usd } else { sum.all_tokens() as f64 };
+    let cost = |sum: &Sum| sum.cost_usd.unwrap_or_default();
+    let is_priced = days.iter().any(|(_, sum)| cost(sum) > 0.0);
+    let value = |sum: &Sum| if is_priced { cost(sum) } else { sum.all_tokens() as f64 };
     let most = days.iter().map(|(_, sum)| value(sum)).fold(f64::MIN_POSITIVE, f64::max);
     let width = 100.0 / days.len().max(1) as f64;
     html! {

@@ -79,6 +79,19 @@
     }
   });
 
+  // What somebody fills in is not taken from them: a part that says the same comes not again, and what can be done with the
+  // run stays as it is as long as somebody is at it.
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    const part = event.target;
+    if (part.id !== "menu" && part.id !== "waits") return;
+    const come = document.createElement("template"), now = document.createElement("template");
+    come.innerHTML = event.detail.data;
+    now.innerHTML = part.innerHTML;
+    now.content.querySelectorAll("details[open]").forEach((details) => details.removeAttribute("open"));
+    const isUsed = part.id === "menu" && part.querySelector("details[open]");
+    if (isUsed || come.innerHTML === now.innerHTML) event.preventDefault();
+  });
+
   // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
   // the others.
   const long = () => document.querySelector(".timeline[data-lines]");
