@@ -139,7 +139,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     })?;
     print(kept.block().trim_end())?;
     say(
-        "`source` is where the source is: a path to host's repository, or to a component that was built of it",
+        "`source` is a path to the tool's directory in host's repository, or to a component that was built of it",
     );
     Ok(Exit::Ok)
 }

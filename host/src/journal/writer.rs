@@ -19,8 +19,8 @@ use super::sled::Shared;
 use super::{Durability, JournalError, crash_point, setting};
 use crate::message::RunId;
 
-/// How long a commit waits for company at most. Half of what a commit takes is what it waits for: what comes in meanwhile
-/// saves a whole one.
+/// A commit waits for company for half of the time that a commit takes, and no longer than this: what comes in meanwhile
+/// saves a whole commit.
 const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// What a commit is taken to need before there was one.

@@ -26,6 +26,9 @@ use thread::NoThread;
 /// can have thousands.
 const VIOLATIONS_MAX: usize = 5;
 
+/// So many names are said of properties that are not allowed.
+const NAMES_MAX: usize = 10;
+
 /// One violation is told in at most this many characters, because it quotes the offending value.
 const VIOLATION_CHARS_MAX: usize = 300;
 
@@ -252,14 +255,21 @@ impl Compiled<'_> {
     ) -> Result<String, Spent> {
         let mut message = format!("the {what} does not fit {whose} schema:");
         let mut tell = |violation: jsonschema::ValidationError<'_>| {
+            let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());
             let text = match violation.kind() {
                 ValidationErrorKind::BacktrackLimitExceeded { .. } if explains_patterns => {
                     PATTERN_CUT.to_owned()
                 }
+                // The library names the value alone, and not what is wrong with it: its name.
+                ValidationErrorKind::FalseSchema if rule.ends_with("/additionalProperties") => {
+                    let there = value.pointer(at).and_then(serde_json::Value::as_object);
+                    let names = there.into_iter().flat_map(|members| members.keys()).take(NAMES_MAX);
+                    let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+                    format!("no property is allowed here, and there is {}", names.join(", "))
+                }
                 _ => violation.to_string(),
             };
             let text: String = text.chars().take(VIOLATION_CHARS_MAX).collect();
-            let (at, rule) = (violation.instance_path().as_str(), violation.schema_path().as_str());
             let at = if at.is_empty() { format!("the {what}") } else { at.to_owned() };
             // Writing to a string cannot fail.
             let _ = write!(message, "\n- at {at}: {text} (rule {rule})");

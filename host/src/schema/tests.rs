@@ -36,6 +36,9 @@ fn what_fits_and_what_does_not() {
         "the output does not fit the tool's schema:\n- at /a: \"x\" is not of type \"integer\" (rule /properties/a/type)"
     );
     assert!(check(&schema, "[]").unwrap_err().contains("at the output: [] is not of type \"object\""));
+    let closed = json!({"properties": {"a": {"type": "object", "additionalProperties": false}}});
+    let told = check(&closed, r#"{"a":{"b":1,"c":2}}"#).unwrap_err();
+    assert!(told.contains("at /a: no property is allowed here, and there is \"b\", \"c\" (rule"), "{told}");
     assert!(
         check(&json!({"type": 5}), "1")
             .unwrap_err()
