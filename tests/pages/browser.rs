@@ -137,6 +137,20 @@ impl Browser {
         }
     }
 
+    /// Waits until the page has asked two times more for something with this in its address, and has the first answer.
+    pub async fn asks_twice(&self, part: &str) {
+        let script = "return performance.getEntriesByType('resource').filter((it) => it.name.includes(arguments[0])).length";
+        let asked = async || {
+            let count = self.client.execute(script, vec![part.into()]).await;
+            count.ok().and_then(|count| count.as_u64()).unwrap_or_default()
+        };
+        let (before, until) = (asked().await, std::time::Instant::now() + PATIENCE);
+        while asked().await < before + 2 {
+            assert!(std::time::Instant::now() < until, "the page asks for {part}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     pub async fn text(&self) -> String {
         let text = self.client.execute("return document.body.innerText", Vec::new()).await;
         text.map_or_else(|error| error.to_string(), |text| text.as_str().unwrap_or_default().to_owned())

@@ -81,6 +81,9 @@ async fn a_person_says_what_becomes_of_calls() {
     browser.goto(&format!("{}/ui", server.url)).await;
     browser.open("Approve with another input").await;
     browser.write("textarea[name=input]", r#"{"city": "New"}"#).await;
+    // Meanwhile the list has changed, and is asked for again: what is written stays.
+    let other = begun(&server, &agent);
+    browser.asks_twice("seen=").await;
     browser
         .client
         .find(Locator::XPath("//button[.='Approve this input']"))
@@ -90,6 +93,7 @@ async fn a_person_says_what_becomes_of_calls() {
         .await
         .unwrap();
     browser.says("answered").await;
+    server.post(&format!("/runs/{other}/cancel"), &json!({})).ok();
     server.once_not(&run, &STOPPED);
     let detail = server.get(&format!("/ui/runs/{run}/at/tool-0-0-approval")).body;
     let shown = server.get(&format!("/ui/runs/{run}/at/tool-0-0.approval")).body;

@@ -19,7 +19,7 @@ use super::{Site, State};
 use crate::engine::timeline::{Followed, Stand, Timeline};
 use crate::engine::{self, Engine, Page, RunWaits};
 use crate::journal::{JournalError, RunState, RunSummary};
-use crate::message::{Digest, Moment, RunId};
+use crate::message::{Digest, RunId};
 use crate::session::{SessionError, Wants};
 use crate::ui;
 
@@ -254,7 +254,8 @@ impl Looks<'_> {
         }
         let entries = self.engine.runs().read(run.run)?;
         let known = Followed::recorded(run.run, entries, run.state)?;
-        let Ok(timeline) = known.timeline(Moment::now().0) else { return Ok((!looks_inside, None)) };
+        // What stands still is drawn as far as it went: a list that says the same is not sent again.
+        let Ok(timeline) = known.timeline(0) else { return Ok((!looks_inside, None)) };
         let glance = Glance::of(&timeline);
         self.glances.keep(run.run, run.state, glance.clone());
         Ok((!looks_inside || self.which.has(&timeline), Some(glance)))

@@ -88,8 +88,11 @@
     come.innerHTML = event.detail.data;
     now.innerHTML = part.innerHTML;
     now.content.querySelectorAll("details[open]").forEach((details) => details.removeAttribute("open"));
-    const isUsed = part.id === "menu" && part.querySelector("details[open]");
-    if (isUsed || come.innerHTML === now.innerHTML) event.preventDefault();
+    if ((part.id === "menu" && isUsed(part)) || come.innerHTML === now.innerHTML) event.preventDefault();
+  });
+  const isUsed = (part) => part.querySelector("details[open]") || (part.contains(document.activeElement) && document.activeElement.matches("input, textarea"));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id === "list" && isUsed(event.detail.target)) event.detail.shouldSwap = false;
   });
 
   // A long timeline is scrolled as if all of its lines were there: those in sight are asked for, and blank space stands for
