@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Going, Recorded, Timeline};
 use crate::engine::{EventKind, RunEvent, Standing, waiting};
-use crate::journal::{Entry, Event, JournalError, RunState, ending};
-use crate::message::{RunId, Slot};
+use crate::journal::{Entry, Event, Finished, JournalError, RunState, ending};
+use crate::message::{Outcome, RunId, Slot};
 use crate::session::{SessionError, Waiting, Wants};
 
 /// So much is kept of a reply that is on its way, in bytes: the whole reply comes when it is recorded.
@@ -70,11 +70,23 @@ impl Followed {
                 return;
             }
         };
-        match event {
+        match &event {
+            // Nothing goes on any more, and nobody is asked what the run waited for.
+            Event::Finished(Finished { outcome: Outcome::Run(ending), .. }) if slot == Slot::RUN => {
+                self.state = RunState::from(ending);
+                self.going.clear();
+                self.waiting.clear();
+            }
             Event::Failed(_) | Event::Finished(_) => drop(self.going.remove(&slot)),
             Event::Started(_) => {}
         }
         self.entries.push(Entry { run, slot, event, seq });
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     /// Whether a process works on the run.

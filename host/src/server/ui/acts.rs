@@ -1,6 +1,6 @@
 //! What somebody does on a page: a form, which becomes a request to the API, with what they may do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -11,7 +11,6 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tower_service::Service as _;
 
-use super::super::api::again;
 use super::super::guard::Passed;
 use super::super::problem::{Kind, Problem};
 use super::super::tokens::Scope;
@@ -20,9 +19,8 @@ use super::page::{Tab, page};
 use super::read::Read;
 use super::run::may;
 use super::{Site, State};
-use crate::engine::timeline::{Span, Stand, Timeline};
-use crate::journal::{Entry, Event, RunState};
-use crate::message::{Outcome, Request as Asked, Slot, Step, ToolOutcome, is_unseen, visible_json};
+use crate::engine::timeline::{Span, Stand};
+use crate::message::{Outcome, Request as Asked, Slot, Step, ToolOutcome, visible_json};
 use crate::session::{Waiting, Wants};
 use crate::ui;
 
@@ -106,86 +104,6 @@ fn say(visit: &Visit, run: crate::message::RunId, slot: &Slot, wants: Wants, inp
             }
         },
         Wants::Moment(_) => html! {},
-    }
-}
-
-/// What can be done with a run as a whole. While it goes on, nothing here changes: somebody may be writing.
-pub(super) fn menu(site: &Site, visit: &Visit, timeline: &Timeline<'_>, entries: &[Entry]) -> Markup {
-    let Timeline { run, state, .. } = *timeline;
-    if !may(site, visit, Scope::Admin) {
-        return html! {};
-    }
-    let act = |name: &str| format!("/ui/runs/{run}/{name}");
-    let turns = entries.iter().filter_map(|entry| match entry.slot.steps() {
-        [Step::Model { turn }] => Some(*turn),
-        _ => None,
-    });
-    let last = if state == RunState::Running { None } else { turns.max() };
-    let called: BTreeSet<&str> = entries.iter().filter_map(called).collect();
-    let stands = matches!(state, RunState::Interrupted | RunState::Failed);
-    html! {
-        section {
-            h2 { "What can be done" }
-            div.actions {
-                @if stands {
-                    form method="post" action=(act("resume")) data-sure="Go on with this run?" {
-                        (visit.csrf())
-                        label { input type="checkbox" name="accept_changes" value="true"; " although the agent has changed " }
-                        button.do type="submit" { "Resume" }
-                    }
-                }
-                @if !state.has_ended() {
-                    details { summary { "Cancel" }
-                        form.fields method="post" action=(act("cancel")) data-sure="End this run for good?" {
-                            (visit.csrf())
-                            label { "Why" input name="reason" maxlength="2000"; }
-                            p { button.danger type="submit" { "Cancel the run" } }
-                        }
-                    }
-                } @else {
-                    form method="post" action=(act("replay")) { (visit.csrf()) button type="submit" { "Verify by a replay" } }
-                }
-                details { summary { "Fork" }
-                    form.fields method="post" action=(act("fork")) {
-                        (visit.csrf())
-                        label { "From turn; the first one is 0" @if let Some(last) = last { ", the last one " (last) }
-                            input type="number" name="turn" min="0" max=[last] value=(last.unwrap_or_default()) required; }
-                        label { "What is said before that turn; at turn 0, what is asked instead" textarea name="prompt" {} }
-                        p { button.do type="submit" { "Fork" } }
-                    }
-                }
-                details { summary { "Call a tool again" }
-                    form.fields method="post" action=(act("rerun")) {
-                        (visit.csrf())
-                        label { "Tool" input name="tool" required list="called"; }
-                        datalist id="called" { @if last.is_some() { @for name in called { option value=(name) {} } } }
-                        @let others = site.server().map(|server| again::components(server)).unwrap_or_default();
-                        @if !others.is_empty() {
-                            label { "Its component"
-                                select name="component" {
-                                    option value="" { "the one that agent.toml names" }
-                                    @for name in others { option { (name) } }
-                                }
-                            }
-                        }
-                        label { span { input type="checkbox" name="allow_effects" value="true"; " even if its calls take effect once more" } }
-                        p.note { "The recorded calls of the tool are made again, with its component as it is now, or with another one. Nothing is recorded." }
-                        p { button type="submit" { "Call it again" } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The tool that was called there, if its name can be shown as it is: a model may call what it likes.
-fn called(entry: &Entry) -> Option<&str> {
-    match &entry.event {
-        Event::Started(started) => match &started.request {
-            Asked::Tool(ask) => Some(ask.name.as_str()).filter(|name| !name.contains(is_unseen)),
-            Asked::Run(_) | Asked::Model(_) | Asked::Api(_) | Asked::Approval(_) => None,
-        },
-        Event::Failed(_) | Event::Finished(_) => None,
     }
 }
 

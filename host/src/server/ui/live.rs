@@ -14,9 +14,10 @@ use tokio::time::sleep;
 use super::super::problem::Problem;
 use super::super::tokens::Scope;
 use super::door::Visit;
+use super::page::titled;
 use super::read::Read;
 use super::run::may;
-use super::{Site, State, acts};
+use super::{Site, State, acts, menu};
 use crate::engine::timeline::Followed;
 use crate::journal::Seq;
 use crate::message::{Moment, RunId};
@@ -118,14 +119,12 @@ async fn follow(site: Arc<Site>, visit: Visit, run: RunId, sender: tokio::sync::
 fn drawn(site: &Site, visit: &Visit, run: RunId, followed: &Followed) -> Vec<(&'static str, String)> {
     let Ok(timeline) = followed.timeline(Moment::now().0) else { return Vec::new() };
     let may = may(site, visit, Scope::Decide);
-    // Nobody is asked any more what a run waited for that was cancelled.
-    let waiting = if timeline.state.has_ended() { &[] } else { followed.waiting() };
     // The title of the page comes along: what swaps parts of pages takes it for the page's.
-    let title = maud::html! { title { (ui::line(&ui::title(&timeline))) " · host" } };
+    let title = titled(&ui::title(&timeline));
     vec![
         ("facts", title.0 + &ui::facts(&timeline, Linked::Page(run)).0),
-        ("waits", acts::waiting(may, visit, run, waiting).0),
+        ("waits", acts::waiting(may, visit, run, followed.waiting()).0),
         ("bars", ui::bars(&timeline, Window::Last, Linked::Beside(run)).0),
-        ("menu", acts::menu(site, visit, &timeline, followed.entries()).0),
+        ("menu", menu::menu(site, visit, followed).0),
     ]
 }

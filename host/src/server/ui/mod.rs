@@ -11,6 +11,7 @@ mod compare;
 mod door;
 mod glance;
 mod live;
+mod menu;
 mod page;
 mod read;
 mod recent;

@@ -56,6 +56,11 @@ pub(super) fn page(visit: &Visit, tab: Tab, title: &str, body: &Markup) -> Respo
     shown_as(StatusCode::OK, &shown)
 }
 
+/// What a page is called in the browser.
+pub(super) fn titled(title: &str) -> Markup {
+    html! { title { (ui::line(title)) " · host" } }
+}
+
 fn head(title: &str) -> Markup {
     let asset = |name: &str| format!("/ui/assets/{}/{name}", *ui::VERSION);
     html! {
@@ -66,7 +71,7 @@ fn head(title: &str) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="htmx-config" content=(HTMX);
-                title { (ui::line(title)) " · host" }
+                (titled(title))
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href=(asset("ui.css"));
                 script defer src=(asset("htmx.js")) {}

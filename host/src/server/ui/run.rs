@@ -11,7 +11,7 @@ use super::super::tokens::Scope;
 use super::door::Visit;
 use super::page::{Tab, is_part, page, part};
 use super::read::Read;
-use super::{Site, State, acts};
+use super::{Site, State, acts, menu};
 use crate::engine::sent;
 use crate::engine::timeline::{Span, Timeline};
 use crate::journal::RunState;
@@ -73,7 +73,7 @@ fn timeline(site: &Site, visit: &Visit, read: &Read, from: Option<usize>) -> Res
                     aside.panel id="panel" tabindex="-1" aria-label="What is recorded of one line" {}
                 }
             }
-            div id="menu" sse-swap="menu" { (acts::menu(site, visit, &timeline, read.known.entries())) }
+            div id="menu" sse-swap="menu" { (menu::menu(site, visit, &read.known)) }
         }
     };
     Ok(page(visit, Tab::Runs, &ui::title(&timeline), &body))
